@@ -1,0 +1,46 @@
+"""Nothing that existed is lost, and problems are told before work begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker.errors import OutputError
+from tracker.outputs import check_output, partial_path, publish
+
+
+def test_partial_file_keeps_folder_and_suffix() -> None:
+    assert partial_path(Path("a/b.c.mp4")) == Path("a/b.c.partial.mp4")
+
+
+def test_publish_moves_the_partial_file_into_place(tmp_path: Path) -> None:
+    final = tmp_path / "out.jsonl"
+    partial_path(final).write_text("new")
+    final.write_text("old")
+    publish(final)
+    assert final.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.partial.mp4"], ids=["finished", "interrupted"])
+def test_an_existing_file_needs_overwrite(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(OutputError, match="pass --overwrite"):
+        check_output(tmp_path / "out.mp4", overwrite=False)
+    check_output(tmp_path / "out.mp4", overwrite=True)
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="create it first"):
+        check_output(tmp_path / "missing" / "out.mp4", overwrite=True)
+    with pytest.raises(OutputError, match="is a folder"):
+        check_output(tmp_path, overwrite=True)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A test that runs as root may write anywhere, so the answer of the system is put in its place.
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(OutputError, match="no permission to write"):
+        check_output(tmp_path / "out.mp4", overwrite=False)

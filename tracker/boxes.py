@@ -1,0 +1,88 @@
+"""Boxes as arrays (N, 4) of xyxy pixels: overlap, suppression, other forms, the box around keypoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker.types import FloatArray, IntArray
+
+
+def box_areas(boxes: npt.NDArray[Any], extent: float = 0.0) -> npt.NDArray[Any]:
+    """Areas (N,) of xyxy boxes in square pixels; a box turned inside out has area 0.
+
+    extent: added to width and height; 1 counts pixels, as older evaluation code does.
+    """
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2] + extent, 0)
+    return sizes[:, 0] * sizes[:, 1]
+
+
+def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any], extent: float = 0.0) -> npt.NDArray[Any]:
+    """Intersection over union (N, M) of two sets of xyxy boxes, 0 where both are empty.
+
+    >>> iou(np.array([[0.0, 0, 2, 2]]), np.array([[0.0, 0, 2, 2], [1, 0, 3, 2]])).round(3).tolist()
+    [[1.0, 0.333]]
+    """
+    top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    sizes = np.maximum(bottom_right - top_left + extent, 0)
+    intersection = sizes[..., 0] * sizes[..., 1]
+    union = box_areas(boxes, extent)[:, None] + box_areas(others, extent)[None] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def nms(
+    boxes: npt.NDArray[Any],
+    scores: npt.NDArray[Any],
+    iou_threshold: float,
+    *,
+    extent: float = 0.0,
+    drop_equal: bool = False,
+) -> IntArray:
+    """Indices of the boxes to keep, best first: each drops those that overlap it by more than the threshold.
+
+    boxes: (N, 4) xyxy pixels. scores: (N,); equal scores keep their order.
+    extent: 1 for the pixel-counting convention of py_cpu_nms. drop_equal: an IoU equal to the threshold is
+    dropped too, as the compiled cpu_nms does.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlap = iou(boxes[order], boxes[order], extent)
+    clash = overlap >= iou_threshold if drop_equal else overlap > iou_threshold
+    alive = np.ones(len(order), bool)
+    for row in range(len(order)):
+        if alive[row]:
+            alive[row + 1 :] &= ~clash[row, row + 1 :]
+    return order[alive]
+
+
+def xywh_to_xyxy(boxes_xywh: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Boxes (N, 4) given by left, top, width, height as xyxy."""
+    return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
+
+
+def xyxy_to_xywh(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """xyxy boxes (N, 4) as left, top, width, height."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def clip_boxes(boxes: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
+    """xyxy boxes (N, 4) cut to an image of that width and height."""
+    limit = np.array([*size_wh, *size_wh], np.float32)
+    return np.clip(boxes, 0, limit)
+
+
+def boxes_around(keypoints: FloatArray, expansion: float = 1.0) -> FloatArray:
+    """Smallest boxes (N, 4) around keypoints (N, K, 2), grown about their centre by a factor.
+
+    NaN keypoints are left out; a person without any gets a NaN box. Flow propagation grows the box by
+    1.15 (Xiao et al. 2018, section 3.2).
+    """
+    present = ~np.isnan(keypoints[..., 0])
+    low = np.where(present[..., None], keypoints, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(present[..., None], keypoints, -np.inf).max(axis=1, initial=-np.inf)
+    none = ~present.any(axis=1)
+    low[none], high[none] = np.nan, np.nan
+    centre, half = (low + high) / 2, (high - low) / 2 * expansion
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)

@@ -1,0 +1,71 @@
+"""Everything a user can meet as an error; each message is one line: what, why, and the remedy.
+
+    TrackerError
+    ├── UsageError         an option or a combination of options that makes no sense   (exit code 2)
+    ├── InputError         a video, image or folder that cannot be read                (also OSError)
+    ├── OutputError        a file that cannot be written or must not be overwritten    (also OSError)
+    ├── ModelError         a network file that is missing, damaged or of another kind  (also ValueError)
+    ├── DeviceError        a device or engine that is asked for and absent
+    └── DependencyError    a library that is installed but does not load               (also ImportError)
+
+Wrong arguments in code (a wrong shape, say) are plain `ValueError`s: those are bugs, not user errors.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class TrackerError(Exception):
+    """Base of all errors a user can meet; `str(error)` is one line."""
+
+    exit_code = 1
+
+
+class UsageError(TrackerError):
+    """An option, or a combination of options, that makes no sense."""
+
+    exit_code = 2
+
+
+class InputError(TrackerError, OSError):
+    """A video, image, camera or folder that cannot be read."""
+
+
+class OutputError(TrackerError, OSError):
+    """A file that cannot be written, or that exists and must not be overwritten."""
+
+
+class ModelError(TrackerError, ValueError):
+    """A network file that is missing, damaged or of another kind than it must be."""
+
+
+class DeviceError(TrackerError):
+    """A device or engine that was asked for and is absent."""
+
+
+class DependencyError(TrackerError, ImportError):
+    """A library that is installed but does not load on this machine."""
+
+
+# Debian and Ubuntu packages that hold the system libraries opencv-python links to.
+_SYSTEM_PACKAGES = {"libGL": "libgl1", "libgthread": "libglib2.0-0", "libglib": "libglib2.0-0"}
+
+
+def explain_import_error(error: ImportError) -> DependencyError:
+    """The one line a user needs when a library does not import.
+
+    On a slim Linux image cv2 lacks libGL and glib; the line names the packages that bring them.
+
+    >>> str(explain_import_error(ImportError("libGL.so.1: cannot open shared object file")))
+    'OpenCV needs the system library libGL.so.1; on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0'
+    """
+    library = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open", str(error))
+    if library and any(library[1].startswith(name) for name in _SYSTEM_PACKAGES):
+        packages = " ".join(sorted(set(_SYSTEM_PACKAGES.values())))
+        return DependencyError(
+            f"OpenCV needs the system library {library[1]}; on Debian or Ubuntu: apt-get install {packages}"
+        )
+    name = error.name or "a library"
+    reason = " ".join(str(error).split())
+    return DependencyError(f"{name} cannot be imported ({reason}); run: pip install -r requirements.txt")

@@ -1,0 +1,41 @@
+"""Files that a run writes: refused before anything is lost, written beside their name, moved when whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tracker.errors import OutputError
+
+
+def partial_path(path: Path) -> Path:
+    """Name a file has while it is being written; the suffix stays, so that players open it.
+
+    >>> partial_path(Path("out.mp4")).name
+    'out.partial.mp4'
+    """
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that cannot or must not be written; call it before any model is loaded.
+
+    Raises OutputError when the folder is missing or not writable, when the path is a folder, or when the
+    file, or the partial file of an interrupted run, exists and `overwrite` is false.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it")
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {folder} does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write in {folder}; choose another folder")
+    for existing in (path, partial_path(path)):
+        if existing.exists() and not overwrite:
+            left = " (left by an interrupted run)" if existing != path else ""
+            raise OutputError(f"{existing} exists{left}; move it away or pass --overwrite")
+
+
+def publish(path: Path) -> None:
+    """Move the complete partial file of `path` into place, in one step."""
+    partial_path(path).replace(path)

@@ -1,0 +1,244 @@
+"""The values that travel through a frame's way, and the protocols of the parts that make them.
+
+Each is a frozen dataclass over parallel arrays with N rows, one per person, checked on construction.
+A frame without people has arrays with no rows, never None. Pixels are index coordinates: the centre of
+the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, never (0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker.skeletons import Skeleton
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+DoubleArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+Image: TypeAlias = npt.NDArray[np.uint8]
+Rows: TypeAlias = npt.NDArray[Any] | Sequence[int] | slice
+
+
+class Origin(IntEnum):
+    """Where a person's box came from."""
+
+    DETECTED = 0
+    PROPAGATED = 1
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a video.
+
+    index: position in the source, from 0. time_s: the container's timestamp, in seconds.
+    image: (H, W, 3) uint8, BGR.
+    """
+
+    index: int
+    time_s: float
+    image: Image
+
+    def __post_init__(self) -> None:
+        _check("image", self.image, ("H", "W", 3), np.uint8)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return int(self.image.shape[1]), int(self.image.shape[0])
+
+
+class _RowTable:
+    """Row indexing and length for frozen dataclasses of parallel arrays."""
+
+    def __len__(self) -> int:
+        first = getattr(self, fields(self)[0].name)  # type: ignore[arg-type]
+        return len(first)
+
+    def __getitem__(self, rows: Rows) -> Self:
+        """The people at `rows`: a boolean mask (N,), integer indices or a slice."""
+        index = rows if isinstance(rows, slice) else _as_index(rows)
+        values = {f.name: getattr(self, f.name)[index] for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **values)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Detections(_RowTable):
+    """People found by a detector: boxes (N, 4) float32 xyxy pixels; scores (N,) float32 in 0–1."""
+
+    boxes: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        _check("boxes", self.boxes, (len(self), 4), np.float32)
+        _check("scores", self.scores, (len(self),), np.float32)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No people."""
+        return cls(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Poses(_RowTable):
+    """People with keypoints.
+
+    keypoints: (N, K, 2) float32 pixels, NaN where missing. scores: (N, K) float32, 0 where missing.
+    boxes: (N, 4) float32 xyxy pixels. box_scores: (N,) float32. origin: (N,) int8 of `Origin`.
+    """
+
+    keypoints: FloatArray
+    scores: FloatArray
+    boxes: FloatArray
+    box_scores: FloatArray
+    origin: npt.NDArray[np.int8]
+
+    def __post_init__(self) -> None:
+        _check("keypoints", self.keypoints, (len(self), "K", 2), np.float32)
+        _check("scores", self.scores, self.keypoints.shape[:2], np.float32)
+        _check("boxes", self.boxes, (len(self), 4), np.float32)
+        _check("box_scores", self.box_scores, (len(self),), np.float32)
+        _check("origin", self.origin, (len(self),), np.int8)
+
+    @classmethod
+    def empty(cls, num_keypoints: int) -> Poses:
+        """No people, of a skeleton with `num_keypoints` keypoints."""
+        return cls(
+            keypoints=np.zeros((0, num_keypoints, 2), np.float32),
+            scores=np.zeros((0, num_keypoints), np.float32),
+            boxes=np.zeros((0, 4), np.float32),
+            box_scores=np.zeros(0, np.float32),
+            origin=np.zeros(0, np.int8),
+        )
+
+    def pose_scores(self, keypoint_threshold: float = 0.2) -> FloatArray:
+        """(N,): box score × mean of the keypoint scores above the threshold (strictly), 0 if none is.
+
+        The published rescoring (`COCODataset.evaluate`; vectors SB-8).
+        """
+        kept = self.scores > keypoint_threshold
+        total = np.where(kept, self.scores, 0).sum(axis=1, dtype=np.float64)
+        mean = total / np.maximum(kept.sum(axis=1), 1)
+        return (self.box_scores * mean).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TrackedPoses(_RowTable):
+    """People with keypoints and ids.
+
+    poses: N people. track_ids: (N,) int64, unique in a frame and never reused. similarities: (N,) float32
+    of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames.
+    """
+
+    poses: Poses
+    track_ids: IntArray
+    similarities: FloatArray
+    confirmed: BoolArray
+
+    def __post_init__(self) -> None:
+        _check("track_ids", self.track_ids, (len(self),), np.int64)
+        _check("similarities", self.similarities, (len(self),), np.float32)
+        _check("confirmed", self.confirmed, (len(self),), np.bool_)
+        if len(set(self.track_ids.tolist())) != len(self):
+            raise ValueError(f"track ids must be unique in a frame: {self.track_ids.tolist()}")
+
+    @classmethod
+    def empty(cls, num_keypoints: int) -> TrackedPoses:
+        """No people, of a skeleton with `num_keypoints` keypoints."""
+        return cls(
+            poses=Poses.empty(num_keypoints),
+            track_ids=np.zeros(0, np.int64),
+            similarities=np.zeros(0, np.float32),
+            confirmed=np.zeros(0, np.bool_),
+        )
+
+
+@dataclass(frozen=True)
+class MovedPoints:
+    """Answer of a flow: points (N, 2) float32 pixels in the newer frame; reliable (N,) bool."""
+
+    points: FloatArray
+    reliable: BoolArray
+
+
+class Motion(Protocol):
+    """What happened between two consecutive frames."""
+
+    @property
+    def is_cut(self) -> bool:
+        """The scene changed: nothing of the older frame can be found in the newer one."""
+
+    def move(self, points: FloatArray) -> MovedPoints:
+        """Where points (N, 2) of the older frame went, in pixels; NaN points stay NaN and unreliable."""
+
+
+class FlowEstimator(Protocol):
+    """Optical flow. `prepare` looks at one image, `between` at two prepared ones; both keep no state."""
+
+    def prepare(self, image: Image) -> Any:
+        """What the flow needs of an image (H, W, 3) uint8 BGR: a small grey picture or a pyramid."""
+
+    def between(self, previous: Any, current: Any) -> Motion:
+        """The motion from one prepared image to the next; a change of image size counts as a cut."""
+
+
+class PersonDetector(Protocol):
+    """Finds people; `name` and `engine` say in the summary what really runs."""
+
+    name: str
+    engine: str
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """One `Detections` per image (H, W, 3) uint8 BGR, boxes in that image's pixels, best first."""
+
+
+class PoseEstimator(Protocol):
+    """Finds the keypoints of people in boxes; `name` and `engine` say what really runs."""
+
+    name: str
+    engine: str
+    skeleton: Skeleton
+
+    def estimate(self, image: Image, candidates: Candidates) -> Poses:
+        """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR."""
+
+
+@dataclass(frozen=True)
+class Candidates(_RowTable):
+    """Boxes in which a pose is to be estimated: detected and propagated ones together.
+
+    boxes: (N, 4) float32 xyxy pixels. scores: (N,) float32. origin: (N,) int8 of `Origin`.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    origin: npt.NDArray[np.int8]
+
+    def __post_init__(self) -> None:
+        _check("boxes", self.boxes, (len(self), 4), np.float32)
+        _check("scores", self.scores, (len(self),), np.float32)
+        _check("origin", self.origin, (len(self),), np.int8)
+
+    @classmethod
+    def from_detections(cls, detections: Detections) -> Candidates:
+        """Every detected box, none propagated."""
+        return cls(detections.boxes, detections.scores, np.zeros(len(detections), np.int8))
+
+
+def _as_index(rows: npt.NDArray[Any] | Sequence[int]) -> npt.NDArray[Any]:
+    index = np.asarray(rows)
+    return index if index.dtype == np.bool_ else index.astype(np.int64)
+
+
+def _check(name: str, array: npt.NDArray[Any], shape: tuple[Any, ...], dtype: type) -> None:
+    """Raise ValueError unless `array` has that dtype and shape; letters in `shape` stand for any size."""
+    fits = array.ndim == len(shape) and all(
+        isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype != dtype:
+        raise ValueError(f"{name} must be {dtype.__name__} {shape}, got {array.dtype} {array.shape}")
