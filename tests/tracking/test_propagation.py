@@ -1,0 +1,66 @@
+"""Detections and carried boxes become one list without doubles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.propagation import merge_candidates
+from tracker.types import Candidates, Detections, Origin
+
+
+def boxes_at(*lefts: float) -> np.ndarray:
+    """Boxes 10 × 10 at these left edges."""
+    return np.array([[x, 0, x + 10, 10] for x in lefts], np.float32).reshape(-1, 4)
+
+
+def detected(*lefts: float, score: float = 0.6) -> Detections:
+    return Detections(boxes_at(*lefts), np.full(len(lefts), score, np.float32))
+
+
+def propagated(*lefts: float, score: float = 0.8) -> Candidates:
+    scores = np.full(len(lefts), score, np.float32)
+    return Candidates(boxes_at(*lefts), scores, np.full(len(lefts), Origin.PROPAGATED, np.int8))
+
+
+@pytest.mark.parametrize(
+    ("merge", "detections", "carried", "expected"),
+    [
+        ("prefer-detections", (0,), (1,), [(0, Origin.DETECTED)]),
+        ("plain", (0,), (1,), [(1, Origin.PROPAGATED)]),
+        ("prefer-detections", (0, 1), (), [(0, Origin.DETECTED), (1, Origin.DETECTED)]),
+        ("plain", (0, 1), (), [(0, Origin.DETECTED)]),
+        ("prefer-detections", (0,), (50,), [(0, Origin.DETECTED), (50, Origin.PROPAGATED)]),
+        ("prefer-detections", (), (0, 1), [(0, Origin.PROPAGATED)]),
+        ("prefer-detections", (), (), []),
+        ("plain", (), (), []),
+    ],
+    ids=[
+        "a carried box yields to a detection though its score is higher",
+        "plain NMS keeps the higher score, whatever its origin",
+        "two people who hug keep both detections",
+        "plain NMS deletes one of them",
+        "a person the detector missed is added",
+        "of two carried boxes one stays",
+        "nobody",
+        "nobody, plain",
+    ],
+)
+def test_merging(
+    merge: str,
+    detections: tuple[float, ...],
+    carried: tuple[float, ...],
+    expected: list[tuple[float, Origin]],
+) -> None:
+    config = TrackerConfig(merge=merge, merge_iou=0.4)
+    merged = merge_candidates(detected(*detections), propagated(*carried), config)
+    assert list(zip(merged.boxes[:, 0].tolist(), merged.origin.tolist(), strict=True)) == expected
+
+
+def test_an_overlap_equal_to_the_threshold_is_kept() -> None:
+    # boxes shifted by half their width: intersection 50, union 150
+    overlap = float(np.float32(50) / np.float32(150))
+    for merge_iou, number in ((overlap, 2), (overlap - 1e-6, 1)):
+        config = TrackerConfig(merge_iou=merge_iou)
+        assert len(merge_candidates(detected(0), propagated(5), config)) == number

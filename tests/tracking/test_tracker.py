@@ -1,0 +1,317 @@
+"""Ids over frames: kept, never shared, never reused; people carried, found again, and let go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tracker.skeletons import COCO_17
+from tracker.tracking.config import SIMILARITIES, TrackerConfig
+from tracker.tracking.tracker import PoseTracker
+from tracker.types import FloatArray, MovedPoints, Origin, Poses, TrackedPoses
+
+# A standing person, 100 px tall, centred on (0, 0).
+STANDING = np.array(
+    [
+        (0, -45), (2, -47), (-2, -47), (5, -45), (-5, -45), (12, -30), (-12, -30), (15, -12), (-15, -12),
+        (16, 5), (-16, 5), (8, 5), (-8, 5), (8, 27), (-8, 27), (8, 48), (-8, 48),
+    ],
+    np.float32,
+)  # fmt: skip
+
+
+class Shift:
+    """A flow that moves every point by the same step; unreliable where the mask function says so."""
+
+    def __init__(self, step: tuple[float, float] = (0, 0), *, is_cut: bool = False, reliable: bool = True) -> None:
+        self.step = np.array(step, np.float32)
+        self.is_cut = is_cut
+        self.reliable = reliable
+
+    def move(self, points: FloatArray) -> MovedPoints:
+        return MovedPoints(points + self.step, ~np.isnan(points[:, 0]) & self.reliable)
+
+
+def people(
+    *centres: tuple[float, float],
+    score: float = 0.9,
+    box_score: float = 0.9,
+    origin: Origin = Origin.DETECTED,
+) -> Poses:
+    at = np.array(centres, np.float32).reshape(-1, 2)
+    half = np.array([20, 52], np.float32)
+    return Poses(
+        keypoints=STANDING + at[:, None],
+        scores=np.full((len(at), 17), score, np.float32),
+        boxes=np.concatenate([at - half, at + half], axis=1),
+        box_scores=np.full(len(at), box_score, np.float32),
+        origin=np.full(len(at), origin, np.int8),
+    )
+
+
+def follow(tracker: PoseTracker, frames: Sequence[Poses], motion: Shift | None = None) -> list[TrackedPoses]:
+    results = []
+    for number, poses in enumerate(frames):
+        tracker.predict(motion if number else None)
+        results.append(tracker.update(poses))
+    return results
+
+
+def ids_by_x(tracked: TrackedPoses) -> list[int]:
+    """Ids from left to right."""
+    return tracked.track_ids[np.argsort(tracked.poses.boxes[:, 0])].tolist()
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_standing_people_keep_their_ids(similarity: str) -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity))
+    frames = [people((100, 100), (300, 100))] * 6
+    assert {tuple(ids_by_x(t)) for t in follow(tracker, frames, Shift())} == {(1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("similarity", "kept"), [("bbox", False), ("pose", False), ("flow", True), ("multi-flow", True)]
+)
+def test_only_flow_follows_a_jump_of_a_whole_body(similarity: str, kept: bool) -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity, max_lost=0))
+    frames = [people((100 + 60 * k, 100)) for k in range(4)]
+    ids = [int(t.track_ids[0]) for t in follow(tracker, frames, Shift((60, 0)))]
+    assert (ids == [1] * 4) is kept
+
+
+def test_multi_flow_bridges_a_gap_that_flow_cannot() -> None:
+    frames = [people((100, 100)), people((110, 100)), *[people()] * 3, people((150, 100))]
+    for similarity, kept in (("flow", False), ("multi-flow", True)):
+        config = TrackerConfig(similarity=similarity, max_lost=0, propagation=False)
+        last = follow(PoseTracker(COCO_17, config), frames, Shift((10, 0)))[-1]
+        assert (last.track_ids.tolist() == [1]) is kept
+
+
+def test_a_gap_longer_than_the_queue_is_not_bridged_by_it() -> None:
+    config = TrackerConfig(queue_length=3, max_lost=0, propagation=False)
+    for gap, expected in ((2, 1), (3, 2)):
+        frames = [people((100, 100)), *[people()] * gap, people((100, 100))]
+        assert follow(PoseTracker(COCO_17, config), frames, Shift())[-1].track_ids.tolist() == [expected]
+
+
+def test_memory_finds_a_person_again_near_the_place() -> None:
+    gone = [people()] * 20
+    for place, max_lost, expected in (
+        ((110, 100), 60, 1),  # near
+        ((110, 100), 10, 2),  # near, but forgotten
+        ((400, 100), 60, 2),  # too far away
+    ):
+        config = TrackerConfig(max_lost=max_lost)
+        frames = [*[people((100, 100))] * 4, *gone, people(place)]
+        assert follow(PoseTracker(COCO_17, config), frames, Shift())[-1].track_ids.tolist() == [expected]
+
+
+def test_memory_keeps_only_confirmed_people_of_like_size() -> None:
+    frames = [people((100, 100)), *[people()] * 12, people((100, 100))]
+    assert follow(PoseTracker(COCO_17), frames, Shift())[-1].track_ids.tolist() == [2]
+    small = people((100, 100))
+    small = replace(
+        small,
+        keypoints=(small.keypoints - 100) * np.float32(0.4) + 100,
+        boxes=(small.boxes - 100) * np.float32(0.4) + 100,
+    )
+    frames = [*[people((100, 100))] * 4, *[people()] * 12, small]
+    assert follow(PoseTracker(COCO_17), frames, Shift())[-1].track_ids.tolist() == [2]
+
+
+def test_ids_are_never_shared_nor_reused_and_count_per_tracker() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=5))
+        first_seen: dict[int, int] = {}
+        last_seen: dict[int, int] = {}
+        for frame in range(60):
+            tracker.predict(Shift() if frame else None)
+            centres = rng.uniform(0, 600, (rng.integers(0, 7), 2))
+            tracked = tracker.update(people(*map(tuple, centres)))
+            for track_id in tracked.track_ids.tolist():
+                assert track_id in first_seen or track_id > max(first_seen, default=0)
+                first_seen.setdefault(track_id, frame)
+                assert frame - last_seen.get(track_id, frame) <= 8
+                last_seen[track_id] = frame
+        assert min(first_seen) == 1
+
+
+def test_a_new_id_has_no_similarity_and_a_kept_one_has() -> None:
+    first, second = follow(PoseTracker(COCO_17), [people((100, 100))] * 2, Shift())
+    assert np.isnan(first.similarities).all()
+    np.testing.assert_allclose(second.similarities, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("min_hits", [1, 3])
+def test_people_are_confirmed_after_min_hits_frames(min_hits: int) -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(min_hits=min_hits))
+    confirmed = [bool(t.confirmed[0]) for t in follow(tracker, [people((100, 100))] * 4, Shift())]
+    assert confirmed == [number >= min_hits for number in range(1, 5)]
+
+
+def test_a_cut_forgets_everybody() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 5, Shift())
+    assert len(tracker.predict(Shift(is_cut=True))) == 0
+    assert tracker.update(people((100, 100))).track_ids.tolist() == [2]
+
+
+def test_propagated_boxes_follow_the_flow_grow_and_decay() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100), box_score=0.8)])
+    candidates = tracker.predict(Shift((7, -3)))
+    half = np.array([16, 47.5]) * 1.15  # of the keypoints' extent: 32 × 95
+    centre = np.array([107, 97.5])
+    np.testing.assert_allclose(candidates.boxes[0], [*(centre - half), *(centre + half)], atol=1e-3)
+    assert candidates.scores.tolist() == pytest.approx([0.72])
+    assert candidates.origin.tolist() == [Origin.PROPAGATED]
+
+
+def test_the_score_of_a_carried_person_decays_until_they_are_let_go() -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(score_decay=0.5, min_box_score=0.2))
+    tracker.update(people((100, 100), box_score=0.8))
+    scores = []
+    while len(candidates := tracker.predict(Shift())):
+        scores.append(float(candidates.scores[0]))
+        tracker.update(people((100, 100), box_score=scores[-1], origin=Origin.PROPAGATED))
+    assert scores == pytest.approx([0.4, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("poses", "carried"),
+    [
+        (people((100, 100), score=0.4), True),
+        (people((100, 100), score=0.39), False),
+        (people((100, 100), box_score=0.3), False),
+    ],
+    ids=["keypoints exactly at the threshold", "all keypoints dropped", "box score too low after decay"],
+)
+def test_who_is_worth_carrying(poses: Poses, carried: bool) -> None:
+    tracker = PoseTracker(COCO_17)
+    tracker.update(poses)
+    assert (len(tracker.predict(Shift())) == 1) is carried
+
+
+def test_propagation_can_be_switched_off() -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(propagation=False))
+    tracker.update(people((100, 100)))
+    assert len(tracker.predict(Shift())) == 0
+
+
+def test_a_propagated_pose_continues_its_person_but_opens_no_id() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))])
+    tracker.predict(Shift())
+    carried = tracker.update(people((102, 100), (400, 100), origin=Origin.PROPAGATED))
+    assert carried.track_ids.tolist() == [1]
+    assert carried.poses.origin.tolist() == [Origin.PROPAGATED]
+
+
+def test_a_weak_propagated_pose_is_dropped() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))])
+    tracker.predict(Shift())
+    assert len(tracker.update(people((100, 100), score=0.3, origin=Origin.PROPAGATED))) == 0
+
+
+def test_of_two_poses_of_one_person_the_stronger_stays() -> None:
+    tracker = PoseTracker(COCO_17)
+    weak, strong = people((101, 100), box_score=0.5), people((100, 100), box_score=0.9)
+    both = Poses(*(np.concatenate([getattr(weak, n), getattr(strong, n)]) for n in vars(weak)))
+    tracked = tracker.update(both)
+    assert tracked.poses.box_scores.tolist() == pytest.approx([0.9])
+
+
+def test_unreliable_flow_leaves_people_where_they_are() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))])
+    centre = tracker.predict(Shift((50, 0), reliable=False)).boxes[0].reshape(2, 2).mean(axis=0)
+    np.testing.assert_allclose(centre, [100, 100.5], atol=1e-3)
+
+
+def test_unreliable_keypoints_go_with_the_rest_of_their_person() -> None:
+    class Half(Shift):
+        def move(self, points: FloatArray) -> MovedPoints:
+            reliable = np.arange(len(points)) % 2 == 0
+            steps = np.where(reliable[:, None], self.step, np.float32(500))
+            return MovedPoints(points + steps, reliable)
+
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))])
+    centre = tracker.predict(Half((10, 0))).boxes[0].reshape(2, 2).mean(axis=0)
+    np.testing.assert_allclose(centre, [110, 100.5], atol=1e-3)
+
+
+def test_keypoints_dropped_for_tracking_stay_in_the_output() -> None:
+    poses = people((100, 100))
+    poses.scores[0, :8] = 0.1
+    tracked = PoseTracker(COCO_17).update(poses)
+    np.testing.assert_array_equal(tracked.poses.scores, poses.scores)
+    np.testing.assert_array_equal(tracked.poses.keypoints, poses.keypoints)
+
+
+@pytest.mark.parametrize("similarity", ["pose", "multi-flow"])
+def test_people_without_a_keypoint_to_compare_are_followed_by_their_boxes(similarity: str) -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity, max_lost=0))
+    frames = [people((100 + 3 * k, 100), score=0.1) for k in range(4)]
+    assert [t.track_ids.tolist() for t in follow(tracker, frames, Shift())] == [[1]] * 4
+
+
+def test_missing_keypoints_are_nan_and_do_no_harm() -> None:
+    frames = []
+    for step in range(4):
+        poses = people((100 + step, 100), (250, 100))
+        poses.keypoints[:, 5 + step :] = np.nan
+        poses.scores[:, 5 + step :] = 0
+        frames.append(poses)
+    results = follow(PoseTracker(COCO_17), frames, Shift())
+    assert {tuple(ids_by_x(t)) for t in results} == {(1, 2)}
+
+
+def test_frames_without_people_and_the_first_frame_are_nothing_special() -> None:
+    results = follow(PoseTracker(COCO_17), [people(), people(), people((50, 50)), people()], Shift())
+    assert [len(t) for t in results] == [0, 0, 1, 0]
+
+
+def test_the_same_input_gives_the_same_output() -> None:
+    rng = np.random.default_rng(3)
+    frames = [people(*map(tuple, rng.uniform(0, 300, (6, 2)))) for _ in range(15)]
+    one, two = (follow(PoseTracker(COCO_17), frames, Shift((2, 1))) for _ in range(2))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.track_ids, b.track_ids)
+        np.testing.assert_array_equal(a.similarities, b.similarities)
+
+
+def test_what_the_caller_handed_in_is_not_changed() -> None:
+    poses = people((100, 100), (300, 100))
+    before = {name: value.copy() for name, value in vars(poses).items()}
+    follow(PoseTracker(COCO_17), [poses] * 3, Shift((5, 5)))
+    for name, value in before.items():
+        np.testing.assert_array_equal(getattr(poses, name), value)
+
+
+def test_memory_does_not_grow() -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=10))
+    sizes = []
+    for frame in range(200):
+        tracker.predict(Shift() if frame else None)
+        tracker.update(people((100 + 1000 * (frame % 7), 100), (500 * frame, 400)))
+        sizes.append(len(tracker._tracks))
+    assert max(sizes[:40]) == max(sizes[40:])
+    assert len(tracker._queue) == tracker.config.queue_length
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("similarity", "colour"), ("merge", "never"), ("queue_length", 0), ("min_hits", 0), ("max_lost", -1),
+        ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("merge_iou", float("nan")),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(setting: str, value: object) -> None:
+    with pytest.raises(ValueError, match=setting):
+        TrackerConfig(**{setting: value})

@@ -1,0 +1,75 @@
+"""All settings of the tracker and their defaults, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+Similarity: TypeAlias = Literal["bbox", "pose", "flow", "multi-flow"]
+Merge: TypeAlias = Literal["prefer-detections", "plain"]
+
+SIMILARITIES: tuple[str, ...] = get_args(Similarity)
+MERGES: tuple[str, ...] = get_args(Merge)
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Settings of `PoseTracker`; thresholds are inclusive (a value equal to one passes it).
+
+    Raises ValueError for a value out of its range.
+    """
+
+    similarity: Similarity = "multi-flow"
+    """What is compared: IoU of boxes, OKS, OKS after flow, OKS after flow over the whole queue."""
+    gate: float = 0.2
+    """Least similarity that gives an id on."""
+    queue_length: int = 8
+    """L_Q: how many past frames the queue holds (multi-flow compares with all, the others with the last)."""
+    age_decay: float = 0.95
+    """Factor on the similarity to a queue entry for each frame of its age: errors of the flow add up."""
+    keypoint_threshold: float = 0.4
+    """Keypoints under this score are dropped for tracking (section 4.3: 0.4)."""
+    propagation: bool = True
+    """Carry people by the flow into frames in which the detector misses them."""
+    propagation_score: float = 0.4
+    """Least mean score of a person's kept keypoints to be carried."""
+    box_expansion: float = 1.15
+    """Growth of the box around carried keypoints (section 3.2: 15 %)."""
+    score_decay: float = 0.9
+    """Factor on the box score for each frame in which the detector did not find the person."""
+    min_box_score: float = 0.3
+    """A carried box whose decayed score is less is given up."""
+    merge: Merge = "prefer-detections"
+    """Carried boxes yield to detections, or plain NMS by score over the union."""
+    merge_iou: float = 0.4
+    """IoU above which a carried box yields."""
+    duplicate_oks: float = 0.8
+    """Of two poses of a frame more similar than this the weaker is dropped (OKS-NMS)."""
+    min_hits: int = 3
+    """Frames in which a person must be seen to be confirmed."""
+    max_lost: int = 150
+    """Frames for which a lost person is remembered, to be found again near the place."""
+
+    def __post_init__(self) -> None:
+        if self.similarity not in SIMILARITIES:
+            raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
+        if self.merge not in MERGES:
+            raise ValueError(f"merge must be one of {', '.join(MERGES)}, not {self.merge!r}")
+        for name in ("queue_length", "min_hits"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.max_lost < 0:
+            raise ValueError(f"max_lost must be 0 or more, not {self.max_lost}")
+        if self.box_expansion < 1:
+            raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
+        for name in (
+            "gate", "age_decay", "keypoint_threshold", "propagation_score", "score_decay", "min_box_score", "merge_iou",
+            "duplicate_oks",
+        ):  # fmt: skip
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether any setting makes use of the flow."""
+        return self.propagation or self.similarity in ("flow", "multi-flow")

@@ -1,0 +1,113 @@
+"""Memory of lost people: found again by motion and shape when they come back near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tracker.tracking.matching import match_greedily
+from tracker.tracking.oks import oks
+from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray
+
+# A lost person is looked for within this many box heights of where they were or would be by now; the reach
+# grows with the frames gone by, up to the second number.
+_REACH, _REACH_GROWTH, _MAX_REACH = 0.5, 0.05, 1.5
+# Limbs move while nobody looks: shapes are compared with sigmas this much wider, the more so the longer ago.
+_SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 0.1
+# The pace of a person is believed for this many frames after they were last seen.
+_PACE_FRAMES = 15
+# How quickly the remembered pace follows the newest step.
+_PACE_GAIN = 0.3
+_MAX_SIZE_RATIO = 1.6
+_MIN_SIMILARITY = 0.1
+
+
+@dataclass
+class Track:
+    """What is remembered of one id.
+
+    box: (4,) xyxy pixels and keypoints: (K, 2) pixels, NaN where dropped, of the frame `last_frame`, in which
+    the person was last seen. pace: (2,) pixels per frame. hits: frames in which the person was seen.
+    """
+
+    box: FloatArray
+    keypoints: FloatArray
+    last_frame: int
+    pace: DoubleArray = field(default_factory=lambda: np.zeros(2))
+    hits: int = 1
+
+    def see(self, box: FloatArray, keypoints: FloatArray, frame: int) -> None:
+        """The person is in `frame` with this box and these keypoints.
+
+        Keypoints that are missing there are remembered where they were last, moved along with the box.
+        """
+        step = _centres(box[None])[0] - _centres(self.box[None])[0]
+        gain = 1.0 if self.hits == 1 else _PACE_GAIN
+        self.pace = (1 - gain) * self.pace + gain * step / (frame - self.last_frame)
+        remembered = self.keypoints + step.astype(np.float32)
+        self.keypoints = np.where(np.isnan(keypoints), remembered, keypoints)
+        self.box, self.last_frame = box, frame
+        self.hits += 1
+
+
+def find_again(
+    tracks: dict[int, Track],
+    boxes: FloatArray,
+    keypoints: FloatArray,
+    sigmas: DoubleArray,
+    frame: int,
+) -> tuple[IntArray, FloatArray]:
+    """Give people without an id that of a lost person who was near and had their size and shape.
+
+    boxes: (N, 4), keypoints: (N, K, 2) pixels, NaN where dropped, of the people of `frame`. Returns ids (N,),
+    −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
+    the person was last seen and from where their pace would have brought them, whichever is nearer.
+    """
+    if not tracks or not len(boxes):
+        return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
+    lost_boxes = np.stack([track.box for track in tracks.values()])
+    lost_keypoints = np.stack([track.keypoints for track in tracks.values()])
+    age = np.array([frame - track.last_frame for track in tracks.values()], np.float64)
+    pace = np.stack([track.pace for track in tracks.values()])
+    nearness = _nearness(boxes, lost_boxes, pace, age)
+    shape = oks(
+        _shapes(keypoints, boxes),
+        np.zeros(len(boxes)),
+        _shapes(lost_keypoints, lost_boxes),
+        2 * (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age) ** 2,  # the mean of both areas is the slack squared
+        sigmas,
+    )
+    similarity = nearness * shape * _of_like_size(boxes, lost_boxes)
+    return match_greedily(similarity, np.array(list(tracks), np.int64), _MIN_SIMILARITY)
+
+
+def _nearness(boxes: FloatArray, lost_boxes: FloatArray, pace: DoubleArray, age: DoubleArray) -> DoubleArray:
+    """(N, M): 1 at the expected place, falling linearly to 0 at the end of the reach."""
+    centres, last = _centres(boxes), _centres(lost_boxes)
+    expected = last + pace * np.minimum(age, _PACE_FRAMES)[:, None]
+    distance = np.minimum(
+        np.linalg.norm(centres[:, None] - last[None], axis=2),
+        np.linalg.norm(centres[:, None] - expected[None], axis=2),
+    )
+    reach = np.minimum(_REACH + _REACH_GROWTH * age, _MAX_REACH) * _sizes(lost_boxes)
+    return np.maximum(1 - distance / np.maximum(reach, 1e-6), 0)
+
+
+def _of_like_size(boxes: FloatArray, lost_boxes: FloatArray) -> BoolArray:
+    ratio = _sizes(boxes)[:, None] / np.maximum(_sizes(lost_boxes)[None], 1e-6)
+    return (ratio <= _MAX_SIZE_RATIO) & (ratio >= 1 / _MAX_SIZE_RATIO)
+
+
+def _shapes(keypoints: FloatArray, boxes: FloatArray) -> DoubleArray:
+    """Keypoints (N, K, 2) relative to the centre of the box, in units of its size."""
+    return (keypoints - _centres(boxes)[:, None]) / np.maximum(_sizes(boxes), 1e-6)[:, None, None]
+
+
+def _centres(boxes: FloatArray) -> DoubleArray:
+    return (boxes[:, :2].astype(np.float64) + boxes[:, 2:]) / 2
+
+
+def _sizes(boxes: FloatArray) -> DoubleArray:
+    """The longer side of each box (N,)."""
+    return (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).max(axis=1)

@@ -1,0 +1,141 @@
+"""Flow propagation: remembered people moved to the current frame, and their boxes merged with detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker.boxes import boxes_around, iou, nms
+from tracker.tracking.config import TrackerConfig
+from tracker.types import (
+    BoolArray,
+    Candidates,
+    Detections,
+    FloatArray,
+    IntArray,
+    Origin,
+    Poses,
+)
+
+# Fewer kept keypoints than this give no box worth looking into.
+_MIN_KEYPOINTS = 3
+# With less than this share of the keypoints kept, the box around them would leave out part of the person, and
+# shrink from frame to frame.
+_WHOLE = 0.6
+# With less than this share of the kept keypoints reliable, the flow says nothing about a person.
+_FEW = 0.3
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """The people of one past frame, as they were and as the flow has carried them since.
+
+    keypoints: (N, K, 2) pixels of that frame, NaN where dropped. moved: the same carried to the newest frame.
+    kept: (N, K), the keypoints that count. scores: (N, K). boxes, moved_boxes: (N, 4) xyxy pixels.
+    box_scores: (N,). track_ids: (N,).
+    """
+
+    keypoints: FloatArray
+    moved: FloatArray
+    kept: BoolArray
+    scores: FloatArray
+    boxes: FloatArray
+    moved_boxes: FloatArray
+    box_scores: FloatArray
+    track_ids: IntArray
+
+    @classmethod
+    def of(cls, poses: Poses, track_ids: IntArray, keypoint_threshold: float) -> QueueEntry:
+        """Remember the people of a frame, their keypoints under the threshold dropped."""
+        kept = (poses.scores >= keypoint_threshold) & ~np.isnan(poses.keypoints[..., 0])
+        keypoints = np.where(kept[..., None], poses.keypoints, np.float32(np.nan))
+        return cls(keypoints, keypoints, kept, poses.scores, poses.boxes, poses.boxes, poses.box_scores, track_ids)
+
+    @property
+    def mean_scores(self) -> FloatArray:
+        """Mean score (N,) of each person's kept keypoints, 0 without any."""
+        total = np.where(self.kept, self.scores, 0).sum(axis=1)
+        return total / np.maximum(self.kept.sum(axis=1), 1)
+
+    def covered_by(self, newest: QueueEntry) -> BoolArray:
+        """Which moved keypoints (N, K) lie in the box of somebody else in the newest entry.
+
+        Most likely that person is in front, and the flow there is theirs.
+        """
+        x, y = self.moved[..., None, 0], self.moved[..., None, 1]
+        x1, y1, x2, y2 = newest.moved_boxes.T
+        inside = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
+        others = self.track_ids[:, None] != newest.track_ids[None]
+        return (inside & others[:, None]).any(axis=2)
+
+    def carried(self, arrived: FloatArray, reliable: BoolArray, paces: FloatArray) -> QueueEntry:
+        """The entry one frame on: `arrived` (N, K, 2) says where its moved keypoints went.
+
+        Where the flow is not `reliable` (N, K) a keypoint goes with the rest of its person: by the median step
+        of the reliable keypoints or, if too few are, by the person's pace (N, 2).
+        """
+        few = (reliable & self.kept).sum(axis=1) < _FEW * self.kept.sum(axis=1)
+        trusted = reliable & ~few[:, None]
+        steps = np.where(trusted[..., None], arrived - self.moved, np.float32(np.nan))
+        typical = np.where(few[:, None], paces, _median_steps(steps))
+        moved = self.moved + np.where(np.isnan(steps), typical[:, None], steps)
+        return replace(self, moved=moved, moved_boxes=self.moved_boxes + np.tile(typical, 2))
+
+
+def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, decay: bool) -> Candidates:
+    """Boxes in which the people of the last frame are to be looked for (section 3.2).
+
+    The box around a person's carried keypoints, grown by `box_expansion`; its score is the person's last,
+    decayed if `decay`. People whose kept keypoints score too low, or are fewer than three, have none.
+    """
+    scores = entry.box_scores * np.float32(config.score_decay if decay else 1)
+    worthy = (entry.kept.sum(axis=1) >= _MIN_KEYPOINTS) & (scores >= config.min_box_score)
+    worthy &= entry.mean_scores >= config.propagation_score
+    boxes = boxes_around(entry.moved[worthy], config.box_expansion)
+    partial = entry.kept[worthy].mean(axis=1) < _WHOLE
+    boxes = np.where(partial[:, None], entry.moved_boxes[worthy], boxes)
+    return Candidates(boxes, scores[worthy], np.full(len(boxes), Origin.PROPAGATED, np.int8))
+
+
+def merge_candidates(detections: Detections, propagated: Candidates, config: TrackerConfig) -> Candidates:
+    """Detected and propagated boxes together, without doubles, best first within each origin.
+
+    By default propagated boxes that overlap a detection by more than `merge_iou` yield to it, and the rest
+    have NMS among themselves; detections are left as the detector's own NMS gave them. `merge="plain"` is the
+    paper's NMS by score over the union.
+    """
+    detected = Candidates.from_detections(detections)
+    if config.merge == "prefer-detections":
+        overlap = iou(propagated.boxes, detected.boxes).max(axis=1, initial=0)
+        propagated = propagated[overlap <= config.merge_iou]
+        propagated = propagated[nms(propagated.boxes, propagated.scores, config.merge_iou)]
+        return _join(detected, propagated)
+    union = _join(detected, propagated)
+    return union[nms(union.boxes, union.scores, config.merge_iou)]
+
+
+def _join(first: Candidates, second: Candidates) -> Candidates:
+    return Candidates(
+        np.concatenate([first.boxes, second.boxes]),
+        np.concatenate([first.scores, second.scores]),
+        np.concatenate([first.origin, second.origin]),
+    )
+
+
+def _median_steps(steps: FloatArray) -> FloatArray:
+    """Median (N, 2) of the steps (N, K, 2) that are not NaN; 0 for a person without any."""
+    ordered = np.sort(steps, axis=1)  # NaN goes last
+    count = (~np.isnan(steps[..., 0])).sum(axis=1)
+    rows = np.arange(len(steps))
+    middle = (
+        ordered[rows, np.maximum(count - 1, 0) // 2] + ordered[rows, count // 2 - (count == ordered.shape[1])]
+    ) / 2
+    return np.where(count[:, None] > 0, middle, 0).astype(np.float32)
+
+
+def stack(arrays: Sequence[npt.NDArray[np.float32]]) -> FloatArray:
+    """Points of several entries (N_i, K, 2) as one list (ΣN_i·K, 2), for one call of the flow."""
+    return np.concatenate([array.reshape(-1, 2) for array in arrays])

@@ -1,0 +1,174 @@
+"""The tracker: gives poses ids that stay, by flow-based similarity over a queue of past frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+
+import numpy as np
+
+from tracker.boxes import box_areas, iou
+from tracker.skeletons import Skeleton
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.matching import match_greedily
+from tracker.tracking.memory import Track, find_again
+from tracker.tracking.oks import oks, oks_nms
+from tracker.tracking.propagation import QueueEntry, propagated_candidates, stack
+from tracker.types import (
+    Candidates,
+    FloatArray,
+    IntArray,
+    Motion,
+    Origin,
+    Poses,
+    TrackedPoses,
+)
+
+
+class PoseTracker:
+    """Follows the people of one video; each frame is one `predict` and one `update`.
+
+    Two trackers share nothing: ids count from 1 in each, and an id is never given to a second person.
+    Source: Xiao et al. 2018, section 3.3 and algorithm 1; the memory of lost people is an addition.
+    """
+
+    def __init__(self, skeleton: Skeleton, config: TrackerConfig | None = None) -> None:
+        self.config = config or TrackerConfig()
+        self._skeleton = skeleton
+        self._queue: deque[QueueEntry] = deque(maxlen=self.config.queue_length)
+        self._tracks: dict[int, Track] = {}
+        self._new_ids = itertools.count(1)
+        self._frame = 0
+
+    def predict(self, motion: Motion | None, *, decay: bool = True) -> Candidates:
+        """Carry the queue to the new frame; the boxes (N, 4) in which known people are to be looked for.
+
+        motion: from the previous frame to this one; None where nothing is known (the first frame, or no
+        flow wanted): the queue stays in place. A cut empties the queue and the memory.
+        decay: lower the carried scores; false in a frame in which the detector does not run.
+        """
+        if motion is not None and motion.is_cut:
+            self._queue.clear()
+            self._tracks.clear()
+        if motion is not None and self._queue:
+            self._carry(motion)
+        if not self.config.propagation or not self._queue:
+            return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int8))
+        return propagated_candidates(self._queue[-1], self.config, decay=decay)
+
+    def update(self, poses: Poses) -> TrackedPoses:
+        """Give the poses of this frame their ids and remember them.
+
+        Duplicates are dropped first (OKS-NMS), and of the propagated poses those that are weak or match
+        nobody: only a detection can open a new id. Order: by pose score, best first.
+        """
+        poses = self._without_duplicates(poses)
+        entry = self._entry(poses, np.full(len(poses), -1, np.int64))
+        track_ids, similarities = match_greedily(*self._similarity(entry), self.config.gate)
+        track_ids, similarities = self._recover(poses, entry, track_ids, similarities)
+        rows = np.flatnonzero((track_ids >= 0) | (poses.origin == Origin.DETECTED))
+        poses, track_ids, similarities = poses[rows], track_ids[rows], similarities[rows]
+        fresh = np.flatnonzero(track_ids < 0)
+        track_ids[fresh] = list(itertools.islice(self._new_ids, len(fresh)))
+        tracked = self._remember(poses, track_ids, similarities)
+        self._frame += 1
+        return tracked
+
+    def _carry(self, motion: Motion) -> None:
+        """Move every entry of the queue by one frame of flow, with one question to it."""
+        entries, newest = list(self._queue), self._queue[-1]
+        arrived = motion.move(stack([entry.moved for entry in entries]))
+        starts = np.cumsum([0] + [entry.kept.size for entry in entries])
+        self._queue.clear()
+        for entry, start in zip(entries, starts, strict=False):
+            own = slice(start, start + entry.kept.size)
+            reliable = arrived.reliable[own].reshape(entry.kept.shape)
+            if entry is not newest:
+                reliable = reliable & ~entry.covered_by(newest)
+            points = arrived.points[own].reshape(entry.moved.shape)
+            self._queue.append(entry.carried(points, reliable, self._paces(entry.track_ids)))
+
+    def _paces(self, track_ids: IntArray) -> FloatArray:
+        paces = [self._tracks[track_id].pace for track_id in track_ids.tolist()]
+        return np.array(paces, np.float32).reshape(-1, 2)
+
+    def _entry(self, poses: Poses, track_ids: IntArray) -> QueueEntry:
+        return QueueEntry.of(poses, track_ids, self.config.keypoint_threshold)
+
+    def _without_duplicates(self, poses: Poses) -> Poses:
+        entry = self._entry(poses, np.zeros(len(poses), np.int64))
+        strong = (poses.origin == Origin.DETECTED) | (entry.mean_scores >= self.config.propagation_score)
+        poses, kept = poses[strong], entry.kept[strong]
+        rows = oks_nms(
+            poses.keypoints,
+            box_areas(poses.boxes),
+            poses.pose_scores(),
+            self._skeleton.sigmas,
+            self.config.duplicate_oks,
+            kept=kept,
+        )
+        return poses[rows]
+
+    def _similarity(self, entry: QueueEntry) -> tuple[FloatArray, IntArray]:
+        """Similarities (N, M) of this frame's people with the remembered ones, and the ids (M,)."""
+        past = list(self._queue) if self.config.similarity == "multi-flow" else list(self._queue)[-1:]
+        ages = reversed(range(len(past)))
+        columns = [
+            self._similarity_to(entry, old) * np.float32(self.config.age_decay**age)
+            for age, old in zip(ages, past, strict=True)
+        ]
+        ids = [old.track_ids for old in past]
+        empty = np.zeros((len(entry.track_ids), 0), np.float32)
+        return np.concatenate([empty, *columns], axis=1), np.concatenate([np.zeros(0, np.int64), *ids])
+
+    def _similarity_to(self, entry: QueueEntry, old: QueueEntry) -> FloatArray:
+        if self.config.similarity == "bbox":
+            return iou(entry.boxes, old.boxes)
+        follows = self.config.similarity != "pose"
+        similarity = oks(
+            entry.keypoints,
+            box_areas(entry.boxes),
+            old.moved if follows else old.keypoints,
+            box_areas(old.boxes),
+            self._skeleton.sigmas,
+        )
+        # With no keypoint in both poses OKS is undefined; the overlap of the boxes stands in.
+        blind = entry.kept.astype(np.int8) @ old.kept.astype(np.int8).T == 0
+        return np.where(blind, iou(entry.boxes, old.moved_boxes if follows else old.boxes), similarity)
+
+    def _recover(
+        self, poses: Poses, entry: QueueEntry, track_ids: IntArray, similarities: FloatArray
+    ) -> tuple[IntArray, FloatArray]:
+        """Look for the detected people who are left among the lost ones."""
+        rows = np.flatnonzero((track_ids < 0) & (poses.origin == Origin.DETECTED))
+        present = set(track_ids.tolist())
+        lost = {
+            track_id: track
+            for track_id, track in self._tracks.items()
+            if track_id not in present and self._is_remembered(track)
+        }
+        track_ids, similarities = track_ids.copy(), similarities.copy()
+        track_ids[rows], similarities[rows] = find_again(
+            lost, poses.boxes[rows], entry.keypoints[rows], self._skeleton.sigmas, self._frame
+        )
+        return track_ids, similarities
+
+    def _is_remembered(self, track: Track) -> bool:
+        return track.hits >= self.config.min_hits and self._frame - track.last_frame <= self.config.max_lost
+
+    def _remember(self, poses: Poses, track_ids: IntArray, similarities: FloatArray) -> TrackedPoses:
+        entry = self._entry(poses, track_ids)
+        self._queue.append(entry)
+        for row, track_id in enumerate(track_ids.tolist()):
+            if track_id in self._tracks:
+                self._tracks[track_id].see(entry.boxes[row], entry.keypoints[row], self._frame)
+            else:
+                self._tracks[track_id] = Track(entry.boxes[row], entry.keypoints[row], self._frame)
+        confirmed = [self._tracks[track_id].hits >= self.config.min_hits for track_id in track_ids.tolist()]
+        self._forget()
+        return TrackedPoses(poses, track_ids, similarities, np.array(confirmed, np.bool_))
+
+    def _forget(self) -> None:
+        """Drop the memory of people who can no longer come back, so that it never grows without bound."""
+        limit = max(self.config.max_lost, self.config.queue_length)
+        self._tracks = {k: t for k, t in self._tracks.items() if self._frame - t.last_frame <= limit}
