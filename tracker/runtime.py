@@ -1,0 +1,275 @@
+"""Which engine runs a network: ONNX Runtime or torch, on CUDA or the CPU, and what really ran in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker.errors import DeviceError, ModelError, UsageError, explain_import_error
+
+if TYPE_CHECKING:
+    import torch
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+_DTYPES = {
+    "tensor(float16)": "float16",
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a graph; None in the shape is a size that the graph leaves open.
+
+    >>> str(TensorInfo("image", (None, 3, 416, 416), "float32"))
+    'image float32 [?, 3, 416, 416]'
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {self.dtype} [{sizes}]"
+
+
+class OnnxNetwork:
+    """A network in an ONNX file, run by ONNX Runtime; `run` may be called from several threads.
+
+    device: auto (CUDA where it really works, otherwise the CPU), cpu, cuda or cuda:N. num_threads: of the CPU
+    engine; 0 stands for half of the cores, at most four.
+    engine: what really runs, read back from the session. note: why `auto` had to take the CPU, or None.
+    metadata: the custom metadata of the graph.
+    Raises ModelError for a file that is missing, damaged or has tensors of an unusual type, DeviceError for a
+    CUDA device that was asked for and does not work, UsageError for a malformed device.
+    """
+
+    def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
+        kind, index = _parse_device(device)
+        if not path.is_file():
+            raise ModelError(f"there is no network file {path}; check the name")
+        self.path = path
+        self.note: str | None = None
+        options = _session_options(num_threads)
+        if kind == "cpu":
+            self._session = _open_on_cpu(path, options)
+        else:
+            self._session, obstacle = _open_on_cuda(path, options, index)
+            if obstacle and kind == "cuda":
+                raise _no_cuda(device, obstacle)
+            self.note = f"{path.name} runs on the CPU: {obstacle}" if obstacle else None
+        self.engine = f"ONNX Runtime {_onnxruntime().__version__} on {_device_of(self._session)}"
+        self.inputs = tuple(_tensor_info(path, node) for node in self._session.get_inputs())
+        self.outputs = tuple(_tensor_info(path, node) for node in self._session.get_outputs())
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def run(self, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """All outputs, in the graph's order, for one array per input, in the graph's order.
+
+        Floating-point inputs are brought to the precision that the graph wants; half-precision outputs come
+        as float32. Raises ModelError when the engine fails, ValueError for another number of inputs.
+        """
+        feeds = {info.name: _in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
+        try:
+            outputs = self._session.run(None, feeds)
+        except _engine_errors() as error:
+            raise ModelError(f"{self.path.name} failed on {self.engine}: {_first_line(error)}") from error
+        return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
+
+
+def resolve_torch_device(device: str) -> torch.device:
+    """The torch device for auto (CUDA where it really works, otherwise the CPU), cpu, cuda or cuda:N.
+
+    Raises DeviceError for a CUDA device that does not work, UsageError for a malformed name.
+    """
+    import torch
+
+    kind, index = _parse_device(device)
+    if kind == "cpu":
+        return torch.device("cpu")
+    obstacle = _torch_cuda_obstacle(index)
+    if obstacle is None:
+        return torch.device("cuda", index)
+    if kind == "cuda":
+        raise _no_cuda(device, obstacle)
+    return torch.device("cpu")
+
+
+def describe_torch_device(device: torch.device) -> str:
+    """Engine and device in words, such as `torch 2.13.0 on CPU`."""
+    import torch
+
+    where = f"CUDA ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "CPU"
+    return f"torch {torch.__version__.split('+')[0]} on {where}"
+
+
+def _parse_device(device: str) -> tuple[str, int]:
+    """Kind (auto, cpu or cuda) and index."""
+    match = re.fullmatch(r"(auto|cpu|cuda)|(cuda):(\d+)", device)
+    if not match:
+        raise UsageError(f"there is no device {device!r}; use auto, cpu, cuda or cuda:N")
+    return match[1] or match[2], int(match[3] or 0)
+
+
+def _no_cuda(device: str, obstacle: str) -> DeviceError:
+    return DeviceError(f"device {device} does not work: {obstacle}; use --device auto or cpu")
+
+
+def _torch_cuda_obstacle(index: int) -> str | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA (a build for the CPU, or no NVIDIA driver)"
+    if index >= torch.cuda.device_count():
+        return f"torch finds {torch.cuda.device_count()} CUDA device(s), counted from 0"
+    try:
+        # A build without code for this GPU is found out by its first kernel only.
+        torch.ones(1, device=torch.device("cuda", index)).add_(1)
+    except RuntimeError as error:
+        return _first_line(error)
+    return None
+
+
+@functools.cache
+def _onnxruntime() -> ModuleType:
+    try:
+        with _muted_native_stderr():
+            import onnxruntime
+    except ImportError as error:
+        raise explain_import_error(error) from error
+    # What matters is raised as an exception or read back from the session; the log only repeats it.
+    onnxruntime.set_default_logger_severity(4)
+    return onnxruntime
+
+
+@contextlib.contextmanager
+def _muted_native_stderr() -> Iterator[None]:
+    """Silence warnings of native code about GPUs it does not find, printed while the library is imported."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as null:
+            os.dup2(null.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: its own exceptions, which have no common base, and two builtin ones."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    own = [value for value in vars(native).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (*own, RuntimeError, ValueError)
+
+
+def _session_options(num_threads: int) -> Any:
+    options = _onnxruntime().SessionOptions()
+    # A given number also keeps ONNX Runtime from pinning its threads to cores, where other stages run too.
+    options.intra_op_num_threads = num_threads or min(4, max(1, _num_cores() // 2))
+    # Threads that spin for work take it from the other stages; small networks swing by a factor of two.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open_on_cpu(path: Path, options: Any) -> Any:
+    try:
+        return _onnxruntime().InferenceSession(str(path), options, providers=[_CPU])
+    except _engine_errors() as error:
+        raise ModelError(
+            f"{path} does not load as an ONNX network ({_first_line(error)}); "
+            "it may be cut off or of another kind: get or export it again"
+        ) from error
+
+
+def _open_on_cuda(path: Path, options: Any, index: int) -> tuple[Any, str | None]:
+    """A session, on the CPU if need be, and what keeps it from CUDA; ModelError if the file is to blame."""
+    obstacle = _cuda_obstacle()
+    if obstacle is None:
+        libraries = _preload_cuda_libraries()
+        # The exhaustive search would be repeated for each new number of people in a batch.
+        cuda = (_CUDA, {"device_id": str(index), "cudnn_conv_algo_search": "HEURISTIC"})
+        try:
+            session = _onnxruntime().InferenceSession(str(path), options, providers=[cuda, _CPU], enable_fallback=0)
+        except _engine_errors() as error:
+            obstacle = _first_line(error)
+        else:
+            if _CUDA in session.get_providers():
+                return session, None
+            obstacle = libraries or "its CUDA part does not start"
+    return _open_on_cpu(path, options), obstacle
+
+
+def _cuda_obstacle() -> str | None:
+    if _CUDA not in _onnxruntime().get_available_providers():
+        return "this build of ONNX Runtime has no CUDA (pip install onnxruntime-gpu)"
+    try:
+        # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver found"
+    return None
+
+
+@functools.cache
+def _preload_cuda_libraries() -> str:
+    """Load the CUDA libraries that pip installed; the first complaint, or nothing."""
+    # The function came with 1.21; it reports on stdout, which belongs to results.
+    preload = getattr(_onnxruntime(), "preload_dlls", None)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        if preload:
+            preload()
+    return printed.getvalue().partition("\n")[0]
+
+
+def _device_of(session: Any) -> str:
+    options = session.get_provider_options()
+    return f"CUDA:{options[_CUDA].get('device_id', '0')}" if _CUDA in options else "CPU"
+
+
+def _tensor_info(path: Path, node: Any) -> TensorInfo:
+    if node.type not in _DTYPES:
+        raise ModelError(
+            f"{path}: {node.name} is a {node.type}, which is not supported; export it with float32 tensors"
+        )
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in node.shape)
+    return TensorInfo(node.name, shape, _DTYPES[node.type])
+
+
+def _in_precision(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    both_floating = array.dtype.kind == "f" and dtype.startswith("float")
+    return array.astype(dtype, copy=False) if both_floating else array
+
+
+def _first_line(error: Exception) -> str:
+    """The message on one line, not too long, without the code and file name that ONNX Runtime puts first."""
+    text = " ".join(str(error).split())
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed: ?)?", "", text)[:300]
