@@ -1,0 +1,193 @@
+"""Crops: the official boxes, matrices and pixels; there and back; hand-computed cases."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.vectors import cases
+from tracker.pose.crops import (
+    centres_and_scales,
+    clean_annotated_boxes,
+    crop_matrices,
+    heatmap_to_image,
+    invert_matrices,
+    transform_points,
+    warp_crops,
+)
+
+
+def size_wh_of(name):
+    """Width and height in the name of a case, which has the height first."""
+    height, width = name.removeprefix("gt_").split("x")
+    return int(width), int(height)
+
+
+def corners(size_wh, n):
+    width, height = size_wh
+    square = np.array([[0.0, 0], [width, 0], [width, height], [0, height], [width / 3, height / 5]])
+    return np.broadcast_to(square, (n, 5, 2))
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-1_*.npz", r"(\d+x\d+)_center"))
+def test_centres_and_scales_are_the_official_ones(case):
+    boxes_xywh = cases_file(case)["boxes_xywh"]
+    centres, scales = centres_and_scales(boxes_xywh, size_wh_of(case.name))
+    # A unit in the last place of single precision.
+    np.testing.assert_allclose(centres, case["_center"], rtol=1.2e-7)
+    np.testing.assert_allclose(scales, case["_scale"], rtol=1.2e-7)
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("rotated", [False, True], ids=["upright", "rotated"])
+@pytest.mark.parametrize("case", cases("SB-1_*.npz", r"(\d+x\d+)_center"))
+def test_matrices_are_the_official_ones(case, rotated):
+    usable = case["_scale"][:, 0] > 0
+    centres, scales, size_wh = case["_center"][usable], case["_scale"][usable], size_wh_of(case.name)
+    rotations = cases_file(case)["rot_deg"][usable] if rotated else 0.0
+    forward = crop_matrices(centres, scales, size_wh, rotations)
+    inverse = invert_matrices(forward)
+    suffix = "rot" if rotated else "rot0"
+    official_forward, official_inverse = case[f"_fwd_{suffix}"][usable], case[f"_inv_{suffix}"][usable]
+
+    in_crop = corners(size_wh, len(centres))
+    in_image = transform_points(official_inverse, in_crop)
+    # The official matrices come from float32 points, which is coarse for boxes of about a pixel.
+    tiny = scales[:, 0] * 200 < 16
+    for error in (
+        transform_points(inverse, in_crop) - in_image,
+        transform_points(forward, in_image) - transform_points(official_forward, in_image),
+    ):
+        assert np.abs(error[~tiny]).max() < 1e-3
+        assert np.abs(error[tiny]).max() < 1e-2
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-1_*.npz", r"(gt_\d+x\d+)_center"))
+def test_annotated_boxes_are_cleaned_as_officially(case):
+    file = cases_file(case)
+    boxes_xywh = file["boxes_xywh"]
+    clean, kept = clean_annotated_boxes(boxes_xywh, np.ones(len(boxes_xywh)), tuple(file["gt_image_wh"]))
+    np.testing.assert_array_equal(kept, file["gt_keep_index"])
+    np.testing.assert_allclose(clean, file["gt_clean_xywh"], rtol=0, atol=1e-9)
+    centres, scales = centres_and_scales(clean, size_wh_of(case.name))
+    np.testing.assert_allclose(centres, case["_center"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(scales, case["_scale"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-1_*.npz", r"(crop)_image"))
+def test_pixels_are_the_official_ones(case):
+    ((height, width),) = case.matching(r"_out_(\d+)x(\d+)")
+    size_wh = int(width), int(height)
+    centres, scales = centres_and_scales(case["_boxes"], size_wh)
+    crops = warp_crops(case["_image"], crop_matrices(centres, scales, size_wh, case["_rot"]), size_wh)
+    official = case[f"_out_{height}x{width}"]
+    assert crops.shape == official.shape
+    assert np.abs(crops.astype(int) - official).max() <= 2
+
+
+@pytest.mark.parametrize("size_wh", [(192, 256), (288, 384), (256, 256), (48, 64)])
+def test_there_and_back(size_wh):
+    rng = np.random.default_rng(0)
+    boxes_xywh = np.concatenate([rng.uniform(-50, 4000, (100, 2)), rng.uniform(1, 3000, (100, 2))], axis=1)
+    centres, scales = centres_and_scales(boxes_xywh, size_wh)
+    matrices = crop_matrices(centres, scales, size_wh, rng.uniform(-180, 180, 100))
+    points = rng.uniform(-100, 4100, (100, 17, 2))
+    back = transform_points(invert_matrices(matrices), transform_points(matrices, points))
+    assert np.abs(back - points).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("box_xywh", "centre", "scale"),
+    [
+        pytest.param([10, 20, 30, 40], [25, 40], [37.5, 50], id="already 3:4"),
+        pytest.param([0, 0, 60, 40], [30, 20], [75, 100], id="wide: grows in height"),
+        pytest.param([0, 0, 15, 40], [7.5, 20], [37.5, 50], id="narrow: grows in width"),
+        pytest.param([-31, 0, 60, 40], [-1, 20], [60, 80], id="centre at x = -1: no padding"),
+        pytest.param([5, 5, 0, 40], [5, 25], [37.5, 50], id="no width: from the height"),
+        pytest.param([5, 5, 0, 0], [5, 5], [0, 0], id="a point: no size"),
+    ],
+)
+def test_regions_by_hand(box_xywh, centre, scale):
+    centres, scales = centres_and_scales(np.array([box_xywh], float), (192, 256))
+    np.testing.assert_allclose(centres, [centre])
+    np.testing.assert_allclose(scales * 200, [scale], rtol=1e-6)
+    assert centres.dtype == scales.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("box_xywh", "area", "clean"),
+    [
+        pytest.param([10, 20, 30, 40], 1, [10, 20, 29, 39], id="inside: loses a pixel"),
+        pytest.param([-10, 20, 30, 40], 1, [0, 20, 29, 39], id="over the left edge: shifted"),
+        pytest.param([90, 20, 30, 40], 1, [90, 20, 9, 39], id="over the right edge: cut"),
+        pytest.param([99, 20, 30, 40], 1, [99, 20, 0, 39], id="last column: kept"),
+        pytest.param([100, 20, 30, 40], 1, None, id="outside: dropped"),
+        pytest.param([10, 20, 30, 40], 0, None, id="no area: dropped"),
+    ],
+)
+def test_cleaning_by_hand(box_xywh, area, clean):
+    boxes, kept = clean_annotated_boxes(np.array([box_xywh]), np.array([area]), (100, 80))
+    assert kept.tolist() == ([] if clean is None else [0])
+    assert boxes.tolist() == ([] if clean is None else [clean])
+
+
+def test_the_centre_falls_on_half_the_size_at_any_rotation():
+    centres, scales = np.array([[50.0, 60]]), np.array([[0.5, 0.5]])
+    for rotation in (0.0, 30.0, 180.0):
+        matrices = crop_matrices(centres, scales, (192, 256), rotation)
+        np.testing.assert_allclose(transform_points(matrices, centres[:, None]), [[[96, 128]]])
+
+
+def test_rotation_turns_the_content_anticlockwise():
+    matrices = crop_matrices(np.zeros((1, 2)), np.array([[1.0, 1.0]]), (200, 200), 90.0)
+    right = np.array([[[10.0, 0]]])
+    np.testing.assert_allclose(transform_points(matrices, right), [[[100, 90]]], atol=1e-9)
+
+
+def test_a_cell_of_the_heatmap_is_four_pixels_of_the_input():
+    centres, scales = centres_and_scales(np.array([[30.0, 40, 50, 90]]), (192, 256))
+    cells = np.array([[[0.0, 0], [10, 20], [47, 63]]])
+    to_image = invert_matrices(crop_matrices(centres, scales, (192, 256)))
+    np.testing.assert_allclose(
+        heatmap_to_image(cells, centres, scales, (48, 64)), transform_points(to_image, cells * 4), atol=1e-4
+    )
+
+
+def test_missing_points_stay_missing():
+    matrices = crop_matrices(np.zeros((1, 2)), np.ones((1, 2)), (48, 64))
+    moved = transform_points(matrices, np.array([[[np.nan, np.nan], [1, 2]]]))
+    assert np.isnan(moved).tolist() == [[[True, True], [False, False]]]
+
+
+def test_a_point_is_found_again_in_the_crop():
+    image = np.zeros((200, 300, 3), np.uint8)
+    cv2.circle(image, (210, 90), 3, (255, 255, 255), -1)
+    centres, scales = centres_and_scales(np.array([[150.0, 20, 100, 150]]), (192, 256))
+    matrices = crop_matrices(centres, scales, (192, 256), 20.0)
+    crop = warp_crops(image, matrices, (192, 256))[0]
+    rows, columns = np.nonzero(crop[..., 0] > 127)
+    expected = transform_points(matrices, np.array([[[210.0, 90]]]))[0, 0]
+    np.testing.assert_allclose([columns.mean(), rows.mean()], expected, atol=0.1)
+
+
+def test_outside_the_image_is_black():
+    image = np.full((50, 50, 3), 200, np.uint8)
+    centres, scales = centres_and_scales(np.array([[500.0, 500, 40, 60]]), (48, 64))
+    assert not warp_crops(image, crop_matrices(centres, scales, (48, 64)), (48, 64)).any()
+
+
+def test_no_people_no_crops():
+    centres, scales = centres_and_scales(np.zeros((0, 4)), (192, 256))
+    matrices = crop_matrices(centres, scales, (192, 256))
+    assert invert_matrices(matrices).shape == (0, 2, 3)
+    assert warp_crops(np.zeros((9, 9, 3), np.uint8), matrices, (192, 256)).shape == (0, 256, 192, 3)
+    assert heatmap_to_image(np.zeros((0, 17, 2)), centres, scales, (48, 64)).shape == (0, 17, 2)
+
+
+def cases_file(case):
+    """All arrays of the file of a case."""
+    return type(case)(case.path)

@@ -1,0 +1,208 @@
+"""Heatmaps: targets, peaks and flip test as the official code has them; encode and decode undo each other."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.vectors import cases
+from tracker.pose.crops import heatmap_to_image
+from tracker.pose.heatmaps import (
+    average_flipped,
+    decode_heatmaps,
+    encode_heatmaps,
+    find_peaks,
+    flip_back,
+)
+from tracker.skeletons import COCO_17, MPII_16
+
+
+def flip_order(pairs, num_keypoints):
+    order = np.arange(num_keypoints)
+    for a, b in pairs:
+        order[[a, b]] = b, a
+    return order
+
+
+def heatmap_wh(heatmaps):
+    return heatmaps.shape[3], heatmaps.shape[2]
+
+
+def pixels(case):
+    """Tolerance of image positions: the official matrices come from float32 points, coarse for huge boxes."""
+    return 1e-3 if case["_scale"].max() * 200 > 1000 else 1e-4
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-2_*.npz", r"(\d+x\d+)_center"))
+def test_peaks_are_the_official_ones(case):
+    heatmaps = case.fixed_point("_heatmaps")
+    size_wh = heatmap_wh(heatmaps)
+    cells, values = find_peaks(heatmaps)
+    np.testing.assert_array_equal(cells, case["_max_preds"])
+    np.testing.assert_array_equal(values, case["_maxvals"][..., 0])
+    plain = heatmap_to_image(cells, case["_center"], case["_scale"], size_wh)
+    np.testing.assert_allclose(plain, case["_final_preds_nopost"], rtol=0, atol=pixels(case))
+
+    positions, same_values = decode_heatmaps(heatmaps)
+    np.testing.assert_array_equal(same_values, values)
+    final = heatmap_to_image(positions, case["_center"], case["_scale"], size_wh)
+    np.testing.assert_allclose(final, case["_final_preds"], rtol=0, atol=pixels(case))
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-3_*.npz", r"(\w+)_out_i16"))
+def test_flip_test_is_the_official_one(case):
+    plain, mirrored = case.fixed_point("_out"), case.fixed_point("_outflip")
+    order = flip_order(case["_flip_pairs"], plain.shape[1])
+    if "_flip_back" in case:
+        np.testing.assert_array_equal(flip_back(mirrored, order), case["_flip_back"])
+    runs = case.matching(r"_flip([01])_shift([01])_all_preds")
+    assert runs
+    for flip, shift in runs:
+        heatmaps = average_flipped(plain, mirrored, order, shift=shift == "1") if flip == "1" else plain
+        run = f"_flip{flip}_shift{shift}"
+        if f"{run}_avg" in case:
+            np.testing.assert_allclose(heatmaps, case[f"{run}_avg"], rtol=0, atol=1e-7)
+        positions, peaks = decode_heatmaps(heatmaps)
+        image = heatmap_to_image(positions, case["_center"], case["_scale"], heatmap_wh(heatmaps))
+        np.testing.assert_allclose(image, case[f"{run}_all_preds"][..., :2], rtol=0, atol=pixels(case))
+        np.testing.assert_allclose(peaks, case[f"{run}_all_preds"][..., 2], rtol=0, atol=1e-7)
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-3_*.npz", r"(coco|mpii)_out_i16"))
+def test_our_skeletons_flip_as_the_official_datasets(case):
+    skeleton = {"coco": COCO_17, "mpii": MPII_16}[case.name]
+    np.testing.assert_array_equal(skeleton.flip_order, flip_order(case["_flip_pairs"], skeleton.num_keypoints))
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("case", cases("SB-4_*.npz", r"(\w+)_joints$"))
+def test_targets_are_the_official_ones(case):
+    official = case.sparse("_target")
+    height, width = map(int, re.search(r"(\d+)x(\d+)", case.name).groups())
+    assert official.shape[2:] == (height // 4, width // 4)
+    targets, weights = encode_heatmaps(
+        case["_joints"][..., :2],
+        case["_joints_vis"][..., 0],
+        heatmap_wh(official),
+        sigma=float(case["_sigma"]),
+    )
+    np.testing.assert_array_equal(weights, case["_target_weight"][..., 0])
+    np.testing.assert_allclose(targets, official, rtol=0, atol=1e-6)
+    assert targets.dtype == weights.dtype == np.float32
+
+
+@pytest.mark.parametrize(("size_wh", "sigma"), [((48, 64), 2), ((72, 96), 3), ((24, 32), 1.5)])
+def test_what_is_encoded_is_decoded(size_wh, sigma):
+    rng = np.random.default_rng(1)
+    keypoints = rng.uniform(0, np.array(size_wh) * 4 - 4, (50, 17, 2))
+    targets, weights = encode_heatmaps(keypoints, np.ones((50, 17)), size_wh, sigma=sigma)
+    assert (weights == 1).all()
+    positions, peaks = decode_heatmaps(targets)
+    assert (peaks == 1).all()
+    # The target stands on a whole cell and is symmetric: what is lost is the rounding to the cell.
+    assert np.abs(positions - keypoints / 4).max() <= 0.5
+
+
+def test_a_sampled_gaussian_is_decoded_to_a_quarter_cell():
+    rng = np.random.default_rng(2)
+    centres = rng.uniform(5, 40, (40, 3, 2))
+    x = np.exp(-((np.arange(48) - centres[..., 0, None]) ** 2) / 8)
+    y = np.exp(-((np.arange(64) - centres[..., 1, None]) ** 2) / 8)
+    positions, _ = decode_heatmaps((y[..., None] * x[..., None, :]).astype(np.float32))
+    assert np.abs(positions - centres).max() <= 0.25 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("peak_xy", "higher_xy", "expected"),
+    [
+        pytest.param((5, 5), (6, 5), (5.25, 5), id="right"),
+        pytest.param((5, 5), (4, 5), (4.75, 5), id="left"),
+        pytest.param((5, 5), (5, 6), (5, 5.25), id="below"),
+        pytest.param((5, 5), None, (5, 5), id="isolated: no slope, no shift"),
+        pytest.param((1, 5), (2, 5), (1, 5), id="second column: stays"),
+        pytest.param((5, 1), (6, 1), (5, 1), id="second row: neither axis moves"),
+        pytest.param((2, 2), (3, 2), (2.25, 2), id="third column and row: moves"),
+        pytest.param((6, 5), (7, 5), (6.25, 5), id="last column but one: moves"),
+        pytest.param((7, 5), (6, 5), (7, 5), id="last column: stays"),
+        pytest.param((0, 0), (1, 0), (0, 0), id="corner: stays"),
+    ],
+)
+def test_the_quarter_by_hand(peak_xy, higher_xy, expected):
+    heatmaps = np.zeros((1, 1, 10, 8), np.float32)
+    heatmaps[0, 0, peak_xy[1], peak_xy[0]] = 1
+    if higher_xy:
+        heatmaps[0, 0, higher_xy[1], higher_xy[0]] = 0.5
+    positions, peaks = decode_heatmaps(heatmaps)
+    assert positions[0, 0].tolist() == list(expected)
+    assert peaks.item() == 1
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_without_a_peak_above_zero_the_cell_is_the_origin(value):
+    positions, peaks = decode_heatmaps(np.full((1, 2, 8, 6), value, np.float32))
+    assert positions.tolist() == [[[0, 0], [0, 0]]]
+    assert peaks.tolist() == [[value, value]]
+
+
+def test_of_equal_peaks_the_first_in_raster_order_wins():
+    heatmaps = np.zeros((1, 1, 8, 6), np.float32)
+    heatmaps[0, 0, [3, 3, 2], [1, 4, 5]] = 1
+    assert find_peaks(heatmaps)[0].tolist() == [[[5, 2]]]
+
+
+@pytest.mark.parametrize(
+    ("x", "visible", "weight", "total"),
+    [
+        pytest.param(100.0, 1, 1, True, id="inside"),
+        pytest.param(100.0, 0, 0, False, id="invisible"),
+        pytest.param(100.0, 0.5, 0.5, False, id="weight of a half: counted, not drawn"),
+        pytest.param(-28.0, 1, 1, True, id="3 sigma outside: its edge shows"),
+        pytest.param(-32.0, 1, 1, False, id="a cell farther: empty, yet counted"),
+        pytest.param(-36.0, 1, 0, False, id="beyond: not counted"),
+        pytest.param(4 * 53.0, 1, 1, True, id="last window on the right"),
+        pytest.param(4 * 54.0, 1, 0, False, id="off on the right"),
+        pytest.param(np.nan, 1, 0, False, id="missing"),
+    ],
+)
+def test_weights_at_the_border(x, visible, weight, total):
+    targets, weights = encode_heatmaps(np.array([[[x, 100.0]]]), np.array([[visible]]), (48, 64), sigma=2)
+    assert weights.item() == weight
+    assert (targets.sum() > 0) == total
+
+
+def test_a_target_is_cut_at_three_sigma():
+    targets, _ = encode_heatmaps(np.array([[[80.0, 80]]]), np.ones((1, 1)), (48, 64), sigma=2)
+    rows, columns = np.nonzero(targets[0, 0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (14, 26, 14, 26)
+    assert targets[0, 0, 20, 20] == 1
+    assert targets[0, 0, 20, 22] == pytest.approx(np.exp(-0.5))
+
+
+def test_flipping_twice_changes_nothing_and_nothing_is_written_to():
+    rng = np.random.default_rng(3)
+    heatmaps = rng.random((2, 17, 8, 6)).astype(np.float32)
+    before = heatmaps.copy()
+    twice = flip_back(flip_back(heatmaps, COCO_17.flip_order), COCO_17.flip_order)
+    average_flipped(heatmaps, heatmaps, COCO_17.flip_order)
+    np.testing.assert_array_equal(twice, before)
+    np.testing.assert_array_equal(heatmaps, before)
+
+
+def test_a_symmetric_network_gains_nothing_from_the_flip_test():
+    heatmaps = np.random.default_rng(4).random((2, 17, 8, 6)).astype(np.float32)
+    mirrored = flip_back(heatmaps, COCO_17.flip_order)
+    np.testing.assert_array_equal(average_flipped(heatmaps, mirrored, COCO_17.flip_order, shift=False), heatmaps)
+
+
+def test_nobody():
+    positions, peaks = decode_heatmaps(np.zeros((0, 17, 64, 48), np.float32))
+    assert positions.shape == (0, 17, 2)
+    assert peaks.shape == (0, 17)
+    targets, weights = encode_heatmaps(np.zeros((0, 17, 2)), np.zeros((0, 17)), (48, 64))
+    assert targets.shape == (0, 17, 64, 48)
+    assert weights.shape == (0, 17)

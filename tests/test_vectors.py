@@ -1,0 +1,42 @@
+"""The reference vectors are really there: a listing that finds nothing must not pass for success."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vectors import FOLDERS, cases, files
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        "SB-1_*.npz",
+        "SB-2_*.npz",
+        "SB-3_*.npz",
+        "SB-4_*.npz",
+        "SB-5_*.npz",
+        "SB-6_R*.npz",
+        "SB-7_*.npz",
+        "SB-8_*.json",
+    ],
+)
+@pytest.mark.parametrize("folder", FOLDERS.values(), ids=FOLDERS)
+def test_each_folder_that_exists_holds_every_family(folder, family):
+    if not folder.is_dir():
+        pytest.skip(f"there is no folder {folder}")
+    assert any(folder.rglob(family))
+
+
+def test_own_vectors_stay_small():
+    assert sum(path.stat().st_size for path in FOLDERS["own"].rglob("*") if path.is_file()) < 500_000
+
+
+def test_listing_finds_cases_by_file_and_by_name():
+    assert {param.id for param in cases("SB-5_*.npz", r"(case\d+)_")} >= {"own-SB-5_mseloss-case0"}
+    assert {param.id for param in files("SB-8_*.json")} >= {"own-SB-8_rescoring"}
+
+
+def test_absent_folder_is_a_skip_with_a_reason(monkeypatch, tmp_path):
+    monkeypatch.setitem(FOLDERS, "given", tmp_path / "none")
+    (absent,) = (param for param in files("SB-8_*.json") if param.id == "given")
+    assert "TRACKER_VECTORS" in absent.marks[0].kwargs["reason"]

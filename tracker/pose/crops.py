@@ -1,0 +1,107 @@
+"""Everything that maps an image into a pose network and back.
+
+The published convention: index coordinates without half-pixel shifts, the box centre at (W / 2, H / 2) of the
+crop, and the same formula for the input (W, H) and the heatmap (w, h). A region of the image is a centre in
+pixels and a scale, its width and height in units of 200 pixels, as in the official code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tracker.types import DoubleArray, FloatArray, Image, IntArray
+
+PIXELS_PER_SCALE = 200.0
+_PADDING = np.float32(1.25)
+
+
+def centres_and_scales(boxes_xywh: npt.NDArray[Any], size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Regions around boxes, with the shape of the network input `size_wh` and a quarter more.
+
+    boxes_xywh: (N, 4) pixels. Returns centres (N, 2) in pixels and scales (N, 2) in units of 200 pixels. A
+    box without width and height has scale 0.
+    Source: `_box2cs` of the official code, with its rule that a centre at exactly x = −1 gets no padding.
+    """
+    aspect = size_wh[0] / size_wh[1]
+    boxes = boxes_xywh.astype(np.float64, copy=False)
+    centres = (boxes[:, :2] + boxes[:, 2:] * 0.5).astype(np.float32)
+    width = np.maximum(boxes[:, 2], boxes[:, 3] * aspect)
+    height = np.maximum(boxes[:, 3], boxes[:, 2] / aspect)
+    scales = (np.stack([width, height], axis=1) / PIXELS_PER_SCALE).astype(np.float32)
+    scales[centres[:, 0] != -1] *= _PADDING
+    return centres, scales
+
+
+def clean_annotated_boxes(
+    boxes_xywh: npt.NDArray[Any], areas: npt.NDArray[Any], image_wh: tuple[int, int]
+) -> tuple[DoubleArray, IntArray]:
+    """Ground-truth boxes inside their image, and which rows they were; boxes outside it are dropped.
+
+    boxes_xywh: (N, 4) pixels. areas: (N,), the annotations' own; a box of area 0 is dropped. A box that
+    hangs over the left or upper edge is shifted, not cut, and every box loses a pixel.
+    Source: `_load_coco_keypoint_annotation_kernal` of the official code.
+    """
+    boxes = boxes_xywh.astype(np.float64, copy=False)
+    top_left = np.maximum(boxes[:, :2], 0)
+    bottom_right = np.minimum(np.array(image_wh) - 1.0, top_left + np.maximum(boxes[:, 2:] - 1, 0))
+    kept = np.flatnonzero((areas > 0) & (bottom_right >= top_left).all(axis=1))
+    return np.concatenate([top_left, bottom_right - top_left], axis=1)[kept], kept
+
+
+def crop_matrices(
+    centres: npt.NDArray[Any],
+    scales: npt.NDArray[Any],
+    size_wh: tuple[int, int],
+    rotations_deg: npt.NDArray[Any] | float = 0.0,
+) -> DoubleArray:
+    """Similarities (N, 2, 3) from image pixels to the pixels of a crop, or heatmap, of `size_wh`.
+
+    centres, scales: (N, 2); only the scale's width acts, the shape is that of `size_wh`.
+    rotations_deg: (N,) or one for all; positive turns the crop's content anticlockwise as seen.
+    Source: `get_affine_transform` of the official code, in closed form.
+    """
+    zoom = size_wh[0] / (PIXELS_PER_SCALE * scales[:, 0].astype(np.float64))
+    angles = np.broadcast_to(np.radians(rotations_deg), zoom.shape)
+    cosines, sines = zoom * np.cos(angles), zoom * np.sin(angles)
+    linear = np.stack([cosines, sines, -sines, cosines], axis=1).reshape(-1, 2, 2)
+    shift = np.array(size_wh) / 2 - (linear @ centres[..., None].astype(np.float64))[..., 0]
+    return np.concatenate([linear, shift[..., None]], axis=2)
+
+
+def invert_matrices(matrices: DoubleArray) -> DoubleArray:
+    """Inverse similarities (N, 2, 3) of similarities (N, 2, 3)."""
+    squared_zoom = matrices[:, 0, 0] ** 2 + matrices[:, 0, 1] ** 2
+    linear = matrices[:, :, :2].transpose(0, 2, 1) / squared_zoom[:, None, None]
+    return np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2)
+
+
+def transform_points(matrices: DoubleArray, points: npt.NDArray[Any]) -> DoubleArray:
+    """Points (N, K, 2) mapped by matrices (N, 2, 3); NaN stays NaN."""
+    return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+
+
+def heatmap_to_image(
+    points: npt.NDArray[Any], centres: FloatArray, scales: FloatArray, heatmap_wh: tuple[int, int]
+) -> FloatArray:
+    """Image pixels (N, K, 2) of points (N, K, 2) on the heatmaps of the regions.
+
+    Source: `get_final_preds` of the official code.
+    """
+    to_image = invert_matrices(crop_matrices(centres, scales, heatmap_wh))
+    return transform_points(to_image, points).astype(np.float32)
+
+
+def warp_crops(image: Image, matrices: DoubleArray, size_wh: tuple[int, int]) -> Image:
+    """Crops (N, h, w, 3) uint8 of an image (H, W, 3), black outside it, bilinear.
+
+    matrices: (N, 2, 3) from image to crop.
+    """
+    width, height = size_wh
+    crops = np.empty((len(matrices), height, width, 3), np.uint8)
+    for crop, matrix in zip(crops, matrices, strict=True):
+        cv2.warpAffine(image, matrix, size_wh, dst=crop, flags=cv2.INTER_LINEAR)
+    return crops

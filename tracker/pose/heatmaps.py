@@ -1,0 +1,99 @@
+"""Keypoints as heatmaps: Gaussian targets, peaks with a quarter offset, and the flip test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker.types import FloatArray, IntArray
+
+
+def encode_heatmaps(
+    keypoints: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
+    heatmap_wh: tuple[int, int],
+    *,
+    sigma: float = 2.0,
+    stride: float = 4.0,
+) -> tuple[FloatArray, FloatArray]:
+    """Gaussian targets (N, K, h, w) in 0–1 and their weights (N, K).
+
+    keypoints: (N, K, 2) pixels of the network input; NaN is a missing keypoint. weights: (N, K), visibility.
+    sigma: cells. stride: input pixels per cell. The Gaussian stands on a whole cell and ends at 3 sigma; a
+    keypoint whose Gaussian misses the map gets weight 0, one of weight 0.5 or less an empty map.
+    Source: `generate_target` of the official code.
+    """
+    present = ~np.isnan(keypoints).any(axis=2)
+    cells = np.trunc(np.where(present[..., None], keypoints, 0) / stride + 0.5)
+    reach = 3 * sigma
+    # At −reach − 1 the window is empty yet counts as on the map, as published: an empty map of full weight.
+    on_map = ((cells - reach < heatmap_wh) & (cells + reach + 1 >= 0)).all(axis=2)
+    weights = np.where(present & on_map, weights, 0).astype(np.float32)
+    columns, rows = (_bells(cells[..., axis], heatmap_wh[axis], sigma, reach) for axis in (0, 1))
+    targets = rows[..., :, None] * columns[..., None, :]
+    targets[weights <= 0.5] = 0
+    return targets, weights
+
+
+def find_peaks(heatmaps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Cell (N, K, 2) as x, y, and value (N, K), of the highest point of heatmaps (N, K, h, w).
+
+    Of equal values the first in raster order wins; where none is above 0 the cell is (0, 0).
+    Source: `get_max_preds` of the official code.
+    """
+    n, num_keypoints, height, width = heatmaps.shape
+    flat = heatmaps.reshape(n, num_keypoints, height * width)
+    best = flat.argmax(axis=2)
+    values = np.take_along_axis(flat, best[..., None], axis=2)[..., 0]
+    best = np.where(values > 0, best, 0)
+    return np.stack([best % width, best // width], axis=2).astype(np.float32), values
+
+
+def decode_heatmaps(heatmaps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Peaks as of `find_peaks`, each moved a quarter cell towards the higher neighbour on both axes.
+
+    heatmaps: (N, K, h, w). Returns positions (N, K, 2) in cells and values (N, K). Peaks on the two first or
+    the last columns or rows stay.
+    Source: Xiao et al. 2018, section 2; `get_final_preds` of the official code.
+    """
+    positions, values = find_peaks(heatmaps)
+    height, width = heatmaps.shape[2:]
+    x, y = positions.astype(np.int64).transpose(2, 0, 1)
+    n, k = np.nonzero((x > 1) & (x < width - 1) & (y > 1) & (y < height - 1))
+    x, y = x[n, k], y[n, k]
+    slope_x = heatmaps[n, k, y, x + 1] - heatmaps[n, k, y, x - 1]
+    slope_y = heatmaps[n, k, y + 1, x] - heatmaps[n, k, y - 1, x]
+    positions[n, k] += 0.25 * np.sign(np.stack([slope_x, slope_y], axis=1))
+    return positions, values
+
+
+def flip_back(heatmaps: FloatArray, flip_order: IntArray) -> FloatArray:
+    """Heatmaps (N, K, h, w) of a mirrored image as those of the image.
+
+    flip_order: (K,), the keypoint in each one's place in the mirrored image (`Skeleton.flip_order`).
+    """
+    return heatmaps[:, flip_order, :, ::-1]
+
+
+def average_flipped(
+    heatmaps: FloatArray, mirrored: FloatArray, flip_order: IntArray, *, shift: bool = True
+) -> FloatArray:
+    """Mean of the heatmaps (N, K, h, w) of an image and of its mirror image.
+
+    shift: move the mirrored ones one column to the right first. With stride 4, their column j stands for
+    pixel 4j + 3, moved for 4j − 1, which is nearer to the 4j that it is averaged with.
+    Source: `validate` of the official code (TEST.FLIP_TEST, TEST.SHIFT_HEATMAP).
+    """
+    back = flip_back(mirrored, flip_order)
+    if shift:
+        back = np.concatenate([back[..., :1], back[..., :-1]], axis=3)
+    return (heatmaps + back) * np.float32(0.5)
+
+
+def _bells(centres: npt.NDArray[Any], size: int, sigma: float, reach: float) -> FloatArray:
+    """Gaussians (N, K, size) along one axis, 0 farther than `reach` from their centres (N, K)."""
+    distances = np.arange(size) - centres[..., None]
+    bells = np.exp(-(distances**2) / (2 * sigma**2))
+    return np.where(np.abs(distances) <= reach, bells, 0).astype(np.float32)

@@ -1,0 +1,226 @@
+"""Networks that turn crops into heatmaps: PoseResNet by torch, others by ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from tracker.errors import ModelError
+from tracker.pose.settings import SETTINGS, parse_settings, settings_beside, settings_path, size_in_name
+from tracker.runtime import OnnxNetwork, TensorInfo, describe_torch_device, resolve_torch_device
+from tracker.skeletons import COCO_17, MPII_16, Skeleton
+from tracker.types import FloatArray, Image
+from tracker.weights import load_checkpoint, load_strictly
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tracker.nets.pose_resnet import PoseResNet
+    from tracker.nets.resnet import Style
+    from tracker.pose.top_down import HeatmapNetwork
+
+_CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors")
+# What the published checkpoints of so many keypoints were trained on: skeleton, and height and width.
+_PUBLISHED = {17: (COCO_17, (256, 192)), 16: (MPII_16, (256, 256))}
+_MMPOSE_PREFIX = re.compile(r"^(backbone|keypoint_head|head)\.")
+
+_Triple: TypeAlias = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How pixels become network input: (value − mean) / std of 0–255 values, channels ordered as `color`."""
+
+    color: Literal["rgb", "bgr"] = "rgb"
+    mean: _Triple = (123.675, 116.28, 103.53)
+    std: _Triple = (58.395, 57.12, 57.375)
+
+    def apply(self, crops: Image) -> FloatArray:
+        """Network input (N, 3, h, w) of crops (N, h, w, 3) uint8 BGR."""
+        ordered = crops[..., ::-1] if self.color == "rgb" else crops
+        # Planes first: arithmetic on interleaved channels is ten times slower.
+        planes = ordered.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        planes -= np.array(self.mean, np.float32)[:, None, None]
+        planes /= np.array(self.std, np.float32)[:, None, None]
+        return planes
+
+
+class TorchHeatmapNetwork:
+    """A torch module from normalised images (N, 3, H, W) to heatmaps (N, K, h, w).
+
+    It runs in half precision on CUDA and in single precision on the CPU. input_size_wh: pixels.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        skeleton: Skeleton,
+        input_size_wh: tuple[int, int],
+        *,
+        normalization: Normalization | None = None,
+        device: str = "auto",
+        name: str = "",
+    ) -> None:
+        import torch
+
+        normalization = normalization or Normalization()
+        self._device = resolve_torch_device(device)
+        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
+        # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
+        # faster than the usual order on the CPU too.
+        self._model = copy.deepcopy(model).eval().to(self._device, self._dtype)
+        self._model = self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean = torch.tensor(normalization.mean, device=self._device)
+        self._std = torch.tensor(normalization.std, device=self._device)
+        self._swaps_channels = normalization.color == "rgb"
+        self.name = name or type(model).__name__
+        self.engine = describe_torch_device(self._device)
+        self.skeleton = skeleton
+        self.input_size_wh = input_size_wh
+
+    def heatmaps(self, crops: Image) -> FloatArray:
+        """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR."""
+        import torch
+
+        with torch.inference_mode():
+            # Pixels travel as bytes and are normalised on the device; permuted, they are channels last.
+            pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device)
+            ordered = pixels.flip(-1) if self._swaps_channels else pixels
+            inputs = ((ordered - self._mean) / self._std).to(self._dtype).permute(0, 3, 1, 2)
+            heatmaps: FloatArray = self._model(inputs).float().cpu().contiguous().numpy()
+        return heatmaps
+
+
+class OnnxHeatmapNetwork:
+    """An ONNX model with one image [1 or ?, 3, H, W] in and heatmaps [1 or ?, K, h, w] among its outputs.
+
+    Skeleton, colour order, mean and std come from a .toml beside the model or the graph's custom metadata,
+    where lists are written as JSON. Raises ModelError, with what was found, where they are not stated or the
+    graph is another one.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        self._network = OnnxNetwork(path, device)
+        stated = {key: value for key, value in self._network.metadata.items() if key in SETTINGS}
+        settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
+        unknown = [key for key in ("skeleton", "color", "mean", "std") if key not in settings]
+        if unknown:
+            raise ModelError(
+                f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "
+                'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]'
+            )
+        self.skeleton: Skeleton = settings["skeleton"]
+        self.name = path.name
+        self.engine = self._network.engine
+        self.input_size_wh, self._output = _find_signature(self._network, self.skeleton.num_keypoints, path)
+        self._runs_singly = self._network.inputs[0].shape[0] == 1
+        self._normalization = _normalization(settings)
+
+    def heatmaps(self, crops: Image) -> FloatArray:
+        """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR, N at least 1."""
+        inputs = self._normalization.apply(crops)
+        batches = np.split(inputs, len(inputs)) if self._runs_singly else [inputs]
+        return np.concatenate([self._network.run(batch)[self._output] for batch in batches])
+
+
+def load_pose_network(path: Path, device: str = "auto") -> HeatmapNetwork:
+    """The heatmap network in an .onnx file or a PoseResNet checkpoint (.pth, .pth.tar, .pt, .safetensors).
+
+    What a checkpoint leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and
+    width, `style`, `color`, `mean`, `std`), otherwise from its name (`256x192`, height first; `caffe`),
+    otherwise it is as published: 256×192 for 17 keypoints (COCO), 256×256 for 16 (MPII), RGB, ImageNet's
+    mean and std. Raises ModelError for a file that is missing, damaged, of another kind or not described.
+    """
+    if path.name.endswith(".onnx"):
+        return OnnxHeatmapNetwork(path, device)
+    if path.name.endswith(_CHECKPOINT_SUFFIXES):
+        return _load_checkpoint_network(path, device)
+    supported = ", ".join((".onnx", *_CHECKPOINT_SUFFIXES))
+    raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
+
+
+def load_pose_resnet(path: Path, style: Style = "pytorch") -> PoseResNet:
+    """A PoseResNet in inference mode, its depth and number of keypoints read off the checkpoint.
+
+    The names of its weights may be the published ones or MMPose's (`backbone.*`, `keypoint_head.*`).
+    style: where the stride is, which names and shapes do not tell. Raises ModelError as `load_checkpoint` and
+    `load_strictly` do, and for the weights of another network.
+    """
+    from tracker.nets.pose_resnet import PoseResNet
+
+    state = {_MMPOSE_PREFIX.sub("", name): value for name, value in load_checkpoint(path).items()}
+    depth = _resnet_depth(state, style)
+    head = state.get("final_layer.weight")
+    if depth is None or head is None or head.ndim != 4:
+        raise ModelError(
+            f"{path} holds no PoseResNet (it begins with {', '.join(sorted(state)[:3])}); "
+            "name a pose_resnet_* or MMPose res*_coco_* checkpoint, or an .onnx model"
+        )
+    model = PoseResNet(depth, head.shape[0], style)
+    load_strictly(model, state, path)
+    return model.eval()
+
+
+def _resnet_depth(names: Collection[str], style: Style) -> int | None:
+    from tracker.nets.resnet import STAGES
+
+    stages = ({name.split(".")[1] for name in names if name.startswith(f"layer{i}.")} for i in (1, 2, 3, 4))
+    num_blocks = tuple(len(blocks) for blocks in stages)
+    # From the deepest on: in the caffe style 34 has the layers of 50.
+    for depth, (counts, bottlenecks) in reversed(STAGES.items()):
+        expected = bottlenecks or style == "caffe"
+        if counts == num_blocks and expected == ("layer1.0.conv3.weight" in names):
+            return depth
+    return None
+
+
+def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
+    settings = settings_beside(path)
+    model = load_pose_resnet(path, settings.get("style", "caffe" if "caffe" in path.name else "pytorch"))
+    num_keypoints = model.final_layer.out_channels
+    usual_skeleton, usual_size = _PUBLISHED.get(num_keypoints, (None, None))
+    skeleton = settings.get("skeleton", usual_skeleton)
+    size_hw = settings.get("input_size", size_in_name(path) or usual_size)
+    if skeleton is None or size_hw is None or skeleton.num_keypoints != num_keypoints:
+        raise ModelError(
+            f"{path} has {num_keypoints} keypoints and is not described; write the skeleton of so many and "
+            f'the input_size into {settings_path(path)}, such as skeleton = "coco17", input_size = [256, 192]'
+        )
+    return TorchHeatmapNetwork(
+        model,
+        skeleton,
+        (size_hw[1], size_hw[0]),
+        normalization=_normalization(settings),
+        device=device,
+        name=path.name,
+    )
+
+
+def _find_signature(network: OnnxNetwork, num_keypoints: int, path: Path) -> tuple[tuple[int, int], int]:
+    """Width and height of the image input, and the index of the heatmap output."""
+    sizes_wh = [_image_size_wh(info) for info in network.inputs]
+    outputs = [i for i, info in enumerate(network.outputs) if len(info.shape) == 4 and info.shape[1] == num_keypoints]
+    if len(sizes_wh) == len(outputs) == 1 and sizes_wh[0]:
+        return sizes_wh[0], outputs[0]
+    found = ", ".join(map(str, network.inputs)), ", ".join(map(str, network.outputs))
+    raise ModelError(
+        f"{path} takes {found[0]} and gives {found[1]}; supported is one image [1 or ?, 3, H, W] in and one "
+        f"[1 or ?, {num_keypoints}, h, w] of heatmaps out: export the model so"
+    )
+
+
+def _image_size_wh(info: TensorInfo) -> tuple[int, int] | None:
+    match info.shape:
+        case (1 | None, 3, int(height), int(width)) if info.dtype.startswith("float"):
+            return width, height
+    return None
+
+
+def _normalization(settings: Mapping[str, Any]) -> Normalization:
+    return Normalization(**{key: settings[key] for key in ("color", "mean", "std") if key in settings})

@@ -1,0 +1,94 @@
+"""Top-down pose estimation: each person's box is cropped, and a network gives one heatmap per keypoint."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from tracker.boxes import xyxy_to_xywh
+from tracker.errors import ModelError
+from tracker.pose.crops import centres_and_scales, crop_matrices, heatmap_to_image, warp_crops
+from tracker.pose.heatmaps import average_flipped, decode_heatmaps
+from tracker.skeletons import Skeleton
+from tracker.types import Candidates, FloatArray, Image, Poses
+
+
+class HeatmapNetwork(Protocol):
+    """A network that turns crops into heatmaps; `name` and `engine` say what really runs.
+
+    input_size_wh: width and height of a crop, in pixels.
+    """
+
+    name: str
+    engine: str
+    skeleton: Skeleton
+    input_size_wh: tuple[int, int]
+
+    def heatmaps(self, crops: Image) -> FloatArray:
+        """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR, N at least 1."""
+
+
+class TopDownEstimator:
+    """A `PoseEstimator` around a heatmap network, with the published crops and decoding.
+
+    flip_test: average with the heatmaps of the mirrored crops. max_batch: people per run of the network.
+    """
+
+    def __init__(self, network: HeatmapNetwork, *, flip_test: bool = False, max_batch: int = 32) -> None:
+        self.name = network.name
+        self.engine = network.engine
+        self.skeleton = network.skeleton
+        self._network = network
+        self._flip_test = flip_test
+        self._max_batch = max_batch
+
+    def estimate(self, image: Image, candidates: Candidates) -> Poses:
+        """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR.
+
+        The score of a keypoint is the height of its peak. A keypoint without a peak above 0 is missing, and
+        so is every keypoint of a box that is not finite or has no size. Raises ModelError when the network
+        gives heatmaps of another shape or values that are not finite.
+        """
+        keypoints = np.full((len(candidates), self.skeleton.num_keypoints, 2), np.nan, np.float32)
+        scores = np.zeros(keypoints.shape[:2], np.float32)
+        boxes_xywh = xyxy_to_xywh(candidates.boxes.astype(np.float64))
+        usable = np.flatnonzero(np.isfinite(boxes_xywh).all(axis=1) & (boxes_xywh[:, 2:] > 0).any(axis=1))
+        for start in range(0, len(usable), self._max_batch):
+            rows = usable[start : start + self._max_batch]
+            positions, peaks = self._estimate_batch(image, boxes_xywh[rows])
+            present = peaks > 0
+            keypoints[rows] = np.where(present[..., None], positions, np.nan)
+            scores[rows] = np.where(present, peaks, 0)
+        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+
+    def _estimate_batch(self, image: Image, boxes_xywh: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Image positions (N, K, 2) and values (N, K) of the peaks."""
+        size_wh = self._network.input_size_wh
+        centres, scales = centres_and_scales(boxes_xywh, size_wh)
+        crops = warp_crops(image, crop_matrices(centres, scales, size_wh), size_wh)
+        heatmaps = self._heatmaps(crops)
+        positions, peaks = decode_heatmaps(heatmaps)
+        height, width = heatmaps.shape[2:]
+        return heatmap_to_image(positions, centres, scales, (width, height)), peaks
+
+    def _heatmaps(self, crops: Image) -> FloatArray:
+        heatmaps = self._run(crops)
+        if self._flip_test:
+            mirrored = self._run(crops[:, :, ::-1])
+            heatmaps = average_flipped(heatmaps, mirrored, self.skeleton.flip_order)
+        return heatmaps
+
+    def _run(self, crops: Image) -> FloatArray:
+        heatmaps = self._network.heatmaps(crops)
+        n, num_keypoints = len(crops), self.skeleton.num_keypoints
+        if heatmaps.ndim != 4 or heatmaps.shape[:2] != (n, num_keypoints):
+            raise ModelError(
+                f"{self.name} gave {heatmaps.shape}, not heatmaps ({n}, {num_keypoints}, h, w); name another model"
+            )
+        if not np.isfinite(heatmaps).all():
+            raise ModelError(
+                f"{self.name} gave values that are not finite on {self.engine}; its file may be damaged, "
+                "or half precision too narrow for it: try --device cpu"
+            )
+        return heatmaps
