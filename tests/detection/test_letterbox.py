@@ -1,0 +1,79 @@
+"""Fitting images into a detector's input, and points there and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tracker.detection.letterbox import letterbox, padded_size_wh
+
+
+@pytest.mark.parametrize(
+    ("image_wh", "size_wh", "inner_wh"),
+    [
+        pytest.param((416, 256), (416, 256), (416, 256), id="fits exactly"),
+        pytest.param((960, 540), (416, 416), (416, 234), id="wide: room below"),
+        pytest.param((480, 640), (416, 416), (312, 416), id="tall: room on the right"),
+        pytest.param((100, 50), (320, 320), (320, 160), id="small images are enlarged"),
+        pytest.param((1279, 719), (416, 256), (416, 234), id="odd sizes"),
+        pytest.param((4000, 3), (416, 32), (416, 1), id="a line keeps one pixel"),
+        pytest.param((1, 1), (320, 320), (320, 320), id="a single pixel"),
+    ],
+)
+def test_the_image_is_in_the_corner_and_grey_around(
+    image_wh: tuple[int, int], size_wh: tuple[int, int], inner_wh: tuple[int, int]
+) -> None:
+    image = np.full((image_wh[1], image_wh[0], 3), (10, 20, 30), np.uint8)
+    picture, scale_wh = letterbox(image, size_wh)
+    width, height = inner_wh
+    assert picture.shape == (size_wh[1], size_wh[0], 3)
+    assert (picture[:height, :width] == (10, 20, 30)).all()
+    assert (picture[height:] == 114).all()
+    assert (picture[:, width:] == 114).all()
+    assert scale_wh.dtype == np.float32
+    np.testing.assert_allclose(scale_wh, np.array(inner_wh) / image_wh, rtol=1e-6)
+
+
+def test_pixels_stay_what_they_are_at_scale_one() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    picture, scale_wh = letterbox(image, (96, 96))
+    np.testing.assert_array_equal(picture[:64], image)
+    assert scale_wh.tolist() == [1, 1]
+
+
+def test_edges_are_where_the_scale_says() -> None:
+    image = np.zeros((300, 500, 3), np.uint8)
+    image[60:210, 125:400] = 255
+    picture, scale_wh = letterbox(image, (320, 320))
+    rows, columns = (np.flatnonzero(picture[:192, :, 0].max(axis=axis) > 127) for axis in (1, 0))
+    found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    np.testing.assert_allclose(found / np.tile(scale_wh, 2), [125, 60, 400, 210], atol=0.8)
+
+
+@pytest.mark.parametrize(
+    ("image_wh", "longest", "size_wh"),
+    [
+        pytest.param((1920, 1080), 416, (416, 256), id="wide"),
+        pytest.param((1080, 1920), 416, (256, 416), id="tall"),
+        pytest.param((500, 500), 416, (416, 416), id="square"),
+        pytest.param((416, 224), 416, (416, 224), id="a multiple already"),
+        pytest.param((416, 225), 416, (416, 256), id="one more pixel needs another stride"),
+        pytest.param((64, 36), 416, (416, 256), id="small images are enlarged"),
+        pytest.param((5000, 2), 416, (416, 32), id="never less than a stride"),
+        pytest.param((2, 5000), 320, (32, 320), id="never less than a stride, tall"),
+    ],
+)
+def test_the_input_is_no_larger_than_it_must_be(
+    image_wh: tuple[int, int], longest: int, size_wh: tuple[int, int]
+) -> None:
+    assert padded_size_wh(image_wh, longest, 32) == size_wh
+
+
+@pytest.mark.parametrize("longest", [320, 416, 640])
+def test_the_image_fills_the_longer_side(longest: int) -> None:
+    rng = np.random.default_rng(longest)
+    for width, height in rng.integers(2, 900, (20, 2)).tolist():
+        size_wh = padded_size_wh((width, height), longest, 32)
+        _, scale_wh = letterbox(np.zeros((height, width, 3), np.uint8), size_wh)
+        assert max(width * scale_wh[0], height * scale_wh[1]) == pytest.approx(longest)
+        assert max(size_wh) == longest

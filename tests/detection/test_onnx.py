@@ -1,0 +1,314 @@
+"""Detectors from ONNX files: recognition, input sizes, batches, and what becomes of the boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.onnx_graphs import Node, write_constant_graph, write_graph
+from tracker.detection import load_detector
+from tracker.detection.onnx import OnnxDetector
+from tracker.detection.rtmdet import RTMDET
+from tracker.errors import DeviceError, ModelError, UsageError
+from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.types import Detections, Image, PersonDetector
+
+SHARED = Path(__file__).parents[3] / "shared"
+RTMDET_NANO = SHARED / "models" / "rtmdet_nano.onnx"
+
+OPEN = TensorInfo("image", (None, 3, None, None), "float32")
+FIXED = TensorInfo("image", (1, 3, 64, 96), "float32")
+IMAGE = np.zeros((64, 96, 3), np.uint8)
+
+
+def _write_rows(path: Path, rows: Sequence[Sequence[float]], image: TensorInfo = FIXED) -> Path:
+    """A detector that always finds the same: rows of x1, y1, x2, y2, score in input pixels."""
+    dets = np.array(rows, np.float32).reshape(1, -1, 5)
+    labels = np.zeros(dets.shape[:2], np.int64)
+    return write_constant_graph(path, [image], {"dets": dets, "labels": labels})
+
+
+def _write_picture_reader(path: Path, one_image_inside: bool = False) -> Path:
+    """A detector of the one person that stands in the blue values of an image's first five pixels.
+
+    They are x1, y1, x2, y2 and 255 times the score. one_image_inside: the open batch of the input is a lie.
+    """
+    corner = Node("Slice", ["picture", "starts", "ends", "axes"], "corner")
+    reshape = Node("Reshape", ["image", "inner_shape"], "picture")
+    nodes = [
+        reshape if one_image_inside else Node("Identity", ["image"], "picture"),
+        corner,
+        Node("Squeeze", ["corner", "channel_axis"], "values"),
+        Node("Mul", ["values", "std"], "spread"),
+        Node("Add", ["spread", "mean"], "blue"),
+        Node("Mul", ["blue", "units"], "dets"),
+        Node("Slice", ["dets", "label_starts", "label_ends", "label_axes"], "score"),
+        Node("Squeeze", ["score", "label_axes"], "flat"),
+        Node("Mul", ["flat", "nought"], "noughts"),
+        Node("Cast", ["noughts"], "labels", {"to": 7}),
+    ]
+    constants: dict[str, npt.NDArray[Any]] = {
+        "inner_shape": np.array([1, 3, 64, 96]),
+        "starts": np.array([0, 0, 0]),
+        "ends": np.array([1, 1, 5]),
+        "axes": np.array([1, 2, 3]),
+        "channel_axis": np.array([1]),
+        "std": np.array(57.375, np.float32),
+        "mean": np.array(103.53, np.float32),
+        "units": np.array([1, 1, 1, 1, 1 / 255], np.float32),
+        "label_starts": np.array([4]),
+        "label_ends": np.array([5]),
+        "label_axes": np.array([2]),
+        "nought": np.array(0, np.float32),
+    }
+    outputs = [TensorInfo("dets", (None, 1, 5), "float32"), TensorInfo("labels", (None, 1), "int64")]
+    return write_graph(path, [OPEN], outputs, nodes=nodes, constants=constants)
+
+
+def _picture(*values: int, height: int = 64) -> Image:
+    """An image that `_write_picture_reader`'s network reads as a person."""
+    image = np.zeros((height, 96, 3), np.uint8)
+    image[0, :5, 0] = values
+    return image
+
+
+def _detect_one(path: Path, image: Image = IMAGE, **settings: Any) -> Detections:
+    (detections,) = load_detector(path, "cpu", **settings).detect([image])
+    return detections
+
+
+@pytest.fixture
+def run_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that networks were run on."""
+    sizes: list[int] = []
+    run: Callable[..., list[npt.NDArray[Any]]] = OnnxNetwork.run
+
+    def recording(self: OnnxNetwork, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        sizes.append(len(inputs[0]))
+        return run(self, *inputs)
+
+    monkeypatch.setattr(OnnxNetwork, "run", recording)
+    return sizes
+
+
+def test_name_and_engine_say_what_runs(tmp_path: Path) -> None:
+    detector: PersonDetector = load_detector(_write_rows(tmp_path / "small.onnx", []), "cpu")
+    assert detector.name == "small.onnx (RTMDet, 96 px)"
+    assert detector.engine.endswith(" on CPU")
+
+
+def test_the_note_of_the_engine_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.runtime._cuda_obstacle", lambda: "no NVIDIA driver found")
+    path = _write_rows(tmp_path / "a.onnx", [])
+    assert load_detector(path, "auto").note == "a.onnx runs on the CPU: no NVIDIA driver found"
+    with pytest.raises(DeviceError):
+        load_detector(path, "cuda")
+
+
+def test_boxes_go_back_to_the_image(tmp_path: Path) -> None:
+    path = _write_rows(tmp_path / "a.onnx", [[24, 16, 48, 32, 0.9]])
+    image = np.zeros((256, 384, 3), np.uint8)
+    detections = _detect_one(path, image)
+    np.testing.assert_allclose(detections.boxes, [[96, 64, 192, 128]])
+    assert detections.boxes.dtype == detections.scores.dtype == np.float32
+
+
+def test_each_axis_has_its_own_scale(tmp_path: Path) -> None:
+    # 101×50 scaled to 96 wide is 47.5 rows, of which 48 are made.
+    detections = _detect_one(_write_rows(tmp_path / "a.onnx", [[0, 0, 96, 48, 0.9]]), np.zeros((50, 101, 3), np.uint8))
+    np.testing.assert_allclose(detections.boxes, [[0, 0, 101, 50]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "kept"),
+    [
+        pytest.param(0.5, [0.9, 0.5], id="equal is kept"),
+        pytest.param(0.3, [0.9, 0.5, 0.3], id="equal after rounding to single precision is kept"),
+        pytest.param(0.51, [0.9], id="below is dropped"),
+        pytest.param(0.0, [0.9, 0.5, 0.3], id="all"),
+        pytest.param(1.0, [], id="none"),
+    ],
+)
+def test_the_threshold(tmp_path: Path, threshold: float, kept: list[float]) -> None:
+    rows = [[1, 1, 9, 9, 0.5], [1, 1, 9, 9, 0.3], [1, 1, 9, 9, 0.9]]
+    detections = _detect_one(_write_rows(tmp_path / "a.onnx", rows), score_threshold=threshold)
+    np.testing.assert_array_equal(detections.scores, np.array(kept, np.float32))
+
+
+def test_the_best_come_first_and_equals_keep_their_order(tmp_path: Path) -> None:
+    rows = [[x, 0, 90, 9, 0.8 if x == 30 else 0.6] for x in range(60)]
+    detections = _detect_one(_write_rows(tmp_path / "a.onnx", rows))
+    assert detections.boxes[:, 0].tolist() == [30, *range(30), *range(31, 60)]
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        pytest.param([-5, -7, 20, 30], [0, 0, 20, 30], id="over the top left"),
+        pytest.param([80, 50, 120, 90], [80, 50, 96, 64], id="over the bottom right"),
+        pytest.param([-9, -9, 200, 200], [0, 0, 96, 64], id="larger than the image"),
+        pytest.param([10, 10, 10, 30], None, id="no width"),
+        pytest.param([30, 30, 10, 10], None, id="inside out"),
+        pytest.param([-50, 10, -5, 30], None, id="left of the image"),
+        pytest.param([96, 10, 120, 30], None, id="just right of the image"),
+        pytest.param([0, 0, 0, 0], None, id="a row of padding"),
+    ],
+)
+def test_boxes_are_cut_to_the_image(tmp_path: Path, box: list[float], clipped: list[float] | None) -> None:
+    detections = _detect_one(_write_rows(tmp_path / "a.onnx", [[*box, 0.9]]))
+    np.testing.assert_array_equal(detections.boxes, np.reshape(clipped or [], (-1, 4)))
+    assert len(detections.scores) == len(detections.boxes)
+
+
+def test_nobody_is_no_rows(tmp_path: Path) -> None:
+    detections = _detect_one(_write_rows(tmp_path / "a.onnx", []))
+    assert detections.boxes.shape == (0, 4)
+    assert detections.boxes.dtype == np.float32
+
+
+def test_no_images_no_answers(tmp_path: Path) -> None:
+    assert load_detector(_write_rows(tmp_path / "a.onnx", []), "cpu").detect([]) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param([1, 1, 9, 9, np.nan], id="score"),
+        pytest.param([1, np.nan, 9, 9, 0.9], id="coordinate"),
+        pytest.param([1, 1, np.inf, 9, 0.9], id="infinite coordinate"),
+    ],
+)
+def test_nan_is_an_error(tmp_path: Path, row: list[float]) -> None:
+    path = _write_rows(tmp_path / "a.onnx", [[1, 1, 9, 9, 0.9], row])
+    with pytest.raises(ModelError, match=r"^a\.onnx .* gave NaN on ONNX Runtime .*--device cpu"):
+        _detect_one(path)
+
+
+def test_nonsense_below_the_threshold_does_no_harm(tmp_path: Path) -> None:
+    path = _write_rows(tmp_path / "a.onnx", [[1, 1, 9, 9, 0.9], [0, 0, np.inf, 9, 0.1]])
+    assert len(_detect_one(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "input_hw"),
+    [
+        pytest.param(None, (288, 416), id="416 by default"),
+        pytest.param(320, (224, 320), id="as asked"),
+        pytest.param(32, (32, 32), id="the smallest"),
+    ],
+)
+def test_an_open_input_has_the_shape_of_the_image(tmp_path: Path, size: int | None, input_hw: tuple[int, int]) -> None:
+    shapes = []
+
+    def prepare(image: Image, size_wh: tuple[int, int]) -> Any:
+        prepared = RTMDET.prepare(image, size_wh)
+        shapes.append(prepared[0].shape)
+        return prepared
+
+    network = OnnxNetwork(_write_rows(tmp_path / "a.onnx", [], OPEN), "cpu")
+    OnnxDetector(network, replace(RTMDET, prepare=prepare), 0.5, size).detect([IMAGE])
+    assert shapes == [(3, *input_hw)]
+
+
+@pytest.mark.parametrize("size", [0, -32, 300, 1])
+def test_a_size_that_is_no_multiple_of_the_stride(tmp_path: Path, size: int) -> None:
+    with pytest.raises(UsageError, match=f"detector size {size} is no multiple of 32"):
+        load_detector(_write_rows(tmp_path / "a.onnx", [], OPEN), "cpu", size=size)
+
+
+def test_a_fixed_size_cannot_be_changed(tmp_path: Path) -> None:
+    path = _write_rows(tmp_path / "a.onnx", [])
+    assert load_detector(path, "cpu", size=96).name == "a.onnx (RTMDet, 96 px)"
+    with pytest.raises(UsageError, match=r"detector size 416: a\.onnx takes 96×64 only"):
+        load_detector(path, "cpu", size=416)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.01, float("nan"), 50])
+def test_a_threshold_outside_its_range(tmp_path: Path, threshold: float) -> None:
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        load_detector(tmp_path / "never read.onnx", "cpu", threshold)
+
+
+def test_an_unknown_network_is_described(tmp_path: Path) -> None:
+    heatmaps: dict[str, npt.NDArray[Any]] = {
+        "heatmaps": np.zeros((1, 17, 16, 24), np.float32),
+        "argmax": np.zeros((1, 17), np.int64),
+    }
+    path = write_constant_graph(tmp_path / "pose.onnx", [FIXED], heatmaps)
+    with pytest.raises(ModelError) as error:
+        load_detector(path, "cpu")
+    assert str(error.value) == (
+        f"{path} is no detector of a known kind: its inputs are image float32 [1, 3, 64, 96], its outputs "
+        "heatmaps float32 [1, 17, 16, 24], argmax int64 [1, 17]; supported: RTMDet with NMS in the graph "
+        "(image [b, 3, h, w] → dets [b, n, 5], labels [b, n])"
+    )
+
+
+def test_an_open_batch_is_run_at_once(tmp_path: Path, run_batches: list[int]) -> None:
+    detector = load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu", size=96)
+    found = detector.detect([_picture(4, 5, 60, 50, 204), _picture(0, 0, 9, 9, 25), _picture(7, 8, 20, 30, 255)])
+    assert run_batches == [3]
+    np.testing.assert_allclose(found[0].boxes, [[4, 5, 60, 50]], atol=1e-4)
+    np.testing.assert_allclose(found[0].scores, [0.8], atol=1e-6)
+    assert len(found[1]) == 0
+    np.testing.assert_allclose(found[2].boxes, [[7, 8, 20, 30]], atol=1e-4)
+
+
+def test_images_of_several_shapes_are_run_one_by_one(tmp_path: Path, run_batches: list[int]) -> None:
+    detector = load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu", size=96)
+    found = detector.detect([_picture(4, 5, 60, 50, 204), _picture(1, 2, 33, 31, 255, height=32)])
+    assert run_batches == [1, 1]
+    np.testing.assert_allclose(found[1].boxes, [[1, 2, 33, 31]], atol=1e-4)
+
+
+def test_a_batch_in_name_only_is_looped(tmp_path: Path, run_batches: list[int]) -> None:
+    path = _write_picture_reader(tmp_path / "a.onnx", one_image_inside=True)
+    detector = load_detector(path, "cpu", size=96)
+    images = [_picture(4, 5, 60, 50, 204), _picture(7, 8, 20, 30, 255)]
+    for _ in range(2):
+        found = detector.detect(images)
+        assert [round(float(each.boxes[0, 0])) for each in found] == [4, 7]
+    # The batch is tried once only.
+    assert run_batches == [2, 1, 1, 1, 1]
+
+
+def test_outputs_for_one_image_of_a_batch_are_found_out(tmp_path: Path, run_batches: list[int]) -> None:
+    path = _write_rows(tmp_path / "a.onnx", [[1, 1, 9, 9, 0.9]], OPEN)
+    found = load_detector(path, "cpu", size=96).detect([IMAGE, IMAGE])
+    assert [len(each) for each in found] == [1, 1]
+    assert run_batches == [2, 1, 1]
+
+
+def test_a_fixed_batch_is_looped(tmp_path: Path, run_batches: list[int]) -> None:
+    found = load_detector(_write_rows(tmp_path / "a.onnx", [[1, 1, 9, 9, 0.9]]), "cpu").detect([IMAGE] * 3)
+    assert [len(each) for each in found] == [1, 1, 1]
+    assert run_batches == [1, 1, 1]
+
+
+def test_images_are_not_changed(tmp_path: Path) -> None:
+    image = _picture(4, 5, 60, 50, 204)
+    before = image.copy()
+    load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu").detect([image])
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not RTMDET_NANO.exists(), reason="needs ../shared/models and ../shared/data")
+def test_the_real_network_finds_the_four_people_of_a_photograph() -> None:
+    cv2 = pytest.importorskip("cv2")
+    folder = SHARED / "data" / "val" / "bonn" / "images" / "val" / "000001_bonn_test"
+    images = [cv2.imread(str(folder / name)) for name in ("000000.jpg", "000010.jpg")]
+    detector = load_detector(RTMDET_NANO, "cpu")
+    together = detector.detect(images)
+    for image, found in zip(images, together, strict=True):
+        (alone,) = detector.detect([image])
+        np.testing.assert_allclose(alone.boxes, found.boxes, atol=1e-3)
+        assert (np.diff(alone.scores) <= 0).all()
+        assert (alone.boxes[:, 2:] <= (image.shape[1], image.shape[0])).all()
+    assert 3 <= len(together[0]) <= 5

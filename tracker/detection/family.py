@@ -1,0 +1,41 @@
+"""What sets one family of detection networks apart from another: how it is told, fed and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.types import FloatArray, Image
+
+Outputs: TypeAlias = Sequence[npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class DetectorFamily:
+    """A family of person detectors; each has one file.
+
+    signature: inputs and outputs in words, for the message about an unknown network. stride: an input size
+    that the graph leaves open must be a multiple of it.
+    fits: whether a network is of this family.
+    prepare: an image (H, W, 3) uint8 BGR and the input's width and height → the input (3, H, W) float32 and
+    its scale in x and y (2,): a point of the image times the scale is the point of the input.
+    decode: the outputs for one image, without their batch axis → people: boxes (N, 4) float32 xyxy in the
+    input's pixels, and scores (N,) float32 in 0–1, overlapping boxes already suppressed, in any order.
+    """
+
+    name: str
+    signature: str
+    stride: int
+    fits: Callable[[OnnxNetwork], bool]
+    prepare: Callable[[Image, tuple[int, int]], tuple[FloatArray, FloatArray]]
+    decode: Callable[[Outputs], tuple[FloatArray, FloatArray]]
+
+
+def takes_images(info: TensorInfo) -> bool:
+    """Whether an input is a batch (b, 3, h, w) of floating-point images, b being open or 1."""
+    batch_and_channels = len(info.shape) == 4 and info.shape[0] in (None, 1) and info.shape[1] in (None, 3)
+    return batch_and_channels and info.dtype.startswith("float")

@@ -1,0 +1,35 @@
+"""Images fitted into a detector's input: scaled into the top-left corner, the rest grey."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tracker.types import FloatArray, Image
+
+_PADDING = 114
+
+
+def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, FloatArray]:
+    """The image scaled to fit, in the top-left corner of a grey picture of that size.
+
+    Returns the picture (H, W, 3) uint8 and its scale in x and y (2,): a point of the image times the scale is
+    the point of the picture. The two differ a little, because the scaled image has whole pixels.
+    """
+    image_wh = np.array([image.shape[1], image.shape[0]], np.float32)
+    scale = float((size_wh / image_wh).min())
+    width, height = np.maximum(np.rint(image_wh * scale), 1).astype(int).tolist()
+    picture = np.full((size_wh[1], size_wh[0], 3), _PADDING, np.uint8)
+    picture[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return picture, np.array([width, height], np.float32) / image_wh
+
+
+def padded_size_wh(image_wh: tuple[int, int], longest: int, stride: int) -> tuple[int, int]:
+    """Smallest multiples of the stride that hold the image when its longer side is scaled to `longest`.
+
+    >>> padded_size_wh((1920, 1080), 416, 32)
+    (416, 256)
+    """
+    # In whole numbers: a rounding error must neither add a stride nor shrink the image.
+    width, height = (stride * -(-side * longest // (max(image_wh) * stride)) for side in image_wh)
+    return width, height
