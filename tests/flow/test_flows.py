@@ -1,0 +1,249 @@
+"""What every flow promises, and how exact the two that measure are."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.flow.synthetic import affine, change_exposure, grid, transform, view
+from tracker.flow import FLOW_NAMES, DenseFlow, NoFlow, SparseFlow, create_flow
+from tracker.types import FloatArray, FlowEstimator, Image, Motion
+
+MEASURING = ("dis", "lk")
+
+
+def motion_between(flow: FlowEstimator, previous: Image, current: Image) -> Motion:
+    return flow.between(flow.prepare(previous), flow.prepare(current))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("dis", DenseFlow), ("lk", SparseFlow), ("none", NoFlow)])
+def test_flows_are_made_by_name(name: str, kind: type) -> None:
+    assert isinstance(create_flow(name), kind)
+
+
+def test_settings_reach_the_flow() -> None:
+    assert create_flow("dis", preset="medium", max_side=320) == DenseFlow("medium", 320)
+    assert create_flow("lk", max_side=320) == SparseFlow(320)
+
+
+def test_every_name_makes_a_flow() -> None:
+    assert all(create_flow(name) for name in FLOW_NAMES)
+
+
+def test_an_unknown_name_or_preset_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown flow 'raft'; known: dis, lk, none"):
+        create_flow("raft")
+    with pytest.raises(ValueError, match="unknown preset 'best'; known: ultrafast, fast, medium"):
+        create_flow("dis", preset="best")
+
+
+@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize(
+    ("motion", "error_px"),
+    [
+        (affine(), 0.05),  # nothing moves
+        (affine(shift=(0.4, -0.3)), 0.15),  # less than a pixel
+        (affine(shift=(3.7, -2.2)), 0.2),  # a walk
+        (affine(shift=(25.5, 11.25)), 0.25),  # a run
+        (affine(shift=(-60, 20)), 0.5),  # a fast camera pan
+        (affine(angle_deg=2), 0.3),  # the camera rolls
+        (affine(scale=1.04), 0.3),  # the camera zooms
+    ],
+)
+def test_points_are_found_where_they_went(name: str, motion: FloatArray, error_px: float) -> None:
+    points = grid()
+    moved = motion_between(create_flow(name, max_side=640), view(0), view(0, motion)).move(points)
+    errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
+    assert np.median(errors) < error_px
+    assert np.mean(errors < 1.5) > 0.95
+    assert moved.reliable.mean() > 0.95
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_sixty_pixels_a_frame_are_followed_at_720p(name: str) -> None:
+    size_wh, motion = (1280, 720), affine(shift=(60, -8))
+    points = grid(size_wh)
+    moved = motion_between(create_flow(name), view(0, size_wh=size_wh), view(0, motion, size_wh=size_wh)).move(points)
+    errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
+    assert np.median(errors) < 0.5
+    assert np.mean(moved.reliable & (errors < 2)) > 0.95
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_a_fast_object_is_followed_over_a_background_that_stands(name: str) -> None:
+    previous, current = view(0, size_wh=(1280, 720)), view(0, size_wh=(1280, 720))
+    person = view(1, size_wh=(120, 300))
+    previous[200:500, 400:520], current[190:490, 460:580] = person, person
+    points = grid((120, 300), margin=25, step=18) + np.float32([400, 200])
+    moved = motion_between(create_flow(name), previous, current).move(points)
+    errors = np.linalg.norm(moved.points - points - [60, -10], axis=1)
+    assert np.mean(errors < 3) > 0.7  # what nears the edges may stick to the background
+
+
+@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize(
+    ("gain", "offset"),
+    [
+        (1.3, 0),  # exposure goes up
+        (0.6, 0),  # exposure goes down
+        (1.0, 25),  # a lamp is switched on
+    ],
+)
+def test_a_change_of_exposure_is_no_motion(name: str, gain: float, offset: float) -> None:
+    motion, points = affine(shift=(6.5, 3)), grid()
+    current = change_exposure(view(0, motion), gain, offset)
+    moved = motion_between(create_flow(name), view(0), current).move(points)
+    errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
+    assert np.median(errors) < 0.3
+    assert moved.reliable.mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "share_taken_in"),
+    [
+        ("dis", 0.4),  # a dense field bends until much of what covers looks like what is covered
+        ("lk", 0.1),
+    ],
+)
+def test_points_that_are_covered_are_unreliable_and_the_others_are_not(name: str, share_taken_in: float) -> None:
+    previous, current = view(0), view(0)
+    current[100:260, 250:410] = view(5, size_wh=(160, 160))
+    points = grid(step=12)
+    moved = motion_between(create_flow(name), previous, current).move(points)
+    inside = ((points > [258, 108]) & (points < [402, 252])).all(axis=1)
+    outside = ((points < [230, 80]) | (points > [430, 280])).any(axis=1)
+    assert moved.reliable[inside].mean() < share_taken_in
+    assert moved.reliable[outside].mean() > 0.97
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_points_that_leave_the_picture_are_unreliable(name: str) -> None:
+    motion = affine(shift=(40, 0))
+    moved = motion_between(create_flow(name), view(0), view(0, motion)).move(
+        np.float32([[620, 100], [610, 200], [500, 100]])
+    )
+    assert moved.reliable.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_points_outside_the_picture_are_unreliable_and_finite(name: str) -> None:
+    outside = np.float32([[-0.6, 50], [639.6, 50], [50, -30], [50, 1e9]])
+    moved = motion_between(create_flow(name), view(0), view(0)).move(outside)
+    assert not moved.reliable.any()
+    np.testing.assert_allclose(moved.points, outside, atol=0.5)
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+def test_missing_points_stay_missing_and_do_not_disturb_the_others(name: str) -> None:
+    points = grid()
+    gaps = points.copy()
+    gaps[::3] = np.nan
+    gaps[1::6, 0] = np.nan
+    gaps[4] = np.inf
+    known = np.isfinite(gaps).all(axis=1)
+    motion = motion_between(create_flow(name), view(0), view(0, affine(shift=(5, 2))))
+    moved, whole = motion.move(gaps), motion.move(points)
+    np.testing.assert_array_equal(moved.points[~known], gaps[~known])
+    assert not moved.reliable[~known].any()
+    np.testing.assert_array_equal(moved.points[known], whole.points[known])
+    np.testing.assert_array_equal(moved.reliable[known], whole.reliable[known])
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+@pytest.mark.parametrize("current_seed", [0, 9], ids=["same scene", "cut"])
+@pytest.mark.parametrize("num_points", [0, 1, 7])
+def test_answers_have_one_row_per_point(name: str, current_seed: int, num_points: int) -> None:
+    points = grid()[:num_points]
+    given = points.copy()
+    moved = motion_between(create_flow(name), view(0), view(current_seed)).move(points)
+    assert moved.points.shape == (num_points, 2)
+    assert moved.points.dtype == np.float32
+    assert moved.reliable.shape == (num_points,)
+    assert moved.reliable.dtype == np.bool_
+    assert not np.shares_memory(moved.points, points)
+    np.testing.assert_array_equal(points, given)
+
+
+@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (2, 2, 2)])
+def test_points_of_another_shape_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="points must be"):
+        motion_between(create_flow(name), view(0), view(0)).move(np.zeros(shape, np.float32))
+
+
+def test_without_flow_points_stay_and_all_finite_ones_are_reliable() -> None:
+    points = np.float32([[10, 20], [np.nan, np.nan], [-5, 3]])
+    moved = motion_between(create_flow("none"), view(0), view(0, affine(shift=(8, 0)))).move(points)
+    np.testing.assert_array_equal(moved.points, points)
+    assert moved.reliable.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+@pytest.mark.parametrize("current", [view(9), view(0, size_wh=(640, 352))], ids=["scene", "size"])
+def test_across_a_cut_nothing_moves_and_nothing_is_reliable(name: str, current: Image) -> None:
+    points = grid()
+    motion = motion_between(create_flow(name), view(0), current)
+    assert motion.is_cut
+    moved = motion.move(points)
+    np.testing.assert_array_equal(moved.points, points)
+    assert not moved.reliable.any()
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+@pytest.mark.parametrize(
+    "size_wh",
+    [
+        (1, 1),  # the smallest image
+        (3, 500),  # a column
+        (700, 20),  # a strip, on which OpenCV alone answers NaN
+        (1920, 8),  # a strip, on which OpenCV alone raises
+        (33, 31),  # odd
+    ],
+)
+@pytest.mark.parametrize("max_side", [8, 480])
+def test_images_of_any_size_are_taken(name: str, size_wh: tuple[int, int], max_side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
+    middle = np.array([size_wh], np.float32) / 2
+    motion = motion_between(create_flow(name, max_side=max_side), noise, np.roll(noise, 1, axis=1))
+    assert np.isfinite(motion.move(middle).points).all()
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_an_image_that_stands_still_moves_no_point(name: str) -> None:
+    strip = view(0, size_wh=(900, 60))
+    points = np.float32([[100, 20], [450.5, 30.25], [800, 40]])
+    moved = motion_between(create_flow(name), strip, strip).move(points)
+    np.testing.assert_allclose(moved.points, points, atol=0.05)
+    assert moved.reliable.all()
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+def test_the_same_pictures_give_the_same_answer(name: str) -> None:
+    points, current = grid(), view(0, affine(shift=(9.3, -4.1), angle_deg=1))
+    first, second = (motion_between(create_flow(name), view(0), current).move(points) for _ in range(2))
+    np.testing.assert_array_equal(first.points, second.points)
+    np.testing.assert_array_equal(first.reliable, second.reliable)
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+def test_one_flow_serves_several_threads(name: str) -> None:
+    flow, points = create_flow(name, max_side=320), grid()
+    pictures = [flow.prepare(view(0, affine(shift=(4.0 * step, step)))) for step in range(12)]
+
+    def follow(step: int) -> FloatArray:
+        return flow.between(pictures[step], pictures[step + 1]).move(points).points
+
+    alone = [follow(step) for step in range(11)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(follow, range(11)))
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_presets_agree_on_an_easy_motion() -> None:
+    motion, points = affine(shift=(7, 3)), grid()
+    for preset in ("ultrafast", "fast", "medium"):
+        moved = motion_between(DenseFlow(preset), view(0), view(0, motion)).move(points)
+        errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
+        assert np.median(errors) < 0.3, preset

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.flow.synthetic import view
+from tracker.flow.pictures import Picture, move_points
+from tracker.types import BoolArray, FloatArray
+
+
+def stand(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+    return np.zeros_like(points), np.ones(len(points), np.bool_)
+
+
+def blank(width: int, height: int, max_side: int = 480) -> Picture:
+    return Picture.of(np.zeros((height, width, 3), np.uint8), max_side)
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "picture_hw"),
+    [
+        ((1920, 1080), (270, 480)),  # made smaller
+        ((1080, 1920), (480, 270)),  # upright
+        ((480, 270), (270, 480)),  # as large as allowed
+        ((320, 240), (240, 320)),  # never made larger
+        ((4000, 100), (120, 480)),  # a strip gets a quarter of its length
+        ((5, 5), (32, 32)),  # nothing is smaller than OpenCV's flow can bear
+    ],
+)
+def test_pictures_have_a_bounded_size(size_wh: tuple[int, int], picture_hw: tuple[int, int]) -> None:
+    picture = blank(*size_wh)
+    assert picture.grey.shape == picture_hw
+    assert picture.size_wh == size_wh
+    np.testing.assert_allclose(picture.scale * size_wh, picture_hw[::-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size_wh", [(1920, 1080), (20, 700)])
+def test_thumbs_have_one_size(size_wh: tuple[int, int]) -> None:
+    assert blank(*size_wh).thumb.shape == (64, 96)
+
+
+def test_pictures_are_grey_and_uint8() -> None:
+    picture = Picture.of(np.full((90, 160, 3), (0, 0, 255), np.uint8), 80)
+    assert picture.grey.dtype == np.uint8
+    assert set(picture.grey.ravel().tolist()) == {76}  # red's share of grey: 0.299
+
+
+def test_an_image_contains_its_pixels_whole() -> None:
+    picture = blank(100, 50)
+    inside = np.float32([[-0.5, -0.5], [99.5, 49.5], [50, 25]])
+    outside = np.float32([[-0.6, 5], [99.6, 5], [5, -0.6], [5, 49.6], [np.nan, 5]])
+    assert picture.contains(inside).all()
+    assert not picture.contains(outside).any()
+
+
+def test_the_centre_of_the_image_is_the_centre_of_the_picture() -> None:
+    seen: list[FloatArray] = []
+
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        seen.append(points)
+        return stand(points)
+
+    centre = np.float32([[639.5, 359.5]])
+    moved = move_points(centre, blank(1280, 720), follow)
+    np.testing.assert_allclose(seen[0], [[239.5, 134.5]], atol=1e-4)
+    np.testing.assert_array_equal(moved.points, centre)
+
+
+def test_distances_are_scaled_on_each_axis() -> None:
+    picture = blank(2000, 100)  # 480 × 120: a quarter of its length, higher than the image
+
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        return np.full_like(points, 6), np.ones(len(points), np.bool_)
+
+    moved = move_points(np.float32([[1000, 50]]), picture, follow)
+    np.testing.assert_allclose(moved.points, [[1025, 55]], atol=1e-3)
+
+
+def test_only_points_inside_the_picture_are_followed() -> None:
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        assert points.tolist() == [[0, 0], [99, 49]]
+        return stand(points)
+
+    points = np.float32([[-1e30, -3], [np.nan, np.nan], [1e6, 70], [np.inf, 3]])
+    moved = move_points(points, blank(100, 50), follow)
+    np.testing.assert_array_equal(moved.points, points)
+    assert not moved.reliable.any()
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_nothing_is_followed_when_no_point_is_known(rows: int) -> None:
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        raise AssertionError("nothing to follow")
+
+    moved = move_points(np.full((rows, 2), np.nan, np.float32), blank(100, 50), follow)
+    assert moved.points.shape == (rows, 2)
+    assert not moved.reliable.any()
+
+
+@pytest.mark.parametrize(
+    ("distance", "reliable"),
+    [
+        ((0, 0), True),
+        ((-10.4, 0), True),  # onto the outer half of the first pixel
+        ((-10.6, 0), False),  # just outside
+        ((0, 500), False),  # far outside
+    ],
+)
+def test_who_leaves_the_image_is_unreliable(distance: tuple[float, float], reliable: bool) -> None:
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        return points * 0 + np.float32(distance), np.ones(len(points), np.bool_)
+
+    moved = move_points(np.float32([[10, 10]]), blank(100, 50), follow)
+    assert moved.reliable.tolist() == [reliable]
+
+
+def test_who_comes_in_from_outside_is_unreliable() -> None:
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        return points * 0 + np.float32([20, 0]), np.ones(len(points), np.bool_)
+
+    moved = move_points(np.float32([[-5, 10]]), blank(100, 50), follow)
+    assert moved.points.tolist() == [[15, 10]]
+    assert not moved.reliable.any()
+
+
+def test_what_follow_doubts_is_unreliable() -> None:
+    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        return np.zeros_like(points), np.array([True, False])
+
+    moved = move_points(np.float32([[10, 10], [np.nan, 0], [20, 20]]), blank(100, 50), follow)
+    assert moved.reliable.tolist() == [True, False, False]
+
+
+def test_a_picture_that_is_small_enough_is_not_resampled() -> None:
+    image = view(0, size_wh=(320, 180))
+    np.testing.assert_array_equal(Picture.of(image, 480).grey, Picture.of(image, 320).grey)

@@ -1,0 +1,80 @@
+"""Dense optical flow: one field per pair of frames, whatever the number of points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tracker.flow.cuts import is_cut
+from tracker.flow.inverse_search import PRESETS, compare_windows, compute_flow
+from tracker.flow.pictures import Picture, move_points
+from tracker.flow.still import SceneCut
+from tracker.types import BoolArray, FloatArray, Image, Motion, MovedPoints
+
+# Correlation from which the surroundings of a point count as found again. It keeps 19 of 20 points that were
+# followed well, as a check backwards does, which would double the time.
+_FOUND = 0.65
+
+
+@dataclass(frozen=True)
+class DenseFlow:
+    """Flow by dense inverse search on grey pictures.
+
+    preset: ultrafast, fast or medium, OpenCV's, always down to half the picture's resolution.
+    max_side: longest side of the pictures in pixels; the time taken grows with its square.
+    """
+
+    preset: str = "fast"
+    max_side: int = 480
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; known: {', '.join(PRESETS)}")
+
+    def prepare(self, image: Image) -> Picture:
+        """The small grey picture of an image (H, W, 3) uint8 BGR."""
+        return Picture.of(image, self.max_side)
+
+    def between(self, previous: Picture, current: Picture) -> Motion:
+        """The flow field from one picture to the next, or a cut. May run in several threads at once."""
+        if is_cut(previous, current):
+            return SceneCut()
+        field = compute_flow(previous.grey, current.grey, self.preset)
+        correlation, _ = compare_windows(previous.grey, current.grey, field)
+        return DenseMotion(previous, field, correlation)
+
+
+@dataclass(frozen=True)
+class DenseMotion:
+    """A flow field from a picture of (h, w) pixels to the next.
+
+    field: (h, w, 2) picture pixels along x and y. correlation: (h, w) in −1–1, of each pixel's surroundings
+    before and after.
+    """
+
+    previous: Picture
+    field: FloatArray
+    correlation: FloatArray
+    is_cut = False
+
+    def move(self, points: FloatArray) -> MovedPoints:
+        """Where points (N, 2) of the older frame went, in image pixels.
+
+        Reliable is a point that lies in the image before and after, and whose surroundings look the same but
+        for their brightness: not one that is covered now, or moved too fast to be followed.
+        """
+        return move_points(points, self.previous, self._follow)
+
+    def _follow(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
+        distances = _sample(self.field, points)
+        return distances, _sample(self.correlation, points)[:, 0] >= _FOUND
+
+
+def _sample(values: FloatArray, points: FloatArray) -> FloatArray:
+    """Values (N, C) of a map (h, w, C) or (h, w) at points (N, 2) inside it, bilinear."""
+    sampled = cv2.remap(
+        values, points[:, :1].copy(), points[:, 1:].copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.reshape(sampled, (len(points), -1))

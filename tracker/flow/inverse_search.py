@@ -1,0 +1,67 @@
+"""Dense inverse search (Kroeger et al., ECCV 2016) as OpenCV has it, and a measure of how well it matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tracker.types import FloatArray, Image
+
+PRESETS: Mapping[str, int] = MappingProxyType(
+    {
+        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+    }
+)
+
+# Variance, in squared grey levels, that sensor noise and compression alone can give a window.
+_NOISE = 16.0
+
+
+def compute_flow(previous: Image, current: Image, preset: str) -> FloatArray:
+    """Flow field (h, w, 2): where each pixel of the previous picture went, in pixels along x and y.
+
+    previous, current: (h, w) uint8 grey.
+    """
+    # One object per call: it keeps buffers, so threads cannot share it, and making it takes 10 µs.
+    search: Any = cv2.DISOpticalFlow.create(PRESETS[preset])
+    # The fast presets stop at a quarter of the resolution, where limbs melt into the background.
+    search.setFinestScale(1)
+    # Patches of 8 pixels and fewer steps lose people who move by half their width.
+    search.setPatchSize(6)
+    search.setGradientDescentIterations(25)
+    return np.asarray(search.calc(previous, current, None), np.float32)
+
+
+def compare_windows(
+    previous: Image, current: Image, field: FloatArray, window: int = 9
+) -> tuple[FloatArray, FloatArray]:
+    """Correlation (h, w) in −1–1 around each pixel and around the place the flow took it to, and contrast.
+
+    previous, current: (h, w) uint8 grey. field: (h, w, 2) pixels. window: side of the compared squares.
+    The correlation is blind to local brightness and contrast; 1 where both windows are flat.
+    The contrast (h, w) is the larger variance of the two windows, in squared grey levels.
+    """
+    before = previous.astype(np.float32)
+    after = _warp(current, field).astype(np.float32)
+    size = (window, window)
+    mean_before, mean_after = cv2.blur(before, size), cv2.blur(after, size)
+    # Rounding can leave a flat window a variance just below 0.
+    var_before = np.maximum(cv2.blur(before * before, size) - mean_before * mean_before, 0)
+    var_after = np.maximum(cv2.blur(after * after, size) - mean_after * mean_after, 0)
+    covariance = cv2.blur(before * after, size) - mean_before * mean_after
+    spread = np.sqrt((var_before + _NOISE) * (var_after + _NOISE))
+    return np.divide(covariance + _NOISE, spread, dtype=np.float32), np.maximum(var_before, var_after)
+
+
+def _warp(picture: Image, field: FloatArray) -> Image:
+    """The picture (h, w) pulled back along the flow, its border repeated outside."""
+    height, width = picture.shape
+    x = field[..., 0] + np.arange(width, dtype=np.float32)
+    y = field[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)

@@ -1,0 +1,87 @@
+"""The small grey picture of an image that every flow works on, and points that go there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+
+from tracker.types import BoolArray, FloatArray, Image, MovedPoints
+
+# Narrower pictures leave DIS no rows on its coarsest level: it then answers with NaN, or raises.
+_MIN_SIDE = 32
+_MAX_ASPECT = 4
+
+# All thumbs have one size, whatever the image's shape: a cut is a matter of content, not of proportion.
+_THUMB_WH = (96, 64)
+
+Follow: TypeAlias = Callable[[FloatArray], tuple[FloatArray, BoolArray]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A grey copy of an image at a bounded size.
+
+    grey: (h, w) uint8. thumb: (64, 96) uint8, the same stretched to a size that all images share.
+    size_wh: width and height of the image itself.
+    """
+
+    grey: Image
+    thumb: Image
+    size_wh: tuple[int, int]
+
+    @classmethod
+    def of(cls, image: Image, max_side: int) -> Picture:
+        """The picture of an image (H, W, 3) uint8 BGR, with no side above `max_side` pixels."""
+        height, width = image.shape[:2]
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        small_wh = _small_size((width, height), max_side)
+        small = _resize(grey, small_wh)
+        return cls(small, _resize(small, _THUMB_WH), (width, height))
+
+    @property
+    def scale(self) -> FloatArray:
+        """(2,): picture pixels per image pixel, along x and y; they differ for very long images."""
+        return np.divide(self.grey.shape[::-1], self.size_wh, dtype=np.float32)
+
+    def contains(self, points: FloatArray) -> BoolArray:
+        """(N,): which points (N, 2), in image pixels, lie on a pixel of the image."""
+        inside = (points >= -0.5) & (points <= np.array(self.size_wh) - 0.5)
+        return np.asarray(inside.all(axis=1))
+
+
+def move_points(points: FloatArray, picture: Picture, follow: Follow) -> MovedPoints:
+    """Where points (N, 2) of the image of a picture, in its pixels, are in the next image of that size.
+
+    follow: takes points (M, 2) inside the picture, in its pixels, and gives how far each went, (M, 2), and
+    whether that is certain, (M,). It never sees a point that is not finite: such points stay as they are,
+    unreliable. A point outside the image goes with the nearest pixel of its border, and is unreliable too.
+    """
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"points must be (N, 2), got {points.shape}")
+    moved = points.astype(np.float32)
+    reliable = np.zeros(len(points), np.bool_)
+    known = np.isfinite(moved).all(axis=1)
+    if known.any():
+        old = moved[known]
+        last_pixel = np.subtract(picture.grey.shape[::-1], 1, dtype=np.float32)
+        start = np.clip((old + 0.5) * picture.scale - 0.5, 0, last_pixel)
+        distances, certain = follow(start)
+        new = old + distances / picture.scale
+        moved[known] = new
+        reliable[known] = certain & picture.contains(old) & picture.contains(new)
+    return MovedPoints(moved, reliable)
+
+
+def _resize(grey: Image, size_wh: tuple[int, int]) -> Image:
+    return np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _small_size(size_wh: tuple[int, int], max_side: int) -> tuple[int, int]:
+    scale = min(1.0, max_side / max(size_wh))
+    width, height = (round(side * scale) for side in size_wh)
+    least = max(_MIN_SIDE, max(width, height) // _MAX_ASPECT)
+    return max(width, least), max(height, least)
