@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tracker.skeletons import COCO_17, SKELETONS, Skeleton
+from tracker.types import Image, Origin, Poses, TrackedPoses
+from tracker.video.overlay import OverlayRenderer, id_color
+
+LEFT_ARM, RIGHT_ARM = ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist")
+
+
+def plain(width: int = 640, height: int = 360, grey: int = 120) -> Image:
+    return np.full((height, width, 3), grey, np.uint8)
+
+
+def person(
+    x: float = 300,
+    y: float = 80,
+    size: float = 200,
+    *,
+    track_id: int = 1,
+    confirmed: bool = True,
+    origin: Origin = Origin.DETECTED,
+    skeleton: Skeleton = COCO_17,
+    **scores: float,
+) -> TrackedPoses:
+    """One person in a square box, the keypoints on a circle in it: every edge has its own place."""
+    angles = np.arange(skeleton.num_keypoints) / skeleton.num_keypoints * 2 * np.pi
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1) * 0.45 * size + size / 2
+    keypoints = (circle + np.array([x, y])).astype(np.float32)[np.newaxis]
+    all_scores = np.ones((1, skeleton.num_keypoints), np.float32)
+    for name, score in scores.items():
+        all_scores[0, skeleton.index(name)] = score
+    return TrackedPoses(
+        poses=Poses(
+            keypoints=keypoints,
+            scores=all_scores,
+            boxes=np.array([[x, y, x + size, y + size]], np.float32),
+            box_scores=np.ones(1, np.float32),
+            origin=np.array([origin], np.int8),
+        ),
+        track_ids=np.array([track_id]),
+        similarities=np.full(1, np.nan, np.float32),
+        confirmed=np.array([confirmed]),
+    )
+
+
+def middle(people: TrackedPoses, ends: tuple[str, str]) -> tuple[int, int]:
+    """Row and column of the middle of an edge."""
+    first, second = (people.poses.keypoints[0, COCO_17.index(name)] for name in ends)
+    x, y = np.rint((first + second) / 2).astype(int).tolist()
+    return y, x
+
+
+def draw(people: TrackedPoses, image: Image | None = None, **options: Any) -> Image:
+    renderer = OverlayRenderer(COCO_17, **options)
+    return renderer.draw(plain() if image is None else image, people, time_s=0)
+
+
+def changed(picture: Image, image: Image | None = None) -> Any:
+    return (picture != (plain() if image is None else image)).any(axis=2)
+
+
+def count_color(picture: Image, color: tuple[float, ...]) -> int:
+    return int((np.abs(picture - np.array(color)).max(axis=2) < 2).sum())
+
+
+def test_the_picture_handed_in_stays_as_it_is() -> None:
+    image = plain()
+    picture = draw(person(), image)
+    np.testing.assert_array_equal(image, plain())
+    assert (picture.shape, picture.dtype) == (image.shape, image.dtype)
+    assert changed(picture).any()
+
+
+def test_nobody_leaves_everything_but_the_status_line() -> None:
+    touched = changed(draw(TrackedPoses.empty(17)))
+    assert touched[:20, :60].any()
+    assert not touched[40:].any()
+    assert not touched[:, 200:].any()
+
+
+def test_the_speed_makes_the_status_line_longer() -> None:
+    renderer = OverlayRenderer(COCO_17)
+    nobody = TrackedPoses.empty(17)
+    short = changed(renderer.draw(plain(), nobody, time_s=0)).sum()
+    assert changed(renderer.draw(plain(), nobody, time_s=0, frames_per_s=29.97)).sum() > short
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "show_unconfirmed", "is_drawn"),
+    [(True, False, True), (False, False, False), (False, True, True), (True, True, True)],
+)
+def test_unconfirmed_people_are_hidden_unless_asked_for(
+    confirmed: bool, show_unconfirmed: bool, is_drawn: bool
+) -> None:
+    picture = draw(person(confirmed=confirmed), show_unconfirmed=show_unconfirmed)
+    assert changed(picture)[60:].any() == is_drawn
+
+
+# --- skeleton
+
+
+def test_left_is_blue_and_right_is_orange() -> None:
+    people = person()
+    picture = draw(people)
+    blue, _, red = picture[middle(people, LEFT_ARM)].tolist()
+    assert blue > red + 100
+    blue, _, red = picture[middle(people, RIGHT_ARM)].tolist()
+    assert red > blue + 100
+    assert np.ptp(picture[middle(people, ("left_shoulder", "right_shoulder"))]) == 0, "the middle is white"
+
+
+@pytest.mark.parametrize(
+    ("score", "is_drawn"),
+    [(0.41, True), (0.4, True), (0.39, False), (0.0, False)],  # equality counts as seen
+)
+def test_edges_need_both_keypoints(score: float, is_drawn: bool) -> None:
+    people = person(left_wrist=score)
+    assert changed(draw(people))[middle(people, LEFT_ARM)] == is_drawn
+    assert changed(draw(people))[middle(people, RIGHT_ARM)]
+
+
+@pytest.mark.parametrize(
+    ("score", "looks"),
+    [(0.9, "solid"), (0.2, "faint"), (0.0, "absent")],
+)
+def test_a_keypoint_looks_as_sure_as_it_is(score: float, looks: str) -> None:
+    people = person(left_wrist=score)
+    x, y = np.rint(people.poses.keypoints[0, COCO_17.index("left_wrist")]).astype(int)
+    found = draw(people, plain(grey=20))[y, x].max()
+    assert {"solid": found > 225, "faint": 100 < found < 180, "absent": found == 20}[looks]
+
+
+def test_the_threshold_is_an_option() -> None:
+    people = person(left_wrist=0.2)
+    assert changed(draw(people, keypoint_threshold=0.2))[middle(people, LEFT_ARM)]
+
+
+def test_missing_keypoints_are_not_drawn() -> None:
+    people = person()
+    people.poses.keypoints[0] = np.nan
+    people.poses.scores[0] = 0
+    picture = draw(people)
+    assert not changed(picture)[100:270, 320:480].any(), "nothing inside the box"
+    assert changed(picture)[80, 400], "the box"
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_every_skeleton_can_be_drawn(name: str) -> None:
+    skeleton = SKELETONS[name]
+    picture = OverlayRenderer(skeleton).draw(plain(), person(skeleton=skeleton), time_s=0)
+    assert count_color(picture, (233, 180, 86)) > 50
+    assert count_color(picture, (30, 160, 255)) > 50
+
+
+# --- box and tag
+
+
+def test_the_box_has_the_colour_of_the_id() -> None:
+    for track_id in (1, 2, 77):
+        assert draw(person(track_id=track_id))[180, 300].tolist() == pytest.approx(id_color(track_id), abs=1)
+
+
+def test_ids_next_to_each_other_have_colours_far_apart() -> None:
+    colors = {n: np.array(id_color(n)) for n in range(1, 6)}
+    assert min(np.abs(colors[a] - colors[b]).max() for a, b in combinations(colors, 2)) > 40
+
+
+def test_every_id_colour_carries_dark_text() -> None:
+    for track_id in range(1, 200):
+        blue, green, red = id_color(track_id)
+        assert 110 < 0.114 * blue + 0.587 * green + 0.299 * red < 190
+
+
+def test_only_propagated_boxes_are_dashed() -> None:
+    def share_of_top_edge(origin: Origin) -> float:
+        edge = draw(person(origin=origin))[80:81, 330:490]
+        return count_color(edge, id_color(1)) / edge.shape[1]
+
+    assert share_of_top_edge(Origin.DETECTED) == 1
+    assert 0.4 < share_of_top_edge(Origin.PROPAGATED) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [(-150, -150), (600, -150), (-150, 330), (600, 330), (639, 359), (200, -5)],
+)
+def test_the_tag_is_inside_the_picture(x: float, y: float) -> None:
+    people = person(x, y, track_id=1234)
+    people.poses.scores[:] = 0
+    elsewhere = person(200, 150, size=1, track_id=1234)
+    elsewhere.poses.scores[:] = 0
+    tag = count_color(draw(elsewhere), id_color(1234))
+    assert tag > 200
+    assert count_color(draw(people), id_color(1234)) > 0.9 * tag
+
+
+@pytest.mark.parametrize("far", [-1e10, -1e4, 1e4, 1e10])
+def test_people_outside_the_picture_do_no_harm(far: float) -> None:
+    people = person()
+    people.poses.keypoints[0, 0] = far
+    people.poses.boxes[0, 2] = max(far, 310)
+    assert changed(draw(people)).any()
+
+
+# --- trails
+
+
+def walk(renderer: OverlayRenderer, *steps: tuple[float, float]) -> Image:
+    """The last picture of a walk given as (time, x of the box)."""
+    for time_s, x in steps:
+        picture = renderer.draw(plain(), person(x, 80, 100), time_s=time_s)
+    return picture
+
+
+def hips_y() -> int:
+    return round(float(person(0, 80, 100).poses.keypoints[0, [11, 12], 1].mean()))
+
+
+def test_a_trail_shows_the_last_second() -> None:
+    steps = [(n / 10, 100 + 20.0 * n) for n in range(21)]
+    row = changed(walk(OverlayRenderer(COCO_17), *steps))[hips_y() - 3 : hips_y() + 4].any(axis=0)
+    end = round(500 + float(person(0, 80, 100).poses.keypoints[0, [11, 12], 0].mean()))
+    assert row[end - 195 : end].all(), "ten steps of 20 pixels"
+    assert not row[: end - 206].any()
+
+
+def test_a_trail_is_forgotten() -> None:
+    late = walk(OverlayRenderer(COCO_17), (0, 100), (0.1, 200), (9.0, 500))
+    np.testing.assert_array_equal(late, walk(OverlayRenderer(COCO_17), (9.0, 500)))
+
+
+def test_going_back_in_time_starts_trails_anew() -> None:
+    again = walk(OverlayRenderer(COCO_17), (5.0, 100), (5.1, 200), (0.0, 500))
+    np.testing.assert_array_equal(again, walk(OverlayRenderer(COCO_17), (0.0, 500)))
+
+
+def test_trails_belong_to_an_instance() -> None:
+    first, second = OverlayRenderer(COCO_17), OverlayRenderer(COCO_17)
+    walk(first, (0, 100))
+    np.testing.assert_array_equal(walk(second, (0.1, 500)), walk(OverlayRenderer(COCO_17), (0.1, 500)))
+
+
+def test_without_hips_the_trail_follows_the_box() -> None:
+    renderer = OverlayRenderer(COCO_17)
+    for time_s, x in ((0.0, 100), (0.1, 300)):
+        people = person(x, 80, 100)
+        people.poses.keypoints[0, 11:13] = np.nan
+        picture = renderer.draw(plain(), people, time_s=time_s)
+    assert changed(picture)[128:133, 160:340].any(axis=0).all()
+
+
+# --- sizes
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(320, 180), (640, 360), (1280, 720), (720, 1280), (3840, 2160)],
+)
+def test_lines_and_text_grow_with_the_picture(width: int, height: int) -> None:
+    image = plain(width, height)
+    side = min(width, height)
+    share = changed(draw(person(0.3 * side, 0.3 * side, 0.6 * side), image), image).mean()
+    share *= width * height / side**2
+    assert 0.04 < share < 0.25
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (8, 8), (30, 200)])
+def test_tiny_pictures_can_be_drawn_on(size_wh: tuple[int, int]) -> None:
+    assert draw(person(0, 0, 8), plain(*size_wh)).shape == (size_wh[1], size_wh[0], 3)

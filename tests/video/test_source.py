@@ -1,0 +1,437 @@
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.clips import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    corner_image,
+    noise_images,
+    number_of,
+    numbered_image,
+    write_clip,
+)
+from tracker.errors import InputError, UsageError
+from tracker.types import Frame, Image
+from tracker.video.source import VideoSource, open_source
+
+
+def read_all(spec: Path | str, **options: Any) -> list[Frame]:
+    with open_source(str(spec), **options) as source:
+        return list(source)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """30 numbered pictures at 30 frames per second, one keyframe."""
+    return write_clip(tmp_path / "clip.mp4", [numbered_image(n) for n in range(30)])
+
+
+# --- a file's facts
+
+
+def test_a_clip_tells_its_facts_and_gives_every_frame(clip: Path) -> None:
+    with open_source(str(clip)) as source:
+        assert (source.name, source.size_wh, source.is_live) == ("clip.mp4", (64, 48), False)
+        assert (source.fps, source.num_frames) == (Fraction(30), 30)
+        frames = list(source)
+    assert [f.index for f in frames] == list(range(30))
+    assert [f.time_s for f in frames] == [n / 30 for n in range(30)]
+    assert [number_of(f.image) for f in frames] == list(range(30))
+    assert source.warning is None
+
+
+def test_frames_come_once(clip: Path) -> None:
+    with open_source(str(clip)) as source:
+        assert next(iter(source)).index == 0
+        assert next(iter(source)).index == 1
+
+
+def test_one_frame_is_a_video(tmp_path: Path) -> None:
+    write_clip(tmp_path / "one.mp4", [corner_image()])
+    assert [f.time_s for f in read_all(tmp_path / "one.mp4")] == [0.0]
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "100%d.mp4", "with space é.mp4", "-dash.mp4"])
+def test_odd_file_names_are_names_only(clip: Path, name: str) -> None:
+    odd = clip.rename(clip.with_name(name))
+    assert len(read_all(odd, max_frames=2)) == 2
+
+
+def test_a_title_in_another_encoding_is_no_fault(clip: Path) -> None:
+    with av.open(str(clip)) as source, av.open(str(clip.with_name("titled.mp4")), "w") as target:
+        target.metadata["title"] = "caf~"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    titled = clip.with_name("titled.mp4")
+    titled.write_bytes(titled.read_bytes().replace(b"caf~", b"caf\xe9"))
+    assert len(read_all(titled, max_frames=2)) == 2
+
+
+# --- times
+
+
+def test_the_rate_is_rational(tmp_path: Path) -> None:
+    fps = Fraction(30000, 1001)
+    write_clip(tmp_path / "ntsc.mp4", [numbered_image(n) for n in range(10)], fps=fps)
+    with open_source(str(tmp_path / "ntsc.mp4")) as source:
+        assert source.fps == fps
+        assert [f.time_s for f in source] == [float(n / fps) for n in range(10)]
+
+
+def test_a_variable_rate_is_kept(tmp_path: Path) -> None:
+    times_s = [0.0, 0.01, 0.3, 0.31, 1.7, 1.71]
+    write_clip(tmp_path / "vfr.mp4", [numbered_image(n) for n in range(6)], times_s=times_s)
+    assert [f.time_s for f in read_all(tmp_path / "vfr.mp4")] == pytest.approx(times_s, abs=1e-5)
+
+
+def test_a_file_that_starts_late_starts_at_0(tmp_path: Path) -> None:
+    write_clip(tmp_path / "late.ts", [numbered_image(n) for n in range(10)])
+    with av.open(str(tmp_path / "late.ts")) as container:
+        assert container.streams.video[0].start_time, "MPEG-TS gives its streams a start"
+    assert [f.time_s for f in read_all(tmp_path / "late.ts")] == pytest.approx([n / 30 for n in range(10)])
+
+
+def test_b_frames_in_avi_keep_even_times(tmp_path: Path) -> None:
+    write_clip(tmp_path / "b_frames.avi", [numbered_image(n) for n in range(12)], fps=Fraction(25))
+    times_s = [f.time_s for f in read_all(tmp_path / "b_frames.avi")]
+    assert np.diff(times_s) == pytest.approx([1 / 25] * 11)
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(None, 25), (10, 10), (Fraction(30000, 1001), 30000 / 1001)])
+def test_a_raw_stream_gets_its_times_from_the_rate(tmp_path: Path, fps: Fraction | None, expected: float) -> None:
+    write_clip(tmp_path / "raw.h264", [numbered_image(n) for n in range(12)])
+    with open_source(str(tmp_path / "raw.h264"), fps=fps) as source:
+        assert float(source.fps or 0) == pytest.approx(expected)
+        assert [f.time_s for f in source] == pytest.approx([n / expected for n in range(12)])
+
+
+def test_a_rate_for_a_file_with_timestamps_changes_nothing(clip: Path) -> None:
+    assert read_all(clip, fps=7)[1].time_s == pytest.approx(1 / 30)
+
+
+# --- pixels
+
+
+def patch_rotation(path: Path, clockwise: int) -> None:
+    """Give an mp4 the matrix that phones write: the 36 bytes before width and height in `tkhd`."""
+    cosine, sine = round(math.cos(math.radians(clockwise))), round(math.sin(math.radians(clockwise)))
+    rows = (cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 14)
+    matrix = struct.pack(">9i", *(value << 16 for value in rows))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    data[at : at + 36] = matrix
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("clockwise", "size_wh", "corners"),
+    [
+        (0, (128, 64), (RED, GREEN, BLUE, WHITE)),  # as recorded
+        (90, (64, 128), (BLUE, RED, WHITE, GREEN)),  # the usual portrait
+        (180, (128, 64), (WHITE, BLUE, GREEN, RED)),  # upside down
+        (270, (64, 128), (GREEN, WHITE, RED, BLUE)),  # portrait the other way round
+    ],
+)
+def test_rotation_is_honoured_once(
+    tmp_path: Path, clockwise: int, size_wh: tuple[int, int], corners: tuple[Any, ...]
+) -> None:
+    path = write_clip(tmp_path / "turned.mp4", [corner_image()] * 3)
+    patch_rotation(path, clockwise)
+    with open_source(str(path)) as source:
+        assert source.size_wh == size_wh
+        image = next(iter(source)).image
+    found = [image[8, 8], image[8, -8], image[-8, 8], image[-8, -8]]
+    np.testing.assert_allclose(found, corners, atol=8)
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "width"),
+    [
+        ("plain.mp4", "libx264", "yuv420p", 64),  # what most files are
+        ("full.mp4", "libx264", "yuvj420p", 64),  # full range, as some cameras write
+        ("full_chroma.mp4", "libx264", "yuv444p", 64),
+        ("odd.mkv", "ffv1", "yuv444p", 63),  # odd width
+        ("alpha.mov", "qtrle", "argb", 64),
+        ("palette.gif", "gif", "rgb8", 64),  # animated GIF
+        ("old.avi", "mpeg4", "yuv420p", 64),
+        ("raw.mjpeg", "mjpeg", "yuvj420p", 64),
+        ("web.webm", "libvpx-vp9", "yuv420p", 64),
+    ],
+)
+def test_colours_of_every_kind_of_file(tmp_path: Path, name: str, codec: str, pix_fmt: str, width: int) -> None:
+    path = write_clip(tmp_path / name, [corner_image(width, 48)] * 4, codec=codec, pix_fmt=pix_fmt)
+    frames = read_all(path)
+    assert len(frames) == 4
+    assert frames[0].size_wh == (width, 48)
+    found = [frames[0].image[at] for at in ((8, 8), (8, -8), (-8, 8), (-8, -8))]
+    np.testing.assert_allclose(found, (RED, GREEN, BLUE, WHITE), atol=8)
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray16le"])
+def test_grey_has_three_equal_channels(tmp_path: Path, pix_fmt: str) -> None:
+    path = write_clip(tmp_path / "grey.mkv", [numbered_image(20)] * 2, codec="ffv1", pix_fmt=pix_fmt)
+    np.testing.assert_allclose(read_all(path)[0].image, numbered_image(20), atol=2)
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "tag", "matrix", "color_range"),
+    [
+        ((64, 48), 1, "ITU709", 1),  # tagged as high definition though small
+        ((64, 48), 5, "ITU601", 1),
+        ((64, 48), 2, "ITU601", 1),  # untagged and small
+        ((1280, 64), 2, "ITU709", 1),  # untagged and wide
+        ((64, 48), 1, "ITU709", 2),  # full range
+        ((64, 48), 5, "ITU601", 2),
+    ],
+)
+def test_colours_are_read_as_they_are_tagged(
+    tmp_path: Path, size_wh: tuple[int, int], tag: int, matrix: str, color_range: int
+) -> None:
+    path = tmp_path / "tagged.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = tag, color_range
+        frame = av.VideoFrame.from_ndarray(corner_image(*size_wh), "bgr24").reformat(
+            format="yuv444p", dst_colorspace=matrix, dst_color_range=color_range
+        )
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    np.testing.assert_allclose(read_all(path)[0].image, corner_image(*size_wh), atol=4)
+
+
+# --- a part of it
+
+
+def test_start_is_inclusive_and_end_exclusive(clip: Path) -> None:
+    frames = read_all(clip, start_s=0.5, end_s=0.7)
+    assert [number_of(f.image) for f in frames] == [15, 16, 17, 18, 19, 20]
+    assert [f.index for f in frames] == [0, 1, 2, 3, 4, 5]
+    assert frames[0].time_s == 0.5
+
+
+def test_ranges_that_touch_share_no_frame_and_lose_none(clip: Path) -> None:
+    parts = [read_all(clip, start_s=a, end_s=b) for a, b in ((0, 0.3), (0.3, 0.61), (0.61, 9))]
+    assert [number_of(f.image) for part in parts for f in part] == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("no_index.ts", "libx264", "yuv420p"),  # a seek jumps past the end
+        ("clip.mkv", "libx264", "yuv420p"),
+        ("clip.avi", "mjpeg", "yuvj420p"),
+        ("raw.h264", "libx264", "yuv420p"),  # cannot seek
+    ],
+)
+def test_start_finds_its_frame_where_seeking_is_poor(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> None:
+    images = [numbered_image(n) for n in range(30)]
+    path = write_clip(tmp_path / name, images, fps=Fraction(25), codec=codec, pix_fmt=pix_fmt)
+    assert [number_of(f.image) for f in read_all(path, start_s=0.6)] == list(range(15, 30))
+
+
+@pytest.mark.parametrize("start_s", [0.4, 5, 9])
+def test_a_seek_that_goes_too_far_is_made_good(tmp_path: Path, start_s: float) -> None:
+    path = write_clip(tmp_path / "long.ts", [numbered_image(n % 30) for n in range(300)])
+    assert read_all(path, start_s=start_s, max_frames=1)[0].time_s == pytest.approx(start_s)
+
+
+def test_start_goes_to_the_keyframe_before(tmp_path: Path) -> None:
+    images = [numbered_image(n % 30) for n in range(300)]
+    path = write_clip(tmp_path / "long.mp4", images)  # keyframes every 250 frames
+    assert [number_of(f.image) for f in read_all(path, start_s=260 / 30, max_frames=3)] == [20, 21, 22]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 30),
+        ({"max_frames": 7}, 7),
+        ({"max_frames": 70}, 30),
+        ({"start_s": 0.5}, 15),
+        ({"start_s": 0.25, "end_s": 0.75}, 15),  # frames 8 to 22
+        ({"end_s": 99}, 30),
+    ],
+)
+def test_the_expected_number_of_frames_comes(clip: Path, options: dict[str, Any], expected: int) -> None:
+    with open_source(str(clip), **options) as source:
+        assert source.num_frames == expected
+        assert len(list(source)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0}, "--fps must be more than 0"),
+        ({"fps": math.inf}, "--fps must be more than 0"),
+        ({"start_s": -1}, "--start must be 0 or more"),
+        ({"start_s": math.nan}, "--start must be 0 or more"),
+        ({"end_s": 0}, "must come after --start"),  # the end is exclusive
+        ({"start_s": 2, "end_s": 2}, "must come after --start"),
+        ({"max_frames": 0}, "--max-frames must be 1 or more"),
+    ],
+)
+def test_senseless_ranges_are_refused(clip: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_source(str(clip), **options)
+
+
+# --- faults
+
+
+def silent_sound(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("aac", rate=44100)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 44100
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+
+
+def undecodable(path: Path) -> None:
+    write_clip(path, noise_images(8), movflags="faststart")
+    data = path.read_bytes()
+    start = data.index(b"mdat") + 4
+    path.write_bytes(data[:start] + b"\xff" * (len(data) - start))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("missing.mp4", lambda path: None, r"cannot open .*missing.mp4 \(No such file or directory\); check the path"),
+        ("n" * 300 + ".mp4", lambda path: None, "File name too long"),
+        ("text.mp4", lambda path: path.write_text("no video\n" * 100), "is no video that FFmpeg can read"),
+        ("nothing.mp4", lambda path: path.touch(), r"is empty \(0 bytes\)"),
+        ("sound.mp4", silent_sound, "has no video stream"),
+        ("undecodable.mp4", undecodable, "damaged packets were skipped"),
+        ("folder", lambda path: path.mkdir(), "holds no images"),
+        ("7777", lambda path: None, "there is no camera 7777"),
+    ],
+)
+def test_unreadable_inputs_are_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, make: Any, message: str
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=message) as caught:
+        open_source(name if name.isdigit() else str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_refused(clip: Path) -> None:
+    clip.chmod(0)
+    with pytest.raises(InputError, match="no permission to read"):
+        open_source(str(clip))
+
+
+def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
+    with pytest.raises(InputError, match=r"no frame between --start and --end; it is 1\.0 s long"):
+        open_source(str(clip), start_s=5)
+
+
+@pytest.mark.parametrize("start_s", [None, 0.2])
+def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(tmp_path: Path, start_s: float | None) -> None:
+    path = write_clip(tmp_path / "cut.mp4", noise_images(60), movflags="faststart")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_source(str(path), start_s=start_s) as source:
+        assert source.warning is None
+        last = list(source)[-1]
+    assert 0.5 < last.time_s < 1.5
+    missing = 60 - round(last.time_s * 30) - 1
+    assert source.warning is not None
+    assert f"{missing} of about" in source.warning
+    assert "\n" not in source.warning
+
+
+def test_a_damaged_middle_does_not_end_the_video(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "hole.mkv", noise_images(20), codec="ffv1", pix_fmt="yuv444p")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(data)
+    assert read_all(path)[-1].time_s == pytest.approx(19 / 30, abs=1e-3)
+
+
+def test_a_long_last_frame_is_not_missing_frames(tmp_path: Path) -> None:
+    path = tmp_path / "held.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(5):
+            frame = av.VideoFrame.from_ndarray(numbered_image(index), "bgr24").reformat(format="yuv420p")
+            for packet in stream.encode(frame):
+                packet.duration = 90 if index == 4 else 1
+                container.mux(packet)
+    with open_source(str(path)) as source:
+        assert len(list(source)) == 5
+    assert source.warning is None
+
+
+def test_frames_hidden_by_an_edit_are_not_missing(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", noise_images(20))
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "edited.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        half_s = round(Fraction(1, 3) / source.streams.video[0].time_base)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - half_s, packet.dts - half_s
+                packet.stream = stream
+                target.mux(packet)
+    with open_source(str(tmp_path / "edited.mp4")) as edited:
+        assert len(list(edited)) == 10
+    assert edited.warning is None
+
+
+# --- the part that all sources share
+
+
+class ListReader:
+    """Pictures at given times."""
+
+    name, is_live, fps, num_frames = "list", False, None, None
+    warning: str | None = None
+    closed = False
+
+    def __init__(self, *times_s: float) -> None:
+        self._times_s = times_s
+
+    def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
+        return ((time_s, corner_image()) for time_s in self._times_s if start_s == 0 or time_s >= start_s)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_times_never_decrease() -> None:
+    source = VideoSource(ListReader(-0.1, 0.2, 0.1, 0.3))
+    assert [f.time_s for f in source] == [0.0, 0.2, 0.2, 0.3]
+
+
+def test_leaving_the_context_closes_the_reader() -> None:
+    reader = ListReader(0)
+    with pytest.raises(KeyError), VideoSource(reader):
+        raise KeyError
+    assert reader.closed
+
+
+@pytest.mark.parametrize(("max_frames", "expected"), [(None, None), (5, 5)])
+def test_an_unknown_length_stays_unknown(max_frames: int | None, expected: int | None) -> None:
+    assert VideoSource(ListReader(0), max_frames=max_frames).num_frames == expected

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tests.video.clips import corner_image, noise_images, number_of, numbered_image
+from tracker.errors import OutputError
+from tracker.outputs import partial_path
+from tracker.types import Frame
+from tracker.video.source import open_source
+from tracker.video.writer import VideoWriter, check_container
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(path: Path, images: Sequence[Any], times_s: Sequence[float], **options: Any) -> None:
+    with VideoWriter(path, **options) as writer:
+        for image, time_s in zip(images, times_s, strict=True):
+            writer.write(image, time_s)
+
+
+def read(path: Path) -> list[Frame]:
+    with open_source(str(path)) as source:
+        return list(source)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.mp4"
+
+
+# --- times
+
+
+@pytest.mark.parametrize(
+    "times_s",
+    [
+        [n / 25 for n in range(60)],  # several fragments
+        [n * 1001 / 30000 for n in range(60)],
+        [0.0, 0.01, 0.5, 0.51, 2.7, 2.71, 6.0],  # variable, with gaps longer than a fragment
+    ],
+    ids=["25", "30000/1001", "variable"],
+)
+def test_the_times_are_the_inputs(out: Path, times_s: list[float]) -> None:
+    write(out, [numbered_image(n % 30) for n in range(len(times_s))], times_s, fps=Fraction(25))
+    frames = read(out)
+    assert [f.time_s for f in frames] == pytest.approx(times_s, abs=0.6 / 90_000)
+    assert [number_of(f.image) for f in frames] == [n % 30 for n in range(len(times_s))]
+
+
+def test_a_part_of_a_video_starts_at_0(out: Path) -> None:
+    write(out, [numbered_image(n) for n in range(3)], [10.0, 10.5, 11.5])
+    assert [f.time_s for f in read(out)] == [0.0, 0.5, 1.5]
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].start_time == 0
+
+
+def test_equal_and_falling_times_still_increase(out: Path) -> None:
+    write(out, [numbered_image(n) for n in range(4)], [0.0, 0.0, -1.0, 0.5])
+    ticks = [round(f.time_s * 90_000) for f in read(out)]
+    assert ticks == [0, 1, 2, 45_000]
+
+
+@pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(1, 20), Fraction(240)])
+def test_the_last_picture_lasts_as_long_as_the_others(out: Path, fps: Fraction) -> None:
+    write(out, [numbered_image(n) for n in range(10)], [float(n / fps) for n in range(10)], fps=fps)
+    with av.open(str(out)) as container:
+        stream: Any = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(float(10 / fps), abs=1e-4)
+        assert float(stream.average_rate) == pytest.approx(float(fps), rel=1e-4)
+
+
+# --- pictures
+
+
+def test_colours_survive(out: Path) -> None:
+    write(out, [corner_image()] * 3, [0, 0.04, 0.08])
+    image = read(out)[0].image
+    for at in ((8, 8), (8, -8), (-8, 8), (-8, -8)):
+        np.testing.assert_allclose(image[at], corner_image()[at], atol=6)
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "written_wh"),
+    [
+        ((64, 48), (64, 48)),
+        ((63, 47), (64, 48)),  # both odd
+        ((64, 47), (64, 48)),
+        ((1, 1), (2, 2)),
+        ((3, 201), (4, 202)),
+    ],
+)
+def test_odd_sizes_grow_by_a_repeated_edge(out: Path, size_wh: tuple[int, int], written_wh: tuple[int, int]) -> None:
+    write(out, [np.full((size_wh[1], size_wh[0], 3), 180, np.uint8)], [0])
+    image = read(out)[0].image
+    assert image.shape[1::-1] == written_wh
+    np.testing.assert_allclose(image, 180, atol=4)  # an edge of another colour would show
+
+
+def test_a_picture_of_another_size_is_fitted(out: Path) -> None:
+    tall = np.full((200, 50, 3), 200, np.uint8)
+    write(out, [numbered_image(0, 100, 100), tall], [0, 1])
+    first, second = read(out)
+    assert first.size_wh == second.size_wh == (100, 100)
+    np.testing.assert_allclose(second.image[50, [5, 50, 95], 0], [0, 200, 0], atol=8)
+
+
+def test_the_file_plays_everywhere(out: Path) -> None:
+    write(out, noise_images(40), [n / 25 for n in range(40)])
+    data = out.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat"), "starts fast"
+    assert b"moof" not in data, "not fragmented"
+    with av.open(str(out)) as container:
+        codec: Any = container.streams.video[0].codec_context
+        assert (codec.name, codec.pix_fmt) == ("h264", "yuv420p")
+        assert (codec.colorspace, codec.color_range, codec.color_primaries, codec.color_trc) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "b.MOV", "c.m4v", "with space é:%d.mp4"])
+def test_names_of_the_family(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, [numbered_image(1)] * 2, [0, 1])
+    assert len(read(tmp_path / name)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv", "a.gif", "a", "a.jsonl"])
+def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
+    for refuse in (check_container, VideoWriter):
+        with pytest.raises(OutputError, match=r"ends in \.mp4, \.m4v, \.mov"):
+            refuse(tmp_path / name)
+
+
+# --- interruptions
+
+
+def test_success_replaces_what_was_there(out: Path) -> None:
+    out.write_text("old")
+    with VideoWriter(out) as writer:
+        writer.write(numbered_image(3), 0)
+        assert out.read_text() == "old"
+        assert partial_path(out).exists()
+    assert number_of(read(out)[0].image) == 3
+    assert [path.name for path in out.parent.iterdir()] == ["out.mp4"]
+
+
+def test_without_pictures_there_is_no_file(out: Path) -> None:
+    with VideoWriter(out):
+        pass
+    assert list(out.parent.iterdir()) == []
+
+
+def write_then_raise(path: Path, error: BaseException) -> None:
+    with VideoWriter(path) as writer:
+        for number in range(20):
+            writer.write(numbered_image(number), number / 10)
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError(), KeyboardInterrupt()])
+def test_an_exception_leaves_a_partial_file_with_every_picture(out: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        write_then_raise(out, error)
+    assert [path.name for path in out.parent.iterdir()] == ["out.partial.mp4"]
+    assert [number_of(f.image) for f in read(partial_path(out))] == list(range(20))
+
+
+def test_an_exception_before_the_first_picture_leaves_nothing(out: Path) -> None:
+    with pytest.raises(ValueError, match="early"), VideoWriter(out):
+        raise ValueError("early")
+    assert list(out.parent.iterdir()) == []
+
+
+_ENDLESS = """
+import itertools, sys, time
+from pathlib import Path
+import numpy as np
+from tracker.video.writer import VideoWriter
+with VideoWriter(Path(sys.argv[1])) as writer:
+    for number in itertools.count():
+        writer.write(np.full((48, 64, 3), number % 200, np.uint8), number / 25)
+        if number == 100:
+            print("100", flush=True)
+            time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_killed_run_leaves_a_partial_file_that_plays(out: Path) -> None:
+    command = [sys.executable, "-c", _ENDLESS, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+    frames = read(partial_path(out))
+    assert len(frames) >= 50
+    assert [f.time_s for f in frames] == [n / 25 for n in range(len(frames))]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_one_line(out: Path) -> None:
+    partial_path(out).symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"cannot write .*out\.mp4: No space left") as caught:
+        write(out, noise_images(60), [n / 25 for n in range(60)])
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+_LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from tracker.errors import OutputError
+from tracker.video.writer import VideoWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+noise = np.random.default_rng(0)
+try:
+    with VideoWriter(Path(sys.argv[1])) as writer:
+        for number in range(1000):
+            writer.write(noise.integers(0, 255, (64, 128, 3), dtype=np.uint8), number / 25)
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
+def test_a_disk_that_fills_up_leaves_what_fitted(out: Path) -> None:
+    command = [sys.executable, "-c", _LIMITED, str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"File too large; the video so far is in {partial_path(out)}\n")
+    assert len(read(partial_path(out))) > 20
+
+
+def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No such file"):
+        write(tmp_path / "none" / "out.mp4", [numbered_image(0)], [0])
+
+
+def test_a_move_that_fails_keeps_the_partial_file(out: Path) -> None:
+    out.mkdir()
+    with pytest.raises(OutputError, match=r"the video so far is in .*out\.partial\.mp4"):
+        write(out, [numbered_image(n) for n in range(5)], range(5))
+    assert len(read(partial_path(out))) == 5

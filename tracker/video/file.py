@@ -1,0 +1,180 @@
+"""Video files through FFmpeg (PyAV): timestamps, rotation, colours, damage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+
+from tracker.errors import InputError
+from tracker.types import Image
+
+# FFmpeg's AVFMT_NOTIMESTAMPS: raw streams, whose timestamps are missing or made up. PyAV has renamed its own
+# constant between versions.
+_NO_TIMESTAMPS = 0x80
+
+# FFmpeg's AVColorSpace numbers.
+_BT709, _UNSPECIFIED, _BT601 = 1, 2, 5
+
+# Frame.rotation counts anticlockwise.
+_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+
+
+class FileReader:
+    """Decodes a video file; frames of a variable rate keep their times."""
+
+    is_live = False
+
+    def __init__(self, path: Path, fps: Fraction) -> None:
+        """fps: rate of a raw stream, which has no timestamps. InputError if this is no video."""
+        _check_readable(path)
+        self._path = path
+        self.name = path.name
+        self.warning: str | None = None
+        self._open()
+        self._has_timestamps = not int(self._container.format.flags) & _NO_TIMESTAMPS
+        # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
+        self._stamp = attrgetter("dts" if self._container.format.name == "avi" else "pts")
+        declared = self._stream.average_rate or self._stream.guessed_rate
+        self._rate: Fraction = declared if self._has_timestamps and declared else fps
+        self.fps: Fraction | None = self._rate
+        self.num_frames = self._stream.frames or self._estimate_num_frames()
+
+    def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
+        """Time and picture of each frame from `start_s` on; a damaged file ends early, with a warning."""
+        count, time_s = 0, 0.0
+        for time_s, frame in self._frames_from(start_s):
+            count += 1
+            if start_s == 0 or time_s >= start_s:
+                yield time_s, _to_bgr(frame)
+        self._note_damage(time_s, count if start_s == 0 else 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _open(self) -> None:
+        self._damaged_packets = 0
+        self._container = _open_container(self._path)
+        stream = self._container.streams.best("video")
+        if stream is None:
+            self._container.close()
+            raise InputError(f"{self._path} has no video stream, only sound or subtitles; choose a video")
+        stream.thread_type = "AUTO"
+        self._stream: Any = stream
+
+    def _estimate_num_frames(self) -> int | None:
+        if self._container.duration is None:
+            return None
+        return round(Fraction(self._container.duration, av.time_base) * self._rate)
+
+    def _frames_from(self, start_s: float) -> Iterator[tuple[float, Any]]:
+        """Every frame from some frame before `start_s` on, or from the first, with its time."""
+        if start_s > 0 and self._has_timestamps:
+            frames = self._timed(self._decode_after_seek(start_s))
+            first = next(frames, None)
+            if first is not None and first[0] <= start_s:
+                yield first
+                yield from frames
+                return
+            # The seek went too far, as it does in a file without an index.
+            self.close()
+            self._open()
+        yield from self._timed(self._decode())
+
+    def _decode_after_seek(self, start_s: float) -> Iterator[Any]:
+        target = round(start_s / self._stream.time_base) + (self._stream.start_time or 0)
+        try:
+            self._container.seek(target, stream=self._stream)
+        except av.FFmpegError:
+            return
+        yield from self._decode()
+
+    def _decode(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+                frames = packet.decode()
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                self._damaged_packets += 1
+                continue
+            yield from frames
+
+    def _timed(self, frames: Iterator[Any]) -> Iterator[tuple[float, Any]]:
+        step_s = float(1 / self._rate)
+        time_s = -step_s
+        for index, frame in enumerate(frames):
+            if not self._has_timestamps:
+                time_s = float(index / self._rate)
+            elif (stamp := self._stamp(frame)) is None:
+                time_s += step_s
+            else:
+                time_s = float((stamp - (self._stream.start_time or 0)) * self._stream.time_base)
+            yield time_s, frame
+
+    def _note_damage(self, last_s: float, count: int) -> None:
+        """Set `warning` from the damaged packets and from what is missing at the end."""
+        faults = []
+        if self._damaged_packets:
+            faults.append(f"{self._damaged_packets} damaged packets were skipped")
+        missing = self._count_missing(last_s, count)
+        if missing > 1:
+            faults.append(f"{missing} of about {self.num_frames} frames are missing at its end")
+        if faults:
+            self.warning = f"{self._path} is damaged or cut off: {' and '.join(faults)}"
+
+    def _count_missing(self, last_s: float, count: int) -> int:
+        """Frames between the last one and the declared length; 0 where nothing is declared.
+
+        A long last frame looks like missing ones, and an edited file declares frames that it hides; so where
+        all `count` frames were read, both the length and the number of frames must say so.
+        """
+        if not self._stream.duration:
+            return 0
+        length_s = float(self._stream.duration * self._stream.time_base)
+        missing = round((length_s - last_s) * self._rate) - 1
+        return min(missing, self._stream.frames - count) if count and self._stream.frames else missing
+
+
+def _check_readable(path: Path) -> None:
+    if not os.access(path, os.R_OK):
+        raise InputError(f"no permission to read {path}; change its permissions or copy it")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy or record it again")
+
+
+def _open_container(path: Path) -> Any:
+    # The absolute path keeps FFmpeg from reading a name such as a:b.mp4 as a protocol.
+    try:
+        return av.open(str(path.absolute()), metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{path} is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
+        ) from error
+
+
+def _to_bgr(frame: Any) -> Image:
+    """Upright picture (H, W, 3) uint8 BGR of a decoded frame of any pixel format; transparency is dropped."""
+    colorspace = frame.colorspace
+    if colorspace == _UNSPECIFIED:
+        # Players' convention for untagged files: high definition is BT.709.
+        colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
+    # Both ends are named because swscale converts between them only where they differ.
+    bgr = frame.reformat(
+        format="bgr24",
+        src_colorspace=colorspace,
+        dst_colorspace=_BT601,
+        src_color_range=frame.color_range,
+    )
+    image: Image = bgr.to_ndarray()
+    turn = _TURNS.get(round(frame.rotation / 90) * 90 % 360)
+    return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]

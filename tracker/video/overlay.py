@@ -1,0 +1,278 @@
+"""The overlay: skeletons, boxes with ids, trails and a status line, drawn on a copy of the picture."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tracker.skeletons import Skeleton
+from tracker.types import BoolArray, FloatArray, Image, Origin, TrackedPoses
+
+Color: TypeAlias = tuple[float, float, float]
+Rect: TypeAlias = tuple[int, int, int, int]
+
+# BGR. Blue and orange stay apart in every common kind of colour blindness (Okabe and Ito's palette).
+_SIDE_COLORS: dict[str, Color] = {"left": (233, 180, 86), "right": (30, 160, 255), "": (240, 240, 240)}
+_INK: Color = (24, 20, 18)
+_PAPER: Color = (245, 245, 245)
+
+# Golden angle: any few consecutive ids get hues that are far apart. The first ones are green and violet, which
+# are not the colours of the sides.
+_HUE_STEP = math.pi * (3 - math.sqrt(5))
+_HUE_START = 0.35
+
+_SHADE_OPACITY = 0.55
+_SUBPIXEL_BITS = 4
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_HEIGHT = 22  # of capitals at scale 1
+
+
+@dataclass(frozen=True)
+class _Style:
+    """Sizes in pixels that suit a picture."""
+
+    line: int
+    limb: int
+    dash: float
+    text: float
+
+    @classmethod
+    def suiting(cls, image: Image) -> _Style:
+        scale = min(image.shape[:2]) / 720
+        return cls(
+            line=max(round(2 * scale), 1),
+            limb=max(round(3.5 * scale), 1),
+            dash=max(9 * scale, 7),
+            text=max(15 * scale, 9),
+        )
+
+
+@lru_cache(maxsize=1024)
+def id_color(track_id: int) -> Color:
+    """BGR colour in 0–255 of an id, always the same; light enough for dark text on it."""
+    hue = _HUE_START + track_id * _HUE_STEP
+    lab = np.array([[[70, 55 * math.cos(hue), 55 * math.sin(hue)]]], np.float32)
+    blue, green, red = (cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)[0, 0] * 255).tolist()
+    return blue, green, red
+
+
+class OverlayRenderer:
+    """Draws tracked people; keeps the trails of the last second, so use one renderer per video.
+
+    keypoint_threshold: keypoints under this score are faint and their edges are left out.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        *,
+        keypoint_threshold: float = 0.4,
+        show_unconfirmed: bool = False,
+        trail_s: float = 1.0,
+    ) -> None:
+        self._threshold = keypoint_threshold
+        self._show_unconfirmed = show_unconfirmed
+        self._trails = _Trails(skeleton, trail_s)
+        sides = [_side_of(name) for name in skeleton.keypoint_names]
+        self._keypoints_of = {side: np.array([s == side for s in sides]) for side in _SIDE_COLORS}
+        self._edges_of = {side: _edges_of(skeleton, sides, side) for side in _SIDE_COLORS}
+
+    def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float, frames_per_s: float | None = None) -> Image:
+        """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
+
+        time_s: of the frame; trails start anew when it goes back. frames_per_s: for the status line.
+        """
+        canvas = image.copy()
+        style = _Style.suiting(image)
+        self._trails.extend(tracked, time_s)
+        shown = tracked if self._show_unconfirmed else tracked[tracked.confirmed]
+        _draw_status(canvas, len(shown), frames_per_s, style)  # first, so that it never covers a tag
+        nearest_last = np.argsort(shown.poses.boxes[:, 3], kind="stable").tolist()
+        for row in nearest_last:
+            self._draw_person(canvas, shown, row, style)
+        for row in nearest_last:
+            _draw_tag(canvas, shown, row, style)
+        return canvas
+
+    def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> None:
+        poses = shown.poses
+        keypoints, scores, box = poses.keypoints[row], poses.scores[row], poses.boxes[row]
+        present = np.isfinite(keypoints).all(axis=1)
+        kept = present & (scores >= self._threshold)
+        faint = keypoints[present & ~kept & (scores > 0)]
+        color = id_color(int(shown.track_ids[row]))
+        frame = _box_lines(box, style.dash if poses.origin[row] == Origin.PROPAGATED else None)
+        trail = self._trails.points_of(int(shown.track_ids[row]))
+        # Small people get thin limbs.
+        limb = min(max(round((box[3] - box[1]) / 90), 1), style.limb)
+        limbs = {side: _lines(keypoints, edges, kept) for side, edges in self._edges_of.items()}
+        dots = {side: _dots(keypoints[kept & of_side]) for side, of_side in self._keypoints_of.items()}
+        with _translucent(canvas, _rect_around(canvas, 4 * style.limb, box, keypoints[present])):
+            _draw_lines(canvas, _dots(faint), _INK, 2 * limb + 2)
+            _draw_lines(canvas, _dots(faint), _PAPER, 2 * limb)
+            _draw_lines(canvas, frame, _INK, style.line + 2, cv2.LINE_8)
+            _draw_lines(canvas, np.concatenate(list(limbs.values())), _INK, limb + 2)
+            _draw_lines(canvas, np.concatenate(list(dots.values())), _INK, 2 * limb + 3)
+        _draw_trail(canvas, trail, color, limb)
+        _draw_lines(canvas, frame, color, style.line, cv2.LINE_8)
+        for side, side_color in _SIDE_COLORS.items():
+            _draw_lines(canvas, limbs[side], side_color, limb)
+        for side, side_color in _SIDE_COLORS.items():
+            _draw_lines(canvas, dots[side], side_color, 2 * limb + 1)
+
+
+class _Trails:
+    """Where each person was during the last `length_s` seconds: the middle of the hips, or of the box."""
+
+    def __init__(self, skeleton: Skeleton, length_s: float) -> None:
+        self._length_s = length_s
+        self._hips = [i for i, name in enumerate(skeleton.keypoint_names) if name.endswith("_hip")]
+        self._points: dict[int, deque[tuple[float, float, float]]] = {}
+        self._newest_s = -math.inf
+
+    def extend(self, tracked: TrackedPoses, time_s: float) -> None:
+        """Add the people of a frame and forget what is too old."""
+        if time_s < self._newest_s:
+            self._points.clear()
+        self._newest_s = time_s
+        for track_id, point in zip(tracked.track_ids.tolist(), self._centres(tracked), strict=True):
+            self._points.setdefault(track_id, deque()).append((time_s, *point))
+        for track_id, points in list(self._points.items()):
+            while points and points[0][0] < time_s - self._length_s:
+                points.popleft()
+            if not points:
+                del self._points[track_id]
+
+    def points_of(self, track_id: int) -> FloatArray:
+        """(M, 2) points of a trail, oldest first."""
+        return np.array(self._points.get(track_id, ()), np.float32).reshape(-1, 3)[:, 1:]
+
+    def _centres(self, tracked: TrackedPoses) -> list[tuple[float, float]]:
+        boxes = tracked.poses.boxes
+        hips = tracked.poses.keypoints[:, self._hips].mean(axis=1)
+        known = np.isfinite(hips).all(axis=1, keepdims=True)
+        centres = np.where(known, hips, (boxes[:, :2] + boxes[:, 2:]) / 2)
+        return [(x, y) for x, y in centres.tolist()]
+
+
+def _side_of(keypoint_name: str) -> str:
+    side = keypoint_name.split("_", 1)[0]
+    return side if side in _SIDE_COLORS else ""
+
+
+def _edges_of(skeleton: Skeleton, sides: Sequence[str], side: str) -> npt.NDArray[np.int64]:
+    """(M, 2) edges of one side; those between the sides and those of neither are the middle's."""
+
+    def side_of_edge(edge: tuple[int, int]) -> str:
+        named = {sides[end] for end in edge} - {""}
+        return named.pop() if len(named) == 1 else ""
+
+    edges = [edge for edge in skeleton.edges if side_of_edge(edge) == side]
+    return np.array(edges, np.int64).reshape(-1, 2)
+
+
+def _lines(keypoints: FloatArray, edges: npt.NDArray[np.int64], kept: BoolArray) -> FloatArray:
+    """(M, 2, 2) ends of the edges whose keypoints are both kept."""
+    return keypoints[edges[kept[edges].all(axis=1)]]
+
+
+def _dots(points: FloatArray) -> FloatArray:
+    """Points (M, 2) as lines (M, 2, 2) without length: with round ends, these are discs."""
+    return np.stack([points, points], axis=1)
+
+
+def _box_lines(box: FloatArray, dash: float | None) -> FloatArray:
+    """(M, 2, 2) lines of a box's outline, whole or in dashes of about that length."""
+    x1, y1, x2, y2 = np.rint(box)
+    corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
+    sides = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
+    return sides if dash is None else np.concatenate([_dashes(side, dash) for side in sides])
+
+
+def _dashes(line: FloatArray, dash: float) -> FloatArray:
+    """Parts (M, 2, 2) of a line (2, 2): a dash at each end, gaps of about a dash between."""
+    gaps = max(round((float(np.hypot(*(line[1] - line[0]))) / dash - 1) / 2), 1)
+    stops = np.linspace(0, 1, 2 * gaps + 2, dtype=np.float32).reshape(-1, 2, 1)
+    return line[0] + stops * (line[1] - line[0])
+
+
+def _draw_lines(canvas: Image, lines: FloatArray, color: Color, width: int, kind: int = cv2.LINE_AA) -> None:
+    # Far outside the picture coordinates would overflow; fixed point keeps motion smooth between pixels.
+    limit = 4 * max(canvas.shape)
+    fixed = np.rint(np.clip(lines, -limit, limit) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    if len(fixed):
+        cv2.polylines(canvas, list(fixed), False, color, width, kind, _SUBPIXEL_BITS)
+
+
+def _draw_trail(canvas: Image, points: FloatArray, color: Color, width: int) -> None:
+    """A line through points (M, 2) that grows from one pixel to `width`."""
+    stops = np.linspace(0, len(points), width + 1).astype(int).tolist()
+    for thickness, (start, stop) in enumerate(pairwise(stops), 1):
+        _draw_lines(canvas, points[np.newaxis, start : stop + 1], color, thickness)
+
+
+def _rect_around(canvas: Image, margin: int, box: FloatArray, *points: FloatArray) -> Rect:
+    """Smallest rectangle of whole pixels around everything, with a margin, inside the picture."""
+    height, width = canvas.shape[:2]
+    everything = np.concatenate([box.reshape(-1, 2), *(array.reshape(-1, 2) for array in points)])
+    low = np.floor(everything.min(axis=0)) - margin
+    high = np.ceil(everything.max(axis=0)) + margin
+    (x1, y1), (x2, y2) = np.clip([low, high], 0, (width, height)).astype(int).tolist()
+    return x1, y1, x2, y2
+
+
+@contextmanager
+def _translucent(canvas: Image, rect: Rect) -> Iterator[None]:
+    """What is drawn inside a rectangle during this context lets the picture shine through."""
+    x1, y1, x2, y2 = rect
+    region: Any = canvas[y1:y2, x1:x2]
+    before = region.copy()
+    yield
+    if region.size:
+        cv2.addWeighted(region, _SHADE_OPACITY, before, 1 - _SHADE_OPACITY, 0, dst=region)
+
+
+def _draw_tag(canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> None:
+    """The id on its colour, above the box's left corner, or inside the picture's edge."""
+    track_id = int(shown.track_ids[row])
+    text = f"{track_id}" if shown.confirmed[row] else f"{track_id}?"
+    (width, height), pad = _text_size(text, style), round(style.text / 3)
+    x1, y1 = shown.poses.boxes[row, :2].tolist()
+    left = _within(round(x1), width + 2 * pad, canvas.shape[1])
+    top = _within(round(y1) - height - 2 * pad, height + 2 * pad, canvas.shape[0])
+    cv2.rectangle(canvas, (left, top), (left + width + 2 * pad, top + height + 2 * pad), id_color(track_id), cv2.FILLED)
+    _draw_text(canvas, text, (left + pad, top + pad + height), _INK, style)
+
+
+def _draw_status(canvas: Image, num_people: int, frames_per_s: float | None, style: _Style) -> None:
+    speed = "" if frames_per_s is None else f"{frames_per_s:.1f} fps   "
+    text = f"{speed}{num_people} {'person' if num_people == 1 else 'people'}"
+    (width, height), pad = _text_size(text, style), round(style.text / 2)
+    rect = (0, 0, min(width + 2 * pad, canvas.shape[1]), min(height + 2 * pad, canvas.shape[0]))
+    with _translucent(canvas, rect):
+        canvas[: rect[3], : rect[2]] = _INK
+    _draw_text(canvas, text, (pad, pad + height), _PAPER, style)
+
+
+def _within(start: int, length: int, limit: int) -> int:
+    """Where something of that length must start to be inside 0–limit, its start having priority."""
+    return max(min(start, limit - 1 - length), 0)
+
+
+def _text_size(text: str, style: _Style) -> tuple[int, int]:
+    (width, _), _ = cv2.getTextSize(text, _FONT, style.text / _FONT_HEIGHT, style.line)
+    return width, round(style.text)
+
+
+def _draw_text(canvas: Image, text: str, left_bottom: tuple[int, int], color: Color, style: _Style) -> None:
+    cv2.putText(canvas, text, left_bottom, _FONT, style.text / _FONT_HEIGHT, color, style.line, cv2.LINE_AA)

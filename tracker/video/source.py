@@ -1,0 +1,187 @@
+"""One iterator of frames for every kind of input."""
+
+from __future__ import annotations
+
+import math
+import stat
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from tracker.errors import InputError, UsageError
+from tracker.types import Frame, Image
+from tracker.video.camera import CameraReader
+from tracker.video.file import FileReader
+from tracker.video.folder import FolderReader
+
+_DEFAULT_FPS = Fraction(25)
+
+
+class Reader(Protocol):
+    """Where pictures come from; `VideoSource` makes frames of them.
+
+    fps: the average rate, None if unknown. num_frames: of the whole source, None if unknown.
+    warning: set while reading, when something of the source could not be delivered.
+    """
+
+    name: str
+    is_live: bool
+    fps: Fraction | None
+    num_frames: int | None
+    warning: str | None
+
+    def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
+        """Time in seconds and picture (H, W, 3) uint8 BGR of each frame at `start_s` or later."""
+
+    def close(self) -> None:
+        """Release what the reader holds; may be called twice."""
+
+
+class VideoSource:
+    """The frames of a video, camera or folder, once and in order; a context manager.
+
+    `Frame.index` counts the frames delivered, from 0, also when `start_s` skips some; `Frame.time_s` is the
+    source's own clock, 0 at its beginning, and never decreases. Frames with start_s <= time_s < end_s are
+    delivered, so that ranges that touch share no frame.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        max_frames: int | None = None,
+    ) -> None:
+        """Decode the first frame, so that a bad input is refused here; InputError if there is none."""
+        self._reader = reader
+        self._start_s = start_s or 0.0
+        self._end_s = math.inf if end_s is None else end_s
+        self._max_frames = max_frames
+        frames = self._read()
+        first = next(frames, None)
+        if first is None:
+            raise InputError(self._explain_no_frame())
+        self.size_wh = first.size_wh
+        self._frames = chain((first,), frames)
+
+    @property
+    def name(self) -> str:
+        """The input in a few characters, for headers and summaries."""
+        return self._reader.name
+
+    @property
+    def is_live(self) -> bool:
+        """Frames come when they happen, and those that nobody fetches in time are dropped."""
+        return self._reader.is_live
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Average frame rate, not rounded; None if unknown."""
+        return self._reader.fps
+
+    @property
+    def num_frames(self) -> int | None:
+        """About how many frames will be delivered; None if unknown."""
+        count = self._count_in_range()
+        if self._max_frames is None:
+            return count
+        return self._max_frames if count is None else min(count, self._max_frames)
+
+    @property
+    def warning(self) -> str | None:
+        """One line if the input ended early or was damaged; known once all frames are read."""
+        return self._reader.warning
+
+    def close(self) -> None:
+        """Release the file or camera."""
+        self._reader.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> Iterator[Frame]:
+        previous_s = 0.0
+        for index, (time_s, image) in enumerate(self._reader.read(self._start_s)):
+            previous_s = max(time_s, previous_s)
+            if previous_s >= self._end_s:
+                return
+            yield Frame(index, previous_s, image)
+            if index + 1 == self._max_frames:
+                return
+
+    def _count_in_range(self) -> int | None:
+        if self.fps is None or self._reader.num_frames is None:
+            return None
+        count = self._reader.num_frames
+        stop = count if math.isinf(self._end_s) else min(count, math.ceil(self._end_s * self.fps))
+        return max(stop - math.ceil(self._start_s * self.fps), 1)
+
+    def _explain_no_frame(self) -> str:
+        if self._reader.warning:
+            return self._reader.warning
+        if self._start_s == 0 and math.isinf(self._end_s):
+            return f"{self.name} has no frame that can be decoded; play it to see whether it is whole"
+        length = ""
+        if self.fps and self._reader.num_frames:
+            length = f"; it is {float(self._reader.num_frames / self.fps):.1f} s long"
+        return f"{self.name} has no frame between --start and --end{length}"
+
+
+def open_source(
+    spec: str,
+    *,
+    fps: float | Fraction | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    max_frames: int | None = None,
+) -> VideoSource:
+    """Open a video file, a folder of images or a camera.
+
+    spec: path of a file or folder, or the number of a camera. fps: rate of a source without timestamps (a
+    folder, a raw stream), 25 if not given. start_s, end_s: part to deliver, in seconds; the end is exclusive.
+    Raises InputError for what cannot be read and UsageError for a range without frames.
+    """
+    _check_range(fps, start_s, end_s, max_frames)
+    reader = _reader_of(spec, Fraction(fps).limit_denominator(100_000) if fps else _DEFAULT_FPS)
+    try:
+        return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _reader_of(spec: str, fps: Fraction) -> Reader:
+    """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
+    if spec.isascii() and spec.isdigit():
+        return CameraReader(int(spec))
+    path = Path(spec)
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        raise InputError(f"cannot open {path} ({error.strerror}); check the path") from error
+    return FolderReader(path, fps) if is_folder else FileReader(path, fps)
+
+
+def _check_range(
+    fps: float | Fraction | None, start_s: float | None, end_s: float | None, max_frames: int | None
+) -> None:
+    if fps is not None and not 0 < fps < math.inf:
+        raise UsageError(f"--fps must be more than 0, not {fps}")
+    if start_s is not None and not 0 <= start_s < math.inf:
+        raise UsageError(f"--start must be 0 or more seconds, not {start_s}")
+    if end_s is not None and not end_s > (start_s or 0):
+        raise UsageError(f"--end ({end_s} s) must come after --start ({start_s or 0} s)")
+    if max_frames is not None and max_frames < 1:
+        raise UsageError(f"--max-frames must be 1 or more, not {max_frames}")
