@@ -1,0 +1,77 @@
+"""What every results file has in common: a header of facts, and streaming to a partial file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tracker.errors import OutputError
+from tracker.outputs import partial_path, publish
+from tracker.skeletons import Skeleton
+from tracker.types import Frame, TrackedPoses
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts of a run that belong to its results: fps is frames per second, None where unknown."""
+
+    skeleton: Skeleton
+    source: str
+    size_wh: tuple[int, int]
+    fps: float | None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The header as JSON values, the skeleton by its name and keypoint names."""
+        facts = {key: value for key, value in vars(self).items() if key != "skeleton"}
+        names = list(self.skeleton.keypoint_names)
+        return {"skeleton": self.skeleton.name, "keypoint_names": names} | facts
+
+
+class ResultWriter(ABC):
+    """A text file of results, streamed frame by frame and moved into place when complete.
+
+    Use as a context manager. Left by an exception, what was written stays under the partial name. Raises
+    OutputError when the file cannot be written (disk full, say).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = partial_path(path).open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise self._failure(error) from error
+
+    @abstractmethod
+    def write(self, frame: Frame, tracked: TrackedPoses) -> None:
+        """Append one frame's people."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                publish(self.path)
+        except OSError as failure:
+            if kind is None:
+                raise self._failure(failure) from failure
+
+    def _put(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            with suppress(OSError):  # what is still buffered would fail once more
+                self._file.close()
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self.path}: {error.strerror or error}")
