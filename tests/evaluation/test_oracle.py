@@ -1,0 +1,264 @@
+import numpy as np
+import pytest
+
+from tracker.boxes import iou
+from tracker.evaluation.oracle import Noise, OracleEstimator, count_switches
+from tracker.evaluation.scenes import People, SceneFrame, render_scene
+from tracker.types import Candidates, Detections, Origin, Poses, TrackedPoses
+
+EXACT = Noise(keypoint_std=0, box_std=0, miss_rate=0)
+
+
+def scene_frame(people: People, index: int = 0) -> SceneFrame:
+    return SceneFrame(
+        index=index,
+        time_s=index / 25,
+        image=np.zeros((100, 400, 3), np.uint8),
+        people=people,
+        flow=np.zeros((100, 400, 2), np.float32),
+    )
+
+
+def people(*places: tuple[int, float], visible: float = 1.0) -> People:
+    """People of (id, x): 30 wide and 80 high, the first one nearest; a share of their keypoints visible."""
+    n = len(places)
+    rng = np.random.default_rng(5)
+    pose = rng.uniform((0, 10), (30, 90), (17, 2))
+    keypoints = np.stack([pose + np.array([x, 0]) for _, x in places]) if n else np.zeros((0, 17, 2))
+    boxes = [[x, 10, x + 30, 90] for _, x in places]
+    return People(
+        keypoints=keypoints.astype(np.float32),
+        visible=np.tile(np.arange(17) < round(17 * visible), (n, 1)),
+        boxes=np.array(boxes, np.float32).reshape(n, 4),
+        track_ids=np.array([track_id for track_id, _ in places], np.int64),
+        depth_ranks=np.arange(n, dtype=np.int64),
+    )
+
+
+def candidates(*xs: float) -> Candidates:
+    boxes = np.array([[x, 10, x + 30, 90] for x in xs], np.float32).reshape(-1, 4)
+    return Candidates.from_detections(Detections(boxes, np.full(len(xs), 0.8, np.float32)))
+
+
+def tracked(*places: tuple[int, float]) -> TrackedPoses:
+    """Poses of (id, x), exactly where `people` puts them."""
+    truth = people(*places)
+    n = len(truth)
+    poses = Poses(
+        truth.keypoints,
+        np.ones((n, 17), np.float32),
+        truth.boxes,
+        np.ones(n, np.float32),
+        np.zeros(n, np.int8),
+    )
+    return TrackedPoses(poses, truth.track_ids, np.full(n, np.nan, np.float32), np.ones(n, np.bool_))
+
+
+# --- the observer ---
+
+
+def test_without_noise_detections_are_the_truth():
+    frame = scene_frame(people((1, 20), (2, 200)))
+    found = OracleEstimator(EXACT).detect(frame)
+    assert sorted(found.boxes.tolist()) == frame.people.boxes.tolist()
+    assert (np.diff(found.scores) <= 0).all()
+    assert ((found.scores >= 0.5) & (found.scores <= 1)).all()
+
+
+def test_without_noise_poses_are_the_truth():
+    frame = scene_frame(people((1, 20), (2, 200)))
+    poses = OracleEstimator(EXACT).estimate(frame, candidates(200, 20))
+    np.testing.assert_array_equal(poses.keypoints, frame.people.keypoints[::-1])
+
+
+def test_candidates_keep_their_boxes_scores_and_origin():
+    wanted = candidates(20, 300)
+    wanted = Candidates(wanted.boxes, wanted.scores, np.array([Origin.DETECTED, Origin.PROPAGATED], np.int8))
+    poses = OracleEstimator().estimate(scene_frame(people((1, 20))), wanted)
+    np.testing.assert_array_equal(poses.boxes, wanted.boxes)
+    np.testing.assert_array_equal(poses.box_scores, wanted.scores)
+    np.testing.assert_array_equal(poses.origin, wanted.origin)
+
+
+@pytest.mark.parametrize(
+    ("x", "owner"),
+    [
+        pytest.param(20, 0, id="exactly the first"),
+        pytest.param(36, 1, id="nearer to the second"),
+        pytest.param(30, 0, id="as near to both: the front one"),
+        pytest.param(30.5, 0, id="almost as near to both: the front one"),
+        pytest.param(5, 0, id="at the left, IoU 1/3"),
+    ],
+)
+def test_a_box_gives_the_person_it_covers_best(x, owner):
+    frame = scene_frame(people((1, 20), (2, 40)))
+    poses = OracleEstimator(EXACT).estimate(frame, candidates(x))
+    np.testing.assert_array_equal(poses.keypoints[0], frame.people.keypoints[owner])
+
+
+def test_a_box_that_covers_nobody_gives_a_weak_random_pose_inside_it():
+    estimator = OracleEstimator()
+    frame = scene_frame(people((1, 20)))
+    poses = estimator.estimate(frame, candidates(300, 340))
+    assert (poses.scores <= 0.15).all()
+    assert (poses.keypoints[0] >= [300, 10]).all()
+    assert (poses.keypoints[0] <= [330, 90]).all()
+    assert not np.allclose(poses.keypoints[0] + [40, 0], poses.keypoints[1])
+    np.testing.assert_array_equal(estimator.estimate(frame, candidates(340)).keypoints[0], poses.keypoints[1])
+
+
+def test_hidden_keypoints_score_low_and_visible_ones_high():
+    frame = scene_frame(people((1, 20), visible=0.5))
+    poses = OracleEstimator().estimate(frame, candidates(20))
+    seen = frame.people.visible[0]
+    assert ((poses.scores[0, seen] >= 0.7) & (poses.scores[0, seen] <= 0.95)).all()
+    assert ((poses.scores[0, ~seen] >= 0.1) & (poses.scores[0, ~seen] <= 0.3)).all()
+
+
+def test_keypoint_noise_is_a_share_of_the_size():
+    estimator = OracleEstimator(Noise(keypoint_std=0.05), seed=2)
+    truth = people((1, 20), (2, 200))
+    size = np.ptp(truth.keypoints[0], axis=0).max()
+    errors = np.concatenate(
+        [estimator.estimate(scene_frame(truth, i), candidates(20, 200)).keypoints - truth.keypoints for i in range(60)]
+    )
+    assert errors.std() == pytest.approx(0.05 * size, rel=0.05)
+    assert errors.mean() == pytest.approx(0, abs=0.2)
+
+
+def test_box_noise_is_a_share_of_the_sides():
+    estimator = OracleEstimator(Noise(box_std=0.02, miss_rate=0))
+    truth = people((1, 200))
+    boxes = np.concatenate([estimator.detect(scene_frame(truth, i)).boxes for i in range(300)])
+    np.testing.assert_allclose((boxes - truth.boxes).std(axis=0), [0.6, 1.6, 0.6, 1.6], rtol=0.15)
+
+
+def test_people_are_missed_as_often_as_asked():
+    estimator = OracleEstimator(Noise(miss_rate=0.2))
+    truth = people((1, 20), (2, 200), (3, 300))
+    found = sum(len(estimator.detect(scene_frame(truth, i))) for i in range(300))
+    assert found / 900 == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        pytest.param(5 / 17, 0, id="five of 17 keypoints: under 30 %"),
+        pytest.param(6 / 17, 1, id="six of 17"),
+        pytest.param(0, 0, id="nothing visible"),
+    ],
+)
+def test_people_who_are_mostly_hidden_are_missed(visible, found):
+    assert len(OracleEstimator(EXACT).detect(scene_frame(people((1, 20), visible=visible)))) == found
+
+
+def test_noise_does_not_depend_on_what_was_asked_before():
+    frame = scene_frame(people((1, 20), (2, 200)), index=7)
+    fresh, used = OracleEstimator(seed=3), OracleEstimator(seed=3)
+    for i in range(5):
+        used.detect(scene_frame(people((2, 200)), i))
+    alone = fresh.estimate(frame, candidates(200))
+    together = used.estimate(frame, candidates(20, 210, 200))
+    np.testing.assert_array_equal(together.keypoints[2], alone.keypoints[0])
+    np.testing.assert_array_equal(together.keypoints[1], alone.keypoints[0])
+    np.testing.assert_array_equal(used.detect(frame).boxes, fresh.detect(frame).boxes)
+
+
+@pytest.mark.parametrize(
+    ("seed", "index", "track_id"),
+    [
+        pytest.param(1, 0, 1, id="another seed"),
+        pytest.param(0, 1, 1, id="another frame"),
+        pytest.param(0, 0, 2, id="another person"),
+    ],
+)
+def test_noise_depends_on_seed_frame_and_person(seed, index, track_id):
+    one = OracleEstimator(seed=0).estimate(scene_frame(people((1, 20))), candidates(20))
+    other = OracleEstimator(seed=seed).estimate(scene_frame(people((track_id, 20)), index), candidates(20))
+    assert not np.allclose(one.keypoints, other.keypoints)
+    assert not np.allclose(one.scores, other.scores)
+
+
+def test_nobody_in_the_picture():
+    frame = scene_frame(people())
+    estimator = OracleEstimator()
+    assert len(estimator.detect(frame)) == 0
+    assert len(estimator.estimate(frame, candidates())) == 0
+    assert (estimator.estimate(frame, candidates(20)).scores <= 0.15).all()
+
+
+def test_it_observes_a_rendered_scene():
+    estimator = OracleEstimator(Noise(miss_rate=0))
+    for frame in render_scene("crossing", (320, 180), 5):
+        found = estimator.detect(frame)
+        assert (iou(found.boxes, frame.people.boxes).max(axis=1) > 0.75).all()
+        poses = estimator.estimate(frame, Candidates.from_detections(found))
+        assert len(poses) == 2
+        assert (poses.scores.mean(axis=1) > 0.6).all()
+
+
+# --- switches ---
+
+
+def test_ids_that_stay_are_no_switch():
+    count = count_switches([(people((1, 20), (2, 200)), tracked((7, 20), (8, 200)))] * 3)
+    assert count.switches == 0
+    assert count.ids == {1: (7,), 2: (8,)}
+    assert count.num_matched == count.num_people == 6
+
+
+def test_swapped_ids_are_two_switches():
+    truth = people((1, 20), (2, 200))
+    count = count_switches([(truth, tracked((7, 20), (8, 200))), (truth, tracked((8, 20), (7, 200)))])
+    assert count.switches == 2
+    assert count.ids == {1: (7, 8), 2: (8, 7)}
+
+
+def test_an_id_back_from_another_one_is_two_switches_and_two_ids():
+    truth = people((1, 20))
+    count = count_switches([(truth, tracked((i, 20))) for i in (7, 9, 7)])
+    assert count.switches == 2
+    assert count.ids == {1: (7, 9)}
+
+
+def test_a_gap_is_no_switch_but_another_id_after_it_is():
+    truth, nobody = people((1, 20)), people()
+    same = [(truth, tracked((7, 20))), (truth, tracked()), (nobody, tracked()), (truth, tracked((7, 20)))]
+    other = [*same[:3], (truth, tracked((9, 20)))]
+    assert count_switches(same).switches == 0
+    assert count_switches(other).switches == 1
+    assert count_switches(same).num_matched == 2
+    assert count_switches(same).num_people == 3
+
+
+def test_a_match_is_kept_while_it_is_good_enough():
+    # Both tracks are near person 1; id 7 had it and keeps it although id 8 is nearer now.
+    count = count_switches([(people((1, 20)), tracked((7, 20))), (people((1, 20)), tracked((7, 21), (8, 20)))])
+    assert count.switches == 0
+
+
+def test_new_matches_are_the_best_together():
+    # Person 1 is nearest to id 8, but then person 2 would have nobody.
+    count = count_switches([(people((1, 20), (2, 23)), tracked((7, 18), (8, 21)))])
+    assert count.ids == {1: (7,), 2: (8,)}
+
+
+def test_far_poses_and_missing_keypoints_do_not_match():
+    far = count_switches([(people((1, 20)), tracked((7, 200)))])
+    assert far.num_matched == 0
+    assert far.ids == {}
+    missing = tracked((7, 20))
+    missing.poses.keypoints[...] = np.nan
+    assert count_switches([(people((1, 20)), missing)]).num_matched == 0
+
+
+def test_an_id_that_moves_to_another_person_is_a_switch_for_that_person_only():
+    truth = people((1, 20), (2, 200))
+    count = count_switches([(truth, tracked((7, 20), (8, 200))), (truth, tracked((7, 200)))])
+    assert count.switches == 1
+    assert count.ids == {1: (7,), 2: (8, 7)}
+
+
+def test_no_frames_no_switches():
+    count = count_switches([])
+    assert (count.switches, count.num_people, dict(count.ids)) == (0, 0, {})

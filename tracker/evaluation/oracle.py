@@ -1,0 +1,223 @@
+"""Noisy observers of rendered scenes, and the count of identity switches against the truth."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from tracker.boxes import box_areas, clip_boxes, iou
+from tracker.evaluation.scenes import People, SceneFrame
+from tracker.pipeline import Pipeline
+from tracker.skeletons import COCO_17
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.oks import oks
+from tracker.types import (
+    Candidates,
+    Detections,
+    DoubleArray,
+    FloatArray,
+    FlowEstimator,
+    Image,
+    Poses,
+    TrackedPoses,
+)
+
+# First words of the seeds, so that the draws of the parts do not depend on each other.
+_DETECTION, _POSE, _NOBODY = range(3)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far an observation is from the truth.
+
+    keypoint_std: deviation of keypoints, as a share of the longer side of the box around them. box_std: of the
+    sides of detected boxes, as a share of their width and height. miss_rate: share of people a detector misses
+    at random. min_visible: it also misses those of whom a smaller share of the keypoints is visible.
+    visible_scores, hidden_scores, nobody_scores: ranges of keypoint scores, the last for boxes without a person.
+    """
+
+    keypoint_std: float = 0.012
+    box_std: float = 0.02
+    miss_rate: float = 0.05
+    min_visible: float = 0.3
+    visible_scores: tuple[float, float] = (0.7, 0.95)
+    hidden_scores: tuple[float, float] = (0.1, 0.3)
+    nobody_scores: tuple[float, float] = (0.02, 0.15)
+
+
+class OracleEstimator:
+    """A detector and pose estimator that knows the truth and adds noise to it.
+
+    The noise of a person depends on the seed, the frame's index and the person's id alone, not on what was
+    asked before.
+    """
+
+    skeleton = COCO_17
+
+    def __init__(self, noise: Noise | None = None, seed: int = 0) -> None:
+        self._noise = noise or Noise()
+        self._seed = seed
+
+    def detect(self, frame: SceneFrame) -> Detections:
+        """Boxes of the people who are not missed, best score first."""
+        people, noise = frame.people, self._noise
+        boxes, scores = people.boxes.copy(), np.zeros(len(people), np.float32)
+        found = np.zeros(len(people), np.bool_)
+        for row, track_id in enumerate(people.track_ids):
+            rng = self._rng(_DETECTION, frame, int(track_id))
+            share = people.visible[row].mean()
+            found[row] = share >= noise.min_visible and rng.random() >= noise.miss_rate
+            scores[row] = rng.uniform(0.5 + 0.3 * share, 0.6 + 0.38 * share)
+            sides = boxes[row, 2:] - boxes[row, :2]
+            boxes[row] += rng.normal(0, noise.box_std, 4) * np.tile(sides, 2)
+        order = np.argsort(-scores, kind="stable")
+        return Detections(clip_boxes(boxes, frame.size_wh), scores)[order[found[order]]]
+
+    def estimate(self, frame: SceneFrame, candidates: Candidates) -> Poses:
+        """One pose per candidate, in the same order: of the person whom its box covers best.
+
+        A box that overlaps nobody by an IoU of 0.3 gets random keypoints of low score.
+        """
+        owners = _covered_people(candidates.boxes, frame.people)
+        keypoints = np.zeros((len(candidates), COCO_17.num_keypoints, 2), np.float32)
+        scores = np.zeros(keypoints.shape[:2], np.float32)
+        for row, owner in enumerate(owners):
+            if owner < 0:
+                keypoints[row], scores[row] = self._nobody(frame, candidates.boxes[row])
+            else:
+                keypoints[row], scores[row] = self._observe(frame, int(owner))
+        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+
+    def _observe(self, frame: SceneFrame, row: int) -> tuple[FloatArray, FloatArray]:
+        people, noise = frame.people, self._noise
+        rng = self._rng(_POSE, frame, int(people.track_ids[row]))
+        truth, visible = people.keypoints[row], people.visible[row]
+        deviation = noise.keypoint_std * np.ptp(truth, axis=0).max()
+        keypoints = truth + rng.normal(0, deviation, truth.shape)
+        seen = rng.uniform(*noise.visible_scores, len(truth))
+        unseen = rng.uniform(*noise.hidden_scores, len(truth))
+        return keypoints.astype(np.float32), np.where(visible, seen, unseen).astype(np.float32)
+
+    def _nobody(self, frame: SceneFrame, box: FloatArray) -> tuple[FloatArray, FloatArray]:
+        rng = self._rng(_NOBODY, frame, zlib.crc32(box.tobytes()))
+        keypoints = rng.uniform(box[:2], box[2:], (COCO_17.num_keypoints, 2))
+        scores = rng.uniform(*self._noise.nobody_scores, COCO_17.num_keypoints)
+        return keypoints.astype(np.float32), scores.astype(np.float32)
+
+    def _rng(self, part: int, frame: SceneFrame, key: int) -> np.random.Generator:
+        return np.random.default_rng([part, self._seed, frame.index, key])
+
+
+def _covered_people(boxes: FloatArray, people: People) -> list[int]:
+    """Row of the person in each box, −1 for nobody; the nearer one where two overlap it almost equally."""
+    if not len(people):
+        return [-1] * len(boxes)
+    overlaps = iou(boxes, people.boxes)
+    best = overlaps.max(axis=1, keepdims=True)
+    eligible = (overlaps >= 0.3) & (overlaps >= best - 0.05)
+    ranks = np.where(eligible, people.depth_ranks, np.iinfo(np.int64).max)
+    return np.where(eligible.any(axis=1), ranks.argmin(axis=1), -1).tolist()
+
+
+@dataclass(frozen=True)
+class IdentityCount:
+    """How well ids stay with people.
+
+    switches: changes of a true person's id. ids: those each true person had, in order of appearance.
+    num_matched of num_people true people, counted over all frames, had a tracked pose.
+    """
+
+    switches: int
+    ids: Mapping[int, tuple[int, ...]]
+    num_matched: int
+    num_people: int
+
+
+def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity: float = 0.5) -> IdentityCount:
+    """Identity switches of tracked poses (COCO-17) against the truth, frame by frame.
+
+    A tracked pose can stand for a true person from an OKS of `min_similarity`. As in CLEAR-MOT, a person
+    keeps the id of the last match while that is so; the rest is matched for the largest sum of OKS. A switch
+    is an id other than the person's last one, however long ago.
+    Source: Bernardin and Stiefelhagen 2008, section 2.1.3.
+    """
+    last: dict[int, int] = {}
+    ids: dict[int, list[int]] = {}
+    switches = num_matched = num_people = 0
+    for people, tracked in pairs:
+        num_people += len(people)
+        for person, track_id in _match(people, tracked, last, min_similarity).items():
+            num_matched += 1
+            switches += last.get(person, track_id) != track_id
+            last[person] = track_id
+            if track_id not in ids.setdefault(person, []):
+                ids[person].append(track_id)
+    seen = {person: tuple(have) for person, have in sorted(ids.items())}
+    return IdentityCount(switches, seen, num_matched, num_people)
+
+
+def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int], min_similarity: float) -> dict[int, int]:
+    """Track id of each true person who has one in this frame."""
+    similarity = _similarity(people, tracked.poses)
+    # A pair that goes on is worth more than any number of new ones.
+    goes_on = np.array([[last.get(int(p)) == int(t) for t in tracked.track_ids] for p in people.track_ids])
+    value = np.where(similarity >= min_similarity, similarity, 0)
+    value += np.where(value > 0, goes_on.reshape(value.shape) * float(value.size + 1), 0)
+    pairs = zip(*linear_sum_assignment(-value), strict=True)
+    return {int(people.track_ids[p]): int(tracked.track_ids[t]) for p, t in pairs if value[p, t] > 0}
+
+
+def _similarity(people: People, poses: Poses) -> DoubleArray:
+    """OKS (N, M) of true people and poses, scaled by the true boxes."""
+    areas = box_areas(people.boxes).astype(np.float64)
+    similarity = [
+        oks(people.keypoints[[i]], areas[[i]], poses.keypoints, np.full(len(poses), areas[i]), COCO_17.sigmas)
+        for i in range(len(people))
+    ]
+    return np.concatenate([np.zeros((0, len(poses))), *similarity]).astype(np.float64)
+
+
+class SceneNetworks:
+    """Lets an oracle stand in for the detector and the pose network of a `Pipeline`.
+
+    A pipeline hands its networks pictures alone; `watch` notes whose picture each is, until its poses are
+    estimated.
+    """
+
+    name = "the truth of the scene, with noise"
+    engine = "NumPy"
+
+    def __init__(self, oracle: OracleEstimator) -> None:
+        self.skeleton = oracle.skeleton
+        self._oracle = oracle
+        self._frames: dict[int, SceneFrame] = {}
+
+    def watch(self, frames: Iterable[SceneFrame]) -> Iterator[SceneFrame]:
+        """The same frames, known from now on."""
+        for frame in frames:
+            self._frames[id(frame.image)] = frame
+            yield frame
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """What the oracle detects in each picture."""
+        return [self._oracle.detect(self._frames[id(image)]) for image in images]
+
+    def estimate(self, image: Image, candidates: Candidates) -> Poses:
+        """The poses that the oracle sees in a picture; called once for each."""
+        return self._oracle.estimate(self._frames.pop(id(image)), candidates)
+
+
+def track_scene(
+    frames: Iterable[SceneFrame], flow: FlowEstimator, config: TrackerConfig, oracle: OracleEstimator
+) -> Generator[tuple[SceneFrame, TrackedPoses]]:
+    """Track the people of a rendered scene: the oracle sees them, all else is the real pipeline."""
+    networks = SceneNetworks(oracle)
+    pipeline = Pipeline(networks, networks, flow, config)
+    with closing(pipeline.run(networks.watch(frames))) as tracked:
+        yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
