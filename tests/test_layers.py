@@ -1,0 +1,117 @@
+"""Who may import whom; that everything imports; that start-up loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import tracker
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "tracker"
+
+GROUND = {"types", "skeletons", "boxes", "errors", "outputs"}
+ENGINES = GROUND | {"runtime", "weights"}
+PARTS = {"tracking", "flow", "video", "nets", "formats"} | ENGINES
+BELOW_COMMANDS = PARTS | {"pose", "detection", "pipeline"}
+
+# part -> the parts it may import, besides itself
+ALLOWED = {
+    **dict.fromkeys(GROUND, GROUND),
+    **dict.fromkeys(("tracking", "flow", "video", "nets", "formats"), GROUND),
+    "runtime": GROUND,
+    "weights": GROUND | {"runtime"},
+    "pose": ENGINES | {"nets"},
+    "detection": ENGINES | {"nets"},
+    "pipeline": BELOW_COMMANDS - {"formats"},
+    "evaluation": BELOW_COMMANDS,
+    "training": BELOW_COMMANDS | {"evaluation"},
+    "commands": BELOW_COMMANDS | {"evaluation", "training"},
+    "cli": GROUND | {"commands"},
+    "__main__": {"cli"},
+    "__init__": {"pipeline", "tracking", "errors"},
+}
+# part -> third-party packages it may not import
+FORBIDDEN = {
+    "tracking": {"cv2", "torch", "onnxruntime", "av"},
+    "nets": {"cv2", "numpy", "onnxruntime", "av"},
+    **{part: {"cv2", "torch", "onnxruntime", "av", "scipy"} for part in GROUND},
+}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of all modules a file imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_keep_the_layers(path: Path) -> None:
+    part = part_of(path)
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("tracker.")}
+    own = {name for name in own if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
+    assert own <= ALLOWED[part] | {part}
+    assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN.get(part, set())
+
+
+def test_no_import_cycles() -> None:
+    known = {module_name(path) for path in FILES}
+    graph = {module_name(path): imports(path) & known - {module_name(path)} for path in FILES}
+    graph.pop("tracker")  # its names are loaded on first use
+    assert set(TopologicalSorter(graph).static_order()) >= set(graph)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_every_module_imports(path: Path) -> None:
+    if path.name != "__main__.py":
+        importlib.import_module(module_name(path))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-c", "import tracker"],
+        ["-m", "tracker", "--help"],
+        ["run_video.py", "--help"],
+    ],
+    ids=["import", "help", "run_video help"],
+)
+def test_start_up_loads_neither_torch_nor_onnxruntime(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "tracker" in loaded
+    assert not {name for name in loaded if name.split(".")[0] in ("torch", "onnxruntime", "cv2", "av", "scipy")}
+
+
+def test_what_the_package_exports_exists() -> None:
+    assert set(tracker.__all__) == set(tracker._HOMES)
+    for name in tracker.__all__:
+        assert getattr(tracker, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tracker.nothing

@@ -1,0 +1,214 @@
+"""Threads run ahead, carry errors, and end; stages do what the settings say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+
+import numpy as np
+import pytest
+
+from tracker.pipeline import Pipeline, StageTimes, run_ahead
+from tracker.skeletons import COCO_17
+from tracker.tracking.config import TrackerConfig
+from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Poses
+
+
+def count(limit: int, closed: list[str] | None = None) -> Generator[int]:
+    try:
+        yield from range(limit)
+    finally:
+        if closed is not None:
+            closed.append(threading.current_thread().name)
+
+
+def running() -> int:
+    return sum(thread.name == "run-ahead" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("depth", [1, 3, 100])
+def test_run_ahead_keeps_order_and_ends(depth: int) -> None:
+    assert list(run_ahead(count(20), depth)) == list(range(20))
+    assert running() == 0
+
+
+def test_run_ahead_runs_no_further_than_its_depth() -> None:
+    made: list[int] = []
+
+    def making() -> Generator[int]:
+        for number in range(50):
+            made.append(number)
+            yield number
+
+    ahead = run_ahead(making(), depth=2)
+    assert next(ahead) == 0
+    ahead.close()
+    # one taken, two waiting, one in the maker's hand, and one more made before it saw the stop
+    assert len(made) <= 5
+
+
+def test_run_ahead_raises_what_the_maker_raised_after_the_items_before_it() -> None:
+    def failing() -> Generator[int]:
+        yield 1
+        raise RuntimeError("broken stage")
+
+    ahead = run_ahead(failing(), depth=4)
+    assert next(ahead) == 1
+    with pytest.raises(RuntimeError, match="broken stage"):
+        next(ahead)
+    assert running() == 0
+
+
+def test_closing_a_chain_closes_every_generator_in_its_own_thread() -> None:
+    closed: list[str] = []
+    inner = run_ahead(count(10**9, closed), depth=1)
+
+    def outer() -> Generator[int]:
+        try:
+            yield from inner
+        finally:
+            inner.close()
+
+    chain = run_ahead(outer(), depth=1)
+    next(chain)
+    chain.close()
+    assert closed == ["run-ahead"]
+    assert running() == 0
+
+
+def test_stage_times_add_up() -> None:
+    times = StageTimes()
+    assert list(times.measure_each("decode", [1, 2])) == [1, 2]
+    first = times.busy_s["decode"]
+    with times.measure("decode"):
+        pass
+    assert times.busy_s["decode"] >= first > 0
+
+
+class OnePerson:
+    """A detector that finds the same box in every picture and notes how it was called."""
+
+    name = engine = "test"
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        self.batches.append(len(images))
+        box = np.array([[10, 10, 50, 90]], np.float32)
+        return [Detections(box, np.array([0.9], np.float32)) for _ in images]
+
+
+class BoxPoses:
+    """An estimator that spreads the keypoints over the box and notes how many boxes it was given."""
+
+    name = engine = "test"
+    skeleton = COCO_17
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.calls: list[int] = []
+        self.fail_at = fail_at
+
+    def estimate(self, image: Image, candidates: Candidates) -> Poses:
+        if len(self.calls) == self.fail_at:
+            raise RuntimeError("estimator broke")
+        self.calls.append(len(candidates))
+        steps = np.linspace(0.1, 0.9, 17, dtype=np.float32)[None, :, None]
+        low, high = candidates.boxes[:, None, :2], candidates.boxes[:, None, 2:]
+        return Poses(
+            keypoints=low + (high - low) * steps,
+            scores=np.full((len(candidates), 17), 0.8, np.float32),
+            boxes=candidates.boxes,
+            box_scores=candidates.scores,
+            origin=candidates.origin,
+        )
+
+
+class StandingStill:
+    """A flow that moves nothing, with a cut before the frame of that number."""
+
+    def __init__(self, cut_at: int | None = None) -> None:
+        self.cut_at = cut_at
+
+    def prepare(self, image: Image) -> int:
+        return int(image[0, 0, 0])
+
+    def between(self, previous: int, current: int) -> StandingStill:
+        step = StandingStill()
+        step.is_cut = current == self.cut_at
+        return step
+
+    is_cut = False
+
+    def move(self, points: np.ndarray) -> MovedPoints:
+        return MovedPoints(points, ~np.isnan(points[:, 0]))
+
+
+def frames(number: int) -> Generator[Frame]:
+    for index in range(number):
+        yield Frame(index, index / 25, np.full((100, 100, 3), index, np.uint8))
+
+
+def test_frames_come_in_order_with_one_id() -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detector_batch=4)
+    results = list(pipeline.run(frames(10)))
+    assert [frame.index for frame, _ in results] == list(range(10))
+    assert {tuple(tracked.track_ids) for _, tracked in results} == {(1,)}
+    assert set(pipeline.times.busy_s) == {"decode", "detect", "flow", "track", "pose"}
+    assert pipeline.detector.batches == [4, 4, 2]
+
+
+def test_detect_every_lets_propagation_carry_people_in_between() -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3)
+    results = list(pipeline.run(frames(7)))
+    assert pipeline.detector.batches == [1, 0, 0, 1, 0, 0, 1]
+    assert [tracked.track_ids.tolist() for _, tracked in results] == [[1]] * 7
+    assert [int(tracked.poses.origin[0]) for _, tracked in results] == [0, 1, 1, 0, 1, 1, 0]
+    # the detector did not look, so the carried score is not held against the person
+    assert results[2][1].poses.box_scores[0] == pytest.approx(0.9)
+
+
+def test_without_propagation_people_are_gone_between_detections() -> None:
+    config = TrackerConfig(propagation=False)
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), config, detect_every=2)
+    assert [len(tracked) for _, tracked in pipeline.run(frames(4))] == [1, 0, 1, 0]
+
+
+def test_a_cut_gives_new_ids() -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(cut_at=3))
+    assert [int(tracked.track_ids[0]) for _, tracked in pipeline.run(frames(5))] == [1, 1, 1, 2, 2]
+
+
+def test_flow_is_not_computed_where_no_setting_uses_it() -> None:
+    config = TrackerConfig(propagation=False, similarity="bbox")
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), config)
+    list(pipeline.run(frames(3)))
+    assert "flow" not in pipeline.times.busy_s
+
+
+def test_each_run_has_fresh_tracker_state() -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill())
+    for _ in range(2):
+        assert [int(t.track_ids[0]) for _, t in pipeline.run(frames(2))] == [1, 1]
+
+
+def test_a_stage_that_raises_ends_the_run_with_its_message_and_no_thread_left() -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(fail_at=2), StandingStill())
+    done = pipeline.run(frames(100))
+    assert [next(done)[0].index, next(done)[0].index] == [0, 1]
+    with pytest.raises(RuntimeError, match="estimator broke"):
+        next(done)
+    assert running() == 0
+
+
+def test_leaving_the_loop_early_leaves_no_thread() -> None:
+    done = Pipeline(OnePerson(), BoxPoses(), StandingStill()).run(frames(10**6))
+    next(done)
+    done.close()
+    assert running() == 0
+
+
+@pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])
+def test_numbers_below_one_are_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        Pipeline(OnePerson(), BoxPoses(), None, **{setting: 0})

@@ -1,0 +1,100 @@
+"""`bench`: milliseconds per stage and end-to-end frames per second, on a clip or a rendered scene."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.commands.options import HelpFormatter, add_model_options, add_tracking_options, model_options
+from tracker.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracker.pipeline import Pipeline
+    from tracker.types import Frame
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure milliseconds per stage and frames per second",
+        description="Track, draw and encode a clip several times; print the median milliseconds of each stage and "
+        "end-to-end frames per second. Without --input a rendered crowd of twelve is tracked, whose truth stands "
+        "in for the networks. Compare figures of one run only: machines are noisy.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("measurement")
+    group.add_argument("--input", metavar="SOURCE", help="video file or folder of images")
+    group.add_argument("--max-frames", type=int, default=150, metavar="N", help="frames to stop after")
+    group.add_argument("--repeat", type=int, default=3, metavar="N", help="runs to take the median of")
+    add_model_options(parser)
+    add_tracking_options(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print a table to stdout."""
+    if args.repeat < 1 or args.max_frames < 1:
+        raise UsageError("--repeat and --max-frames must be 1 or more")
+    runs = [_measure(args) for _ in range(args.repeat)]
+    stages = runs[0].keys()
+    medians = {stage: statistics.median(run[stage] for run in runs) for stage in stages}
+    for stage, value in medians.items():
+        print(f"{stage:<12}{value:8.1f} ms")
+    print(f"{'end to end':<12}{1e3 / medians['wall']:8.1f} frames/s")
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds per frame of each stage, of all stages and of the wall clock, in one run."""
+    from tracker.video.source import open_source
+
+    if args.input is None:
+        return _time(*_scene(args))
+    from tracker.pipeline import build_pipeline
+
+    pipeline = build_pipeline(**model_options(args))
+    with open_source(args.input, max_frames=args.max_frames) as source:
+        return _time(pipeline, source)
+
+
+def _scene(args: argparse.Namespace) -> tuple[Pipeline, Iterable[Frame]]:
+    """A rendered crowd, painted beforehand, and a pipeline that knows its truth."""
+    from tracker.evaluation.oracle import OracleEstimator, SceneNetworks
+    from tracker.evaluation.scenes import render_scene
+    from tracker.flow import create_flow
+    from tracker.pipeline import Pipeline
+
+    options = model_options(args)
+    networks = SceneNetworks(OracleEstimator())
+    pipeline = Pipeline(networks, networks, create_flow(args.flow), options["config"], detect_every=args.detect_every)
+    frames = list(render_scene("crowd", (1280, 720), args.max_frames))
+    return pipeline, networks.watch(frames)
+
+
+def _time(pipeline: Pipeline, frames: Iterable[Frame]) -> dict[str, float]:
+    from tracker.video.overlay import OverlayRenderer
+    from tracker.video.writer import VideoWriter
+
+    overlay = OverlayRenderer(pipeline.estimator.skeleton)
+    times, number, start = pipeline.times, 0, time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        video = VideoWriter(Path(folder) / "bench.mp4")
+        with video, closing(pipeline.run(frames)) as tracked:
+            for frame, people in tracked:
+                with times.measure("draw"):
+                    picture = overlay.draw(frame.image, people, time_s=frame.time_s)
+                with times.measure("encode"):
+                    video.write(picture, frame.time_s)
+                number += 1
+    wall_s = time.perf_counter() - start
+    stages = dict(times.busy_s)
+    per_frame = stages | {"all stages": sum(stages.values()), "wall": wall_s}
+    return {stage: 1e3 * seconds / max(number, 1) for stage, seconds in per_frame.items()}

@@ -1,0 +1,137 @@
+"""Options that several commands share, and how they become the parts of a pipeline."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import UsageError
+from tracker.tracking.config import MERGES, SIMILARITIES, TrackerConfig
+
+_DEFAULTS = TrackerConfig()
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default that is not None; wide enough for one line per option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or (action.nargs == 0 and action.const is not None):
+            return action.help
+        if isinstance(action.default, bool):
+            return f"{action.help} (default: {'on' if action.default else 'off'})"
+        return super()._get_help_string(action)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """--detector, --pose-model, --device and what belongs to them."""
+    group = parser.add_argument_group("networks")
+    group.add_argument("--detector", type=Path, metavar="FILE", help="person detector (ONNX); default: as shipped")
+    group.add_argument(
+        "--detector-size", type=int, metavar="PX", help="input side of a detector with a free input size"
+    )
+    group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
+    group.add_argument(
+        "--detect-every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="detect in every N-th frame; flow carries people between",
+    )
+    group.add_argument(
+        "--pose-model",
+        type=Path,
+        metavar="FILE",
+        help="pose network: ONNX with heatmaps, or a pose_resnet checkpoint; default: as shipped",
+    )
+    group.add_argument(
+        "--flip-test", action="store_true", help="average with the mirrored crop: more exact, half the speed"
+    )
+    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+
+
+def add_tracking_options(parser: argparse.ArgumentParser) -> None:
+    """Flow, similarity, propagation and the other settings of the tracker."""
+    group = parser.add_argument_group("tracking")
+    group.add_argument(
+        "--flow",
+        choices=("dis", "lk", "none"),
+        default="dis",
+        help="dense inverse search, Lucas-Kanade or none",
+    )
+    _setting(group, "similarity", choices=SIMILARITIES, help="what is compared to give ids on")
+    _setting(group, "gate", help="least similarity that gives an id on")
+    _setting(group, "queue_length", metavar="N", help="past frames that multi-flow compares with")
+    _setting(
+        group,
+        "propagation",
+        action=argparse.BooleanOptionalAction,
+        help="carry people by the flow where the detector misses them",
+    )
+    _setting(
+        group,
+        "merge",
+        choices=MERGES,
+        help="carried boxes yield to detections, or NMS by score over the union",
+    )
+    _setting(group, "merge_iou", help="IoU above which they do")
+    _setting(
+        group,
+        "keypoint_threshold",
+        help="keypoints under this score are not used for tracking and drawn faded",
+    )
+    _setting(group, "propagation_score", help="least mean keypoint score of a person to be carried")
+    _setting(group, "box_expansion", help="growth of the box around carried keypoints")
+    _setting(group, "score_decay", help="factor on the box score for each frame the detector misses a person")
+    _setting(group, "min_box_score", help="a carried box with a lower score is given up")
+    _setting(group, "duplicate_oks", help="OKS above which two poses are one person")
+    _setting(group, "min_hits", metavar="N", help="frames until a person is confirmed")
+    _setting(group, "max_lost", metavar="N", help="frames for which a lost person is remembered")
+
+
+def _setting(group: Any, name: str, **options: Any) -> None:
+    """An option for a field of TrackerConfig: its default, and its type unless it is a switch."""
+    default = getattr(_DEFAULTS, name)
+    if "action" not in options:
+        options["type"] = type(default)
+        if "choices" not in options:
+            options.setdefault("metavar", "X")
+    group.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
+
+
+def tracker_config(args: argparse.Namespace) -> TrackerConfig:
+    """The settings given on the command line; UsageError for one out of range."""
+    values = {f.name: getattr(args, f.name) for f in fields(TrackerConfig) if hasattr(args, f.name)}
+    try:
+        return TrackerConfig(**values)
+    except ValueError as error:
+        raise UsageError(_in_options(str(error))) from error
+
+
+def model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `tracker.pipeline.build_pipeline`."""
+    if args.detect_every < 1:
+        raise UsageError(f"--detect-every must be 1 or more, not {args.detect_every}")
+    if not 0 <= args.detector_score <= 1:
+        raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
+    names = (
+        "detector",
+        "pose_model",
+        "device",
+        "flow",
+        "detect_every",
+        "flip_test",
+        "detector_size",
+        "detector_score",
+    )
+    return {name: getattr(args, name) for name in names} | {"config": tracker_config(args)}
+
+
+def _in_options(message: str) -> str:
+    """A message about a field of the config as one about its option."""
+    name, _, rest = message.partition(" ")
+    return f"--{name.replace('_', '-')} {rest}"

@@ -1,0 +1,185 @@
+"""`track`: poses with ids out of a video, as an overlay video, a results file or a live window."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.commands.options import (
+    HelpFormatter,
+    add_model_options,
+    add_tracking_options,
+    model_options,
+)
+from tracker.errors import UsageError
+from tracker.formats import WRITERS, Header, check_format
+from tracker.outputs import check_output, partial_path
+from tracker.types import Frame, TrackedPoses
+
+if TYPE_CHECKING:
+    from tracker.commands.sinks import Sinks
+    from tracker.pipeline import Pipeline
+    from tracker.video.source import VideoSource
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "track",
+        help="track people's poses in a video",
+        description="Track people's poses in a video: overlay video, results file, live window. With none of "
+        "--output, --poses and --show, NAME_tracked.mp4 and NAME_tracked.jsonl are written to this folder.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("input and output")
+    group.add_argument(
+        "--input", required=True, metavar="SOURCE", help="video file, folder of images, or camera number"
+    )
+    group.add_argument("--output", type=Path, metavar="FILE", help="overlay video (H.264 mp4)")
+    group.add_argument("--poses", type=Path, metavar="FILE", help=f"poses with ids ({', '.join(WRITERS)})")
+    group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves a picture")
+    group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    group.add_argument("--start", type=float, metavar="S", help="first second to track")
+    group.add_argument("--end", type=float, metavar="S", help="second to stop at")
+    group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after")
+    group.add_argument("--fps", type=float, metavar="R", help="frame rate of a source without timestamps; default: 25")
+    add_model_options(parser)
+    add_tracking_options(parser)
+    group = parser.add_argument_group("overlay")
+    group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track one video as the arguments say."""
+    _choose_outputs(args)
+    options = model_options(args)
+    from tracker.pipeline import build_pipeline
+    from tracker.video.source import open_source
+
+    with open_source(
+        args.input, fps=args.fps, start_s=args.start, end_s=args.end, max_frames=args.max_frames
+    ) as source:
+        pipeline = build_pipeline(**options)
+        report = _track(args, source, pipeline)
+    report.print()
+    return 0
+
+
+def _choose_outputs(args: argparse.Namespace) -> None:
+    """Fill in the default outputs and refuse impossible ones, before anything is loaded."""
+    name = Path(args.input).stem if not args.input.isdigit() else f"camera{args.input}"
+    if not (args.output or args.poses or args.show):
+        args.output, args.poses = Path(f"{name}_tracked.mp4"), Path(f"{name}_tracked.jsonl")
+    if args.output:
+        from tracker.video.writer import check_container
+
+        check_container(args.output)
+    if args.poses:
+        check_format(args.poses)
+    for path in filter(None, (args.output, args.poses)):
+        if path.resolve() == Path(args.input).resolve():
+            raise UsageError(f"the output {path} is the input; name another file")
+        check_output(path, args.overwrite)
+
+
+@dataclass
+class Report:
+    """What a run did, for the summary at its end."""
+
+    pipeline: Pipeline
+    source: VideoSource
+    outputs: list[Path]
+    frames: int = 0
+    people: int = 0
+    ids: set[int] = field(default_factory=set)
+    wall_s: float = float("nan")
+
+    def count(self, tracked: TrackedPoses) -> None:
+        """Add one frame."""
+        self.frames += 1
+        self.people += int(tracked.confirmed.sum())
+        self.ids.update(tracked.track_ids[tracked.confirmed].tolist())
+
+    def print(self) -> None:
+        """Print the summary to stderr."""
+        print("\n".join(self.lines()), file=sys.stderr)
+
+    def lines(self) -> list[str]:
+        """The summary: frames, people, ids, speed, milliseconds per stage, engines."""
+        stages = self.pipeline.times.busy_s
+        per_frame = (f"{name} {1e3 * busy / max(self.frames, 1):.1f}" for name, busy in stages.items())
+        return [
+            f"{self.frames} frames in {self.wall_s:.1f} s: {self.frames / self.wall_s:.1f} frames/s end to end",
+            f"{self.people} poses of {len(self.ids)} confirmed people",
+            f"ms per frame: {', '.join(per_frame)}",
+            f"detector: {self.pipeline.detector.name}, {self.pipeline.detector.engine}",
+            f"pose: {self.pipeline.estimator.name}, {self.pipeline.estimator.engine}",
+            *([f"warning: {self.source.warning}"] if self.source.warning else []),
+            *(f"written: {path}" for path in self.outputs),
+        ]
+
+
+def _track(args: argparse.Namespace, source: VideoSource, pipeline: Pipeline) -> Report:
+    """Run the pipeline over the source and hand every frame to the outputs."""
+    report = Report(pipeline, source, [path for path in (args.output, args.poses) if path])
+    start = time.perf_counter()
+    try:
+        with _open_sinks(args, source, pipeline) as sinks, closing(pipeline.run(source)) as frames:
+            for frame, tracked in _with_progress(frames, source):
+                report.count(tracked)
+                rate = report.frames / (time.perf_counter() - start)
+                if not sinks.write(frame, tracked, frames_per_s=rate):
+                    break
+    except KeyboardInterrupt:
+        kept = [str(partial_path(path)) for path in report.outputs if partial_path(path).exists()]
+        where = f"; what was done is in {' and '.join(kept)}" if kept else ""
+        print(f"stopped after {report.frames} frames{where}", file=sys.stderr)
+        raise
+    report.wall_s = time.perf_counter() - start
+    return report
+
+
+def _open_sinks(args: argparse.Namespace, source: VideoSource, pipeline: Pipeline) -> Sinks:
+    from tracker.commands.sinks import Sinks
+    from tracker.video.overlay import OverlayRenderer
+
+    skeleton = pipeline.estimator.skeleton
+    settings = asdict(pipeline.config) | {
+        "detector": pipeline.detector.name,
+        "pose_model": pipeline.estimator.name,
+        "flow": args.flow,
+        "detect_every": args.detect_every,
+        "flip_test": args.flip_test,
+    }
+    fps = None if source.fps is None else float(source.fps)
+    return Sinks(
+        output=args.output,
+        poses=args.poses,
+        confirmed_only=args.confirmed_only,
+        show=args.show,
+        fps=source.fps,
+        header=Header(skeleton, source.name, source.size_wh, fps, settings),
+        overlay=OverlayRenderer(
+            skeleton,
+            keypoint_threshold=pipeline.config.keypoint_threshold,
+            show_unconfirmed=args.show_unconfirmed,
+        ),
+        times=pipeline.times,
+    )
+
+
+def _with_progress(
+    frames: Iterable[tuple[Frame, TrackedPoses]], source: VideoSource
+) -> Iterable[tuple[Frame, TrackedPoses]]:
+    """The same frames behind a progress bar; none where stderr is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(frames, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False)

@@ -1,0 +1,250 @@
+"""A frame's way: decode → detect → flow → track, each in a thread of its own, with bounded queues between.
+
+`track_video` is the whole of it in one call.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tracker.detection import load_detector
+from tracker.flow import create_flow
+from tracker.pose import TopDownEstimator, load_pose_network
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.propagation import merge_candidates
+from tracker.tracking.tracker import PoseTracker
+from tracker.types import (
+    Candidates,
+    Detections,
+    FlowEstimator,
+    Frame,
+    Motion,
+    PersonDetector,
+    PoseEstimator,
+    TrackedPoses,
+)
+from tracker.video.source import open_source
+from tracker.weights import find_default
+
+T = TypeVar("T")
+
+
+class StageTimes:
+    """Seconds that each stage was busy; stages run side by side, so their sum may exceed the wall clock."""
+
+    def __init__(self) -> None:
+        self.busy_s: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to a stage; each stage is measured by one thread only."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.busy_s[stage] += time.perf_counter() - start
+
+    def measure_each(self, stage: str, items: Iterable[T]) -> Generator[T]:
+        """The same items; the time that getting each takes is added to a stage."""
+        iterator = iter(items)
+        while True:
+            with self.measure(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+
+_END = object()
+
+
+def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
+    """The same items, made in a thread that runs up to `depth` items ahead of who takes them.
+
+    An exception of the maker is raised here. When this generator is closed or left by an exception, the
+    maker stops after the item in hand, closes `items` in its own thread and is joined. A generator that takes
+    from this one closes it when it ends (`contextlib.closing`), so that a whole chain of them ends together.
+    """
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(item: Any, error: BaseException | None = None) -> None:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                ready.put((item, error), timeout=0.05)
+                return
+
+    def make() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    put(item)
+                    if stop.is_set():
+                        return
+            put(_END)
+        except BaseException as error:  # noqa: BLE001 - carried to the consumer, whatever it is
+            put(_END, error)
+
+    maker = threading.Thread(target=make, name="run-ahead", daemon=True)
+    maker.start()
+    try:
+        while True:
+            item, error = _take(ready)
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        maker.join()
+
+
+def _take(ready: queue.Queue[T]) -> T:
+    """The next item; waits in short turns, since on Windows Ctrl-C does not end an unlimited wait."""
+    while True:
+        with suppress(queue.Empty):
+            return ready.get(timeout=0.5)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A frame with all that depends on pixels alone; `detections` is None where the detector did not run."""
+
+    frame: Frame
+    detections: Detections | None
+    motion: Motion | None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Detector, flow, pose estimator and tracker put together.
+
+    flow: None for none at all. detect_every: the detector looks at every N-th frame, propagation carries
+    people in between. detector_batch: frames that the detector is given at once (latency grows with it).
+    times: busy seconds per stage, added up over all runs.
+    """
+
+    detector: PersonDetector
+    estimator: PoseEstimator
+    flow: FlowEstimator | None
+    config: TrackerConfig = field(default_factory=TrackerConfig)
+    detect_every: int = 1
+    detector_batch: int = 1
+    times: StageTimes = field(default_factory=StageTimes)
+
+    def __post_init__(self) -> None:
+        if self.detect_every < 1 or self.detector_batch < 1:
+            raise ValueError("detect_every and detector_batch must be 1 or more")
+
+    def run(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, TrackedPoses]]:
+        """Track the people of one video: each frame with its people, in order, as soon as it is done.
+
+        Every run has a fresh tracker. Decoding, detection, flow and tracking run in four threads; closing
+        the generator ends them all.
+        """
+        decoded = run_ahead(self.times.measure_each("decode", frames), depth=2 * self.detector_batch)
+        detected = run_ahead(self._detect(decoded), depth=2)
+        prepared = run_ahead(self._add_motion(detected), depth=2)
+        with closing(run_ahead(self._track(prepared), depth=2)) as tracked:
+            yield from tracked
+
+    def _detect(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Detections | None]]:
+        with closing(frames):
+            numbered = enumerate(frames)
+            while batch := list(itertools.islice(numbered, self.detector_batch)):
+                due = [frame for number, frame in batch if number % self.detect_every == 0]
+                with self.times.measure("detect"):
+                    found = iter(self.detector.detect([frame.image for frame in due]))
+                for number, frame in batch:
+                    yield frame, next(found) if number % self.detect_every == 0 else None
+
+    def _add_motion(self, detected: Generator[tuple[Frame, Detections | None]]) -> Generator[_Prepared]:
+        flow = self.flow if self.config.needs_motion else None
+        previous = None
+        with closing(detected):
+            for frame, detections in detected:
+                motion = None
+                if flow is not None:
+                    with self.times.measure("flow"):
+                        current = flow.prepare(frame.image)
+                        motion = None if previous is None else flow.between(previous, current)
+                        previous = current
+                yield _Prepared(frame, detections, motion)
+
+    def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
+        tracker = PoseTracker(self.estimator.skeleton, self.config)
+        with closing(prepared):
+            for item in prepared:
+                with self.times.measure("track"):
+                    candidates = self._candidates(tracker, item)
+                with self.times.measure("pose"):
+                    poses = self.estimator.estimate(item.frame.image, candidates)
+                with self.times.measure("track"):
+                    tracked = tracker.update(poses)
+                yield item.frame, tracked
+
+    def _candidates(self, tracker: PoseTracker, item: _Prepared) -> Candidates:
+        propagated = tracker.predict(item.motion, decay=item.detections is not None)
+        detections = item.detections if item.detections is not None else Detections.empty()
+        return merge_candidates(detections, propagated, self.config)
+
+
+def build_pipeline(
+    *,
+    detector: PersonDetector | Path | str | None = None,
+    pose_model: PoseEstimator | Path | str | None = None,
+    device: str = "auto",
+    flow: str = "dis",
+    config: TrackerConfig | None = None,
+    detect_every: int = 1,
+    flip_test: bool = False,
+    detector_size: int | None = None,
+    detector_score: float = 0.5,
+) -> Pipeline:
+    """Load the networks and put a pipeline together.
+
+    detector, pose_model: a file, an object of your own, or None for what is shipped. device: auto, cpu, cuda
+    or cuda:N. flow: dis, lk or none. Raises ModelError and DeviceError.
+    """
+    if detector is None or isinstance(detector, str | Path):
+        path = find_default("detector") if detector is None else Path(detector)
+        detector = load_detector(path, device, score_threshold=detector_score, size=detector_size)
+    if pose_model is None or isinstance(pose_model, str | Path):
+        path = find_default("pose") if pose_model is None else Path(pose_model)
+        pose_model = TopDownEstimator(load_pose_network(path, device), flip_test=flip_test)
+    config = config or TrackerConfig()
+    return Pipeline(detector, pose_model, create_flow(flow), config, detect_every)
+
+
+def track_video(
+    source: str | Path,
+    *,
+    fps: float | None = None,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    max_frames: int | None = None,
+    **settings: Any,
+) -> Generator[tuple[Frame, TrackedPoses]]:
+    """Track the people of a video: each frame with its people, as soon as it is done.
+
+    source: a video file, a folder of images or a camera number. fps: for sources without timestamps.
+    settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises InputError,
+    ModelError and DeviceError.
+    """
+    pipeline = build_pipeline(**settings)
+    with (
+        open_source(str(source), fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames,
+        closing(pipeline.run(frames)) as tracked,
+    ):
+        yield from tracked
