@@ -36,7 +36,7 @@ class Origin(IntEnum):
 class Frame:
     """One picture of a video.
 
-    index: position in the source, from 0. time_s: the container's timestamp, in seconds.
+    index: count of the frames delivered, from 0. time_s: the source's own clock, 0 at its beginning.
     image: (H, W, 3) uint8, BGR.
     """
 
@@ -53,7 +53,7 @@ class Frame:
         return int(self.image.shape[1]), int(self.image.shape[0])
 
 
-class _RowTable:
+class RowTable:
     """Row indexing and length for frozen dataclasses of parallel arrays."""
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class _RowTable:
 
 
 @dataclass(frozen=True)
-class Detections(_RowTable):
+class Detections(RowTable):
     """People found by a detector: boxes (N, 4) float32 xyxy pixels; scores (N,) float32 in 0–1."""
 
     boxes: FloatArray
@@ -85,7 +85,7 @@ class Detections(_RowTable):
 
 
 @dataclass(frozen=True)
-class Poses(_RowTable):
+class Poses(RowTable):
     """People with keypoints.
 
     keypoints: (N, K, 2) float32 pixels, NaN where missing. scores: (N, K) float32, 0 where missing.
@@ -128,7 +128,7 @@ class Poses(_RowTable):
 
 
 @dataclass(frozen=True)
-class TrackedPoses(_RowTable):
+class TrackedPoses(RowTable):
     """People with keypoints and ids.
 
     poses: N people. track_ids: (N,) int64, unique in a frame and never reused. similarities: (N,) float32
@@ -209,7 +209,7 @@ class PoseEstimator(Protocol):
 
 
 @dataclass(frozen=True)
-class Candidates(_RowTable):
+class Candidates(RowTable):
     """Boxes in which a pose is to be estimated: detected and propagated ones together.
 
     boxes: (N, 4) float32 xyxy pixels. scores: (N,) float32. origin: (N,) int8 of `Origin`.

@@ -141,11 +141,12 @@ def test_the_threshold_is_an_option() -> None:
     assert changed(draw(people, keypoint_threshold=0.2))[middle(people, LEFT_ARM)]
 
 
-def test_missing_keypoints_are_not_drawn() -> None:
+@pytest.mark.parametrize("threshold", [0.4, 0.0])
+def test_missing_keypoints_are_not_drawn(threshold: float) -> None:
     people = person()
     people.poses.keypoints[0] = np.nan
     people.poses.scores[0] = 0
-    picture = draw(people)
+    picture = draw(people, keypoint_threshold=threshold)
     assert not changed(picture)[100:270, 320:480].any(), "nothing inside the box"
     assert changed(picture)[80, 400], "the box"
 
@@ -246,13 +247,13 @@ def test_trails_belong_to_an_instance() -> None:
     np.testing.assert_array_equal(walk(second, (0.1, 500)), walk(OverlayRenderer(COCO_17), (0.1, 500)))
 
 
-def test_without_hips_the_trail_follows_the_box() -> None:
+def test_where_the_hips_are_unsure_the_trail_has_no_point() -> None:
     renderer = OverlayRenderer(COCO_17)
-    for time_s, x in ((0.0, 100), (0.1, 300)):
-        people = person(x, 80, 100)
-        people.poses.keypoints[0, 11:13] = np.nan
-        picture = renderer.draw(plain(), people, time_s=time_s)
-    assert changed(picture)[128:133, 160:340].any(axis=0).all()
+    renderer.draw(plain(), person(100, 80, 100), time_s=0)
+    renderer.draw(plain(), person(100, 240, 100, left_hip=0.1), time_s=0.1)
+    picture = renderer.draw(plain(), person(500, 80, 100), time_s=0.2)
+    assert changed(picture)[hips_y() - 3 : hips_y() + 4, 160:480].any(axis=0).all(), "straight on"
+    assert not changed(picture)[200:].any()
 
 
 # --- sizes

@@ -89,6 +89,7 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
     _setting(group, "score_decay", help="factor on the box score for each frame the detector misses a person")
     _setting(group, "min_box_score", help="a carried box with a lower score is given up")
     _setting(group, "duplicate_oks", help="OKS above which two poses are one person")
+    _setting(group, "newcomer_oks", help="a pose more similar than this to a better one opens no new id")
     _setting(group, "min_hits", metavar="N", help="frames until a person is confirmed")
     _setting(group, "max_lost", metavar="N", help="frames for which a lost person is remembered")
 

@@ -43,6 +43,7 @@ def add_parser(commands: Any) -> None:
     )
     group.add_argument("--output", type=Path, metavar="FILE", help="overlay video (H.264 mp4)")
     group.add_argument("--poses", type=Path, metavar="FILE", help=f"poses with ids ({', '.join(WRITERS)})")
+    group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves a picture")
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument("--start", type=float, metavar="S", help="first second to track")

@@ -98,7 +98,7 @@ class _Painter:
         ridge, right = eaves - 34, x + wide
         corners = [(x - 6, eaves), (x + 18, ridge), (right - 18, ridge), (right + 6, eaves)]
         tile = self._colour((52, 62, 118), (84, 92, 168))
-        cv2.fillPoly(self.canvas, [np.array([self._at(*corner) for corner in corners])], tile.tolist())
+        cv2.fillPoly(self.canvas, [np.array([self._at(*corner) for corner in corners], np.int32)], tile.tolist())
         for course in np.arange(0.2, 1, 0.2):
             row, inset = eaves - 34 * course, 24 * course - 6
             self._line((x + inset, row), (right - inset, row), 0.8 * tile, 0)

@@ -373,7 +373,7 @@ class Figure:
         self.height = height
         self._turn = turn
         shapes = _part_shapes(look, turn, breadth, coat)
-        weaves = [3.0 if part == _HEAD_PART else 8.0 for part in range(NUM_PARTS)]
+        weaves = [3.0 if part == _HEAD_PART else 6.5 for part in range(NUM_PARTS)]
         self._sprites = [_sprite(*shape, height, weave, rng) for shape, weave in zip(shapes, weaves, strict=True)]
 
     def place(self, stance: Stance, foot_xy: tuple[float, float], facing: int) -> Placement:

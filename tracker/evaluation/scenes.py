@@ -215,8 +215,8 @@ def _pan(width: float) -> Stage:
     """The camera pans over three people who walk on."""
     return Stage(
         (
-            Actor(0.55 * width, 690, 13),
-            Actor(0.75 * width, 600, -9),
+            Actor(0.55 * width, 690, 13, between=(-700, width + 700)),
+            Actor(0.75 * width, 600, -9, between=(-700, width + 700)),
             Actor(0.95 * width, 640, gait=STAND, turn=1.1),
         ),
         Camera((440, 12), (1 / 200, 1 / 60)),
@@ -423,6 +423,6 @@ def _true_flow(previous: _Shot, shot: _Shot) -> FloatArray:
     linear = new[:, :, :2] @ np.linalg.inv(old[:, :, :2])
     offset = new[:, :, 2] - (linear @ old[:, :, 2:])[..., 0]
     part = previous.surfaces[rows, columns] - 1
-    points = np.stack([columns, rows], axis=1).astype(np.float64)
-    flow[rows, columns] = (linear[part] @ points[..., None])[..., 0] + offset[part] - points
+    across, down = (linear - np.eye(2))[part].transpose(2, 0, 1)
+    flow[rows, columns] = across * columns[:, None] + down * rows[:, None] + offset[part]
     return flow

@@ -45,6 +45,8 @@ class TrackerConfig:
     """IoU above which a carried box yields."""
     duplicate_oks: float = 0.8
     """Of two poses of a frame more similar than this the weaker is dropped (OKS-NMS)."""
+    newcomer_oks: float = 0.5
+    """A pose without an id that is more similar than this to a better one of its frame opens no new id."""
     min_hits: int = 3
     """Frames in which a person must be seen to be confirmed."""
     max_lost: int = 150
@@ -65,6 +67,7 @@ class TrackerConfig:
         for name in (
             "gate", "age_decay", "keypoint_threshold", "propagation_score", "score_decay", "min_box_score", "merge_iou",
             "duplicate_oks",
+            "newcomer_oks",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")

@@ -18,6 +18,7 @@ from tracker.types import (
     IntArray,
     Origin,
     Poses,
+    RowTable,
 )
 
 # Fewer kept keypoints than this give no box worth looking into.
@@ -30,7 +31,7 @@ _FEW = 0.3
 
 
 @dataclass(frozen=True)
-class QueueEntry:
+class QueueEntry(RowTable):
     """The people of one past frame, as they were and as the flow has carried them since.
 
     keypoints: (N, K, 2) pixels of that frame, NaN where dropped. moved: the same carried to the newest frame.

@@ -15,6 +15,7 @@ from tracker.tracking.memory import Track, find_again
 from tracker.tracking.oks import oks, oks_nms
 from tracker.tracking.propagation import QueueEntry, propagated_candidates, stack
 from tracker.types import (
+    BoolArray,
     Candidates,
     FloatArray,
     IntArray,
@@ -65,9 +66,9 @@ class PoseTracker:
         poses = self._without_duplicates(poses)
         entry = self._entry(poses, np.full(len(poses), -1, np.int64))
         track_ids, similarities = match_greedily(*self._similarity(entry), self.config.gate)
-        track_ids, similarities = self._recover(poses, entry, track_ids, similarities)
-        rows = np.flatnonzero((track_ids >= 0) | (poses.origin == Origin.DETECTED))
-        poses, track_ids, similarities = poses[rows], track_ids[rows], similarities[rows]
+        rows = np.flatnonzero((track_ids >= 0) | self._may_be_new(entry, track_ids, poses))
+        poses, entry = poses[rows], entry[rows]
+        track_ids, similarities = self._recover(entry, track_ids[rows], similarities[rows])
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = list(itertools.islice(self._new_ids, len(fresh)))
         tracked = self._remember(poses, track_ids, similarities)
@@ -136,11 +137,18 @@ class PoseTracker:
         blind = entry.kept.astype(np.int8) @ old.kept.astype(np.int8).T == 0
         return np.where(blind, iou(entry.boxes, old.moved_boxes if follows else old.boxes), similarity)
 
-    def _recover(
-        self, poses: Poses, entry: QueueEntry, track_ids: IntArray, similarities: FloatArray
-    ) -> tuple[IntArray, FloatArray]:
-        """Look for the detected people who are left among the lost ones."""
-        rows = np.flatnonzero((track_ids < 0) & (poses.origin == Origin.DETECTED))
+    def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
+        """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""
+        areas = box_areas(entry.boxes)
+        alike = oks(entry.keypoints, areas, entry.keypoints, areas, self._skeleton.sigmas) > self.config.newcomer_oks
+        order = np.arange(len(poses))
+        before = (track_ids >= 0) | (order < order[:, None])
+        second_look = (alike & before & (order != order[:, None])).any(axis=1)
+        return (poses.origin == Origin.DETECTED) & ~second_look
+
+    def _recover(self, entry: QueueEntry, track_ids: IntArray, similarities: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Look for the people who are left without an id among the lost ones."""
+        rows = np.flatnonzero(track_ids < 0)
         present = set(track_ids.tolist())
         lost = {
             track_id: track
@@ -149,7 +157,7 @@ class PoseTracker:
         }
         track_ids, similarities = track_ids.copy(), similarities.copy()
         track_ids[rows], similarities[rows] = find_again(
-            lost, poses.boxes[rows], entry.keypoints[rows], self._skeleton.sigmas, self._frame
+            lost, entry.boxes[rows], entry.keypoints[rows], self._skeleton.sigmas, self._frame
         )
         return track_ids, similarities
 

@@ -82,7 +82,7 @@ class OverlayRenderer:
     ) -> None:
         self._threshold = keypoint_threshold
         self._show_unconfirmed = show_unconfirmed
-        self._trails = _Trails(skeleton, trail_s)
+        self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
         sides = [_side_of(name) for name in skeleton.keypoint_names]
         self._keypoints_of = {side: np.array([s == side for s in sides]) for side in _SIDE_COLORS}
         self._edges_of = {side: _edges_of(skeleton, sides, side) for side in _SIDE_COLORS}
@@ -132,9 +132,10 @@ class OverlayRenderer:
 
 
 class _Trails:
-    """Where each person was during the last `length_s` seconds: the middle of the hips, or of the box."""
+    """Where the middle of each person's hips was during the last `length_s` seconds, as far as it was seen."""
 
-    def __init__(self, skeleton: Skeleton, length_s: float) -> None:
+    def __init__(self, skeleton: Skeleton, threshold: float, length_s: float) -> None:
+        self._threshold = threshold
         self._length_s = length_s
         self._hips = [i for i, name in enumerate(skeleton.keypoint_names) if name.endswith("_hip")]
         self._points: dict[int, deque[tuple[float, float, float]]] = {}
@@ -145,8 +146,11 @@ class _Trails:
         if time_s < self._newest_s:
             self._points.clear()
         self._newest_s = time_s
-        for track_id, point in zip(tracked.track_ids.tolist(), self._centres(tracked), strict=True):
-            self._points.setdefault(track_id, deque()).append((time_s, *point))
+        hip_scores = tracked.poses.scores[:, self._hips].min(axis=1)
+        seen = tracked[np.flatnonzero((hip_scores >= self._threshold) & (hip_scores > 0))]
+        centres = seen.poses.keypoints[:, self._hips].mean(axis=1)
+        for track_id, (x, y) in zip(seen.track_ids.tolist(), centres.tolist(), strict=True):
+            self._points.setdefault(track_id, deque()).append((time_s, x, y))
         for track_id, points in list(self._points.items()):
             while points and points[0][0] < time_s - self._length_s:
                 points.popleft()
@@ -156,13 +160,6 @@ class _Trails:
     def points_of(self, track_id: int) -> FloatArray:
         """(M, 2) points of a trail, oldest first."""
         return np.array(self._points.get(track_id, ()), np.float32).reshape(-1, 3)[:, 1:]
-
-    def _centres(self, tracked: TrackedPoses) -> list[tuple[float, float]]:
-        boxes = tracked.poses.boxes
-        hips = tracked.poses.keypoints[:, self._hips].mean(axis=1)
-        known = np.isfinite(hips).all(axis=1, keepdims=True)
-        centres = np.where(known, hips, (boxes[:, :2] + boxes[:, 2:]) / 2)
-        return [(x, y) for x, y in centres.tolist()]
 
 
 def _side_of(keypoint_name: str) -> str:

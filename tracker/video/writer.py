@@ -111,7 +111,7 @@ class VideoWriter:
         )
         stream = self._add_stream()
         self._container.start_encoding()
-        self._stream = stream
+        self._stream = stream  # only now: FFmpeg crashes when packets follow a header that failed
 
     def _add_stream(self) -> Any:
         # Measured on two cores at 720p: veryfast makes smaller files than superfast at the same speed, medium
@@ -133,12 +133,8 @@ class VideoWriter:
         return stream
 
     def _mux(self, frame: Any) -> None:
-        try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-        except (av.FFmpegError, OSError):
-            self._stream = None  # FFmpeg may crash when a file that failed is written to again
-            raise
+        for packet in self._stream.encode(frame):
+            self._container.mux(packet)
 
     def _end_partial(self) -> None:
         try:
