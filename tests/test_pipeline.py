@@ -89,6 +89,7 @@ class OnePerson:
     """A detector that finds the same box in every picture and notes how it was called."""
 
     name = engine = "test"
+    note = None
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -103,6 +104,7 @@ class BoxPoses:
     """An estimator that spreads the keypoints over the box and notes how many boxes it was given."""
 
     name = engine = "test"
+    note = None
     skeleton = COCO_17
 
     def __init__(self, fail_at: int | None = None) -> None:

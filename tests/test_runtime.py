@@ -333,14 +333,16 @@ def test_importing_the_module_loads_no_engine() -> None:
 def test_torch_on_the_cpu() -> None:
     import torch
 
-    device = resolve_torch_device("cpu")
+    device, obstacle = resolve_torch_device("cpu")
+    assert obstacle is None
     assert device == torch.device("cpu")
     assert describe_torch_device(device) == f"torch {torch.__version__.split('+')[0]} on CPU"
 
 
 def test_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert resolve_torch_device("auto").type == "cpu"
+    device, obstacle = resolve_torch_device("auto")
+    assert (device.type, obstacle) == ("cpu", "torch finds no CUDA (a build for the CPU, or no NVIDIA driver)")
     with pytest.raises(DeviceError) as error:
         resolve_torch_device("cuda")
     assert "torch finds no CUDA" in _message(error)
@@ -354,8 +356,8 @@ def test_torch_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: f"Card {device.index}")
     monkeypatch.setattr("torch.ones", lambda size, device: real_ones(size))
-    assert resolve_torch_device("auto") == torch.device("cuda", 0)
-    assert resolve_torch_device("cuda:1") == torch.device("cuda", 1)
+    assert resolve_torch_device("auto") == (torch.device("cuda", 0), None)
+    assert resolve_torch_device("cuda:1") == (torch.device("cuda", 1), None)
     assert describe_torch_device(torch.device("cuda", 1)).endswith(" on CUDA (Card 1)")
     with pytest.raises(DeviceError, match=r"torch finds 2 CUDA device\(s\)"):
         resolve_torch_device("cuda:2")
@@ -368,7 +370,7 @@ def test_torch_without_code_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.ones", launch)
-    assert resolve_torch_device("auto").type == "cpu"
+    assert resolve_torch_device("auto")[0].type == "cpu"
     with pytest.raises(DeviceError) as error:
         resolve_torch_device("cuda")
     assert "no kernel image is available for execution" in _message(error)

@@ -1,38 +1,56 @@
 """The command line: reads the arguments, runs a command, turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from tracker.commands import bench, demo, track
-from tracker.errors import TrackerError, explain_import_error
+from tracker.errors import TrackerError, UsageError, explain_import_error
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM): whatever is open is closed as on Ctrl-C."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is told in one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that `argv` (default: the process's arguments) names; returns the exit code."""
-    args = build_parser().parse_args(argv)
+    """Run the command that `argv` (default: the process's arguments) names; returns the exit code.
+
+    To be called from the main thread, since it handles signals.
+    """
+    args = argparse.Namespace(verbose=False)
     try:
-        return int(args.run(args) or 0)
-    except TrackerError as error:
+        with _sigterm_as_interrupt():
+            build_parser().parse_args(argv, args)
+            return int(args.run(args))
+    except KeyboardInterrupt as interrupt:
+        print("interrupted", file=sys.stderr)
+        return 143 if isinstance(interrupt, Terminated) else 130
+    except (TrackerError, ImportError, OSError) as error:
         if args.verbose:
-            raise
-        return _fail(str(error), error.exit_code)
-    except ImportError as error:
-        if args.verbose:
-            raise
-        return _fail(str(explain_import_error(error)), 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+            traceback.print_exc()
+        print(f"error: {_explain(error)}", file=sys.stderr)
+        return error.exit_code if isinstance(error, TrackerError) else 1
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; every default stands in the help."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pose-tracker",
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
@@ -42,6 +60,24 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fail(message: str, exit_code: int) -> int:
-    print(f"error: {' '.join(message.split())}" if exit_code != 130 else message, file=sys.stderr)
-    return exit_code
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _explain(error: TrackerError | ImportError | OSError) -> str:
+    """The error on one line."""
+    message = str(error)
+    if not isinstance(error, TrackerError):
+        if isinstance(error, ImportError):
+            message = str(explain_import_error(error))
+        elif error.filename:
+            message = f"{error.filename}: {error.strerror}"
+    return " ".join(message.split())

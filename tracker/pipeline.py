@@ -65,7 +65,8 @@ class StageTimes:
             yield item
 
 
-_END = object()
+# Marks the end of a queue, and the lack of a previous frame; a flow may well prepare None.
+_END = _NOTHING = object()
 
 
 def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
@@ -171,14 +172,14 @@ class Pipeline:
 
     def _add_motion(self, detected: Generator[tuple[Frame, Detections | None]]) -> Generator[_Prepared]:
         flow = self.flow if self.config.needs_motion else None
-        previous = None
+        previous = _NOTHING
         with closing(detected):
             for frame, detections in detected:
                 motion = None
                 if flow is not None:
                     with self.times.measure("flow"):
                         current = flow.prepare(frame.image)
-                        motion = None if previous is None else flow.between(previous, current)
+                        motion = None if previous is _NOTHING else flow.between(previous, current)
                         previous = current
                 yield _Prepared(frame, detections, motion)
 

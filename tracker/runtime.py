@@ -99,22 +99,23 @@ class OnnxNetwork:
         return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
 
 
-def resolve_torch_device(device: str) -> torch.device:
+def resolve_torch_device(device: str) -> tuple[torch.device, str | None]:
     """The torch device for auto (CUDA where it really works, otherwise the CPU), cpu, cuda or cuda:N.
 
-    Raises DeviceError for a CUDA device that does not work, UsageError for a malformed name.
+    Beside it stands what kept auto from CUDA, or None. Raises DeviceError for a CUDA device that does not work,
+    UsageError for a malformed name.
     """
     import torch
 
     kind, index = _parse_device(device)
     if kind == "cpu":
-        return torch.device("cpu")
+        return torch.device("cpu"), None
     obstacle = _torch_cuda_obstacle(index)
     if obstacle is None:
-        return torch.device("cuda", index)
+        return torch.device("cuda", index), None
     if kind == "cuda":
         raise _no_cuda(device, obstacle)
-    return torch.device("cpu")
+    return torch.device("cpu"), obstacle
 
 
 def describe_torch_device(device: torch.device) -> str:

@@ -188,20 +188,22 @@ class FlowEstimator(Protocol):
 
 
 class PersonDetector(Protocol):
-    """Finds people; `name` and `engine` say in the summary what really runs."""
+    """Finds people; `name` and `engine` say what really runs, `note` why it is not what was wished, or None."""
 
     name: str
     engine: str
+    note: str | None
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One `Detections` per image (H, W, 3) uint8 BGR, boxes in that image's pixels, best first."""
 
 
 class PoseEstimator(Protocol):
-    """Finds the keypoints of people in boxes; `name` and `engine` say what really runs."""
+    """Finds the keypoints of people in boxes; `name`, `engine` and `note` are those of `PersonDetector`."""
 
     name: str
     engine: str
+    note: str | None
     skeleton: Skeleton
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:

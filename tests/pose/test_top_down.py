@@ -19,6 +19,7 @@ class BrightSpots:
 
     name = "bright spots"
     engine = "numpy"
+    note = None
     skeleton = COCO_17
     input_size_wh = (192, 256)
 

@@ -60,9 +60,9 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
         return _time(*_scene(args))
     from tracker.pipeline import build_pipeline
 
-    pipeline = build_pipeline(**model_options(args))
+    options = model_options(args)
     with open_source(args.input, max_frames=args.max_frames) as source:
-        return _time(pipeline, source)
+        return _time(build_pipeline(**options), source)
 
 
 def _scene(args: argparse.Namespace) -> tuple[Pipeline, Iterable[Frame]]:

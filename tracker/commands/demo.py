@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import HelpFormatter
-from tracker.errors import OutputError
+from tracker.errors import OutputError, UsageError
 from tracker.outputs import check_output
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from tracker.flow import create_flow
     from tracker.tracking.config import TrackerConfig
 
+    if args.frames < 1:
+        raise UsageError(f"--frames must be 1 or more, not {args.frames}")
     files = [args.output / f"{args.scene}{suffix}" for suffix in (".mp4", ".jsonl", ".png")]
     _prepare_folder(args.output, files, args.overwrite)
     frames = render_scene(args.scene, (1280, 720), args.frames)
@@ -61,7 +63,7 @@ def _prepare_folder(folder: Path, files: list[Path], overwrite: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error
     for path in files:
         check_output(path, overwrite)
 
@@ -83,12 +85,15 @@ def _draw(
     video, poses, picture = files
     overlay = OverlayRenderer(COCO_17)
     header = Header(COCO_17, video.stem, (1280, 720), 25.0)
-    bar = tqdm(tracked, total=num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False)
-    with VideoWriter(video, fps=Fraction(25)) as film, open_writer(poses, header) as results:
+    with (
+        VideoWriter(video, fps=Fraction(25)) as film,
+        open_writer(poses, header) as results,
+        tqdm(tracked, total=num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
+    ):
         for frame, people in bar:
             drawn = overlay.draw(frame.image, people, time_s=frame.time_s)
             film.write(drawn, frame.time_s)
             results.write(frame, people)
             if frame.index == num_frames // 2:
-                cv2.imwrite(str(picture), drawn)
+                picture.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
             yield frame, people

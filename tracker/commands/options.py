@@ -32,7 +32,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("networks")
     group.add_argument("--detector", type=Path, metavar="FILE", help="person detector (ONNX); default: as shipped")
     group.add_argument(
-        "--detector-size", type=int, metavar="PX", help="input side of a detector with a free input size"
+        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
     )
     group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
     group.add_argument(
@@ -66,6 +66,7 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
     _setting(group, "similarity", choices=SIMILARITIES, help="what is compared to give ids on")
     _setting(group, "gate", help="least similarity that gives an id on")
     _setting(group, "queue_length", metavar="N", help="past frames that multi-flow compares with")
+    _setting(group, "age_decay", help="factor on the similarity to a past frame for each frame since then")
     _setting(
         group,
         "propagation",

@@ -46,9 +46,9 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves a picture")
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    group.add_argument("--start", type=float, metavar="S", help="first second to track")
-    group.add_argument("--end", type=float, metavar="S", help="second to stop at")
-    group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after")
+    group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
+    group.add_argument("--end", type=float, metavar="S", help="second to stop at; default: the end")
+    group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
     group.add_argument("--fps", type=float, metavar="R", help="frame rate of a source without timestamps; default: 25")
     add_model_options(parser)
     add_tracking_options(parser)
@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _choose_outputs(args: argparse.Namespace) -> None:
     """Fill in the default outputs and refuse impossible ones, before anything is loaded."""
-    name = Path(args.input).stem if not args.input.isdigit() else f"camera{args.input}"
+    source = Path(args.input).resolve()
+    name = f"camera{args.input}" if args.input.isdigit() else source.stem
     if not (args.output or args.poses or args.show):
         args.output, args.poses = Path(f"{name}_tracked.mp4"), Path(f"{name}_tracked.jsonl")
     if args.output:
@@ -86,8 +87,8 @@ def _choose_outputs(args: argparse.Namespace) -> None:
     if args.poses:
         check_format(args.poses)
     for path in filter(None, (args.output, args.poses)):
-        if path.resolve() == Path(args.input).resolve():
-            raise UsageError(f"the output {path} is the input; name another file")
+        if source in (path.resolve(), partial_path(path).resolve()):
+            raise UsageError(f"to write {path} would overwrite the input; name another output")
         check_output(path, args.overwrite)
 
 
@@ -99,30 +100,39 @@ class Report:
     source: VideoSource
     outputs: list[Path]
     frames: int = 0
-    people: int = 0
+    poses: int = 0
     ids: set[int] = field(default_factory=set)
+    confirmed_ids: set[int] = field(default_factory=set)
     wall_s: float = float("nan")
 
     def count(self, tracked: TrackedPoses) -> None:
         """Add one frame."""
         self.frames += 1
-        self.people += int(tracked.confirmed.sum())
-        self.ids.update(tracked.track_ids[tracked.confirmed].tolist())
+        self.poses += len(tracked)
+        self.ids.update(tracked.track_ids.tolist())
+        self.confirmed_ids.update(tracked.track_ids[tracked.confirmed].tolist())
 
     def print(self) -> None:
         """Print the summary to stderr."""
         print("\n".join(self.lines()), file=sys.stderr)
 
+    def print_partial(self) -> None:
+        """Say on stderr what an interrupted run left behind, if it left anything."""
+        kept = [str(path) for path in map(partial_path, self.outputs) if path.exists()]
+        if self.frames and kept:
+            print(f"stopped after {self.frames} frames; what was done is in {' and '.join(kept)}", file=sys.stderr)
+
     def lines(self) -> list[str]:
-        """The summary: frames, people, ids, speed, milliseconds per stage, engines."""
+        """The summary: frames, poses, ids, speed, milliseconds per stage, engines."""
         stages = self.pipeline.times.busy_s
         per_frame = (f"{name} {1e3 * busy / max(self.frames, 1):.1f}" for name, busy in stages.items())
         return [
             f"{self.frames} frames in {self.wall_s:.1f} s: {self.frames / self.wall_s:.1f} frames/s end to end",
-            f"{self.people} poses of {len(self.ids)} confirmed people",
+            f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people",
             f"ms per frame: {', '.join(per_frame)}",
             f"detector: {self.pipeline.detector.name}, {self.pipeline.detector.engine}",
             f"pose: {self.pipeline.estimator.name}, {self.pipeline.estimator.engine}",
+            *(f"note: {part.note}" for part in (self.pipeline.detector, self.pipeline.estimator) if part.note),
             *([f"warning: {self.source.warning}"] if self.source.warning else []),
             *(f"written: {path}" for path in self.outputs),
         ]
@@ -133,16 +143,18 @@ def _track(args: argparse.Namespace, source: VideoSource, pipeline: Pipeline) ->
     report = Report(pipeline, source, [path for path in (args.output, args.poses) if path])
     start = time.perf_counter()
     try:
-        with _open_sinks(args, source, pipeline) as sinks, closing(pipeline.run(source)) as frames:
-            for frame, tracked in _with_progress(frames, source):
+        with (
+            _open_sinks(args, source, pipeline) as sinks,
+            closing(pipeline.run(source)) as frames,
+            _progress(frames, source) as bar,
+        ):
+            for frame, tracked in bar:
                 report.count(tracked)
                 rate = report.frames / (time.perf_counter() - start)
                 if not sinks.write(frame, tracked, frames_per_s=rate):
                     break
-    except KeyboardInterrupt:
-        kept = [str(partial_path(path)) for path in report.outputs if partial_path(path).exists()]
-        where = f"; what was done is in {' and '.join(kept)}" if kept else ""
-        print(f"stopped after {report.frames} frames{where}", file=sys.stderr)
+    except BaseException:
+        report.print_partial()
         raise
     report.wall_s = time.perf_counter() - start
     return report
@@ -177,10 +189,8 @@ def _open_sinks(args: argparse.Namespace, source: VideoSource, pipeline: Pipelin
     )
 
 
-def _with_progress(
-    frames: Iterable[tuple[Frame, TrackedPoses]], source: VideoSource
-) -> Iterable[tuple[Frame, TrackedPoses]]:
-    """The same frames behind a progress bar; none where stderr is no terminal."""
+def _progress(frames: Iterable[tuple[Frame, TrackedPoses]], source: VideoSource) -> Any:
+    """The same frames behind a progress bar, a context manager; no bar where stderr is no terminal."""
     from tqdm import tqdm
 
     return tqdm(frames, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False)

@@ -192,6 +192,7 @@ class SceneNetworks:
 
     name = "the truth of the scene, with noise"
     engine = "NumPy"
+    note: str | None = None
 
     def __init__(self, oracle: OracleEstimator) -> None:
         self.skeleton = oracle.skeleton

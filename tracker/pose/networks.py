@@ -70,7 +70,7 @@ class TorchHeatmapNetwork:
         import torch
 
         normalization = normalization or Normalization()
-        self._device = resolve_torch_device(device)
+        self._device, obstacle = resolve_torch_device(device)
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
         # faster than the usual order on the CPU too.
@@ -80,6 +80,7 @@ class TorchHeatmapNetwork:
         self._std = torch.tensor(normalization.std, device=self._device)
         self._swaps_channels = normalization.color == "rgb"
         self.name = name or type(model).__name__
+        self.note = f"{self.name} runs on the CPU: {obstacle}" if obstacle else None
         self.engine = describe_torch_device(self._device)
         self.skeleton = skeleton
         self.input_size_wh = input_size_wh
@@ -118,6 +119,7 @@ class OnnxHeatmapNetwork:
         self.skeleton: Skeleton = settings["skeleton"]
         self.name = path.name
         self.engine = self._network.engine
+        self.note = self._network.note
         self.input_size_wh, self._output = _find_signature(self._network, self.skeleton.num_keypoints, path)
         self._runs_singly = self._network.inputs[0].shape[0] == 1
         self._normalization = _normalization(settings)

@@ -15,13 +15,14 @@ from tracker.types import Candidates, FloatArray, Image, Poses
 
 
 class HeatmapNetwork(Protocol):
-    """A network that turns crops into heatmaps; `name` and `engine` say what really runs.
+    """A network that turns crops into heatmaps; `name`, `engine` and `note` are those of `PoseEstimator`.
 
     input_size_wh: width and height of a crop, in pixels.
     """
 
     name: str
     engine: str
+    note: str | None
     skeleton: Skeleton
     input_size_wh: tuple[int, int]
 
@@ -38,6 +39,7 @@ class TopDownEstimator:
     def __init__(self, network: HeatmapNetwork, *, flip_test: bool = False, max_batch: int = 32) -> None:
         self.name = network.name
         self.engine = network.engine
+        self.note = network.note
         self.skeleton = network.skeleton
         self._network = network
         self._flip_test = flip_test

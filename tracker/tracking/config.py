@@ -21,11 +21,11 @@ class TrackerConfig:
 
     similarity: Similarity = "multi-flow"
     """What is compared: IoU of boxes, OKS, OKS after flow, OKS after flow over the whole queue."""
-    gate: float = 0.2
+    gate: float = 0.15
     """Least similarity that gives an id on."""
     queue_length: int = 8
     """L_Q: how many past frames the queue holds (multi-flow compares with all, the others with the last)."""
-    age_decay: float = 0.95
+    age_decay: float = 0.97
     """Factor on the similarity to a queue entry for each frame of its age: errors of the flow add up."""
     keypoint_threshold: float = 0.4
     """Keypoints under this score are dropped for tracking (section 4.3: 0.4)."""
@@ -41,8 +41,8 @@ class TrackerConfig:
     """A carried box whose decayed score is less is given up."""
     merge: Merge = "prefer-detections"
     """Carried boxes yield to detections, or plain NMS by score over the union."""
-    merge_iou: float = 0.4
-    """IoU above which a carried box yields."""
+    merge_iou: float = 0.3
+    """IoU above which a carried box yields to a detection, or to a better carried box."""
     duplicate_oks: float = 0.8
     """Of two poses of a frame more similar than this the weaker is dropped (OKS-NMS)."""
     newcomer_oks: float = 0.5

@@ -18,7 +18,7 @@ _SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 0.1
 # The pace of a person is believed for this many frames after they were last seen.
 _PACE_FRAMES = 15
 # How quickly the remembered pace follows the newest step.
-_PACE_GAIN = 0.3
+_PACE_GAIN = 0.4
 _MAX_SIZE_RATIO = 1.6
 _MIN_SIMILARITY = 0.1
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tracker.boxes import boxes_around, iou, nms
 from tracker.tracking.config import TrackerConfig
+from tracker.tracking.matching import match_greedily
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -26,8 +27,10 @@ _MIN_KEYPOINTS = 3
 # With less than this share of the keypoints kept, the box around them would leave out part of the person, and
 # shrink from frame to frame.
 _WHOLE = 0.6
+# Two people never stand so much in the same place.
+_SAME_PLACE = 0.8
 # With less than this share of the kept keypoints reliable, the flow says nothing about a person.
-_FEW = 0.3
+_FEW = 0.5
 
 
 @dataclass(frozen=True)
@@ -104,18 +107,25 @@ def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, decay: bo
 def merge_candidates(detections: Detections, propagated: Candidates, config: TrackerConfig) -> Candidates:
     """Detected and propagated boxes together, without doubles, best first within each origin.
 
-    By default propagated boxes that overlap a detection by more than `merge_iou` yield to it, and the rest
+    By default a propagated box yields to the detection that overlaps it most, by more than `merge_iou`; each
+    detection stands for one propagated box only, so that a person behind another is still looked for. The rest
     have NMS among themselves; detections are left as the detector's own NMS gave them. `merge="plain"` is the
     paper's NMS by score over the union.
     """
     detected = Candidates.from_detections(detections)
     if config.merge == "prefer-detections":
-        overlap = iou(propagated.boxes, detected.boxes).max(axis=1, initial=0)
-        propagated = propagated[overlap <= config.merge_iou]
+        propagated = propagated[~_found_again(propagated.boxes, detected.boxes, config.merge_iou)]
         propagated = propagated[nms(propagated.boxes, propagated.scores, config.merge_iou)]
         return _join(detected, propagated)
     union = _join(detected, propagated)
     return union[nms(union.boxes, union.scores, config.merge_iou)]
+
+
+def _found_again(propagated: FloatArray, detected: FloatArray, merge_iou: float) -> BoolArray:
+    """Which propagated boxes (N, 4) have a detection (M, 4) of their own, or one at just the same place."""
+    overlap = iou(propagated, detected)
+    owners, _ = match_greedily(overlap, np.arange(len(detected)), np.nextafter(np.float32(merge_iou), np.float32(1)))
+    return (owners >= 0) | (overlap > _SAME_PLACE).any(axis=1)
 
 
 def _join(first: Candidates, second: Candidates) -> Candidates:

@@ -1,0 +1,125 @@
+"""The whole tracker on rendered scenes: true poses with noise and misses, the real flows, the real pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+
+import pytest
+
+from tracker.evaluation.oracle import IdentityCount, OracleEstimator, count_switches, track_scene
+from tracker.evaluation.scenes import SCENARIOS, SceneFrame, render_scene
+from tracker.flow import create_flow
+from tracker.tracking.config import SIMILARITIES, TrackerConfig
+from tracker.types import Image, Motion
+
+FLOWS = ("dis", "lk")
+
+
+class Recorded:
+    """A flow that was computed before: one field serves all settings that are compared."""
+
+    def __init__(self, motions: Sequence[Motion]) -> None:
+        self._motions = iter(motions)
+
+    def prepare(self, image: Image) -> None:
+        return None
+
+    def between(self, previous: None, current: None) -> Motion:
+        return next(self._motions)
+
+
+@cache
+def frames_of(scene: str) -> list[SceneFrame]:
+    return list(render_scene(scene))
+
+
+@cache
+def motions_of(scene: str, flow: str) -> list[Motion]:
+    estimator = create_flow(flow)
+    prepared = [estimator.prepare(frame.image) for frame in frames_of(scene)]
+    return [estimator.between(a, b) for a, b in pairwise(prepared)]
+
+
+@cache
+def count(scene: str, flow: str, config: TrackerConfig = TrackerConfig()) -> IdentityCount:  # noqa: B008
+    tracked = track_scene(frames_of(scene), Recorded(motions_of(scene, flow)), config, OracleEstimator())
+    return count_switches((frame.people, people) for frame, people in tracked)
+
+
+# scene -> how many id switches are forgiven, and the least share of people found.
+EXPECTED = {
+    "crossing": (0, 0.98),  # two people cross
+    "hidden": (0, 0.9),  # one is hidden for ten frames: those cannot be found
+    "fast": (0, 0.9),  # runners move by a tenth of the picture's height per frame
+    "leaving": (0, 0.9),  # one leaves and comes back
+    "pan": (0, 0.98),  # the camera pans
+    "crowd": (4, 0.8),  # twelve people, nine of whom cross others
+    "exercise": (0, 0.95),  # boxes are ambiguous, poses are not
+    "shake": (0, 0.95),  # poses jump, boxes overlap
+}
+
+
+def test_every_scene_has_its_expectation() -> None:
+    assert set(EXPECTED) == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("scene", EXPECTED)
+def test_ids_stay_with_people(scene: str, flow: str) -> None:
+    switches, found = EXPECTED[scene]
+    result = count(scene, flow)
+    assert result.num_matched >= found * result.num_people
+    assert result.switches <= switches
+    if switches == 0:
+        assert all(len(ids) == 1 for ids in result.ids.values())
+        assert len({ids[0] for ids in result.ids.values()}) == len(result.ids)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_the_better_the_similarity_the_fewer_the_switches(flow: str) -> None:
+    total = {
+        similarity: sum(count(scene, flow, TrackerConfig(similarity=similarity)).switches for scene in SCENARIOS)
+        for similarity in SIMILARITIES
+    }
+    assert total["multi-flow"] <= total["flow"] <= min(total["pose"], total["bbox"])
+    assert total["multi-flow"] < min(total["pose"], total["bbox"])
+
+
+@pytest.mark.parametrize(
+    ("scene", "better", "worse"),
+    [
+        ("exercise", "pose", "bbox"),  # two people in one place with different poses
+        ("shake", "bbox", "pose"),  # small people, a shaking camera
+    ],
+)
+def test_pose_and_box_similarity_each_have_their_scene(scene: str, better: str, worse: str) -> None:
+    switches = {
+        name: count(scene, "dis", TrackerConfig(similarity=name, max_lost=0)).switches for name in (better, worse)
+    }
+    assert switches[better] < switches[worse]
+
+
+@pytest.mark.parametrize("scene", ["crossing", "pan", "crowd"])
+def test_propagation_finds_people_whom_the_detector_misses(scene: str) -> None:
+    without = count(scene, "dis", TrackerConfig(propagation=False))
+    assert count(scene, "dis").num_matched > without.num_matched
+
+
+@pytest.mark.parametrize("scene", ["hidden", "leaving"])
+def test_it_is_the_memory_that_keeps_an_id_over_a_long_absence(scene: str) -> None:
+    assert count(scene, "dis", TrackerConfig(max_lost=0)).switches > 0
+
+
+def test_the_same_scene_gives_the_same_ids() -> None:
+    first, second = (
+        [
+            people.track_ids.tolist()
+            for _, people in track_scene(
+                frames_of("crowd")[:20], create_flow("dis"), TrackerConfig(), OracleEstimator()
+            )
+        ]
+        for _ in range(2)
+    )
+    assert first == second
