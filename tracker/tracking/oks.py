@@ -32,22 +32,19 @@ def oks(
     Computed in the precision of `keypoints`. Source: `oks_iou` of the official code (vectors SB-7), with its
     mask of visible keypoints put right.
     """
-    mine = _present(keypoints, kept)
-    theirs = _present(others, others_kept)
-    near = np.where(mine[..., None], keypoints, _FAR)
-    far = np.where(theirs[..., None], others, -_FAR).astype(near.dtype, copy=False)
-    spread = np.asarray(1 / (8 * sigmas**2), near.dtype)
-    dx = near[:, None, :, 0] - far[None, :, :, 0]
-    dy = near[:, None, :, 1] - far[None, :, :, 1]
-    dx *= dx
-    dy *= dy
-    dx += dy
-    dx *= spread
-    mean_area = (areas[:, None] + other_areas[None]) / 2 + np.spacing(1.0)
-    dx /= -mean_area[..., None].astype(near.dtype)
-    np.exp(dx, out=dx)
-    in_both = mine.astype(near.dtype) @ theirs.astype(near.dtype).T
-    return dx.sum(axis=2) / np.maximum(in_both, 1)
+    mine, theirs = _present(keypoints, kept), _present(others, others_kept)
+    # Keypoints come first and the others last: the innermost loops of NumPy run over the longest axis.
+    scale = np.asarray(1 / (np.sqrt(8) * sigmas), keypoints.dtype)[:, None]
+    near = np.ascontiguousarray(np.where(mine.T, keypoints.transpose(2, 1, 0) * scale, _FAR), scale.dtype)
+    far = np.ascontiguousarray(np.where(theirs.T, others.transpose(2, 1, 0) * scale, -_FAR), scale.dtype)
+    exponent, squared_dy = near[:, :, :, None] - far[:, :, None]
+    exponent *= exponent
+    squared_dy *= squared_dy
+    exponent += squared_dy
+    exponent *= (-2 / (areas[:, None] + other_areas[None] + 2 * np.spacing(1.0))).astype(scale.dtype)
+    similarity = np.exp(exponent, out=exponent).sum(axis=0)
+    in_both = mine.astype(scale.dtype) @ theirs.astype(scale.dtype).T
+    return similarity / np.maximum(in_both, 1)
 
 
 def oks_nms(

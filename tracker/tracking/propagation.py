@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tracker.boxes import boxes_around, iou, nms
 from tracker.tracking.config import TrackerConfig
@@ -147,6 +146,6 @@ def _median_steps(steps: FloatArray) -> FloatArray:
     return np.where(count[:, None] > 0, middle, 0).astype(np.float32)
 
 
-def stack(arrays: Sequence[npt.NDArray[np.float32]]) -> FloatArray:
-    """Points of several entries (N_i, K, 2) as one list (ΣN_i·K, 2), for one call of the flow."""
-    return np.concatenate([array.reshape(-1, 2) for array in arrays])
+def join_entries(entries: Sequence[QueueEntry]) -> QueueEntry:
+    """The people of several entries, at least one, as one entry: in the order given, all rows together."""
+    return QueueEntry(*(np.concatenate([getattr(e, f.name) for e in entries]) for f in fields(QueueEntry)))

@@ -13,7 +13,7 @@ from tracker.tracking.config import TrackerConfig
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Track, find_again
 from tracker.tracking.oks import oks, oks_nms
-from tracker.tracking.propagation import QueueEntry, propagated_candidates, stack
+from tracker.tracking.propagation import QueueEntry, join_entries, propagated_candidates
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -77,17 +77,15 @@ class PoseTracker:
 
     def _carry(self, motion: Motion) -> None:
         """Move every entry of the queue by one frame of flow, with one question to it."""
-        entries, newest = list(self._queue), self._queue[-1]
-        arrived = motion.move(stack([entry.moved for entry in entries]))
-        starts = np.cumsum([0] + [entry.kept.size for entry in entries])
-        self._queue.clear()
-        for entry, start in zip(entries, starts, strict=False):
-            own = slice(start, start + entry.kept.size)
-            reliable = arrived.reliable[own].reshape(entry.kept.shape)
-            if entry is not newest:
-                reliable = reliable & ~entry.covered_by(newest)
-            points = arrived.points[own].reshape(entry.moved.shape)
-            self._queue.append(entry.carried(points, reliable, self._paces(entry.track_ids)))
+        newest, joined = self._queue[-1], join_entries(list(self._queue))
+        arrived = motion.move(joined.moved.reshape(-1, 2))
+        reliable = arrived.reliable.reshape(joined.kept.shape)
+        older = np.arange(len(joined)) < len(joined) - len(newest)
+        reliable &= ~(joined.covered_by(newest) & older[:, None])
+        moved = joined.carried(arrived.points.reshape(joined.moved.shape), reliable, self._paces(joined.track_ids))
+        ends = np.cumsum([len(entry) for entry in self._queue])
+        for place, (entry, end) in enumerate(zip(list(self._queue), ends, strict=True)):
+            self._queue[place] = moved[end - len(entry) : end]
 
     def _paces(self, track_ids: IntArray) -> FloatArray:
         paces = [self._tracks[track_id].pace for track_id in track_ids.tolist()]
@@ -113,14 +111,13 @@ class PoseTracker:
     def _similarity(self, entry: QueueEntry) -> tuple[FloatArray, IntArray]:
         """Similarities (N, M) of this frame's people with the remembered ones, and the ids (M,)."""
         past = list(self._queue) if self.config.similarity == "multi-flow" else list(self._queue)[-1:]
-        ages = reversed(range(len(past)))
-        columns = [
-            self._similarity_to(entry, old) * np.float32(self.config.age_decay**age)
-            for age, old in zip(ages, past, strict=True)
-        ]
-        ids = [old.track_ids for old in past]
-        empty = np.zeros((len(entry.track_ids), 0), np.float32)
-        return np.concatenate([empty, *columns], axis=1), np.concatenate([np.zeros(0, np.int64), *ids])
+        if not past:
+            return np.zeros((len(entry), 0), np.float32), np.zeros(0, np.int64)
+        old = join_entries(past)
+        sizes = [len(one) for one in past]
+        ages = np.repeat(np.arange(len(past))[::-1], sizes)
+        similarity = self._similarity_to(entry, old) * np.float32(self.config.age_decay) ** ages
+        return similarity.astype(np.float32), old.track_ids
 
     def _similarity_to(self, entry: QueueEntry, old: QueueEntry) -> FloatArray:
         if self.config.similarity == "bbox":
@@ -134,8 +131,10 @@ class PoseTracker:
             self._skeleton.sigmas,
         )
         # With no keypoint in both poses OKS is undefined; the overlap of the boxes stands in.
-        blind = entry.kept.astype(np.int8) @ old.kept.astype(np.int8).T == 0
-        return np.where(blind, iou(entry.boxes, old.moved_boxes if follows else old.boxes), similarity)
+        blind = entry.kept.astype(np.float32) @ old.kept.astype(np.float32).T == 0
+        if blind.any():
+            similarity[blind] = iou(entry.boxes, old.moved_boxes if follows else old.boxes)[blind]
+        return similarity
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""

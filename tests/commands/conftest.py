@@ -1,0 +1,103 @@
+"""A small clip, two networks that always find the same two people, and the command run on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.onnx_graphs import Node, write_constant_graph, write_graph
+from tests.video.clips import write_clip
+from tracker.cli import main
+from tracker.runtime import TensorInfo
+
+SIZE_WH = (96, 64)
+BOXES = [[10, 8, 34, 56], [55, 8, 79, 56]]
+# of a variable rate
+TIMES_S = [0.0, 0.04, 0.08, 0.16, 0.2, 0.24, 0.3, 0.36, 0.4, 0.48]
+
+_PEAK = 0.9
+_DESCRIPTION = {"skeleton": "coco17", "color": "rgb", "mean": "[0, 0, 0]", "std": "[1, 1, 1]"}
+_CROP = TensorInfo("image", (1, 3, 64, 48), "float32")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten times the same picture, at `TIMES_S`."""
+    return write_clip(tmp_path_factory.mktemp("input") / "clip.mp4", [texture()] * len(TIMES_S), times_s=TIMES_S)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The options that name a detector of `BOXES` with scores 0.9 and 0.8 and a pose network of scores 0.9."""
+    folder = tmp_path_factory.mktemp("models")
+    image = TensorInfo("image", (1, 3, SIZE_WH[1], SIZE_WH[0]), "float32")
+    dets = np.array([[*BOXES[0], 0.9], [*BOXES[1], 0.8]], np.float32)[None]
+    detector = write_constant_graph(folder / "det.onnx", [image], {"dets": dets, "labels": np.zeros((1, 2), np.int64)})
+    pose = write_constant_graph(folder / "pose.onnx", [_CROP], {"heatmaps": heatmaps()}, _DESCRIPTION)
+    return ["--detector", str(detector), "--pose-model", str(pose)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exit code of a command, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command line with those arguments, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Outcome:
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def track(run: Run, clip: Path, models: list[str]) -> Run:
+    """Runs `track` on the clip, or another input, with those further arguments."""
+    return lambda *arguments, source=clip: run("track", "--input", source, *models, *arguments)
+
+
+def texture() -> np.ndarray[Any, Any]:
+    """A picture with something to follow in it."""
+    noise = np.random.default_rng(0).integers(30, 225, (SIZE_WH[1] // 4, SIZE_WH[0] // 4, 3), dtype=np.uint8)
+    return np.kron(noise, np.ones((4, 4, 1), np.uint8))
+
+
+def heatmaps() -> np.ndarray[Any, Any]:
+    """One peak per keypoint, spread over the crop."""
+    maps = np.zeros((1, 17, 16, 12), np.float32)
+    for keypoint in range(17):
+        maps[0, keypoint, 1 + keypoint * 13 // 16, 2 + keypoint % 8] = _PEAK
+    return maps
+
+
+def write_pose_network_afraid_of_the_dark(path: Path) -> Path:
+    """A pose network that gives NaN for a black crop."""
+    nodes = [
+        Node("ReduceMax", ["image"], "brightest", {"keepdims": 1}),
+        Node("Div", ["brightest", "brightest"], "one"),
+        Node("Mul", ["maps", "one"], "heatmaps"),
+    ]
+    output = TensorInfo("heatmaps", (1, 17, 16, 12), "float32")
+    return write_graph(path, [_CROP], [output], nodes=nodes, constants={"maps": heatmaps()}, metadata=_DESCRIPTION)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The records of a file of JSON lines, of which the last may be cut off."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]

@@ -1,0 +1,27 @@
+"""The Python loop of the README runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import TIMES_S
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_the_loop_of_the_readme_runs(
+    clip: Path, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (loop,) = [block for block in blocks if "track_video" in block]
+    assert len(loop.splitlines()) <= 7
+    for name, path in (("clip.mp4", clip), ("detector.onnx", models[1]), ("pose.onnx", models[3])):
+        assert f'"{name}"' in loop
+        loop = loop.replace(f'"{name}"', repr(str(path)))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(loop, "README.md", "exec"), names)
+    assert capsys.readouterr().out.count("\n") >= len(TIMES_S)

@@ -1,0 +1,391 @@
+"""The command that tracks: what it writes, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
+from tests.video.clips import noise_images, write_clip
+from tracker import runtime
+from tracker.commands import sinks
+from tracker.skeletons import COCO_17
+from tracker.tracking.config import TrackerConfig
+from tracker.types import Image
+
+
+def video_times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_every_frame_is_written_with_its_time(track: Run, tmp_path: Path) -> None:
+    done = track("--output", "out.mp4", "--poses", "out.jsonl")
+    assert done.code == 0
+    assert files(tmp_path) == {"out.mp4", "out.jsonl"}
+    assert video_times(tmp_path / "out.mp4") == pytest.approx(TIMES_S, abs=1e-4)
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [frame["frame"] for frame in frames] == list(range(len(TIMES_S)))
+    assert [frame["time_s"] for frame in frames] == pytest.approx(TIMES_S, abs=1e-4)
+
+
+def test_the_overlay_draws_people_once_they_are_confirmed(track: Run, tmp_path: Path) -> None:
+    track("--output", "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        pictures = [frame.to_ndarray(format="bgr24").astype(int) for frame in container.decode(video=0)]
+    assert pictures[0].shape == (SIZE_WH[1], SIZE_WH[0], 3)
+    left, top, right, bottom = BOXES[1]
+    changes = [np.abs(picture - pictures[0])[top:bottom, left:right].mean() for picture in pictures]
+    assert max(changes[:2]) < 5 < min(changes[2:])
+
+
+def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> None:
+    track("--poses", "out.jsonl")
+    header, *frames = read_lines(tmp_path / "out.jsonl")
+    assert header["format"] == "pose-tracker/1"
+    assert header["skeleton"] == "coco17"
+    assert header["keypoint_names"] == list(COCO_17.keypoint_names)
+    assert (header["source"], header["size_wh"]) == ("clip.mp4", list(SIZE_WH))
+    assert header["fps"] == pytest.approx(len(TIMES_S) / TIMES_S[-1], rel=0.2)
+    assert header["settings"]["flow"] == "dis"
+    assert header["settings"]["gate"] == TrackerConfig().gate
+    for number, frame in enumerate(frames):
+        assert [person["track_id"] for person in frame["people"]] == [1, 2]
+        assert [person["confirmed"] for person in frame["people"]] == [number >= 2] * 2
+    first, later = frames[0]["people"][0], frames[-1]["people"][0]
+    assert set(first) == {"track_id", "confirmed", "box", "score", "origin", "similarity", "keypoints"}
+    assert first["box"] == pytest.approx(BOXES[0], abs=0.01)
+    assert first["score"] == pytest.approx(0.9 * 0.9, abs=1e-3)
+    assert (first["origin"], first["similarity"]) == ("detected", None)
+    assert later["similarity"] == pytest.approx(1, abs=0.05)
+    assert [len(keypoint) for keypoint in first["keypoints"]] == [3] * 17
+
+
+def test_the_csv_has_a_row_per_person_and_frame(track: Run, tmp_path: Path) -> None:
+    assert track("--poses", "out.csv").code == 0
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["frame"]), int(row["track_id"])) for row in rows] == [(f, i) for f in range(10) for i in (1, 2)]
+    assert [float(rows[1][side]) for side in ("x1", "y1", "x2", "y2")] == pytest.approx(BOXES[1], abs=0.01)
+
+
+def test_without_a_named_output_both_files_are_named_after_the_input(track: Run, tmp_path: Path) -> None:
+    assert track().code == 0
+    assert files(tmp_path) == {"clip_tracked.mp4", "clip_tracked.jsonl"}
+
+
+def write_pictures(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        cv2.imwrite(str(folder / f"{number}.png"), texture())
+    return folder
+
+
+def test_a_folder_of_images_has_the_rate_it_is_given(track: Run, tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pictures", 11)
+    assert track("--poses", "out.jsonl", "--fps", "10", source=folder).code == 0
+    header, *frames = read_lines(tmp_path / "out.jsonl")
+    assert (header["source"], header["fps"]) == ("pictures", 10)
+    assert [frame["time_s"] for frame in frames] == pytest.approx(np.arange(11) / 10)
+
+
+def test_the_folder_one_stands_in_gives_outputs_its_name(
+    track: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_pictures(tmp_path / "here", 1))
+    assert track(source=".").code == 0
+    assert files(tmp_path / "here") == {"0.png", "here_tracked.mp4", "here_tracked.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("options", "times_s"),
+    [
+        pytest.param(["--start", "0.2"], TIMES_S[4:], id="from a time on, itself included"),
+        pytest.param(["--end", "0.2"], TIMES_S[:4], id="up to a time, itself excluded"),
+        pytest.param(["--start", "0.1", "--end", "0.3"], TIMES_S[3:6], id="a part"),
+        pytest.param(["--max-frames", "3"], TIMES_S[:3], id="some frames"),
+        pytest.param(["--start", "0.3", "--max-frames", "2"], TIMES_S[6:8], id="some frames of a part"),
+    ],
+)
+def test_a_part_of_the_input(track: Run, tmp_path: Path, options: list[str], times_s: list[float]) -> None:
+    assert track("--poses", "out.jsonl", "--output", "out.mp4", *options).code == 0
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [frame["frame"] for frame in frames] == list(range(len(times_s)))
+    assert [frame["time_s"] for frame in frames] == pytest.approx(times_s, abs=1e-4)
+    assert video_times(tmp_path / "out.mp4") == pytest.approx(np.subtract(times_s, times_s[0]), abs=1e-4)
+
+
+def test_confirmed_only_leaves_others_out_of_the_file(track: Run, tmp_path: Path) -> None:
+    track("--poses", "out.jsonl", "--confirmed-only", "--min-hits", "5")
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [len(frame["people"]) for frame in frames] == [0] * 4 + [2] * 6
+
+
+@pytest.mark.parametrize(
+    ("options", "origins"),
+    [
+        pytest.param([], "dddddddddd", id="every frame"),
+        pytest.param(["--detect-every", "3"], "dppdppdppd", id="carried in between"),
+        pytest.param(["--detect-every", "3", "--flow", "lk"], "dppdppdppd", id="by Lucas-Kanade"),
+        pytest.param(["--detect-every", "3", "--flow", "none"], "dppdppdppd", id="in place"),
+        pytest.param(["--detect-every", "3", "--no-propagation"], "d--d--d--d", id="not carried"),
+    ],
+)
+def test_how_people_are_found(track: Run, tmp_path: Path, options: list[str], origins: str) -> None:
+    assert track("--poses", "out.jsonl", *options).code == 0
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    found = [{person["origin"][0] for person in frame["people"]} or {"-"} for frame in frames]
+    assert found == [{origin} for origin in origins]
+    assert {person["track_id"] for frame in frames for person in frame["people"]} == {1, 2}
+
+
+def test_options_reach_the_networks_and_the_header(track: Run, tmp_path: Path) -> None:
+    options = ["--detector-score", "0.85", "--flip-test", "--similarity", "bbox", "--queue-length", "2"]
+    track("--poses", "out.jsonl", *options)
+    header, *frames = read_lines(tmp_path / "out.jsonl")
+    assert {len(frame["people"]) for frame in frames} == {1}
+    settings = header["settings"]
+    assert (settings["flip_test"], settings["similarity"], settings["queue_length"]) == (True, "bbox", 2)
+    assert settings["pose_model"] == "pose.onnx"
+
+
+def test_the_summary_says_how_much_how_fast_and_by_what(track: Run) -> None:
+    done = track("--output", "out.mp4", "--poses", "out.jsonl", "--device", "cpu")
+    assert done.out == ""
+    speed, people, stages, detector, pose, *written = done.err.splitlines()
+    assert speed.startswith("10 frames in ")
+    assert speed.endswith(" frames/s end to end")
+    assert people == "20 poses with 2 ids, of which 2 are confirmed people"
+    names = [part.split()[0] for part in stages.removeprefix("ms per frame: ").split(", ")]
+    assert set(names) == {"decode", "detect", "flow", "track", "pose", "draw", "encode", "write"}
+    assert detector.startswith("detector: det.onnx (RTMDet, 96 px), ONNX Runtime ")
+    assert pose.startswith("pose: pose.onnx, ONNX Runtime ")
+    assert detector.endswith(" on CPU")
+    assert written == ["written: out.mp4", "written: out.jsonl"]
+
+
+def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
+    assert "2 poses with 2 ids, of which 0 are confirmed people" in track("--max-frames", "1").err
+
+
+def test_the_summary_says_why_the_cpu_was_taken(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
+    notes = [line for line in track("--poses", "out.jsonl").err.splitlines() if line.startswith("note: ")]
+    assert notes == [f"note: {name}.onnx runs on the CPU: no NVIDIA driver found" for name in ("det", "pose")]
+
+
+def test_the_summary_warns_of_a_damaged_input(track: Run, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", noise_images(20), movflags="faststart").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 3 // 4])
+    done = track("--poses", "out.jsonl", source="cut.mp4")
+    assert done.code == 0
+    assert "warning: cut.mp4 is damaged or cut off" in done.err
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_the_progress_bar_is_for_terminals(track: Run, monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    assert ("frame/s" in track("--poses", "out.jsonl").err) == is_terminal
+
+
+def test_without_a_display_the_run_says_so_and_goes_on(
+    track: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "window_problem", lambda: "this machine has no display")
+    done = track("--show", "--poses", "out.jsonl")
+    assert done.code == 0
+    assert done.err.splitlines()[0] == "no live window: this machine has no display; going on without it"
+    assert files(tmp_path) == {"out.jsonl"}
+    assert len(read_lines(tmp_path / "out.jsonl")) == 11
+
+
+class ImpatientWindow:
+    """A live window whose user quits at the third picture."""
+
+    def __init__(self, title: str) -> None:
+        self.sizes: list[Any] = []
+
+    def __enter__(self) -> ImpatientWindow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.sizes == [(SIZE_WH[1], SIZE_WH[0], 3)] * 3
+
+    def show(self, image: Image) -> bool:
+        self.sizes.append(image.shape)
+        return len(self.sizes) < 3
+
+
+def test_quitting_the_window_ends_the_run_and_keeps_the_files(
+    track: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks, "window_problem", lambda: None)
+    monkeypatch.setattr(sinks, "LiveWindow", ImpatientWindow)
+    done = track("--show", "--output", "out.mp4", "--poses", "out.jsonl")
+    assert done.code == 0
+    assert files(tmp_path) == {"out.mp4", "out.jsonl"}
+    assert len(video_times(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) - 1 == 3
+
+
+def check_refusal(done: Any, code: int, message: str) -> None:
+    """One line on stderr, no traceback, nothing on stdout."""
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert message in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--detect-every", "0"], "--detect-every must be 1 or more, not 0", id="detect never"),
+        pytest.param(["--detector-score", "1.5"], "--detector-score must be within 0 and 1", id="score above 1"),
+        pytest.param(["--gate", "2"], "--gate must be within 0 and 1, not 2.0", id="gate above 1"),
+        pytest.param(["--gate", "nan"], "--gate must be within 0 and 1, not nan", id="gate not a number"),
+        pytest.param(["--gate", "high"], "--gate: invalid float value: 'high'", id="gate in words"),
+        pytest.param(["--queue-length", "0"], "--queue-length must be 1 or more", id="no queue"),
+        pytest.param(["--fps", "-1"], "--fps must be more than 0, not -1.0", id="negative rate"),
+        pytest.param(["--fps", "inf"], "--fps must be more than 0", id="endless rate"),
+        pytest.param(["--start", "-1"], "--start must be 0 or more seconds", id="before the start"),
+        pytest.param(["--start", "2", "--end", "1"], "--end (1.0 s) must come after --start (2.0 s)", id="backwards"),
+        pytest.param(["--max-frames", "0"], "--max-frames must be 1 or more, not 0", id="no frames"),
+        pytest.param(["--device", "gpu"], "no device 'gpu'; use auto, cpu, cuda or cuda:N", id="unknown device"),
+        pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
+        pytest.param(["--flow", "raft"], "--flow: invalid choice: 'raft'", id="unknown flow"),
+        pytest.param(["--bogus"], "unrecognized arguments: --bogus; see", id="unknown option"),
+        pytest.param(["--poses", "out.txt"], "poses are written as .jsonl, .csv", id="unknown format"),
+    ],
+)
+def test_wrong_usage_is_refused(track: Run, tmp_path: Path, options: list[str], message: str) -> None:
+    check_refusal(track(*options), 2, message)
+    assert files(tmp_path) == set()
+
+
+def _write(name: str, content: bytes) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        (folder / name).write_bytes(content)
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("make_input", "message"),
+    [
+        pytest.param(lambda _: "absent.mp4", "cannot open absent.mp4 (No such file or directory)", id="missing"),
+        pytest.param(_write("text.mp4", b"no video\n" * 99), "text.mp4 is no video that FFmpeg can read", id="text"),
+        pytest.param(_write("empty.mp4", b""), "empty.mp4 is empty (0 bytes)", id="0 bytes"),
+        pytest.param(lambda folder: folder, "holds no images", id="empty folder"),
+        pytest.param(lambda _: "a" * 300, "File name too long", id="impossible name"),
+    ],
+)
+def test_an_input_that_cannot_be_read(
+    run: Run, tmp_path: Path, make_input: Callable[[Path], str | Path], message: str
+) -> None:
+    source = make_input(tmp_path)
+    before = files(tmp_path)
+    # neither is the absence of networks what is complained about
+    check_refusal(run("track", "--input", source, "--detector", "absent.onnx"), 1, message)
+    assert files(tmp_path) == before
+
+
+def test_one_frame_is_enough(track: Run, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "one.mp4", [texture()])
+    assert track("--output", "out.mp4", "--poses", "out.jsonl", source=source).code == 0
+    assert video_times(tmp_path / "out.mp4") == [0]
+    assert [person["track_id"] for person in read_lines(tmp_path / "out.jsonl")[1]["people"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        pytest.param(["--output", "out.avi"], 1, "ends in .mp4, .m4v, .mov", id="unknown container"),
+        pytest.param(["--output", "absent/out.mp4"], 1, "the folder absent does not exist", id="missing folder"),
+        pytest.param(["--poses", "absent/out.csv"], 1, "the folder absent does not exist", id="of the poses"),
+        pytest.param(["--output", "folder.mp4"], 1, "folder.mp4 is a folder; name a file in it", id="a folder"),
+        pytest.param(["--output", "old.mp4"], 1, "old.mp4 exists; move it away or pass --overwrite", id="exists"),
+        pytest.param(["--output", "new.mp4", "--poses", "old.csv"], 1, "old.csv exists", id="one of two exists"),
+        pytest.param(["--output", "cut.mp4"], 1, "cut.partial.mp4 exists (left by an interrupted run)", id="partial"),
+        pytest.param(["--output", "in.mp4", "--overwrite"], 2, "would overwrite the input", id="the input"),
+        pytest.param(["--output", "link.mp4", "--overwrite"], 2, "would overwrite the input", id="link to the input"),
+        pytest.param(["--output", "../{}/in.mp4", "--overwrite"], 2, "overwrite the input", id="other path to it"),
+    ],
+)
+def test_an_output_is_refused_before_input_and_networks_are_opened(
+    run: Run, tmp_path: Path, options: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    for name in ("old.mp4", "old.csv", "cut.partial.mp4", "in.mp4"):
+        (tmp_path / name).write_text("precious")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "in.mp4")
+    before = files(tmp_path)
+    arguments = [option.format(tmp_path.name) for option in options]
+    check_refusal(run("track", "--input", "in.mp4", "--detector", "absent.onnx", *arguments), code, message)
+    assert files(tmp_path) == before
+    assert {path.read_text() for path in tmp_path.iterdir() if path.is_file()} == {"precious"}
+
+
+def test_the_partial_file_may_not_be_the_input_either(track: Run, clip: Path, tmp_path: Path) -> None:
+    rest = tmp_path / "clip.partial.mp4"
+    rest.write_bytes(clip.read_bytes())
+    check_refusal(track("--output", "clip.mp4", "--overwrite", source=rest), 2, "would overwrite the input")
+    assert rest.read_bytes() == clip.read_bytes()
+
+
+def test_a_folder_without_permission_is_refused(track: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # root may write anywhere, so the system is asked by a stand-in
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
+    (tmp_path / "locked").mkdir()
+    check_refusal(track("--output", "locked/out.mp4"), 1, "no permission to write in locked; choose another folder")
+
+
+def test_overwrite_replaces_what_exists(track: Run, tmp_path: Path) -> None:
+    for name in ("out.mp4", "out.jsonl", "out.partial.mp4"):
+        (tmp_path / name).write_text("old")
+    assert track("--output", "out.mp4", "--poses", "out.jsonl", "--overwrite").code == 0
+    assert files(tmp_path) == {"out.mp4", "out.jsonl"}
+    assert len(video_times(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) - 1 == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param([], "name one with --detector FILE", id="nothing named, nothing shipped"),
+        pytest.param(["--detector", "absent.onnx"], "there is no network file absent.onnx", id="missing"),
+        pytest.param(["--detector", "text.onnx"], "text.onnx does not load as an ONNX network", id="no ONNX"),
+        pytest.param(["--detector", "{pose}"], "is no detector of a known kind", id="another network"),
+        pytest.param(
+            ["--detector", "{det}", "--pose-model", "text.onnx"], "text.onnx does not load", id="no pose ONNX"
+        ),
+        pytest.param(["--detector", "{det}", "--pose-model", "text.md"], "is no pose network by its name", id="suffix"),
+        pytest.param(["--detector", "{det}", "--pose-model", "{det}"], "does not state its skeleton", id="no pose"),
+    ],
+)
+def test_networks_that_cannot_be_used(
+    run: Run, clip: Path, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    options: list[str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("tracker.weights.read_manifest", lambda *_: ())
+    for name in ("text.onnx", "text.md"):
+        (tmp_path / name).write_text("This is no network.")
+    names = [option.format(det=models[1], pose=models[3]) for option in options]
+    check_refusal(run("track", "--input", clip, "--device", "cpu", *names), 1, message)
+    assert files(tmp_path) == {"text.onnx", "text.md"}
+
+
+def test_a_demanded_gpu_that_is_absent_is_no_reason_to_take_another(
+    track: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
+    check_refusal(track("--device", "cuda"), 1, "device cuda does not work: no NVIDIA driver found; use --device")
