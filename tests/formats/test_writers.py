@@ -100,16 +100,24 @@ def test_a_file_is_whole_or_partial(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_file_that_cannot_be_opened_gets_one_line(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="No such file or directory"):
-        open_writer(tmp_path / "missing" / "out.csv", HEADER)
+    writer = open_writer(tmp_path / "missing" / "out.csv", HEADER)
+    with pytest.raises(OutputError, match="No such file or directory"), writer:
+        writer.write(frame(0), two_people())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_full_disk_gets_one_line(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"out.partial{suffix}").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="No space left"), open_writer(tmp_path / f"out{suffix}", HEADER):
-        pass
+    writer = open_writer(tmp_path / f"out{suffix}", HEADER)
+    with pytest.raises(OutputError, match="No space left"), writer:
+        writer.write(frame(0), two_people())
+
+
+def test_a_run_that_fails_before_its_first_frame_leaves_nothing(tmp_path: Path) -> None:
+    with suppress(KeyError), open_writer(tmp_path / "out.csv", HEADER):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_suffix_says_what_is_known() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from pathlib import Path
 
-from tracker.formats.record import Header, ResultWriter
+from tracker.formats.record import ResultWriter
 from tracker.types import Frame, Origin, TrackedPoses
 
 _PERSON_COLUMNS = (
@@ -22,20 +21,19 @@ class CsvWriter(ResultWriter):
     frame without people has no row.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
-        super().__init__(path)
-        keypoints = [f"{name}_{part}" for name in header.skeleton.keypoint_names for part in ("x", "y", "score")]
-        self._put_rows([[*_PERSON_COLUMNS, *keypoints]])
+    def _header_text(self) -> str:
+        names = self.header.skeleton.keypoint_names
+        return _text([[*_PERSON_COLUMNS, *(f"{name}_{part}" for name in names for part in ("x", "y", "score"))]])
 
-    def write(self, frame: Frame, tracked: TrackedPoses) -> None:
-        """Append a row for each of this frame's people."""
+    def _frame_text(self, frame: Frame, tracked: TrackedPoses) -> str:
         scores = tracked.poses.pose_scores().tolist()
-        self._put_rows([_row(frame, tracked, row, score) for row, score in enumerate(scores)])
+        return _text([_row(frame, tracked, row, score) for row, score in enumerate(scores)])
 
-    def _put_rows(self, rows: list[list[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._put(text.getvalue())
+
+def _text(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _row(frame: Frame, tracked: TrackedPoses, row: int, score: float) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
-from tracker.formats.record import Header, ResultWriter
+from tracker.formats.record import ResultWriter
 from tracker.types import Frame, Origin, TrackedPoses
 
 FORMAT = "pose-tracker/1"
@@ -20,16 +19,15 @@ class JsonlWriter(ResultWriter):
     `settings`; each further line is a frame (see `frame_record`). Coordinates have 2 decimals, scores 4.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
-        super().__init__(path)
-        self._write_line({"format": FORMAT} | header.as_json())
+    def _header_text(self) -> str:
+        return _line({"format": FORMAT} | self.header.as_json())
 
-    def write(self, frame: Frame, tracked: TrackedPoses) -> None:
-        """Append one frame's people."""
-        self._write_line(frame_record(frame, tracked))
+    def _frame_text(self, frame: Frame, tracked: TrackedPoses) -> str:
+        return _line(frame_record(frame, tracked))
 
-    def _write_line(self, record: dict[str, Any]) -> None:
-        self._put(json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def frame_record(frame: Frame, tracked: TrackedPoses) -> dict[str, Any]:
