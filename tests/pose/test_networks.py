@@ -87,7 +87,7 @@ def test_a_checkpoint_gives_what_its_network_gave(tmp_path, resnet18):
     path = tmp_path / "pose_resnet_18_128x96.safetensors"
     save_file(resnet18.state_dict(), path)
     pixels = crops(2, (96, 128))
-    inputs = torch.from_numpy(Normalization().apply(pixels))
+    inputs = torch.from_numpy(Normalization("bgr").apply(pixels))
     with torch.inference_mode():
         expected = resnet18(inputs).numpy()
     given = load_pose_network(path, "cpu").heatmaps(pixels)
@@ -143,13 +143,28 @@ def test_the_caffe_style_is_in_the_name_or_the_toml(tmp_path, monkeypatch, resne
         (tmp_path / "a.toml").write_text(settings)
     asked = []
 
-    def record(path, style):
+    def record(checkpoint, path, style):
         asked.append(style)
         return resnet18
 
-    monkeypatch.setattr("tracker.pose.networks.load_pose_resnet", record)
+    monkeypatch.setattr("tracker.pose.networks.load_checkpoint", lambda path: {})
+    monkeypatch.setattr("tracker.pose.networks._build_pose_resnet", record)
     load_pose_network(tmp_path / name, "cpu")
     assert asked == ["caffe"]
+
+
+@pytest.mark.parametrize(
+    ("rename", "stated", "swaps"),
+    [
+        (str, "", False),  # the authors normalise what cv2.imread gives
+        (mmpose_name, "", True),  # MMPose converts to RGB
+        (str, 'color = "rgb"', True),  # a checkpoint of one's own says so
+    ],
+)
+def test_the_channel_order_is_that_of_the_training(tmp_path, rename, stated, swaps):
+    (tmp_path / "a.toml").write_text(stated)
+    network = load_pose_network(save(tmp_path / "a.pth", weights(), rename), "cpu")
+    assert network._swaps_channels is swaps
 
 
 def test_torch_gets_normalised_pixels_in_the_order_of_its_training():
@@ -180,6 +195,15 @@ def test_a_model_that_is_handed_in_can_go_on_training():
     model = PoseResNet(18, 17).train()
     TorchHeatmapNetwork(model, COCO_17, (192, 256), device="cpu")
     assert model.training
+
+
+def test_the_note_says_why_the_cpu_was_taken(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    named = {"name": "r18.pth", "input_size_wh": (192, 256)}
+    on_auto, on_cpu = (TorchHeatmapNetwork(nn.Identity(), COCO_17, device=d, **named) for d in ("auto", "cpu"))
+    assert on_auto.note.startswith("r18.pth runs on the CPU: torch finds no CUDA")
+    assert on_cpu.note is None
+    assert TopDownEstimator(on_auto).note == on_auto.note
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

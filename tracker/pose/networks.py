@@ -19,7 +19,7 @@ from tracker.types import FloatArray, Image
 from tracker.weights import load_checkpoint, load_strictly
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from tracker.nets.pose_resnet import PoseResNet
     from tracker.nets.resnet import Style
@@ -136,8 +136,9 @@ def load_pose_network(path: Path, device: str = "auto") -> HeatmapNetwork:
 
     What a checkpoint leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and
     width, `style`, `color`, `mean`, `std`), otherwise from its name (`256x192`, height first; `caffe`),
-    otherwise it is as published: 256×192 for 17 keypoints (COCO), 256×256 for 16 (MPII), RGB, ImageNet's
-    mean and std. Raises ModelError for a file that is missing, damaged, of another kind or not described.
+    otherwise it is as published: 256×192 for 17 keypoints (COCO), 256×256 for 16 (MPII), ImageNet's mean and
+    std, and the channels as OpenCV reads them (BGR), but RGB for MMPose's checkpoints. Raises ModelError for a
+    file that is missing, damaged, of another kind or not described.
     """
     if path.name.endswith(".onnx"):
         return OnnxHeatmapNetwork(path, device)
@@ -154,9 +155,13 @@ def load_pose_resnet(path: Path, style: Style = "pytorch") -> PoseResNet:
     style: where the stride is, which names and shapes do not tell. Raises ModelError as `load_checkpoint` and
     `load_strictly` do, and for the weights of another network.
     """
+    return _build_pose_resnet(load_checkpoint(path), path, style)
+
+
+def _build_pose_resnet(checkpoint: Mapping[str, Tensor], path: Path, style: Style) -> PoseResNet:
     from tracker.nets.pose_resnet import PoseResNet
 
-    state = {_MMPOSE_PREFIX.sub("", name): value for name, value in load_checkpoint(path).items()}
+    state = {_MMPOSE_PREFIX.sub("", name): value for name, value in checkpoint.items()}
     depth = _resnet_depth(state, style)
     head = state.get("final_layer.weight")
     if depth is None or head is None or head.ndim != 4:
@@ -184,7 +189,11 @@ def _resnet_depth(names: Collection[str], style: Style) -> int | None:
 
 def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
     settings = settings_beside(path)
-    model = load_pose_resnet(path, settings.get("style", "caffe" if "caffe" in path.name else "pytorch"))
+    checkpoint = load_checkpoint(path)
+    style = settings.get("style", "caffe" if "caffe" in path.name else "pytorch")
+    model = _build_pose_resnet(checkpoint, path, style)
+    # The authors' data loader normalises what cv2.imread gives without reordering it; MMPose converts to RGB.
+    from_mmpose = any(_MMPOSE_PREFIX.match(name) for name in checkpoint)
     num_keypoints = model.final_layer.out_channels
     usual_skeleton, usual_size = _PUBLISHED.get(num_keypoints, (None, None))
     skeleton = settings.get("skeleton", usual_skeleton)
@@ -198,7 +207,7 @@ def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
         model,
         skeleton,
         (size_hw[1], size_hw[0]),
-        normalization=_normalization(settings),
+        normalization=_normalization({"color": "rgb" if from_mmpose else "bgr"} | settings),
         device=device,
         name=path.name,
     )
