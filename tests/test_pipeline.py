@@ -163,7 +163,7 @@ def test_frames_come_in_order_with_one_id() -> None:
 def test_detect_every_lets_propagation_carry_people_in_between() -> None:
     pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3)
     results = list(pipeline.run(frames(7)))
-    assert pipeline.detector.batches == [1, 0, 0, 1, 0, 0, 1]
+    assert pipeline.detector.batches == [1, 1, 1]
     assert [tracked.track_ids.tolist() for _, tracked in results] == [[1]] * 7
     assert [int(tracked.poses.origin[0]) for _, tracked in results] == [0, 1, 1, 0, 1, 1, 0]
     # the detector did not look, so the carried score is not held against the person
@@ -181,11 +181,32 @@ def test_a_cut_gives_new_ids() -> None:
     assert [int(tracked.track_ids[0]) for _, tracked in pipeline.run(frames(5))] == [1, 1, 1, 2, 2]
 
 
-def test_flow_is_not_computed_where_no_setting_uses_it() -> None:
-    config = TrackerConfig(propagation=False, similarity="bbox")
-    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), config)
-    list(pipeline.run(frames(3)))
-    assert "flow" not in pipeline.times.busy_s
+class Unasked(StandingStill):
+    """A flow that must not be computed."""
+
+    def between(self, previous: int, current: int) -> StandingStill:
+        raise AssertionError
+
+
+def flat_then_textured(seeds: list[int]) -> Generator[Frame]:
+    for index, seed in enumerate(seeds):
+        small = np.random.default_rng(seed).integers(0, 255, (10, 10, 3), np.uint8)
+        yield Frame(index, index / 25, small.repeat(10, axis=0).repeat(10, axis=1))
+
+
+@pytest.mark.parametrize("similarity", ["bbox", "pose"])
+def test_where_no_setting_uses_the_flow_only_cuts_are_looked_for(similarity: str) -> None:
+    config = TrackerConfig(propagation=False, similarity=similarity)
+    pipeline = Pipeline(OnePerson(), BoxPoses(), Unasked(), config)
+    results = list(pipeline.run(flat_then_textured([1, 1, 2, 2])))
+    assert [int(tracked.track_ids[0]) for _, tracked in results] == [1, 1, 2, 2]
+
+
+def test_a_detector_is_asked_only_about_frames_that_are_due() -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3, detector_batch=2)
+    results = list(pipeline.run(frames(7)))
+    assert pipeline.detector.batches == [1, 1, 1]
+    assert [int(tracked.poses.origin[0]) for _, tracked in results] == [0, 1, 1, 0, 1, 1, 0]
 
 
 def test_each_run_has_fresh_tracker_state() -> None:
@@ -213,4 +234,4 @@ def test_leaving_the_loop_early_leaves_no_thread() -> None:
 @pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])
 def test_numbers_below_one_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="1 or more"):
-        Pipeline(OnePerson(), BoxPoses(), None, **{setting: 0})
+        Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: 0})

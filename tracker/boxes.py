@@ -57,11 +57,6 @@ def nms(
     return order[alive]
 
 
-def xywh_to_xyxy(boxes_xywh: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Boxes (N, 4) given by left, top, width, height as xyxy."""
-    return np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
-
-
 def xyxy_to_xywh(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """xyxy boxes (N, 4) as left, top, width, height."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tracker.detection import load_detector
-from tracker.flow import create_flow
+from tracker.flow import NoFlow, create_flow
 from tracker.pose import TopDownEstimator, load_pose_network
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.propagation import merge_candidates
@@ -131,14 +131,14 @@ class _Prepared:
 class Pipeline:
     """Detector, flow, pose estimator and tracker put together.
 
-    flow: None for none at all. detect_every: the detector looks at every N-th frame, propagation carries
-    people in between. detector_batch: frames that the detector is given at once (latency grows with it).
-    times: busy seconds per stage, added up over all runs.
+    flow: recognises cuts, also where no setting makes use of its motion. detect_every: the detector looks at
+    every N-th frame, propagation carries people in between. detector_batch: frames that the detector is given
+    at once, which uses a GPU better; latency grows with it. times: busy seconds per stage, over all runs.
     """
 
     detector: PersonDetector
     estimator: PoseEstimator
-    flow: FlowEstimator | None
+    flow: FlowEstimator
     config: TrackerConfig = field(default_factory=TrackerConfig)
     detect_every: int = 1
     detector_batch: int = 1
@@ -164,23 +164,22 @@ class Pipeline:
         with closing(frames):
             numbered = enumerate(frames)
             while batch := list(itertools.islice(numbered, self.detector_batch)):
-                due = [frame for number, frame in batch if number % self.detect_every == 0]
+                due = {number: frame.image for number, frame in batch if number % self.detect_every == 0}
                 with self.times.measure("detect"):
-                    found = iter(self.detector.detect([frame.image for frame in due]))
+                    found = self.detector.detect(list(due.values())) if due else []
+                detections = dict(zip(due, found, strict=True))
                 for number, frame in batch:
-                    yield frame, next(found) if number % self.detect_every == 0 else None
+                    yield frame, detections.get(number)
 
     def _add_motion(self, detected: Generator[tuple[Frame, Detections | None]]) -> Generator[_Prepared]:
-        flow = self.flow if self.config.needs_motion else None
-        previous = _NOTHING
+        flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
+        previous: Any = _NOTHING
         with closing(detected):
             for frame, detections in detected:
-                motion = None
-                if flow is not None:
-                    with self.times.measure("flow"):
-                        current = flow.prepare(frame.image)
-                        motion = None if previous is _NOTHING else flow.between(previous, current)
-                        previous = current
+                with self.times.measure("flow"):
+                    current = flow.prepare(frame.image)
+                    motion = None if previous is _NOTHING else flow.between(previous, current)
+                    previous = current
                 yield _Prepared(frame, detections, motion)
 
     def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
@@ -209,6 +208,7 @@ def build_pipeline(
     flow: str = "dis",
     config: TrackerConfig | None = None,
     detect_every: int = 1,
+    detector_batch: int = 1,
     flip_test: bool = False,
     detector_size: int | None = None,
     detector_score: float = 0.5,
@@ -225,11 +225,11 @@ def build_pipeline(
         path = find_default("pose") if pose_model is None else Path(pose_model)
         pose_model = TopDownEstimator(load_pose_network(path, device), flip_test=flip_test)
     config = config or TrackerConfig()
-    return Pipeline(detector, pose_model, create_flow(flow), config, detect_every)
+    return Pipeline(detector, pose_model, create_flow(flow), config, detect_every, detector_batch)
 
 
 def track_video(
-    source: str | Path,
+    source: str | int | Path,
     *,
     fps: float | None = None,
     start_s: float | None = None,
@@ -243,9 +243,8 @@ def track_video(
     settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises InputError,
     ModelError and DeviceError.
     """
-    pipeline = build_pipeline(**settings)
     with (
         open_source(str(source), fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames,
-        closing(pipeline.run(frames)) as tracked,
+        closing(build_pipeline(**settings).run(frames)) as tracked,
     ):
         yield from tracked

@@ -247,3 +247,15 @@ def test_presets_agree_on_an_easy_motion() -> None:
         moved = motion_between(DenseFlow(preset), view(0), view(0, motion)).move(points)
         errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
         assert np.median(errors) < 0.3, preset
+
+
+@pytest.mark.parametrize("name", FLOW_NAMES)
+def test_any_number_of_points_is_answered(name: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    flow = create_flow(name)
+    motion = flow.between(flow.prepare(picture), flow.prepare(picture))
+    points = np.random.default_rng(1).uniform(5, 40, (40_000, 2)).astype(np.float32)
+    many = motion.move(points)
+    assert many.points.shape == points.shape
+    for some in (slice(0, 100), slice(-100, None)):
+        np.testing.assert_array_equal(many.points[some], motion.move(points[some]).points)

@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tracker.boxes import box_areas
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import SIMILARITIES, TrackerConfig
+from tracker.tracking.oks import oks
+from tracker.tracking.propagation import QueueEntry
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import FloatArray, MovedPoints, Origin, Poses, TrackedPoses
 
@@ -50,6 +53,13 @@ def people(
         box_scores=np.full(len(at), box_score, np.float32),
         origin=np.full(len(at), origin, np.int8),
     )
+
+
+def dropped(poses: Poses, number: int) -> Poses:
+    """The same people, their first keypoints under the threshold."""
+    scores = poses.scores.copy()
+    scores[:, :number] = 0.1
+    return replace(poses, scores=scores)
 
 
 def follow(tracker: PoseTracker, frames: Sequence[Poses], motion: Shift | None = None) -> list[TrackedPoses]:
@@ -187,8 +197,16 @@ def test_the_score_of_a_carried_person_decays_until_they_are_let_go() -> None:
         (people((100, 100), score=0.4), True),
         (people((100, 100), score=0.39), False),
         (people((100, 100), box_score=0.3), False),
+        (dropped(people((100, 100)), 14), True),
+        (dropped(people((100, 100)), 15), False),
     ],
-    ids=["keypoints exactly at the threshold", "all keypoints dropped", "box score too low after decay"],
+    ids=[
+        "keypoints exactly at the threshold",
+        "all keypoints dropped",
+        "box score too low after decay",
+        "three keypoints kept",
+        "two keypoints kept",
+    ],
 )
 def test_who_is_worth_carrying(poses: Poses, carried: bool) -> None:
     tracker = PoseTracker(COCO_17)
@@ -221,8 +239,7 @@ def test_a_weak_propagated_pose_is_dropped() -> None:
 def test_of_two_poses_of_one_person_the_stronger_stays() -> None:
     tracker = PoseTracker(COCO_17)
     weak, strong = people((101, 100), box_score=0.5), people((100, 100), box_score=0.9)
-    both = Poses(*(np.concatenate([getattr(weak, n), getattr(strong, n)]) for n in vars(weak)))
-    tracked = tracker.update(both)
+    tracked = tracker.update(together(weak, strong))
     assert tracked.poses.box_scores.tolist() == pytest.approx([0.9])
 
 
@@ -309,9 +326,102 @@ def test_memory_does_not_grow() -> None:
     ("setting", "value"),
     [
         ("similarity", "colour"), ("merge", "never"), ("queue_length", 0), ("min_hits", 0), ("max_lost", -1),
-        ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("merge_iou", float("nan")),
+        ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("box_expansion", float("nan")),
+        ("merge_iou", float("nan")),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting: str, value: object) -> None:
     with pytest.raises(ValueError, match=setting):
         TrackerConfig(**{setting: value})
+
+
+def test_people_whose_kept_keypoints_score_low_on_average_are_not_carried() -> None:
+    for least, carried in ((0.5, 1), (0.51, 0)):
+        tracker = PoseTracker(COCO_17, TrackerConfig(propagation_score=least))
+        tracker.update(people((100, 100), score=0.5))
+        assert len(tracker.predict(Shift())) == carried
+
+
+def test_partly_seen_people_are_carried_with_their_whole_box() -> None:
+    tracker = PoseTracker(COCO_17)
+    poses = dropped(people((100, 100)), 9)
+    tracker.update(poses)
+    np.testing.assert_allclose(tracker.predict(Shift((5, 0))).boxes, poses.boxes + np.array([5, 0, 5, 0]), atol=1e-3)
+
+
+def test_without_reliable_flow_people_go_on_at_their_pace() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100 + 10 * k, 100)) for k in range(6)], Shift((10, 0)))
+    box = tracker.predict(Shift((-40, 0), reliable=False)).boxes[0]
+    np.testing.assert_allclose(box.reshape(2, 2).mean(axis=0), [160, 100.5], atol=0.5)
+
+
+def test_older_poses_count_less() -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(age_decay=0.5))
+    follow(tracker, [people((100, 100))] * 3, Shift())
+    tracker.predict(Shift())
+    similarity, ids = tracker._similarity(QueueEntry.of(people((100, 100)), 0.4))
+    np.testing.assert_allclose(similarity, [[0.25, 0.5, 1]], rtol=1e-5)
+    assert ids.tolist() == [1, 1, 1]
+
+
+def test_a_hidden_person_is_not_dragged_along_by_the_one_in_front() -> None:
+    # One walks left behind another who walks right; where they overlap the flow is that of the one in front.
+    tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=0, propagation=False))
+    for k in range(10):
+        front, behind = (100 + 10 * k, 104), (220 - 10 * k, 100)
+        tracker.predict(Front(front[0] - 10) if k else None)
+        hidden = 5 <= k <= 8
+        tracked = tracker.update(people(front) if hidden else people(front, behind))
+        if k == 4:
+            known = dict(zip(("behind", "front"), ids_by_x(tracked)[::-1], strict=True))
+    assert dict(zip(("behind", "front"), ids_by_x(tracked), strict=True)) == known
+
+
+class Front(Shift):
+    """What is within 20 pixels of a column moves right by ten pixels, all else left."""
+
+    def __init__(self, column: float) -> None:
+        super().__init__()
+        self.column = column
+
+    def move(self, points: FloatArray) -> MovedPoints:
+        steps = np.where(abs(points[:, :1] - self.column) <= 20, 10, -10) * np.array([1, 0])
+        return MovedPoints((points + steps).astype(np.float32), ~np.isnan(points[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (people((100, 100)), [1]),  # known: the second look opens no id
+        (people(), [1]),  # both new: the better one opens an id, the other none
+    ],
+    ids=["known person", "new person"],
+)
+def test_a_second_look_at_somebody_opens_no_id(first: Poses, expected: list[int]) -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [first])
+    tracker.predict(Shift())
+    whole, part = people((100, 100)), people((106, 100), box_score=0.6)
+    similarity = oks(whole.keypoints, box_areas(whole.boxes), part.keypoints, box_areas(part.boxes), COCO_17.sigmas)
+    assert 0.5 < similarity < 0.8
+    assert tracker.update(together(whole, part)).track_ids.tolist() == expected
+
+
+def test_a_propagated_pose_that_continues_nobody_keeps_no_detection_from_an_id() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))])
+    tracker.predict(Shift())
+    stray, newcomer = people((107, 100), origin=Origin.PROPAGATED), people((114, 100), box_score=0.8)
+    assert len(tracker.update(together(people((100, 100)), stray, newcomer))) == 2
+
+
+def test_a_person_with_a_box_that_is_no_number_is_left_out_alone() -> None:
+    tracker = PoseTracker(COCO_17)
+    frames = [people((100, 100), (300, 100)) for _ in range(3)]
+    frames[1].boxes[0] = np.nan
+    assert [ids_by_x(t) for t in follow(tracker, frames, Shift())] == [[1, 2], [2], [1, 2]]
+
+
+def together(*groups: Poses) -> Poses:
+    return Poses(*(np.concatenate([getattr(group, name) for group in groups]) for name in vars(groups[0])))

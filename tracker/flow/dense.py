@@ -13,6 +13,8 @@ from tracker.flow.pictures import Picture, move_points
 from tracker.flow.still import SceneCut
 from tracker.types import BoolArray, FloatArray, Image, Motion, MovedPoints
 
+_ROW = 256
+
 # Correlation from which the surroundings of a point count as found again. It keeps 19 of 20 points that were
 # followed well, as a check backwards does, which would double the time.
 _FOUND = 0.65
@@ -74,7 +76,10 @@ class DenseMotion:
 
 def _sample(values: FloatArray, points: FloatArray) -> FloatArray:
     """Values (N, C) of a map (h, w, C) or (h, w) at points (N, 2) inside it, bilinear."""
-    sampled = cv2.remap(
-        values, points[:, :1].copy(), points[:, 1:].copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.reshape(sampled, (len(points), -1))
+    # OpenCV limits the sides of what it samples: the points are laid out as rows of bounded length.
+    rows = -(-len(points) // _ROW)
+    places = np.zeros((rows * _ROW, 2), np.float32)
+    places[: len(points)] = points
+    x, y = places.reshape(rows, _ROW, 2).transpose(2, 0, 1).copy()
+    sampled = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.reshape(sampled, (len(places), -1))[: len(points)].astype(np.float32, copy=False)

@@ -1,1 +1,1 @@
-"""Ids that stay: OKS, greedy matching, flow propagation and the tracker. NumPy and SciPy alone."""
+"""Ids that stay: OKS, greedy matching, flow propagation and the tracker. NumPy alone."""

@@ -62,7 +62,7 @@ class TrackerConfig:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if self.max_lost < 0:
             raise ValueError(f"max_lost must be 0 or more, not {self.max_lost}")
-        if self.box_expansion < 1:
+        if not 1 <= self.box_expansion < float("inf"):
             raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
         for name in (
             "gate", "age_decay", "keypoint_threshold", "propagation_score", "score_decay", "min_box_score", "merge_iou",
@@ -74,5 +74,5 @@ class TrackerConfig:
 
     @property
     def needs_motion(self) -> bool:
-        """Whether any setting makes use of the flow."""
+        """Whether any setting makes use of more than the cuts that a flow recognises."""
         return self.propagation or self.similarity in ("flow", "multi-flow")

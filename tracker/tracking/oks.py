@@ -34,7 +34,7 @@ def oks(
     """
     mine, theirs = _present(keypoints, kept), _present(others, others_kept)
     # Keypoints come first and the others last: the innermost loops of NumPy run over the longest axis.
-    scale = np.asarray(1 / (np.sqrt(8) * sigmas), keypoints.dtype)[:, None]
+    scale = np.asarray(1 / (np.sqrt(8) * sigmas), np.result_type(keypoints, np.float32))[:, None]
     near = np.ascontiguousarray(np.where(mine.T, keypoints.transpose(2, 1, 0) * scale, _FAR), scale.dtype)
     far = np.ascontiguousarray(np.where(theirs.T, others.transpose(2, 1, 0) * scale, -_FAR), scale.dtype)
     exponent, squared_dy = near[:, :, :, None] - far[:, :, None]
@@ -69,7 +69,7 @@ def oks_nms(
     alive = np.ones(len(order), bool)
     for row in range(len(order)):
         if alive[row]:
-            alive[row + 1 :] &= similarity[row, row + 1 :] <= threshold
+            alive[row + 1 :] &= ~(similarity[row, row + 1 :] > threshold)
     return order[alive]
 
 

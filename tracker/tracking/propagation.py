@@ -26,8 +26,6 @@ _MIN_KEYPOINTS = 3
 # With less than this share of the keypoints kept, the box around them would leave out part of the person, and
 # shrink from frame to frame.
 _WHOLE = 0.6
-# Two people never stand so much in the same place.
-_SAME_PLACE = 0.8
 # With less than this share of the kept keypoints reliable, the flow says nothing about a person.
 _FEW = 0.5
 
@@ -51,11 +49,12 @@ class QueueEntry(RowTable):
     track_ids: IntArray
 
     @classmethod
-    def of(cls, poses: Poses, track_ids: IntArray, keypoint_threshold: float) -> QueueEntry:
-        """Remember the people of a frame, their keypoints under the threshold dropped."""
+    def of(cls, poses: Poses, keypoint_threshold: float) -> QueueEntry:
+        """The people of a frame, their keypoints under the threshold dropped; their ids are −1 still."""
         kept = (poses.scores >= keypoint_threshold) & ~np.isnan(poses.keypoints[..., 0])
         keypoints = np.where(kept[..., None], poses.keypoints, np.float32(np.nan))
-        return cls(keypoints, keypoints, kept, poses.scores, poses.boxes, poses.boxes, poses.box_scores, track_ids)
+        nobody = np.full(len(poses), -1, np.int64)
+        return cls(keypoints, keypoints, kept, poses.scores, poses.boxes, poses.boxes, poses.box_scores, nobody)
 
     @property
     def mean_scores(self) -> FloatArray:
@@ -121,10 +120,10 @@ def merge_candidates(detections: Detections, propagated: Candidates, config: Tra
 
 
 def _found_again(propagated: FloatArray, detected: FloatArray, merge_iou: float) -> BoolArray:
-    """Which propagated boxes (N, 4) have a detection (M, 4) of their own, or one at just the same place."""
-    overlap = iou(propagated, detected)
-    owners, _ = match_greedily(overlap, np.arange(len(detected)), np.nextafter(np.float32(merge_iou), np.float32(1)))
-    return (owners >= 0) | (overlap > _SAME_PLACE).any(axis=1)
+    """Which propagated boxes (N, 4) have a detection (M, 4) of their own."""
+    gate = np.nextafter(np.float32(merge_iou), np.float32(2))
+    owners, _ = match_greedily(iou(propagated, detected), np.arange(len(detected)), float(gate))
+    return owners >= 0
 
 
 def _join(first: Candidates, second: Candidates) -> Candidates:

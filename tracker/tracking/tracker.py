@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from tracker.tracking.propagation import QueueEntry, join_entries, propagated_ca
 from tracker.types import (
     BoolArray,
     Candidates,
+    Detections,
     FloatArray,
     IntArray,
     Motion,
@@ -54,7 +56,7 @@ class PoseTracker:
         if motion is not None and self._queue:
             self._carry(motion)
         if not self.config.propagation or not self._queue:
-            return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int8))
+            return Candidates.from_detections(Detections.empty())
         return propagated_candidates(self._queue[-1], self.config, decay=decay)
 
     def update(self, poses: Poses) -> TrackedPoses:
@@ -64,14 +66,14 @@ class PoseTracker:
         nobody: only a detection can open a new id. Order: by pose score, best first.
         """
         poses = self._without_duplicates(poses)
-        entry = self._entry(poses, np.full(len(poses), -1, np.int64))
+        entry = self._entry(poses)
         track_ids, similarities = match_greedily(*self._similarity(entry), self.config.gate)
         rows = np.flatnonzero((track_ids >= 0) | self._may_be_new(entry, track_ids, poses))
         poses, entry = poses[rows], entry[rows]
         track_ids, similarities = self._recover(entry, track_ids[rows], similarities[rows])
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = list(itertools.islice(self._new_ids, len(fresh)))
-        tracked = self._remember(poses, track_ids, similarities)
+        tracked = self._remember(replace(entry, track_ids=track_ids), poses, similarities)
         self._frame += 1
         return tracked
 
@@ -91,12 +93,13 @@ class PoseTracker:
         paces = [self._tracks[track_id].pace for track_id in track_ids.tolist()]
         return np.array(paces, np.float32).reshape(-1, 2)
 
-    def _entry(self, poses: Poses, track_ids: IntArray) -> QueueEntry:
-        return QueueEntry.of(poses, track_ids, self.config.keypoint_threshold)
+    def _entry(self, poses: Poses) -> QueueEntry:
+        return QueueEntry.of(poses, self.config.keypoint_threshold)
 
     def _without_duplicates(self, poses: Poses) -> Poses:
-        entry = self._entry(poses, np.zeros(len(poses), np.int64))
+        entry = self._entry(poses)
         strong = (poses.origin == Origin.DETECTED) | (entry.mean_scores >= self.config.propagation_score)
+        strong &= np.isfinite(poses.boxes).all(axis=1)
         poses, kept = poses[strong], entry.kept[strong]
         rows = oks_nms(
             poses.keypoints,
@@ -138,12 +141,15 @@ class PoseTracker:
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""
+        detected = poses.origin == Origin.DETECTED
+        if not (detected & (track_ids < 0)).any():
+            return detected
         areas = box_areas(entry.boxes)
         alike = oks(entry.keypoints, areas, entry.keypoints, areas, self._skeleton.sigmas) > self.config.newcomer_oks
         order = np.arange(len(poses))
-        before = (track_ids >= 0) | (order < order[:, None])
-        second_look = (alike & before & (order != order[:, None])).any(axis=1)
-        return (poses.origin == Origin.DETECTED) & ~second_look
+        better = (track_ids >= 0) | (detected & (order < order[:, None]))
+        second_look = (alike & better & (order != order[:, None])).any(axis=1)
+        return detected & ~second_look
 
     def _recover(self, entry: QueueEntry, track_ids: IntArray, similarities: FloatArray) -> tuple[IntArray, FloatArray]:
         """Look for the people who are left without an id among the lost ones."""
@@ -163,17 +169,17 @@ class PoseTracker:
     def _is_remembered(self, track: Track) -> bool:
         return track.hits >= self.config.min_hits and self._frame - track.last_frame <= self.config.max_lost
 
-    def _remember(self, poses: Poses, track_ids: IntArray, similarities: FloatArray) -> TrackedPoses:
-        entry = self._entry(poses, track_ids)
+    def _remember(self, entry: QueueEntry, poses: Poses, similarities: FloatArray) -> TrackedPoses:
         self._queue.append(entry)
-        for row, track_id in enumerate(track_ids.tolist()):
+        track_ids = entry.track_ids.tolist()
+        for row, track_id in enumerate(track_ids):
             if track_id in self._tracks:
                 self._tracks[track_id].see(entry.boxes[row], entry.keypoints[row], self._frame)
             else:
                 self._tracks[track_id] = Track(entry.boxes[row], entry.keypoints[row], self._frame)
-        confirmed = [self._tracks[track_id].hits >= self.config.min_hits for track_id in track_ids.tolist()]
+        confirmed = [self._tracks[track_id].hits >= self.config.min_hits for track_id in track_ids]
         self._forget()
-        return TrackedPoses(poses, track_ids, similarities, np.array(confirmed, np.bool_))
+        return TrackedPoses(poses, entry.track_ids, similarities, np.array(confirmed, np.bool_))
 
     def _forget(self) -> None:
         """Drop the memory of people who can no longer come back, so that it never grows without bound."""
