@@ -88,14 +88,17 @@ def heatmaps() -> np.ndarray[Any, Any]:
 
 
 def write_pose_network_afraid_of_the_dark(path: Path) -> Path:
-    """A pose network that gives NaN for a black crop."""
+    """A pose network that gives NaN for a crop without a value of 30."""
     nodes = [
         Node("ReduceMax", ["image"], "brightest", {"keepdims": 1}),
-        Node("Div", ["brightest", "brightest"], "one"),
+        Node("Sub", ["brightest", "limit"], "light"),
+        Node("Sqrt", ["light"], "root"),
+        Node("Div", ["root", "root"], "one"),
         Node("Mul", ["maps", "one"], "heatmaps"),
     ]
     output = TensorInfo("heatmaps", (1, 17, 16, 12), "float32")
-    return write_graph(path, [_CROP], [output], nodes=nodes, constants={"maps": heatmaps()}, metadata=_DESCRIPTION)
+    constants = {"maps": heatmaps(), "limit": np.array(30, np.float32)}
+    return write_graph(path, [_CROP], [output], nodes=nodes, constants=constants, metadata=_DESCRIPTION)
 
 
 def read_lines(path: Path) -> list[Any]:

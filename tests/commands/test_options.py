@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -13,6 +15,7 @@ from tracker.cli import build_parser
 from tracker.commands.options import model_options, tracker_config
 from tracker.detection.onnx import DEFAULT_SIZE
 from tracker.errors import UsageError
+from tracker.pipeline import build_pipeline
 from tracker.tracking.config import TrackerConfig
 
 SETTINGS = [pytest.param(field.name, field.default, id=field.name) for field in fields(TrackerConfig)]
@@ -22,24 +25,30 @@ def parse(*options: str) -> argparse.Namespace:
     return build_parser().parse_args(["track", "--input", "x", *options])
 
 
-def help_by_option(capsys: pytest.CaptureFixture[str], command: str = "track") -> dict[str, str]:
-    """What the help says about each option, on one line."""
-    with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args([command, "--help"])
-    assert ended.value.code == 0
-    entries = re.split(r"\n  (?=-)", capsys.readouterr().out)[1:]
-    texts = (re.sub(r"(?<=\w-) (?=\w)", "", " ".join(entry.split())) for entry in entries)
-    return {name: text for text in texts for name in re.findall(r"--[a-z-]+", text.partition("  ")[0])[:1]}
+@pytest.fixture
+def help_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str, str], str]:
+    """What the help of a command says about an option."""
+    monkeypatch.setenv("COLUMNS", "500")  # nothing is wrapped
+
+    def help_of(command: str, option: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            build_parser().parse_args([command, "--help"])
+        assert ended.value.code == 0
+        entry = re.search(rf"^  {option}[ ,](?:.*\n {{10,}})?.*$", capsys.readouterr().out, re.MULTILINE)
+        assert entry, f"the help does not list {option}"
+        return entry[0]
+
+    return help_of
 
 
 @pytest.mark.parametrize(("name", "default"), SETTINGS)
 @pytest.mark.parametrize("command", ["track", "bench"])
 def test_every_setting_has_an_option_whose_default_the_help_shows(
-    capsys: pytest.CaptureFixture[str], command: str, name: str, default: Any
+    help_of: Callable[[str, str], str], command: str, name: str, default: Any
 ) -> None:
     assert default is not MISSING
     shown = "on" if default is True else default
-    assert help_by_option(capsys, command)[f"--{name.replace('_', '-')}"].endswith(f"(default: {shown})")
+    assert help_of(command, f"--{name.replace('_', '-')}").endswith(f"(default: {shown})")
 
 
 @pytest.mark.parametrize(
@@ -58,8 +67,8 @@ def test_every_setting_has_an_option_whose_default_the_help_shows(
         ("--max-frames", "default: all"),
     ],
 )
-def test_the_help_shows_the_other_defaults(capsys: pytest.CaptureFixture[str], option: str, ending: str) -> None:
-    assert help_by_option(capsys)[option].endswith(ending)
+def test_the_help_shows_the_other_defaults(help_of: Callable[[str, str], str], option: str, ending: str) -> None:
+    assert help_of("track", option).endswith(ending)
 
 
 def test_without_options_the_settings_are_the_defaults() -> None:
@@ -89,10 +98,5 @@ def test_a_setting_out_of_range_is_named_as_its_option() -> None:
 
 
 def test_model_options_are_those_that_build_a_pipeline() -> None:
-    # a name that `build_pipeline` does not know, or a default that differs, would show here
-    import inspect
-
-    from tracker.pipeline import build_pipeline
-
     defaults = {name: parameter.default for name, parameter in inspect.signature(build_pipeline).parameters.items()}
     assert model_options(parse()) == defaults | {"config": TrackerConfig()}

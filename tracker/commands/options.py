@@ -11,6 +11,8 @@ from tracker.errors import UsageError
 from tracker.tracking.config import MERGES, SIMILARITIES, TrackerConfig
 
 _DEFAULTS = TrackerConfig()
+# The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
+FLOWS = ("dis", "lk", "none")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -43,6 +45,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="detect in every N-th frame; flow carries people between",
     )
     group.add_argument(
+        "--detector-batch", type=int, default=1, metavar="N", help="frames detected at once: suits a GPU, adds latency"
+    )
+    group.add_argument(
         "--pose-model",
         type=Path,
         metavar="FILE",
@@ -59,7 +64,7 @@ def add_tracking_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tracking")
     group.add_argument(
         "--flow",
-        choices=("dis", "lk", "none"),
+        choices=FLOWS,
         default="dis",
         help="dense inverse search, Lucas-Kanade or none",
     )
@@ -116,16 +121,20 @@ def tracker_config(args: argparse.Namespace) -> TrackerConfig:
 
 def model_options(args: argparse.Namespace) -> dict[str, Any]:
     """The arguments of `tracker.pipeline.build_pipeline`."""
-    if args.detect_every < 1:
-        raise UsageError(f"--detect-every must be 1 or more, not {args.detect_every}")
+    for option in ("detect_every", "detector_batch"):
+        if getattr(args, option) < 1:
+            raise UsageError(f"--{option.replace('_', '-')} must be 1 or more, not {getattr(args, option)}")
     if not 0 <= args.detector_score <= 1:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
+    if args.detect_every > 1 and not args.propagation:
+        raise UsageError("--detect-every needs propagation to carry people between; leave out --no-propagation")
     names = (
         "detector",
         "pose_model",
         "device",
         "flow",
         "detect_every",
+        "detector_batch",
         "flip_test",
         "detector_size",
         "detector_score",

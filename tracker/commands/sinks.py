@@ -39,9 +39,9 @@ class Sinks:
         times: StageTimes,
     ) -> None:
         self._stack = ExitStack()
+        self._window = _open_window(header.source) if show else None
         self._video = VideoWriter(output, fps=fps) if output else None
         self._results: ResultWriter | None = open_writer(poses, header) if poses else None
-        self._window = _open_window(header.source) if show else None
         self._confirmed_only = confirmed_only
         self._overlay = overlay
         self._times = times

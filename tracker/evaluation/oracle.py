@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -23,7 +24,9 @@ from tracker.types import (
     DoubleArray,
     FloatArray,
     FlowEstimator,
+    Frame,
     Image,
+    Motion,
     Poses,
     TrackedPoses,
 )
@@ -222,3 +225,22 @@ def track_scene(
     pipeline = Pipeline(networks, networks, flow, config)
     with closing(pipeline.run(networks.watch(frames))) as tracked:
         yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
+
+
+class RecordedFlow:
+    """A flow estimator that repeats the motions of a scene, so that several settings share one computation."""
+
+    def __init__(self, frames: Sequence[Frame], flow: FlowEstimator) -> None:
+        """Computes the motion between each two consecutive frames."""
+        prepared = [flow.prepare(frame.image) for frame in frames]
+        self._motions = [flow.between(a, b) for a, b in pairwise(prepared)]
+        self._next = 0
+
+    def prepare(self, image: Image) -> None:
+        """Nothing: the motions are known."""
+
+    def between(self, previous: None, current: None) -> Motion:
+        """The next motion; after the last one the first, for the next run over the scene."""
+        motion = self._motions[self._next]
+        self._next = (self._next + 1) % len(self._motions)
+        return motion

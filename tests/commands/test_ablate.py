@@ -1,0 +1,36 @@
+"""The table of the ablation."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracker.cli import main
+
+
+def test_the_table_has_a_row_per_setting_and_a_column_per_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ablate", "--seeds", "1", "--frames", "4", "--flow", "lk"]) == 0
+    header, rule, *rows = capsys.readouterr().out.splitlines()
+    cells = [line.strip("| ").split(" | ") for line in (header, *rows)]
+    assert cells[0][1:] == [
+        "crossing", "hidden", "fast", "leaving", "pan", "crowd", "exercise", "shake", "switches", "found",
+    ]  # fmt: skip
+    assert set(rule) == {"|", "-"}
+    assert [row[0] for row in cells[1:]] == [
+        "bbox", "pose", "flow", "multi-flow", "no propagation", "plain merge", "no memory",
+    ]  # fmt: skip
+    for row in cells[1:]:
+        assert sum(map(int, row[1:-2])) == int(row[-2])
+        assert 50 < float(row[-1].rstrip(" %")) <= 100
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--frames"])
+def test_numbers_too_small_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ablate", option, "0"]) == 2
+    assert "must be" in capsys.readouterr().err
+
+
+def test_the_options_know_every_flow() -> None:
+    from tracker.commands.options import FLOWS
+    from tracker.flow import FLOW_NAMES
+
+    assert FLOWS == FLOW_NAMES
