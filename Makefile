@@ -1,12 +1,19 @@
 # Each target makes a virtual environment and installs what it needs when absent.
-PYTHON ?= python3
 VENV ?= .venv
 ifeq ($(OS),Windows_NT)
+PYTHON ?= python
 BIN := $(VENV)/Scripts
 else
+PYTHON ?= python3
 BIN := $(VENV)/bin
 endif
 STAMP := $(VENV)/.installed
+
+# A virtual environment whose Python is gone or was replaced is made anew; no other folder is ever cleared.
+ifneq ($(shell ($(BIN)/python -c "import pip; print('works')") 2>/dev/null),works)
+.PHONY: $(STAMP)
+CLEAR := $(if $(wildcard $(VENV)/pyvenv.cfg),--clear)
+endif
 
 .PHONY: setup check test demo bench
 
@@ -15,14 +22,14 @@ setup: $(STAMP)
 $(STAMP): requirements.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(CLEAR) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $(STAMP)
 
 check: setup
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 test: setup
 	$(BIN)/python -m pytest

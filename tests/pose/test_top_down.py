@@ -111,6 +111,7 @@ def test_a_keypoint_without_a_peak_is_missing(peak):
         pytest.param([5, 5, np.inf, 9], id="endless"),
         pytest.param([5, 5, 5, 5], id="a point"),
         pytest.param([9, 9, 5, 5], id="inside out"),
+        pytest.param([9, 5, 5, 9], id="inside out on one axis"),
     ],
 )
 def test_a_box_that_is_none_has_no_keypoints_and_leaves_the_others_alone(box):

@@ -10,7 +10,7 @@ import pytest
 from tests.video.clips import number_of, numbered_image
 from tracker.errors import InputError
 from tracker.types import Image
-from tracker.video.camera import CameraReader
+from tracker.video.camera import _LOGGING, CameraReader
 from tracker.video.source import VideoSource, open_source
 
 PATIENCE_S = 20.0
@@ -139,10 +139,10 @@ def test_a_digit_opens_that_camera(monkeypatch: pytest.MonkeyPatch, camera: Fake
 
 
 def test_looking_for_a_camera_leaves_the_log_level_as_it_was() -> None:
-    level = cv2.utils.logging.getLogLevel()
+    level = _LOGGING.getLogLevel()
     with pytest.raises(InputError, match="there is no camera 7777"):
         open_source("7777")
-    assert cv2.utils.logging.getLogLevel() == level
+    assert _LOGGING.getLogLevel() == level
 
 
 def test_pictures_are_as_the_camera_gives_them(camera: FakeCamera) -> None:

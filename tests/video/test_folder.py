@@ -36,6 +36,7 @@ def test_only_images_that_are_seen_count(tmp_path: Path) -> None:
     folder = write_images(tmp_path, "a.JPG", "b.jpeg", "c.bmp", "d.webp", "e.tif", "f.tiff", "g.png")
     write_images(tmp_path, ".hidden.png")
     (folder / "notes.txt").write_text("not a picture")
+    (folder / "more.png").mkdir()
     with open_source(str(folder)) as source:
         assert source.num_frames == 7
         assert len(list(source)) == 7

@@ -201,12 +201,21 @@ def test_the_tag_is_inside_the_picture(x: float, y: float) -> None:
     assert count_color(draw(people), id_color(1234)) > 0.9 * tag
 
 
-@pytest.mark.parametrize("far", [-1e10, -1e4, 1e4, 1e10])
-def test_people_outside_the_picture_do_no_harm(far: float) -> None:
-    people = person()
+@pytest.mark.parametrize("origin", Origin)
+@pytest.mark.parametrize("far", [-1e30, -1e10, -1e4, 1e4, 1e10, 1e30])
+def test_people_outside_the_picture_do_no_harm(far: float, origin: Origin) -> None:
+    people = person(origin=origin)
     people.poses.keypoints[0, 0] = far
-    people.poses.boxes[0, 2] = max(far, 310)
-    assert changed(draw(people)).any()
+    people.poses.boxes[0, 2:] = max(far, 310)
+    assert changed(draw(people))[80:280, 300:500].any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", range(4))
+def test_a_person_whose_box_is_not_finite_is_left_out(value: float, side: int) -> None:
+    people = person()
+    people.poses.boxes[0, side] = value
+    np.testing.assert_array_equal(draw(people), draw(TrackedPoses.empty(17)))
 
 
 # --- trails

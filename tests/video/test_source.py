@@ -196,6 +196,7 @@ def test_grey_has_three_equal_channels(tmp_path: Path, pix_fmt: str) -> None:
         ((64, 48), 1, "ITU709", 1),  # tagged as high definition though small
         ((64, 48), 5, "ITU601", 1),
         ((64, 48), 2, "ITU601", 1),  # untagged and small
+        *(((64, 48), tag, "ITU601", 1) for tag in (3, 8, 10, 11, 12, 13, 14)),  # tags that swscale does not convert
         ((1280, 64), 2, "ITU709", 1),  # untagged and wide
         ((64, 48), 1, "ITU709", 2),  # full range
         ((64, 48), 5, "ITU601", 2),
@@ -296,13 +297,26 @@ def test_senseless_ranges_are_refused(clip: Path, options: dict[str, Any], messa
 # --- faults
 
 
+def add_silence(container: Any, stream: Any, length_s: float = 0.02) -> None:
+    sound = av.AudioFrame.from_ndarray(np.zeros((1, round(44100 * length_s)), np.float32), "fltp", "mono")
+    sound.sample_rate = 44100
+    container.mux(stream.encode(sound))
+    container.mux(stream.encode(None))
+
+
 def silent_sound(path: Path) -> None:
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("aac", rate=44100)
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        sound.sample_rate = 44100
-        container.mux(stream.encode(sound))
-        container.mux(stream.encode(None))
+        add_silence(container, container.add_stream("aac", rate=44100))
+
+
+def concatenation(path: Path) -> None:
+    write_clip(path.with_name("part.ts"), [corner_image()] * 10)
+    path.write_text("ffconcat version 1.0\nfile part.ts\n")
+
+
+def playlist(path: Path) -> None:
+    write_clip(path.with_name("part.ts"), [corner_image()] * 10)
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.1,\npart.ts\n#EXT-X-ENDLIST\n")
 
 
 def undecodable(path: Path) -> None:
@@ -318,6 +332,9 @@ def undecodable(path: Path) -> None:
         ("missing.mp4", lambda path: None, r"cannot open .*missing.mp4 \(No such file or directory\); check the path"),
         ("n" * 300 + ".mp4", lambda path: None, "File name too long"),
         ("text.mp4", lambda path: path.write_text("no video\n" * 100), "is no video that FFmpeg can read"),
+        ("notes.txt", lambda path: path.write_text("no video\n" * 100), "is no video that FFmpeg can read"),
+        ("list.mp4", concatenation, "is no video that FFmpeg can read"),
+        ("list.m3u8", playlist, "is no video that FFmpeg can read"),
         ("nothing.mp4", lambda path: path.touch(), r"is empty \(0 bytes\)"),
         ("sound.mp4", silent_sound, "has no video stream"),
         ("undecodable.mp4", undecodable, "damaged packets were skipped"),
@@ -335,6 +352,17 @@ def test_unreadable_inputs_are_one_line(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "RTMP"])
+def test_streams_are_refused_without_repeating_a_password(scheme: str) -> None:
+    with pytest.raises(InputError, match=rf"^streams are not read yet \({scheme}://…\); save"):
+        open_source(f"{scheme}://user:secret@host/live")
+
+
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="--input is empty"):
+        open_source("")
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_refused(clip: Path) -> None:
     clip.chmod(0)
@@ -348,8 +376,20 @@ def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("start_s", [None, 0.2])
-def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(tmp_path: Path, start_s: float | None) -> None:
-    path = write_clip(tmp_path / "cut.mp4", noise_images(60), movflags="faststart")
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("cut.mp4", "libx264", {"movflags": "faststart"}),
+        ("cut.mkv", "libx264", {}),  # its length is in a tag
+        ("cut.webm", "libvpx-vp9", {}),
+        ("cut.avi", "mpeg4", {}),  # FFmpeg shortens its length to what is left
+        ("cut.flv", "libx264", {}),  # only the container has a length
+    ],
+)
+def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], start_s: float | None
+) -> None:
+    path = write_clip(tmp_path / name, noise_images(60), codec=codec, **options)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with open_source(str(path), start_s=start_s) as source:
         assert source.warning is None
@@ -359,6 +399,32 @@ def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(tmp_path: P
     assert source.warning is not None
     assert f"{missing} of about" in source.warning
     assert "\n" not in source.warning
+
+
+@pytest.mark.parametrize("name", ["whole.mkv", "whole.webm", "whole.avi", "whole.flv", "whole.ts"])
+def test_a_whole_file_is_not_called_cut_off(tmp_path: Path, name: str) -> None:
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    path = write_clip(tmp_path / name, [numbered_image(n) for n in range(20)], codec=codec)
+    with open_source(str(path)) as source:
+        assert len(list(source)) == 20
+    assert source.warning is None
+
+
+def test_sound_that_outlasts_the_pictures_is_not_missing_frames(tmp_path: Path) -> None:
+    pictures = write_clip(tmp_path / "pictures.mp4", [numbered_image(n) for n in range(15)])
+    with av.open(str(pictures)) as source, av.open(str(tmp_path / "long.flv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("aac", rate=44100)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+        add_silence(target, sound, 0.9)
+    with av.open(str(tmp_path / "long.flv")) as container:
+        assert (container.duration or 0) > 0.85 * av.time_base, "the sound's"
+    with open_source(str(tmp_path / "long.flv")) as read:
+        assert len(list(read)) == 15
+    assert read.warning is None
 
 
 def test_a_damaged_middle_does_not_end_the_video(tmp_path: Path) -> None:

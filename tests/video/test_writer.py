@@ -158,6 +158,35 @@ def test_without_pictures_there_is_no_file(out: Path) -> None:
     assert list(out.parent.iterdir()) == []
 
 
+def test_only_its_own_files_are_overwritten(out: Path) -> None:
+    others = [out.with_name(name) for name in ("out.partial.partial.mp4", ".out.partial.mp4")]
+    for other in others:
+        other.write_text("precious")
+    write(out, [numbered_image(3)], [0])
+    assert [other.read_text() for other in others] == ["precious"] * 2
+    assert sorted(out.parent.iterdir()) == sorted([out, *others])
+
+
+def test_a_remux_that_fails_leaves_only_the_partial_file(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left")
+
+    monkeypatch.setattr("tracker.video.writer._copy_packets", fail)
+    with pytest.raises(OutputError, match=r"No space left; the video so far is in .*out\.partial\.mp4"):
+        write(out, [numbered_image(3)], [0])
+    assert list(out.parent.iterdir()) == [partial_path(out)]
+    assert len(read(partial_path(out))) == 1
+
+
+def test_a_symlink_writes_its_target(out: Path) -> None:
+    target = out.with_name("target.mp4")
+    out.symlink_to(target)
+    write(out, [numbered_image(3)], [0])
+    assert out.is_symlink()
+    assert number_of(read(target)[0].image) == 3
+    assert sorted(out.parent.iterdir()) == [out, target]
+
+
 def write_then_raise(path: Path, error: BaseException) -> None:
     with VideoWriter(path) as writer:
         for number in range(20):
@@ -205,6 +234,19 @@ def test_a_killed_run_leaves_a_partial_file_that_plays(out: Path) -> None:
     frames = read(partial_path(out))
     assert len(frames) >= 50
     assert [f.time_s for f in frames] == [n / 25 for n in range(len(frames))]
+
+
+@pytest.mark.parametrize("size_wh", [(16386, 4), (4, 16385)])
+def test_a_picture_too_large_for_h264_is_one_line(out: Path, size_wh: tuple[int, int]) -> None:
+    message = rf"cannot write .*out\.mp4: pictures of {size_wh[0]}x{size_wh[1]} exceed H.264's 16384 a side; scale"
+    with pytest.raises(OutputError, match=message):
+        write(out, [corner_image(*size_wh)], [0])
+    assert list(out.parent.iterdir()) == []
+
+
+def test_the_largest_side_of_h264_is_written(out: Path) -> None:
+    write(out, [corner_image(16384, 4)], [0])
+    assert read(out)[0].size_wh == (16384, 4)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

@@ -55,7 +55,9 @@ class TopDownEstimator:
         keypoints = np.full((len(candidates), self.skeleton.num_keypoints, 2), np.nan, np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
         boxes_xywh = xyxy_to_xywh(candidates.boxes.astype(np.float64))
-        usable = np.flatnonzero(np.isfinite(boxes_xywh).all(axis=1) & (boxes_xywh[:, 2:] > 0).any(axis=1))
+        sizes_wh = boxes_xywh[:, 2:]
+        has_size = (sizes_wh >= 0).all(axis=1) & (sizes_wh > 0).any(axis=1)
+        usable = np.flatnonzero(np.isfinite(boxes_xywh).all(axis=1) & has_size)
         for start in range(0, len(usable), self._max_batch):
             rows = usable[start : start + self._max_batch]
             positions, peaks = self._estimate_batch(image, boxes_xywh[rows])

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 
@@ -15,6 +15,10 @@ from tracker.types import Image
 
 # A driver that hangs must not keep the program from ending.
 _DRIVER_TIMEOUT_S = 5.0
+
+# Versions of OpenCV differ in where setLogLevel is.
+_LOGGING: Any = getattr(cv2.utils, "logging", cv2)
+_SILENT = 0
 
 
 class Capture(Protocol):
@@ -92,11 +96,11 @@ class CameraReader:
 
 def _open_camera(index: int) -> Capture:
     # OpenCV tells every backend's failure on stderr; one line of ours says it all.
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _LOGGING.setLogLevel(_SILENT)
     try:
         capture = cv2.VideoCapture(index)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _LOGGING.setLogLevel(level)
     if not capture.isOpened():
         raise InputError(f"there is no camera {index}, or another program uses it; try another number")
     return capture  # type: ignore[return-value]

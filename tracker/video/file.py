@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from operator import attrgetter
@@ -19,8 +20,15 @@ from tracker.types import Image
 # constant between versions.
 _NO_TIMESTAMPS = 0x80
 
-# FFmpeg's AVColorSpace numbers.
-_BT709, _UNSPECIFIED, _BT601 = 1, 2, 5
+# FFmpeg's AVColorSpace numbers, and those that swscale converts: RGB, BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
+_BT709, _BT601 = 1, 5
+_CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
+
+# What FFmpeg also plays: text as pictures of letters, and lists of other files.
+_NO_VIDEOS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp"})
+
+# By how much the sound of a whole file may outlast its pictures.
+_SOUND_TAIL_S = 0.5
 
 # Frame.rotation counts anticlockwise.
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -39,8 +47,9 @@ class FileReader:
         self.warning: str | None = None
         self._open()
         self._has_timestamps = not int(self._container.format.flags) & _NO_TIMESTAMPS
+        self._is_avi = self._container.format.name == "avi"
         # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
-        self._stamp = attrgetter("dts" if self._container.format.name == "avi" else "pts")
+        self._stamp = attrgetter("dts" if self._is_avi else "pts")
         declared = self._stream.average_rate or self._stream.guessed_rate
         self._rate: Fraction = declared if self._has_timestamps and declared else fps
         self.fps: Fraction | None = self._rate
@@ -138,11 +147,25 @@ class FileReader:
         A long last frame looks like missing ones, and an edited file declares frames that it hides; so where
         all `count` frames were read, both the length and the number of frames must say so.
         """
-        if not self._stream.duration:
-            return 0
-        length_s = float(self._stream.duration * self._stream.time_base)
+        length_s, doubt_s = self._declared_length()
         missing = round((length_s - last_s) * self._rate) - 1
+        if missing <= doubt_s * self._rate:
+            return 0
         return min(missing, self._stream.frames - count) if count and self._stream.frames else missing
+
+    def _declared_length(self) -> tuple[float, float]:
+        """Seconds that the file claims to last, and the doubt in them; 0 where it claims nothing."""
+        stream = self._stream
+        if self._is_avi:  # whose duration FFmpeg cuts down to the size of a truncated file
+            return float(stream.frames / self._rate), 0
+        if stream.duration:
+            return float(stream.duration * stream.time_base), 0
+        start_s = float((stream.start_time or 0) * stream.time_base)
+        # Matroska and WebM.
+        if tag := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
+            hours, minutes, seconds = map(float, tag.groups())
+            return 3600 * hours + 60 * minutes + seconds - start_s, 0
+        return (self._container.duration or 0) / av.time_base - start_s, _SOUND_TAIL_S
 
 
 def _check_readable(path: Path) -> None:
@@ -153,19 +176,24 @@ def _check_readable(path: Path) -> None:
 
 
 def _open_container(path: Path) -> Any:
+    refusal = InputError(
+        f"{path} is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
+    )
     # The absolute path keeps FFmpeg from reading a name such as a:b.mp4 as a protocol.
     try:
-        return av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
-        raise InputError(
-            f"{path} is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
-        ) from error
+        raise refusal from error
+    if container.format.name in _NO_VIDEOS:
+        container.close()
+        raise refusal
+    return container
 
 
 def _to_bgr(frame: Any) -> Image:
     """Upright picture (H, W, 3) uint8 BGR of a decoded frame of any pixel format; transparency is dropped."""
     colorspace = frame.colorspace
-    if colorspace == _UNSPECIFIED:
+    if colorspace not in _CONVERTIBLE:
         # Players' convention for untagged files: high definition is BT.709.
         colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
     # Both ends are named because swscale converts between them only where they differ.

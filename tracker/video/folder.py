@@ -55,12 +55,16 @@ def read_image(path: Path) -> Image:
 
 def _list_images(folder: Path) -> list[Path]:
     try:
-        entries = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".")]
+        entries = [p for p in folder.iterdir() if _is_image(p)]
     except OSError as error:
         raise InputError(f"{folder} cannot be listed ({error.strerror}); check its permissions") from error
     if not entries:
         raise InputError(f"{folder} holds no images ({' '.join(sorted(_SUFFIXES))}); name a video or an image folder")
     return sorted(entries, key=lambda p: _natural_key(p.name))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:

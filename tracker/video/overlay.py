@@ -90,12 +90,13 @@ class OverlayRenderer:
     def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float, frames_per_s: float | None = None) -> Image:
         """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
 
-        time_s: of the frame; trails start anew when it goes back. frames_per_s: for the status line.
+        time_s: of the frame; trails start anew when it goes back. frames_per_s: for the status line. A person whose
+        box is not finite is left out.
         """
         canvas = image.copy()
         style = _Style.suiting(image)
         self._trails.extend(tracked, time_s)
-        shown = tracked if self._show_unconfirmed else tracked[tracked.confirmed]
+        shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & (tracked.confirmed | self._show_unconfirmed)]
         _draw_status(canvas, len(shown), frames_per_s, style)  # first, so that it never covers a tag
         nearest_last = np.argsort(shown.poses.boxes[:, 3], kind="stable").tolist()
         for row in nearest_last:
@@ -106,7 +107,7 @@ class OverlayRenderer:
 
     def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> None:
         poses = shown.poses
-        keypoints, scores, box = poses.keypoints[row], poses.scores[row], poses.boxes[row]
+        keypoints, scores, box = poses.keypoints[row], poses.scores[row], _clip(poses.boxes[row], canvas)
         present = np.isfinite(keypoints).all(axis=1)
         kept = present & (scores >= self._threshold)
         faint = keypoints[present & ~kept & (scores > 0)]
@@ -203,10 +204,15 @@ def _dashes(line: FloatArray, dash: float) -> FloatArray:
     return line[0] + stops * (line[1] - line[0])
 
 
-def _draw_lines(canvas: Image, lines: FloatArray, color: Color, width: int, kind: int = cv2.LINE_AA) -> None:
-    # Far outside the picture coordinates would overflow; fixed point keeps motion smooth between pixels.
+def _clip(coordinates: FloatArray, canvas: Image) -> FloatArray:
+    """Coordinates brought near the picture: far outside they would overflow, and make dashes without end."""
     limit = 4 * max(canvas.shape)
-    fixed = np.rint(np.clip(lines, -limit, limit) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    return np.clip(coordinates, -limit, limit)
+
+
+def _draw_lines(canvas: Image, lines: FloatArray, color: Color, width: int, kind: int = cv2.LINE_AA) -> None:
+    # Fixed point keeps motion smooth between pixels.
+    fixed = np.rint(_clip(lines, canvas) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     if len(fixed):
         cv2.polylines(canvas, list(fixed), False, color, width, kind, _SUBPIXEL_BITS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import stat
 from collections.abc import Iterator
 from fractions import Fraction
@@ -151,7 +152,7 @@ def open_source(
 
     spec: path of a file or folder, or the number of a camera. fps: rate of a source without timestamps (a
     folder, a raw stream), 25 if not given. start_s, end_s: part to deliver, in seconds; the end is exclusive.
-    Raises InputError for what cannot be read and UsageError for a range without frames.
+    Raises InputError for what cannot be read and UsageError for an empty name or a range without frames.
     """
     _check_range(fps, start_s, end_s, max_frames)
     reader = _reader_of(spec, Fraction(fps).limit_denominator(100_000) if fps else _DEFAULT_FPS)
@@ -166,6 +167,10 @@ def _reader_of(spec: str, fps: Fraction) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
     if spec.isascii() and spec.isdigit():
         return CameraReader(int(spec))
+    if not spec:
+        raise UsageError("--input is empty; name a video, an image folder or the number of a camera")
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", spec):  # an address may hold a password: it is not repeated
+        raise InputError(f"streams are not read yet ({scheme[0]}…); save a part of it as a file and name that")
     path = Path(spec)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 
 # MPEG's clock: fine enough that every usual frame rate has whole ticks.
 _TIME_BASE = Fraction(1, 90_000)
+
+# What x264 encodes.
+_MAX_SIDE = 16384
 
 _FALLBACK_FPS = Fraction(25)
 
@@ -97,6 +101,8 @@ class VideoWriter:
     def _open(self, image: Image, time_s: float) -> None:
         height, width = image.shape[:2]
         self._size_wh = width + width % 2, height + height % 2
+        if max(self._size_wh) > _MAX_SIDE:
+            raise OutputError(f"pictures of {width}x{height} exceed H.264's {_MAX_SIDE} a side; scale the input down")
         self._first_s = time_s
         self._container = av.open(
             str(partial_path(self._path).absolute()),
@@ -158,17 +164,15 @@ def _reported(path: Path) -> Iterator[None]:
 
 def _remux(path: Path, container_format: str) -> None:
     """Rewrite a fragmented file, without encoding, as an ordinary one whose index comes first."""
-    whole = partial_path(path)
-    try:
+    # In a folder of its own, where no file of the user's can be; beside the other, where moving costs nothing.
+    with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        whole = Path(folder, path.name)
         with (
             av.open(str(path.absolute())) as source,
             av.open(str(whole.absolute()), "w", format=container_format, options={"movflags": "faststart"}) as target,
         ):
             _copy_packets(source, target)
-    except BaseException:
-        whole.unlink(missing_ok=True)
-        raise
-    whole.replace(path)
+        whole.replace(path)
 
 
 def _copy_packets(source: Any, target: Any) -> None:
