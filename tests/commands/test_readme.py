@@ -9,7 +9,8 @@ import pytest
 
 from tests.commands.conftest import TIMES_S
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
 
 
 def test_the_loop_of_the_readme_runs(
@@ -25,3 +26,12 @@ def test_the_loop_of_the_readme_runs(
     names: dict[str, object] = {}
     exec(compile(loop, "README.md", "exec"), names)
     assert capsys.readouterr().out.count("\n") >= len(TIMES_S)
+
+
+def test_everything_the_documents_link_to_is_there() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "weights/README.md", "tests/data/README.md"):
+        document = ROOT / name
+        text = document.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (document.parent / target).exists(), f"{name} links to {target}"
+        assert not re.findall(r"@[A-Z]+@", text)
