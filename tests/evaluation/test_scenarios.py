@@ -39,7 +39,7 @@ EXPECTED = {
     "fast": (0, 0.9),  # runners move by a twelfth of the picture's height per frame
     "leaving": (0, 0.9),  # one leaves and comes back
     "pan": (0, 0.98),  # the camera pans
-    "crowd": (4, 0.85),  # twelve people who cross each other
+    "crowd": (6, 0.85),  # twelve people who cross each other
     "exercise": (0, 0.95),  # boxes are ambiguous, poses are not
     "shake": (0, 0.95),  # poses jump, boxes overlap
 }

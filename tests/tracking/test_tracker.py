@@ -402,9 +402,9 @@ def test_a_second_look_at_somebody_opens_no_id(first: Poses, expected: list[int]
     tracker = PoseTracker(COCO_17)
     follow(tracker, [first])
     tracker.predict(Shift())
-    whole, part = people((100, 100)), people((106, 100), box_score=0.6)
+    whole, part = people((100, 100)), people((105, 100), box_score=0.6)
     similarity = oks(whole.keypoints, box_areas(whole.boxes), part.keypoints, box_areas(part.boxes), COCO_17.sigmas)
-    assert 0.5 < similarity < 0.8
+    assert tracker.config.newcomer_oks < similarity < tracker.config.duplicate_oks
     assert tracker.update(together(whole, part)).track_ids.tolist() == expected
 
 

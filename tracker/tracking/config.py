@@ -41,11 +41,11 @@ class TrackerConfig:
     """A carried box whose decayed score is less is given up."""
     merge: Merge = "prefer-detections"
     """Carried boxes yield to detections, or plain NMS by score over the union."""
-    merge_iou: float = 0.3
-    """IoU above which a carried box yields to a detection, or to a better carried box."""
+    merge_iou: float = 0.4
+    """IoU above which a carried box yields to a detection; of plain NMS, too."""
     duplicate_oks: float = 0.8
     """Of two poses of a frame more similar than this the weaker is dropped (OKS-NMS)."""
-    newcomer_oks: float = 0.5
+    newcomer_oks: float = 0.65
     """A pose without an id that is more similar than this to a better one of its frame opens no new id."""
     min_hits: int = 3
     """Frames in which a person must be seen to be confirmed."""

@@ -106,14 +106,13 @@ def merge_candidates(detections: Detections, propagated: Candidates, config: Tra
     """Detected and propagated boxes together, without doubles, best first within each origin.
 
     By default a propagated box yields to the detection that overlaps it most, by more than `merge_iou`; each
-    detection stands for one propagated box only, so that a person behind another is still looked for. The rest
-    have NMS among themselves; detections are left as the detector's own NMS gave them. `merge="plain"` is the
-    paper's NMS by score over the union.
+    detection stands for one propagated box only, so that a person behind another is still looked for. Poses that
+    turn out to be doubles are dropped later; detections are left as the detector's own NMS gave them.
+    `merge="plain"` is the paper's NMS by score over the union.
     """
     detected = Candidates.from_detections(detections)
     if config.merge == "prefer-detections":
         propagated = propagated[~_found_again(propagated.boxes, detected.boxes, config.merge_iou)]
-        propagated = propagated[nms(propagated.boxes, propagated.scores, config.merge_iou)]
         return _join(detected, propagated)
     union = _join(detected, propagated)
     return union[nms(union.boxes, union.scores, config.merge_iou)]
