@@ -64,7 +64,7 @@ def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> N
     assert header["format"] == "pose-tracker/1"
     assert header["skeleton"] == "coco17"
     assert header["keypoint_names"] == list(COCO_17.keypoint_names)
-    assert (header["source"], header["size_wh"]) == ("clip.mp4", list(SIZE_WH))
+    assert (header["source"], header["size"]) == ("clip.mp4", list(SIZE_WH))
     assert header["fps"] == pytest.approx(len(TIMES_S) / TIMES_S[-1], rel=0.2)
     assert header["settings"]["flow"] == "dis"
     assert header["settings"]["gate"] == TrackerConfig().gate

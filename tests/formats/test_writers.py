@@ -50,7 +50,7 @@ def test_jsonl_has_a_header_and_a_line_per_frame(tmp_path: Path) -> None:
         "skeleton": "coco17",
         "keypoint_names": list(COCO_17.keypoint_names),
         "source": "clip.mp4",
-        "size_wh": [64, 48],
+        "size": [64, 48],
         "fps": 29.97,
         "settings": {"flow": "dis"},
     }

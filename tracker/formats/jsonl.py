@@ -15,7 +15,7 @@ FORMAT = "pose-tracker/1"
 class JsonlWriter(ResultWriter):
     """Writes poses with ids as JSON lines.
 
-    The first line is an object with `format`, `skeleton`, `keypoint_names`, `source`, `size_wh`, `fps` and
+    The first line is an object with `format`, `skeleton`, `keypoint_names`, `source`, `size` (width, height), `fps` and
     `settings`; each further line is a frame (see `frame_record`). Coordinates have 2 decimals, scores 4.
     """
 

@@ -26,10 +26,15 @@ class Header:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The header as JSON values, the skeleton by its name and keypoint names."""
-        facts = {key: value for key, value in vars(self).items() if key != "skeleton"}
-        names = list(self.skeleton.keypoint_names)
-        return {"skeleton": self.skeleton.name, "keypoint_names": names} | facts
+        """The header as JSON values: the skeleton by its name and keypoint names, the size as width and height."""
+        return {
+            "skeleton": self.skeleton.name,
+            "keypoint_names": list(self.skeleton.keypoint_names),
+            "source": self.source,
+            "size": list(self.size_wh),
+            "fps": self.fps,
+            "settings": self.settings,
+        }
 
 
 class ResultWriter(ABC):
