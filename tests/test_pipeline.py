@@ -224,6 +224,37 @@ def test_a_stage_that_raises_ends_the_run_with_its_message_and_no_thread_left() 
     assert running() == 0
 
 
+@pytest.mark.parametrize("detector_batch", [1, 2])
+def test_of_a_live_source_few_frames_are_under_way(detector_batch: int) -> None:
+    taken: list[int] = []
+
+    def camera() -> Generator[Frame]:
+        for frame in frames(60):
+            taken.append(frame.index)
+            yield frame
+
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detector_batch=detector_batch)
+    delivered = 0
+    for frame, _ in pipeline.run(camera(), is_live=True):
+        delivered += 1
+        assert frame.index == delivered - 1
+        # at most: a batch in the detector's hands, one that waits, and one that was just delivered
+        assert len(taken) <= delivered + 1 + detector_batch
+    assert delivered == 60
+    assert running() == 0
+
+
+def test_a_live_run_that_fails_or_is_left_ends_all_its_threads() -> None:
+    broken = Pipeline(OnePerson(), BoxPoses(fail_at=2), StandingStill()).run(frames(10**6), is_live=True)
+    with pytest.raises(RuntimeError, match="estimator broke"):
+        list(broken)
+    assert running() == 0
+    left = Pipeline(OnePerson(), BoxPoses(), StandingStill()).run(frames(10**6), is_live=True)
+    next(left)
+    left.close()
+    assert running() == 0
+
+
 def test_leaving_the_loop_early_leaves_no_thread() -> None:
     done = Pipeline(OnePerson(), BoxPoses(), StandingStill()).run(frames(10**6))
     next(done)

@@ -78,25 +78,7 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
-
-    def put(item: Any, error: BaseException | None = None) -> None:
-        while not stop.is_set():
-            with suppress(queue.Full):
-                ready.put((item, error), timeout=0.05)
-                return
-
-    def make() -> None:
-        try:
-            with closing(items):
-                for item in items:
-                    put(item)
-                    if stop.is_set():
-                        return
-            put(_END)
-        except BaseException as error:  # noqa: BLE001 - carried to the consumer, whatever it is
-            put(_END, error)
-
-    maker = threading.Thread(target=make, name="run-ahead", daemon=True)
+    maker = threading.Thread(target=_make, args=(items, ready, stop), name="run-ahead", daemon=True)
     maker.start()
     try:
         while True:
@@ -109,6 +91,26 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     finally:
         stop.set()
         maker.join()
+
+
+def _make(items: Generator[Any], ready: queue.Queue[Any], stop: threading.Event) -> None:
+    """Put the items, then the end or the exception that ended them, into the queue until told to stop."""
+
+    def put(item: Any, error: BaseException | None = None) -> None:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                ready.put((item, error), timeout=0.05)
+                return
+
+    try:
+        with closing(items):
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+        put(_END)
+    except BaseException as error:  # noqa: BLE001 - carried to the consumer, whatever it is
+        put(_END, error)
 
 
 def _take(ready: queue.Queue[T]) -> T:
@@ -148,16 +150,21 @@ class Pipeline:
         if self.detect_every < 1 or self.detector_batch < 1:
             raise ValueError("detect_every and detector_batch must be 1 or more")
 
-    def run(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, TrackedPoses]]:
+    def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
 
         Every run has a fresh tracker. Decoding, detection, flow and tracking run in four threads; closing
-        the generator ends them all.
+        the generator ends them all. is_live: only detection and flow run ahead, by a single frame, so that what
+        is delivered is fresh; fewer frames are under way, and fewer are done per second.
         """
-        decoded = run_ahead(self.times.measure_each("decode", frames), depth=2 * self.detector_batch)
-        detected = run_ahead(self._detect(decoded), depth=2)
-        prepared = run_ahead(self._add_motion(detected), depth=2)
-        with closing(run_ahead(self._track(prepared), depth=2)) as tracked:
+        decoded = self.times.measure_each("decode", frames)
+        if is_live:
+            chain = self._track(run_ahead(self._add_motion(self._detect(decoded)), depth=1))
+        else:
+            detected = run_ahead(self._detect(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
+            prepared = run_ahead(self._add_motion(detected), depth=2)
+            chain = run_ahead(self._track(prepared), depth=2)
+        with closing(chain) as tracked:
             yield from tracked
 
     def _detect(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Detections | None]]:
@@ -245,6 +252,6 @@ def track_video(
     """
     with (
         open_source(str(source), fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames,
-        closing(build_pipeline(**settings).run(frames)) as tracked,
+        closing(build_pipeline(**settings).run(frames, is_live=frames.is_live)) as tracked,
     ):
         yield from tracked

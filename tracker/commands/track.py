@@ -145,7 +145,7 @@ def _track(args: argparse.Namespace, source: VideoSource, pipeline: Pipeline) ->
     try:
         with (
             _open_sinks(args, source, pipeline) as sinks,
-            closing(pipeline.run(source)) as frames,
+            closing(pipeline.run(source, is_live=source.is_live)) as frames,
             _progress(frames, source) as bar,
         ):
             for frame, tracked in bar:
