@@ -34,3 +34,10 @@ def test_the_options_know_every_flow() -> None:
     from tracker.flow import FLOW_NAMES
 
     assert FLOWS == FLOW_NAMES
+
+
+def test_the_demo_knows_every_scene() -> None:
+    from tracker.commands.demo import _SCENES
+    from tracker.evaluation.scenes import SCENARIOS
+
+    assert tuple(SCENARIOS) == _SCENES

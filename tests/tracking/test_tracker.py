@@ -278,6 +278,13 @@ def test_people_without_a_keypoint_to_compare_are_followed_by_their_boxes(simila
     assert [t.track_ids.tolist() for t in follow(tracker, frames, Shift())] == [[1]] * 4
 
 
+def test_people_without_kept_keypoints_go_on_at_their_pace() -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=0))
+    steps = [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    frames = [people((100 + sum(steps[:k]), 100), score=0.1) for k in range(len(steps))]
+    assert {tuple(t.track_ids) for t in follow(tracker, frames, Shift((-30, 0)))} == {(1,)}
+
+
 def test_missing_keypoints_are_nan_and_do_no_harm() -> None:
     frames = []
     for step in range(4):

@@ -74,7 +74,8 @@ def _scene(args: argparse.Namespace) -> tuple[Pipeline, Iterable[Frame]]:
 
     options = model_options(args)
     networks = SceneNetworks(OracleEstimator())
-    pipeline = Pipeline(networks, networks, create_flow(args.flow), options["config"], detect_every=args.detect_every)
+    flow, config = create_flow(args.flow), options["config"]
+    pipeline = Pipeline(networks, networks, flow, config, args.detect_every, args.detector_batch)
     frames = list(render_scene("crowd", (1280, 720), args.max_frames))
     return pipeline, networks.watch(frames)
 

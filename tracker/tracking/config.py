@@ -64,11 +64,8 @@ class TrackerConfig:
             raise ValueError(f"max_lost must be 0 or more, not {self.max_lost}")
         if not 1 <= self.box_expansion < float("inf"):
             raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
-        for name in (
-            "gate", "age_decay", "keypoint_threshold", "propagation_score", "score_decay", "min_box_score", "merge_iou",
-            "duplicate_oks",
-            "newcomer_oks",
-        ):  # fmt: skip
+        shares = ("gate", "age_decay", "score_decay", "merge_iou", "duplicate_oks", "newcomer_oks")
+        for name in (*shares, "keypoint_threshold", "propagation_score", "min_box_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
 

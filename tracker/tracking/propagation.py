@@ -26,7 +26,7 @@ _MIN_KEYPOINTS = 3
 # With less than this share of the keypoints kept, the box around them would leave out part of the person, and
 # shrink from frame to frame.
 _WHOLE = 0.6
-# With less than this share of the kept keypoints reliable, the flow says nothing about a person.
+# With less than this share of the kept keypoints reliable, or none, the flow says nothing about a person.
 _FEW = 0.5
 
 
@@ -79,7 +79,7 @@ class QueueEntry(RowTable):
         Where the flow is not `reliable` (N, K) a keypoint goes with the rest of its person: by the median step
         of the reliable keypoints or, if too few are, by the person's pace (N, 2).
         """
-        few = (reliable & self.kept).sum(axis=1) < _FEW * self.kept.sum(axis=1)
+        few = (reliable & self.kept).sum(axis=1) < np.maximum(_FEW * self.kept.sum(axis=1), 1)
         trusted = reliable & ~few[:, None]
         steps = np.where(trusted[..., None], arrived - self.moved, np.float32(np.nan))
         typical = np.where(few[:, None], paces, _median_steps(steps))
