@@ -17,16 +17,20 @@ def encode_heatmaps(
     *,
     sigma: float = 2.0,
     stride: float = 4.0,
+    whole_cells: bool = True,
 ) -> tuple[FloatArray, FloatArray]:
     """Gaussian targets (N, K, h, w) in 0–1 and their weights (N, K).
 
     keypoints: (N, K, 2) pixels of the network input; NaN is a missing keypoint. weights: (N, K), visibility.
     sigma: cells. stride: input pixels per cell. The Gaussian stands on a whole cell and ends at 3 sigma; a
     keypoint whose Gaussian misses the map gets weight 0, one of weight 0.5 or less an empty map.
-    Source: `generate_target` of the official code.
+    whole_cells: False puts the Gaussian where the keypoint really is, between cells.
+    Source: `generate_target` of the official code; between cells, Zhang et al. (CVPR 2020), section 3.2.
     """
     present = ~np.isnan(keypoints).any(axis=2)
-    cells = np.trunc(np.where(present[..., None], keypoints, 0) / stride + 0.5)
+    cells = np.where(present[..., None], keypoints, 0) / stride
+    if whole_cells:
+        cells = np.trunc(cells + 0.5)
     reach = 3 * sigma
     # At −reach − 1 the window is empty yet counts as on the map, as published: an empty map of full weight.
     on_map = ((cells - reach < heatmap_wh) & (cells + reach + 1 >= 0)).all(axis=2)

@@ -1,0 +1,46 @@
+"""Networks arranged for export compute what they computed before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.trained import like_trained
+from tracker.nets.deployment import arrange_for_export
+from tracker.nets.person_detector import PersonDetector
+from tracker.nets.pose_mobilenet import PoseMobileNet
+
+
+def outputs(model, images):
+    with torch.inference_mode():
+        given = model(images)
+    return [given] if isinstance(given, torch.Tensor) else list(given)
+
+
+@pytest.mark.parametrize(
+    ("network", "size_hw"),
+    [
+        pytest.param(PoseMobileNet(19, channels=16), (64, 96), id="pose"),
+        pytest.param(PoseMobileNet(3, channels=5), (32, 32), id="pose, smallest, odd channels"),
+        pytest.param(PersonDetector(channels=16), (96, 64), id="detector"),
+    ],
+)
+def test_the_function_stays_the_same(network, size_hw):
+    model = like_trained(network)
+    images = torch.randn(2, 3, *size_hw, generator=torch.Generator().manual_seed(1))
+    for given, expected in zip(outputs(arrange_for_export(model), images), outputs(model, images), strict=True):
+        assert given.shape == expected.shape
+        torch.testing.assert_close(given, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("network", [PoseMobileNet(2, 8), PersonDetector(8)], ids=["pose", "detector"])
+def test_the_original_is_not_changed(network):
+    before = {name: value.clone() for name, value in network.train().state_dict().items()}
+    arranged = arrange_for_export(network)
+    assert network.training
+    assert not any(module.training for module in arranged.modules())
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in arranged.modules())
+    after = network.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
