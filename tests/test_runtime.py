@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tracker import runtime
 from tracker.errors import DependencyError, DeviceError, ModelError, UsageError
-from tracker.runtime import OnnxNetwork, TensorInfo, describe_torch_device, resolve_torch_device
+from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, describe_torch_device, resolve_torch_device
 
 IMAGE = TensorInfo("image", (1, 3, 4, 6), "float32")
 ZEROS = np.zeros((1, 3, 4, 6), np.float32)
@@ -374,3 +375,64 @@ def test_torch_without_code_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(DeviceError) as error:
         resolve_torch_device("cuda")
     assert "no kernel image is available for execution" in _message(error)
+
+
+class Doubling(torch.nn.Module):
+    def __init__(self, num_outputs: int) -> None:
+        super().__init__()
+        self.num_outputs = num_outputs
+        self.conv = torch.nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        out = self.conv(x)
+        return out if self.num_outputs == 1 else [out * (i + 1) for i in range(self.num_outputs)]
+
+
+@pytest.mark.parametrize("num_outputs", [1, 3], ids=["a tensor", "several"])
+def test_torch_modules_give_arrays(num_outputs: int) -> None:
+    model = Doubling(num_outputs).train()
+    images = torch.rand(2, 3, 4, 5)
+    network = TorchNetwork(model, "cpu")
+    outputs = network.run(images)
+    with torch.inference_mode():
+        expected = model.conv(images).numpy()
+    assert len(outputs) == num_outputs
+    for i, output in enumerate(outputs):
+        np.testing.assert_allclose(output, (i + 1) * expected, rtol=1e-5)
+        assert output.flags.c_contiguous
+    assert model.training
+    assert (network.name, network.note) == ("Doubling", None)
+    assert network.engine.endswith("on CPU")
+
+
+@pytest.mark.parametrize(
+    ("device", "has_driver", "cuda_works", "expected"),
+    [
+        pytest.param("cpu", True, True, False, id="cpu was asked for"),
+        pytest.param("auto", False, True, False, id="no driver"),
+        pytest.param("auto", True, True, True, id="CUDA works"),
+        pytest.param("auto", True, False, False, id="a build of torch for the CPU"),
+        pytest.param("cuda:0", True, True, True, id="CUDA was asked for"),
+        pytest.param("cuda", True, False, False, id="ONNX Runtime may still do it, or says why not"),
+    ],
+)
+def test_whether_torch_runs_on_cuda(
+    monkeypatch: pytest.MonkeyPatch, device: str, has_driver: bool, cuda_works: bool, expected: bool
+) -> None:
+    monkeypatch.setattr(runtime, "_has_nvidia_driver", lambda: has_driver)
+    monkeypatch.setattr(runtime, "_torch_cuda_obstacle", lambda _index: None if cuda_works else "no CUDA")
+    assert runtime.torch_runs_on_cuda(device) is expected
+
+
+def test_asking_about_cuda_does_not_load_torch_in_vain() -> None:
+    code = (
+        "import ctypes, sys\n"
+        "from tracker.runtime import torch_runs_on_cuda\n"
+        "assert not torch_runs_on_cuda('cpu')\n"
+        "def absent(name): raise OSError(name)\n"
+        "ctypes.CDLL = absent\n"
+        "assert not torch_runs_on_cuda('auto')\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

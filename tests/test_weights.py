@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.trained import DETECTOR, POSE, write_weights
 from tracker.errors import ModelError
-from tracker.weights import MANIFEST, find_default, load_checkpoint, load_strictly, read_manifest
+from tracker.weights import find_default, load_checkpoint, load_network, load_strictly, read_manifest, read_metadata
 
 
 def small_network():
@@ -174,68 +175,159 @@ def test_counters_may_be_absent_as_in_the_oldest_checkpoints(tmp_path):
     assert torch.equal(model[1].bias, state["1.bias"])
 
 
+@pytest.mark.parametrize("stated", [POSE, DETECTOR], ids=["pose", "detector"])
+def test_our_networks_are_built_as_their_files_state(tmp_path, stated):
+    path = write_weights(tmp_path / "a.safetensors", stated)
+    model = load_network(path, "pose" if stated is POSE else "detector")
+    assert type(model).__name__ == stated["network"]
+    assert not model.training
+    state = load_checkpoint(path)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_in_half_precision_are_computed_with_in_single(tmp_path):
+    path = write_weights(tmp_path / "a.safetensors", DETECTOR)
+    save_file({name: value.half() for name, value in load_checkpoint(path).items()}, path, DETECTOR)
+    assert {value.dtype for value in load_network(path, "detector").parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("stated", "kind", "words"),
+    [
+        pytest.param(DETECTOR, "pose", "states PersonDetector in its metadata, but must be PoseMobileNet", id="kind"),
+        pytest.param({}, "detector", "states no network in its metadata", id="states nothing"),
+        pytest.param({"network": "YOLO"}, "detector", "states YOLO in its metadata", id="unknown network"),
+        pytest.param(DETECTOR | {"arguments": "{"}, "detector", "makes no network", id="no JSON"),
+        pytest.param(DETECTOR | {"arguments": "3"}, "detector", "makes no network", id="no table"),
+        pytest.param(DETECTOR | {"arguments": '{"depth": 3}'}, "detector", "makes no network", id="unknown argument"),
+        pytest.param(DETECTOR | {"arguments": '{"channels": -4}'}, "detector", "makes no network", id="negative"),
+        pytest.param(DETECTOR | {"arguments": '{"channels": 9}'}, "detector", "of another shape", id="other channels"),
+    ],
+)
+def test_files_that_state_no_such_network_are_refused(tmp_path, stated, kind, words):
+    path = write_weights(tmp_path / "a.safetensors", DETECTOR)
+    save_file(load_checkpoint(path), path, stated or None)
+    assert words in refusal(load_network, path, kind)
+
+
+def test_metadata_is_read_from_safetensors_alone(tmp_path):
+    assert read_metadata(write(tmp_path / "a.safetensors", small_network().state_dict())) == {}
+    assert read_metadata(write(tmp_path / "a.pth", small_network().state_dict())) == {}
+    (tmp_path / "b.safetensors").write_text("text")
+    assert "cannot be read" in refusal(read_metadata, tmp_path / "b.safetensors")
+    assert "there is no network file" in refusal(read_metadata, tmp_path / "c.safetensors")
+
+
+ENTRY = """
+[[network]]
+kind = "pose"
+network = "PoseMobileNet"
+arguments = { num_keypoints = 19 }
+skeleton = "body19"
+color = "rgb"
+mean = [127.5, 127.5, 127.5]
+std = [127.5, 127.5, 127.5]
+input_size = [256, 192]
+licence = "for research"
+data = [{ name = "pictures", licence = "CC BY 4.0" }]
+accuracy = [{ measure = "OKS AP", value = 0.5, command = "evaluate" }]
+onnx = { file = "a.onnx", bytes = 3, sha256 = "ONNX" }
+safetensors = { file = "a.safetensors", bytes = 3, sha256 = "SAFE" }
+"""
+AS_DETECTOR = (('"pose"', '"detector"'), ("PoseMobileNet", "PersonDetector"), ('skeleton = "body19"', ""))
+
+
+def entry(folder, name="a", changes=()):
+    """An entry of the manifest, and its two files."""
+    text = ENTRY.replace('"a.', f'"{name}.')
+    for suffix, placeholder in ((".onnx", "ONNX"), (".safetensors", "SAFE")):
+        content = name.encode() * 3
+        (folder / f"{name}{suffix}").write_bytes(content)
+        text = text.replace(placeholder, hashlib.sha256(content).hexdigest())
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
 def manifest_of(folder, *entries):
-    text = "\n".join(
-        "[[weights]]\n" + "\n".join(f'{key} = "{value}"' for key, value in entry.items()) for entry in entries
-    )
-    (folder / "manifest.toml").write_text(text)
+    (folder / "manifest.toml").write_text("\n".join(entries))
     return folder / "manifest.toml"
 
 
-def entry_for(path, kind, **changes):
-    return {
-        "file": path.name,
-        "kind": kind,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    } | changes
-
-
 def test_the_first_of_a_kind_is_the_default(tmp_path):
-    for name in ("a", "b", "c"):
-        (tmp_path / name).write_text(name)
-    manifest = manifest_of(
-        tmp_path,
-        entry_for(tmp_path / "a", "detector"),
-        entry_for(tmp_path / "b", "pose", trained_on="pictures"),
-        entry_for(tmp_path / "c", "pose"),
-    )
-    assert [weights.kind for weights in read_manifest(manifest)] == ["detector", "pose", "pose"]
-    assert find_default("pose", manifest) == tmp_path / "b"
-    assert find_default("detector", manifest) == tmp_path / "a"
+    entries = entry(tmp_path, "a", AS_DETECTOR), entry(tmp_path, "b"), entry(tmp_path, "c")
+    manifest = manifest_of(tmp_path, *entries)
+    assert [network.kind for network in read_manifest(manifest)] == ["detector", "pose", "pose"]
+    assert find_default("pose", "cpu", manifest) == tmp_path / "b.onnx"
+    assert find_default("detector", "cpu", manifest) == tmp_path / "a.onnx"
+
+
+@pytest.mark.parametrize("on_cuda", [True, False], ids=["CUDA: torch", "CPU: ONNX Runtime"])
+def test_the_device_decides_on_the_engine(tmp_path, monkeypatch, on_cuda):
+    asked = []
+    monkeypatch.setattr("tracker.weights.torch_runs_on_cuda", lambda device: asked.append(device) or on_cuda)
+    found = find_default("pose", "cuda:1", manifest_of(tmp_path, entry(tmp_path)))
+    assert found.name == ("a.safetensors" if on_cuda else "a.onnx")
+    assert asked == ["cuda:1"]
 
 
 @pytest.mark.parametrize(("kind", "option"), [("pose", "--pose-model FILE"), ("detector", "--detector FILE")])
 def test_without_a_default_the_line_says_how_to_name_one(tmp_path, kind, option):
-    assert option in refusal(find_default, kind, manifest_of(tmp_path))
-    assert option in refusal(find_default, kind, tmp_path / "none.toml")
+    assert option in refusal(find_default, kind, "cpu", manifest_of(tmp_path))
+    assert option in refusal(find_default, kind, "cpu", tmp_path / "none.toml")
 
 
 def test_shipped_files_are_verified(tmp_path):
-    (tmp_path / "a").write_text("a")
-    manifest = manifest_of(tmp_path, entry_for(tmp_path / "a", "pose"))
-    (tmp_path / "a").write_text("b")
-    assert "sha256 differs" in refusal(find_default, "pose", manifest)
-    (tmp_path / "a").write_text("version https://git-lfs.github.com/spec/v1\n")
-    assert "git lfs pull" in refusal(find_default, "pose", manifest)
-    (tmp_path / "a").unlink()
-    assert "there is no network file" in refusal(find_default, "pose", manifest)
+    manifest = manifest_of(tmp_path, entry(tmp_path))
+    (tmp_path / "a.onnx").write_text("b")
+    assert "sha256 differs" in refusal(find_default, "pose", "cpu", manifest)
+    (tmp_path / "a.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "git lfs pull" in refusal(find_default, "pose", "cpu", manifest)
+    (tmp_path / "a.onnx").unlink()
+    assert "there is no network file" in refusal(find_default, "pose", "cpu", manifest)
+
+
+def test_what_the_manifest_says_can_be_read(tmp_path):
+    (network,) = read_manifest(manifest_of(tmp_path, entry(tmp_path)))
+    assert (network.network, network.arguments, network.skeleton) == ("PoseMobileNet", {"num_keypoints": 19}, "body19")
+    assert (network.onnx.file, network.onnx.bytes) == ("a.onnx", 3)
+    assert network.data == [{"name": "pictures", "licence": "CC BY 4.0"}]
+    assert network.accuracy[0]["value"] == 0.5
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("old", "new"),
     [
-        pytest.param("weights = [", id="no TOML"),
-        pytest.param("[[weights]]\nfile = 'a'", id="no hash"),
-        pytest.param("weights = 3", id="no table"),
-        pytest.param("[[weights]]\nfile = 1\nkind = 'pose'\nsha256 = ''", id="a name that is no text"),
+        pytest.param("[[network]]", "[[network]", id="no TOML"),
+        pytest.param("[[network]]", "[network]", id="a table for a list"),
+        pytest.param("[[network]]", "[[weights]]", id="another list"),
+        pytest.param('licence = "for research"', "", id="no licence"),
+        pytest.param('"for research"', '""', id="an empty licence"),
+        pytest.param("color =", "colour =", id="unknown key"),
+        pytest.param('color = "rgb"', 'color = "grey"', id="unknown colour"),
+        pytest.param('kind = "pose"', 'kind = "flow"', id="unknown kind"),
+        pytest.param('kind = "pose"', 'kind = "detector"', id="a network of another kind"),
+        pytest.param('network = "PoseMobileNet"', 'network = ["PoseMobileNet"]', id="a network in a list"),
+        pytest.param('network = "PoseMobileNet"', 'network = "Other"', id="unknown network"),
+        pytest.param("{ num_keypoints = 19 }", "19", id="arguments that are no table"),
+        pytest.param('skeleton = "body19"', "", id="no skeleton"),
+        pytest.param("body19", "body20", id="unknown skeleton"),
+        pytest.param("mean = [127.5,", "mean = [", id="two means"),
+        pytest.param("std = [127.5,", "std = [0,", id="a std of 0"),
+        pytest.param("std = [127.5,", 'std = ["a",', id="a std in letters"),
+        pytest.param("[256, 192]", "[256]", id="one size"),
+        pytest.param('[{ name = "pictures", licence = "CC BY 4.0" }]', "[]", id="no data"),
+        pytest.param(', licence = "CC BY 4.0"', "", id="data without a licence"),
+        pytest.param('command = "evaluate"', 'command = ""', id="accuracy without a command"),
+        pytest.param('file = "a.onnx"', 'file = "../a.onnx"', id="a file elsewhere"),
+        pytest.param('file = "a.onnx"', "file = 1", id="a name that is no text"),
+        pytest.param("bytes = 3", "bytes = -3", id="a negative size"),
+        pytest.param('sha256 = "', 'sha256 = "g', id="a hash of other letters"),
+        pytest.param(", bytes = 3", "", id="no size"),
     ],
 )
-def test_a_malformed_manifest_is_one_line(tmp_path, text):
-    (tmp_path / "manifest.toml").write_text(text)
-    assert "is malformed" in refusal(read_manifest, tmp_path / "manifest.toml")
-
-
-def test_the_shipped_manifest_is_in_order():
-    assert MANIFEST.is_file()
-    for weights in read_manifest():
-        assert hashlib.sha256(weights.path.read_bytes()).hexdigest() == weights.sha256
+def test_a_malformed_manifest_is_one_line(tmp_path, old, new):
+    message = refusal(read_manifest, manifest_of(tmp_path, entry(tmp_path, changes=[(old, new)])))
+    assert "is malformed" in message
+    assert "install the program again" in message

@@ -226,10 +226,10 @@ def build_pipeline(
     or cuda:N. flow: dis, lk or none. Raises ModelError and DeviceError.
     """
     if detector is None or isinstance(detector, str | Path):
-        path = find_default("detector") if detector is None else Path(detector)
+        path = find_default("detector", device) if detector is None else Path(detector)
         detector = load_detector(path, device, score_threshold=detector_score, size=detector_size)
     if pose_model is None or isinstance(pose_model, str | Path):
-        path = find_default("pose") if pose_model is None else Path(pose_model)
+        path = find_default("pose", device) if pose_model is None else Path(pose_model)
         pose_model = TopDownEstimator(load_pose_network(path, device), flip_test=flip_test)
     config = config or TrackerConfig()
     return Pipeline(detector, pose_model, create_flow(flow), config, detect_every, detector_batch)

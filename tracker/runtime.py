@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import functools
 import io
@@ -22,6 +23,7 @@ from tracker.errors import DeviceError, ModelError, UsageError, explain_import_e
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor, nn
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -97,6 +99,46 @@ class OnnxNetwork:
         except _engine_errors() as error:
             raise ModelError(f"{self.path.name} failed on {self.engine}: {_first_line(error)}") from error
         return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
+
+
+class TorchNetwork:
+    """A torch module from images to maps, in half precision on CUDA and in single precision on the CPU.
+
+    device: as for `OnnxNetwork`. The module itself is not changed. engine, note: as for `OnnxNetwork`.
+    torch_device: where the module is. Raises DeviceError for a CUDA device that was asked for and does not work.
+    """
+
+    def __init__(self, model: nn.Module, device: str = "auto", name: str = "") -> None:
+        import torch
+
+        self.torch_device, obstacle = resolve_torch_device(device)
+        self._dtype = torch.float16 if self.torch_device.type == "cuda" else torch.float32
+        # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
+        # faster than the usual order on the CPU too.
+        self._model = copy.deepcopy(model).eval().to(self.torch_device, self._dtype)
+        self._model = self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.name = name or type(model).__name__
+        self.note = f"{self.name} runs on the CPU: {obstacle}" if obstacle else None
+        self.engine = describe_torch_device(self.torch_device)
+
+    def run(self, images: Tensor) -> list[npt.NDArray[np.float32]]:
+        """All outputs for images (N, 3, H, W) on any device, in order."""
+        import torch
+
+        with torch.inference_mode():
+            outputs = self._model(images.to(self.torch_device, self._dtype))
+            outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+            return [output.float().cpu().contiguous().numpy() for output in outputs]
+
+
+def torch_runs_on_cuda(device: str) -> bool:
+    """Whether torch would run on CUDA there; torch is loaded on machines with an NVIDIA driver alone, not for cpu."""
+    if device == "cpu" or not _has_nvidia_driver():
+        return False
+    try:
+        return resolve_torch_device(device)[0].type == "cuda"
+    except DeviceError:
+        return False
 
 
 def resolve_torch_device(device: str) -> tuple[torch.device, str | None]:
@@ -231,12 +273,16 @@ def _open_on_cuda(path: Path, options: Any, index: int) -> tuple[Any, str | None
 def _cuda_obstacle() -> str | None:
     if _CUDA not in _onnxruntime().get_available_providers():
         return "this build of ONNX Runtime has no CUDA (pip install onnxruntime-gpu)"
+    # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
+    return None if _has_nvidia_driver() else "no NVIDIA driver found"
+
+
+def _has_nvidia_driver() -> bool:
     try:
-        # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:
-        return "no NVIDIA driver found"
-    return None
+        return False
+    return True
 
 
 @functools.cache

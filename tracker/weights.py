@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from tracker.errors import ModelError
+from tracker.runtime import torch_runs_on_cuda
+from tracker.skeletons import SKELETONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from torch import Tensor, nn
 
 Kind: TypeAlias = Literal["pose", "detector"]
 
-MANIFEST = Path(__file__).parents[1] / "weights" / "manifest.toml"
+# An installed wheel has the folder `weights` as a subpackage of this name.
+_INSTALLED = Path(__file__).with_name("default_weights")
+MANIFEST = (_INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "weights") / "manifest.toml"
+# Our own networks, by the name in their files.
+NETWORKS: Mapping[str, Kind] = MappingProxyType(
+    {"PoseMobileNet": "pose", "PoseResNet": "pose", "PersonDetector": "detector"}
+)
 _OPTIONS: dict[Kind, str] = {"pose": "--pose-model FILE", "detector": "--detector FILE"}
 
 # MMPose puts the first eight digits of a file's sha256 into its name, as in
@@ -27,39 +38,110 @@ _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})_\d{8}\.pth$")
 
 
 @dataclass(frozen=True)
-class ShippedWeights:
-    """A network file that comes with the program, and the sha256 of its content in hex digits."""
+class ShippedFile:
+    """A file beside the manifest: its name, size in bytes, and the sha256 of its content in hex digits."""
 
-    path: Path
-    kind: Kind
+    file: str
+    bytes: int
     sha256: str
 
+    def __post_init__(self) -> None:
+        _check_fields(self)
 
-def read_manifest(manifest: Path = MANIFEST) -> tuple[ShippedWeights, ...]:
-    """The network files that are shipped, none without a manifest; ModelError for a malformed manifest."""
+
+@dataclass(frozen=True)
+class ShippedNetwork:
+    """A network that comes with the program, as two files with the same weights, and what they state of themselves.
+
+    network, arguments: the module and what it is built with. color, mean, std: of the input, 0–255 values.
+    input_size: height and width in pixels; a detector's input has any shape within it. skeleton: of a pose
+    network alone. data: names and licences of what it was trained on. accuracy: what was measured, its value,
+    and the command that measured it.
+    """
+
+    kind: Kind
+    network: str
+    arguments: Mapping[str, int]
+    color: str
+    mean: list[float]
+    std: list[float]
+    input_size: list[int]
+    onnx: ShippedFile
+    safetensors: ShippedFile
+    licence: str
+    data: list[dict[str, str]]
+    accuracy: list[dict[str, Any]]
+    skeleton: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        if NETWORKS[self.network] != self.kind or (self.skeleton is None) == (self.kind == "pose"):
+            raise ValueError(f"{self.network} with skeleton {self.skeleton} is no {self.kind} network")
+
+
+def read_manifest(manifest: Path = MANIFEST) -> tuple[ShippedNetwork, ...]:
+    """The networks that are shipped, none without a manifest; ModelError for a malformed manifest."""
     if not manifest.is_file():
         return ()
     try:
-        entries = tomllib.loads(manifest.read_text(encoding="utf-8")).get("weights", [])
-        return tuple(
-            ShippedWeights(manifest.parent / entry["file"], entry["kind"], entry["sha256"]) for entry in entries
-        )
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{manifest} is malformed ({error!r}); install the program again") from error
+        content = tomllib.loads(manifest.read_text(encoding="utf-8"))
+        networks = content.pop("network", [])
+        if content:
+            raise ValueError(f"unknown: {', '.join(content)}")
+        return tuple(_shipped_network(**entry) for entry in networks)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise ModelError(f"{manifest} is malformed ({error}); install the program again") from error
 
 
-def find_default(kind: Kind, manifest: Path = MANIFEST) -> Path:
-    """The first shipped network of a kind, its content verified.
+def find_default(kind: Kind, device: str = "auto", manifest: Path = MANIFEST) -> Path:
+    """The file of the first shipped network of a kind that suits the device, its content verified.
 
-    Raises ModelError when none is shipped, or when the file is missing or is not the one that was shipped.
+    device: auto, cpu, cuda or cuda:N; torch runs on CUDA, ONNX Runtime elsewhere. Raises ModelError when none
+    is shipped, or when the file is missing or is not the one that was shipped.
     """
-    for weights in read_manifest(manifest):
-        if weights.kind == kind:
-            _check_file(weights.path)
-            if _sha256(weights.path) != weights.sha256.lower():
-                raise ModelError(f"{weights.path} is damaged (its sha256 differs); install the program again")
-            return weights.path
+    for network in read_manifest(manifest):
+        if network.kind == kind:
+            shipped = network.safetensors if torch_runs_on_cuda(device) else network.onnx
+            path = manifest.parent / shipped.file
+            _check_file(path)
+            if sha256_of(path) != shipped.sha256:
+                raise ModelError(f"{path} is damaged (its sha256 differs); install the program again")
+            return path
     raise ModelError(f"no default {kind} network is shipped yet; name one with {_OPTIONS[kind]}")
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a .safetensors file states of itself, nothing for files of other kinds; ModelError for a damaged one."""
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    _check_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def load_network(path: Path, kind: Kind) -> nn.Module:
+    """Our own network in a .safetensors file, built as its metadata says (network, arguments), in inference mode.
+
+    Raises ModelError as `load_checkpoint` and `load_strictly` do, and for a file that states none of that kind.
+    """
+    metadata = read_metadata(path)
+    name = metadata.get("network", "no network")
+    if NETWORKS.get(name) != kind:
+        known = " or ".join(network for network in NETWORKS if NETWORKS[network] == kind)
+        raise ModelError(f"{path} states {name} in its metadata, but must be {known}; name another file")
+    arguments = metadata.get("arguments", "{}")
+    try:
+        model = _network_class(name)(**json.loads(arguments))
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ModelError(f"{path} states {name} with {arguments!r}, which makes no network ({reason})") from error
+    load_strictly(model, load_checkpoint(path), path)
+    return model.eval()
 
 
 def load_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -99,6 +181,62 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
     model.load_state_dict(dict(state))
 
 
+def _network_class(name: str) -> type[nn.Module]:
+    from tracker.nets.person_detector import PersonDetector
+    from tracker.nets.pose_mobilenet import PoseMobileNet
+    from tracker.nets.pose_resnet import PoseResNet
+
+    classes: tuple[type[nn.Module], ...] = (PersonDetector, PoseMobileNet, PoseResNet)
+    return next(cls for cls in classes if cls.__name__ == name)
+
+
+def _shipped_network(*, onnx: Any, safetensors: Any, **facts: Any) -> ShippedNetwork:
+    return ShippedNetwork(onnx=ShippedFile(**onnx), safetensors=ShippedFile(**safetensors), **facts)
+
+
+def _check_fields(entry: ShippedFile | ShippedNetwork) -> None:
+    for name, fits in _FITS.items():
+        if hasattr(entry, name) and not fits(getattr(entry, name)):
+            raise ValueError(f"{name} = {getattr(entry, name)!r}")
+
+
+def _are_numbers(count: int, least: float) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, list)
+        and len(value) == count
+        and all(isinstance(number, int | float) and number >= least for number in value)
+    )
+
+
+def _are_tables(*keys: str) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(table, dict) and table.keys() == set(keys) and "" not in table.values() for table in value)
+    )
+
+
+# Whether a value of the manifest makes sense, by its name.
+_FITS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
+    {
+        "file": lambda value: isinstance(value, str) and Path(value).name == value,
+        "bytes": lambda value: isinstance(value, int) and value > 0,
+        "sha256": lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
+        "kind": lambda value: value in NETWORKS.values(),
+        "network": lambda value: value in NETWORKS,
+        "arguments": lambda value: isinstance(value, dict),
+        "color": lambda value: value in ("rgb", "bgr"),
+        "mean": _are_numbers(3, least=0),
+        "std": _are_numbers(3, least=1),
+        "input_size": _are_numbers(2, least=32),
+        "licence": lambda value: isinstance(value, str) and value != "",
+        "data": _are_tables("name", "licence"),
+        "accuracy": _are_tables("measure", "value", "command"),
+        "skeleton": lambda value: value is None or value in SKELETONS,
+    }
+)
+
+
 def _check_file(path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"there is no network file {path}; check the name")
@@ -112,11 +250,12 @@ def _check_file(path: Path) -> None:
     if start.startswith(b"version https://git-lfs"):
         raise ModelError(f"{path} is a git-LFS pointer, not the network itself; run: git lfs pull")
     named = _HASH_IN_NAME.search(path.name)
-    if named and not _sha256(path).startswith(named[1]):
+    if named and not sha256_of(path).startswith(named[1]):
         raise ModelError(f"{path} is damaged (its sha256 does not begin with {named[1]}); download it again")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -13,7 +13,7 @@ import pytest
 
 from tracker.cli import build_parser
 from tracker.commands.options import model_options, tracker_config
-from tracker.detection.onnx import DEFAULT_SIZE
+from tracker.detection.detector import DEFAULT_SIZE
 from tracker.errors import UsageError
 from tracker.pipeline import build_pipeline
 from tracker.tracking.config import TrackerConfig

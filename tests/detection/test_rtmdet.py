@@ -68,11 +68,11 @@ def test_the_input_is_bgr_normalised_and_planar() -> None:
 
 def test_people_alone_are_read() -> None:
     dets = np.array([[1, 2, 3, 4, 0.9], [5, 6, 7, 8, 0.8], [9, 10, 11, 12, 0.3]], np.float32)
-    boxes, scores = RTMDET.decode([dets, np.array([0, 2, 0])])
+    boxes, scores = RTMDET.decode([dets, np.array([0, 2, 0])], 0.0)
     np.testing.assert_array_equal(boxes, dets[[0, 2], :4])
     np.testing.assert_array_equal(scores, dets[[0, 2], 4])
 
 
 def test_nothing_found_is_no_rows() -> None:
-    boxes, scores = RTMDET.decode([np.zeros((0, 5), np.float32), np.zeros(0, np.int64)])
+    boxes, scores = RTMDET.decode([np.zeros((0, 5), np.float32), np.zeros(0, np.int64)], 0.5)
     assert (boxes.shape, scores.shape) == ((0, 4), (0,))

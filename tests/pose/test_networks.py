@@ -9,18 +9,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
+from tests.trained import DETECTOR, POSE, write_weights
 from tests.vectors import SHARED
 from tracker.errors import DeviceError, ModelError
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose import TopDownEstimator, load_pose_network
 from tracker.pose.networks import Normalization, OnnxHeatmapNetwork, TorchHeatmapNetwork, load_pose_resnet
 from tracker.runtime import TensorInfo
-from tracker.skeletons import COCO_17, CROWDPOSE_14, MPII_16
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16
 from tracker.types import Candidates
+from tracker.weights import load_network
 
 STATED = {
     "skeleton": "coco17",
@@ -267,6 +269,43 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, text, words):
     message = refusal(tmp_path / "a.pth")
     assert words in message
     assert "a.toml" in message
+
+
+def test_our_own_weights_are_built_as_they_state(tmp_path):
+    path = write_weights(tmp_path / "weights.safetensors", POSE, color="bgr", mean="[1, 2, 3]")
+    loaded = load_pose_network(path, "cpu")
+    assert (loaded.skeleton, loaded.input_size_wh) == (BODY_19, (32, 64))
+    assert loaded.name == "weights.safetensors"
+    pixels = crops(2, (32, 64))
+    inputs = Normalization("bgr", (1, 2, 3), (127.5,) * 3).apply(pixels)
+    with torch.inference_mode():
+        expected = load_network(path, "pose")(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(loaded.heatmaps(pixels), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_toml_beside_our_own_weights_comes_first(tmp_path):
+    path = write_weights(tmp_path / "weights.safetensors", POSE)
+    (tmp_path / "weights.toml").write_text('color = "bgr"\ninput_size = [96, 64]')
+    loaded = load_pose_network(path, "cpu")
+    assert loaded.input_size_wh == (64, 96)
+    assert loaded._swaps_channels is False
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        pytest.param(DETECTOR, "states PersonDetector in its metadata, but must be PoseMobileNet", id="a detector"),
+        pytest.param(POSE | {"skeleton": "coco17"}, "has 19 keypoints and must state the skeleton of so many", id="17"),
+        pytest.param(POSE | {"mean": "[1]"}, "which makes no sense", id="one mean"),
+        pytest.param(POSE | {"input_size": "256"}, "which makes no sense", id="one size"),
+        pytest.param({k: v for k, v in POSE.items() if k != "input_size"}, "and its input_size", id="no size"),
+        pytest.param({k: v for k, v in POSE.items() if k != "std"}, "does not state its std", id="no std"),
+    ],
+)
+def test_our_own_weights_must_state_all(tmp_path, stated, words):
+    path = write_weights(tmp_path / "weights.safetensors", stated if stated is DETECTOR else POSE)
+    save_file(load_file(path), path, stated)
+    assert words in refusal(path)
 
 
 def write_scaled_channels(path, batch):

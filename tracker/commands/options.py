@@ -32,7 +32,12 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--detector, --pose-model, --device and what belongs to them."""
     group = parser.add_argument_group("networks")
-    group.add_argument("--detector", type=Path, metavar="FILE", help="person detector (ONNX); default: as shipped")
+    group.add_argument(
+        "--detector",
+        type=Path,
+        metavar="FILE",
+        help="person detector: .onnx, or .safetensors of ours; default: as shipped",
+    )
     group.add_argument(
         "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
     )
@@ -51,7 +56,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--pose-model",
         type=Path,
         metavar="FILE",
-        help="pose network: ONNX with heatmaps, or a pose_resnet checkpoint; default: as shipped",
+        help="pose network: .onnx with heatmaps, .safetensors of ours or a pose_resnet checkpoint; default: as shipped",
     )
     group.add_argument(
         "--flip-test", action="store_true", help="average with the mirrored crop: more exact, half the speed"

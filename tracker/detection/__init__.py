@@ -1,5 +1,5 @@
 """Person detectors."""
 
-from tracker.detection.onnx import load_detector
+from tracker.detection.detector import load_detector
 
 __all__ = ["load_detector"]

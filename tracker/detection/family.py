@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
 
-from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.runtime import TensorInfo
 from tracker.types import FloatArray, Image
 
 Outputs: TypeAlias = Sequence[npt.NDArray[Any]]
+
+
+class DetectionNetwork(Protocol):
+    """What a detector needs of an `OnnxNetwork`, which other engines have too."""
+
+    path: Path
+    engine: str
+    note: str | None
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    def run(self, images: Any, /) -> Outputs:
+        """All outputs for a batch (N, 3, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +37,17 @@ class DetectorFamily:
     fits: whether a network is of this family.
     prepare: an image (H, W, 3) uint8 BGR and the input's width and height → the input (3, H, W) float32 and
     its scale in x and y (2,): a point of the image times the scale is the point of the input.
-    decode: the outputs for one image, without their batch axis → people: boxes (N, 4) float32 xyxy in the
-    input's pixels, and scores (N,) float32 in 0–1, overlapping boxes already suppressed, in any order.
+    decode: the outputs for one image, without their batch axis, and the least score that is wanted → people:
+    boxes (N, 4) float32 xyxy in the input's pixels, and scores (N,) float32 in 0–1, overlapping boxes already
+    suppressed, in any order; lower scores may be left out.
     """
 
     name: str
     signature: str
     stride: int
-    fits: Callable[[OnnxNetwork], bool]
+    fits: Callable[[DetectionNetwork], bool]
     prepare: Callable[[Image, tuple[int, int]], tuple[FloatArray, FloatArray]]
-    decode: Callable[[Outputs], tuple[FloatArray, FloatArray]]
+    decode: Callable[[Outputs, float], tuple[FloatArray, FloatArray]]
 
 
 def takes_images(info: TensorInfo) -> bool:

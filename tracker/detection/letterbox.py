@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from tracker.types import FloatArray, Image
 
-_PADDING = 114
+# The grey of RTMDet, YOLOX and our own detector.
+PADDING = 114
 
 
 def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, FloatArray]:
@@ -19,9 +22,17 @@ def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, FloatArray
     image_wh = np.array([image.shape[1], image.shape[0]], np.float32)
     scale = float((size_wh / image_wh).min())
     width, height = np.maximum(np.rint(image_wh * scale), 1).astype(int).tolist()
-    picture = np.full((size_wh[1], size_wh[0], 3), _PADDING, np.uint8)
+    picture = np.full((size_wh[1], size_wh[0], 3), PADDING, np.uint8)
     picture[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return picture, np.array([width, height], np.float32) / image_wh
+
+
+def normalized_planes(picture: Image, mean: Sequence[float], std: Sequence[float]) -> FloatArray:
+    """(value − mean) / std of a picture (H, W, 3), for each of its three channels, as planes (3, H, W)."""
+    planes = np.empty((3, *picture.shape[:2]), np.float32)
+    np.subtract(picture.transpose(2, 0, 1), np.array(mean, np.float32)[:, None, None], out=planes)
+    planes /= np.array(std, np.float32)[:, None, None]
+    return planes
 
 
 def padded_size_wh(image_wh: tuple[int, int], longest: int, stride: int) -> tuple[int, int]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from tracker.detection.family import DetectorFamily, Outputs, takes_images
-from tracker.detection.letterbox import letterbox
-from tracker.runtime import OnnxNetwork
+from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs, takes_images
+from tracker.detection.letterbox import letterbox, normalized_planes
 from tracker.types import FloatArray, Image
 
 _PERSON = 0
-_MEAN_BGR = np.array([103.53, 116.28, 123.675], np.float32)
-_STD_BGR = np.array([57.375, 57.12, 58.395], np.float32)
+_MEAN_BGR = (103.53, 116.28, 123.675)
+_STD_BGR = (57.375, 57.12, 58.395)
 
 
-def _fits(network: OnnxNetwork) -> bool:
+def _fits(network: DetectionNetwork) -> bool:
     if len(network.inputs) != 1 or [info.name for info in network.outputs] != ["dets", "labels"]:
         return False
     image, dets = network.inputs[0], network.outputs[0]
@@ -23,13 +20,10 @@ def _fits(network: OnnxNetwork) -> bool:
 
 def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     picture, scale_wh = letterbox(image, size_wh)
-    tensor = np.empty((3, *picture.shape[:2]), np.float32)
-    np.subtract(picture.transpose(2, 0, 1), _MEAN_BGR[:, None, None], out=tensor)
-    tensor /= _STD_BGR[:, None, None]
-    return tensor, scale_wh
+    return normalized_planes(picture, _MEAN_BGR, _STD_BGR), scale_wh
 
 
-def _decode(outputs: Outputs) -> tuple[FloatArray, FloatArray]:
+def _decode(outputs: Outputs, _score_threshold: float) -> tuple[FloatArray, FloatArray]:
     dets, labels = outputs
     people = dets[labels == _PERSON]
     return people[:, :4], people[:, 4]

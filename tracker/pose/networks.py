@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
 from tracker.errors import ModelError
 from tracker.pose.settings import SETTINGS, parse_settings, settings_beside, settings_path, size_in_name
-from tracker.runtime import OnnxNetwork, TensorInfo, describe_torch_device, resolve_torch_device
+from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork
 from tracker.skeletons import COCO_17, MPII_16, Skeleton
 from tracker.types import FloatArray, Image
-from tracker.weights import load_checkpoint, load_strictly
+from tracker.weights import load_checkpoint, load_network, load_strictly, read_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tracker.nets.pose_mobilenet import PoseMobileNet
     from tracker.nets.pose_resnet import PoseResNet
     from tracker.nets.resnet import Style
     from tracker.pose.top_down import HeatmapNetwork
@@ -70,18 +70,13 @@ class TorchHeatmapNetwork:
         import torch
 
         normalization = normalization or Normalization()
-        self._device, obstacle = resolve_torch_device(device)
-        self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
-        # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
-        # faster than the usual order on the CPU too.
-        self._model = copy.deepcopy(model).eval().to(self._device, self._dtype)
-        self._model = self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean = torch.tensor(normalization.mean, device=self._device)
-        self._std = torch.tensor(normalization.std, device=self._device)
+        self._network = TorchNetwork(model, device, name)
+        self._mean = torch.tensor(normalization.mean, device=self._network.torch_device)
+        self._std = torch.tensor(normalization.std, device=self._network.torch_device)
         self._swaps_channels = normalization.color == "rgb"
-        self.name = name or type(model).__name__
-        self.note = f"{self.name} runs on the CPU: {obstacle}" if obstacle else None
-        self.engine = describe_torch_device(self._device)
+        self.name = self._network.name
+        self.note = self._network.note
+        self.engine = self._network.engine
         self.skeleton = skeleton
         self.input_size_wh = input_size_wh
 
@@ -91,11 +86,9 @@ class TorchHeatmapNetwork:
 
         with torch.inference_mode():
             # Pixels travel as bytes and are normalised on the device; permuted, they are channels last.
-            pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(self._device)
+            pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(self._network.torch_device)
             ordered = pixels.flip(-1) if self._swaps_channels else pixels
-            inputs = ((ordered - self._mean) / self._std).to(self._dtype).permute(0, 3, 1, 2)
-            heatmaps: FloatArray = self._model(inputs).float().cpu().contiguous().numpy()
-        return heatmaps
+            return self._network.run(((ordered - self._mean) / self._std).permute(0, 3, 1, 2))[0]
 
 
 class OnnxHeatmapNetwork:
@@ -108,14 +101,7 @@ class OnnxHeatmapNetwork:
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         self._network = OnnxNetwork(path, device)
-        stated = {key: value for key, value in self._network.metadata.items() if key in SETTINGS}
-        settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
-        unknown = [key for key in ("skeleton", "color", "mean", "std") if key not in settings]
-        if unknown:
-            raise ModelError(
-                f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "
-                'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]'
-            )
+        settings = _stated_settings(self._network.metadata, path)
         self.skeleton: Skeleton = settings["skeleton"]
         self.name = path.name
         self.engine = self._network.engine
@@ -132,17 +118,21 @@ class OnnxHeatmapNetwork:
 
 
 def load_pose_network(path: Path, device: str = "auto") -> HeatmapNetwork:
-    """The heatmap network in an .onnx file or a PoseResNet checkpoint (.pth, .pth.tar, .pt, .safetensors).
+    """The heatmap network in an .onnx file, a .safetensors file of ours, or a PoseResNet checkpoint.
 
-    What a checkpoint leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and
-    width, `style`, `color`, `mean`, `std`), otherwise from its name (`256x192`, height first; `caffe`),
-    otherwise it is as published: 256×192 for 17 keypoints (COCO), 256×256 for 16 (MPII), ImageNet's mean and
-    std, and the channels as OpenCV reads them (BGR), but RGB for MMPose's checkpoints. Raises ModelError for a
-    file that is missing, damaged, of another kind or not described.
+    Files of ours state in their metadata what they are. What a checkpoint (.pth, .pth.tar, .pt, .safetensors)
+    leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and width, `style`, `color`,
+    `mean`, `std`), otherwise from its name (`256x192`, height first; `caffe`), otherwise it is as published:
+    256×192 for 17 keypoints (COCO), 256×256 for 16 (MPII), ImageNet's mean and std, and the channels as OpenCV
+    reads them (BGR), but RGB for MMPose's checkpoints. Raises ModelError for a file that is missing, damaged, of
+    another kind or not described.
     """
     if path.name.endswith(".onnx"):
         return OnnxHeatmapNetwork(path, device)
     if path.name.endswith(_CHECKPOINT_SUFFIXES):
+        metadata = read_metadata(path)
+        if "network" in metadata:
+            return _load_our_network(path, metadata, device)
         return _load_checkpoint_network(path, device)
     supported = ", ".join((".onnx", *_CHECKPOINT_SUFFIXES))
     raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
@@ -211,6 +201,35 @@ def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
         device=device,
         name=path.name,
     )
+
+
+def _load_our_network(path: Path, metadata: Mapping[str, str], device: str) -> TorchHeatmapNetwork:
+    model = cast("PoseMobileNet | PoseResNet", load_network(path, "pose"))
+    settings = _stated_settings(metadata, path)
+    num_keypoints = model.final_layer.out_channels
+    if "input_size" not in settings or settings["skeleton"].num_keypoints != num_keypoints:
+        raise ModelError(
+            f"{path} has {num_keypoints} keypoints and must state the skeleton of so many and its input_size in its "
+            "metadata; train or export it again"
+        )
+    height, width = settings["input_size"]
+    normalization = _normalization(settings)
+    return TorchHeatmapNetwork(
+        model, settings["skeleton"], (width, height), normalization=normalization, device=device, name=path.name
+    )
+
+
+def _stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """The settings in a file's metadata or its .toml, among them the four that no network can do without."""
+    stated = {key: value for key, value in metadata.items() if key in SETTINGS}
+    settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
+    unknown = [key for key in ("skeleton", "color", "mean", "std") if key not in settings]
+    if unknown:
+        raise ModelError(
+            f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "
+            'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]'
+        )
+    return settings
 
 
 def _find_signature(network: OnnxNetwork, num_keypoints: int, path: Path) -> tuple[tuple[int, int], int]:

@@ -64,8 +64,13 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
+def _listed(value: Any) -> Any:
+    """A list that may have come as JSON text."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def _three_numbers(value: Any) -> tuple[float, ...]:
-    numbers = tuple(float(v) for v in (json.loads(value) if isinstance(value, str) else value))
+    numbers = tuple(float(number) for number in _listed(value))
     if len(numbers) != 3 or not all(np.isfinite(numbers)):
         raise ValueError("it must be three numbers")
     return numbers
@@ -79,7 +84,7 @@ def _three_positive_numbers(value: Any) -> tuple[float, ...]:
 
 
 def _size_hw(value: Any) -> tuple[int, int]:
-    height, width = value
+    height, width = _listed(value)
     if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in (height, width)):
         raise ValueError("it must be height and width, multiples of 32")
     return height, width

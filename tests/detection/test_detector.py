@@ -1,4 +1,4 @@
-"""Detectors from ONNX files: recognition, input sizes, batches, and what becomes of the boxes."""
+"""Detectors from files: recognition, input sizes, batches, and what becomes of the boxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tracker.detection import load_detector
-from tracker.detection.onnx import OnnxDetector
+from tracker.detection.detector import NetworkDetector
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import DeviceError, ModelError, UsageError
 from tracker.runtime import OnnxNetwork, TensorInfo
@@ -212,7 +212,7 @@ def test_an_open_input_has_the_shape_of_the_image(tmp_path: Path, size: int | No
         return prepared
 
     network = OnnxNetwork(_write_rows(tmp_path / "a.onnx", [], OPEN), "cpu")
-    OnnxDetector(network, replace(RTMDET, prepare=prepare), 0.5, size).detect([IMAGE])
+    NetworkDetector(network, replace(RTMDET, prepare=prepare), 0.5, size).detect([IMAGE])
     assert shapes == [(3, *input_hw)]
 
 
@@ -245,8 +245,9 @@ def test_an_unknown_network_is_described(tmp_path: Path) -> None:
         load_detector(path, "cpu")
     assert str(error.value) == (
         f"{path} is no detector of a known kind: its inputs are image float32 [1, 3, 64, 96], its outputs "
-        "heatmaps float32 [1, 17, 16, 24], argmax int64 [1, 17]; supported: RTMDet with NMS in the graph "
-        "(image [b, 3, h, w] → dets [b, n, 5], labels [b, n])"
+        "heatmaps float32 [1, 17, 16, 24], argmax int64 [1, 17]; supported: our own PersonDetector (image "
+        "[b, 3, h, w] → three maps [b, 5, h / stride, w / stride]); RTMDet with NMS in the graph (image "
+        "[b, 3, h, w] → dets [b, n, 5], labels [b, n])"
     )
 
 

@@ -1,4 +1,4 @@
-"""Person detectors from ONNX files."""
+"""Person detectors from files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from tracker.boxes import clip_boxes
-from tracker.detection.family import DetectorFamily, Outputs
+from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs
 from tracker.detection.letterbox import padded_size_wh
+from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import ModelError, UsageError
 from tracker.runtime import OnnxNetwork
 from tracker.types import Detections, FloatArray, Image
+from tracker.weights import load_network
 
-FAMILIES: tuple[DetectorFamily, ...] = (RTMDET,)
+FAMILIES: tuple[DetectorFamily, ...] = (PERSON_DETECTOR, RTMDET)
 DEFAULT_SIZE = 416
 
 
@@ -25,24 +27,34 @@ def load_detector(
     score_threshold: float = 0.5,
     size: int | None = None,
     num_threads: int = 0,
-) -> OnnxDetector:
-    """The person detector in an ONNX file, of whichever family it is.
+) -> NetworkDetector:
+    """The person detector in an .onnx file, of whichever family it is, or in a .safetensors file of ours.
 
-    device, num_threads: as for `OnnxNetwork`. score_threshold: people with this score or more are kept, 0–1.
-    size: longer side of the input in pixels, for a graph that leaves it open; None stands for 416 there.
+    device, num_threads: as for `OnnxNetwork`; torch, which runs .safetensors, keeps its own number.
+    score_threshold: people with this score or more are kept, 0–1. size: longer side of the input in pixels, for a
+    network that leaves it open; None stands for 416 there.
     Raises ModelError for a file that is damaged or of no known family, UsageError for a size that does not
     suit the network or a threshold outside 0–1, DeviceError for a CUDA device that does not work.
     """
     if not 0 <= score_threshold <= 1:
         raise UsageError(f"a detector's score threshold is between 0 and 1, not {score_threshold}")
-    network = OnnxNetwork(path, device, num_threads)
-    return OnnxDetector(network, _recognise(network), score_threshold, size)
+    network = open_network(path, device, num_threads)
+    return NetworkDetector(network, _recognise(network), score_threshold, size)
 
 
-class OnnxDetector:
+def open_network(path: Path, device: str = "auto", num_threads: int = 0) -> DetectionNetwork:
+    """The network in an .onnx file, or in a .safetensors file of ours; arguments and errors as for `load_detector`."""
+    if path.suffix == ".safetensors":
+        return TorchDetectionNetwork(load_network(path, "detector"), path, device)
+    return OnnxNetwork(path, device, num_threads)
+
+
+class NetworkDetector:
     """A `PersonDetector` on a network of a known family; note: why device auto took the CPU, or None."""
 
-    def __init__(self, network: OnnxNetwork, family: DetectorFamily, score_threshold: float, size: int | None) -> None:
+    def __init__(
+        self, network: DetectionNetwork, family: DetectorFamily, score_threshold: float, size: int | None
+    ) -> None:
         self._network = network
         self._family = family
         self._score_threshold = score_threshold
@@ -88,7 +100,7 @@ class OnnxDetector:
         return list(zip(*outputs, strict=True))
 
     def _read(self, outputs: Outputs, scale_wh: FloatArray, image: Image) -> Detections:
-        boxes, scores = self._family.decode(outputs)
+        boxes, scores = self._family.decode(outputs, self._score_threshold)
         kept = scores >= self._score_threshold
         if np.isnan(scores).any() or not np.isfinite(boxes[kept]).all():
             raise ModelError(f"{self.name} gave NaN on {self.engine}; try --device cpu or another file")
@@ -107,7 +119,7 @@ def _best_first(boxes: FloatArray, scores: FloatArray, image_wh: tuple[int, int]
     return Detections(clipped[order].astype(np.float32), scores[order].astype(np.float32))
 
 
-def _recognise(network: OnnxNetwork) -> DetectorFamily:
+def _recognise(network: DetectionNetwork) -> DetectorFamily:
     for family in FAMILIES:
         if family.fits(network):
             return family
@@ -119,12 +131,12 @@ def _recognise(network: OnnxNetwork) -> DetectorFamily:
     )
 
 
-def _fixed_size_wh(network: OnnxNetwork) -> tuple[int, int] | None:
+def _fixed_size_wh(network: DetectionNetwork) -> tuple[int, int] | None:
     height, width = network.inputs[0].shape[2:]
     return (width, height) if width and height else None
 
 
-def _longest_side(network: OnnxNetwork, family: DetectorFamily, size: int | None) -> int:
+def _longest_side(network: DetectionNetwork, family: DetectorFamily, size: int | None) -> int:
     if fixed_wh := _fixed_size_wh(network):
         if size not in (None, max(fixed_wh)):
             fixed = "×".join(map(str, fixed_wh))

@@ -1,0 +1,129 @@
+"""Our own detector: what graphs are taken for it, its input, and the same people from torch and ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trained import DETECTOR, POSE, write_weights
+from tracker.detection import load_detector
+from tracker.detection.family import DetectionNetwork
+from tracker.detection.person_detector import INPUT_DESCRIPTION, PERSON_DETECTOR
+from tracker.errors import DeviceError, ModelError, UsageError
+from tracker.export import export_network
+from tracker.runtime import TensorInfo
+from tracker.types import Detections, Image
+
+IMAGE = TensorInfo("image", (None, 3, None, None), "float32")
+MAPS = tuple(TensorInfo(f"stride_{stride}", (None, 5, None, None), "float32") for stride in (8, 16, 32))
+
+
+def _network(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> DetectionNetwork:
+    return cast(DetectionNetwork, SimpleNamespace(inputs=tuple(inputs), outputs=tuple(outputs)))
+
+
+def _picture(height: int = 60, width: int = 90, seed: int = 0) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same detector as ONNX and as safetensors."""
+    folder = tmp_path_factory.mktemp("detector")
+    return export_network(write_weights(folder / "trained.safetensors", DETECTOR), folder / "det")
+
+
+def test_its_own_graph_fits() -> None:
+    assert PERSON_DETECTOR.fits(_network([IMAGE], MAPS))
+    fixed = [TensorInfo(str(i), (1, 5, 40 >> i, 40 >> i), "float32") for i in range(3)]
+    assert PERSON_DETECTOR.fits(_network([TensorInfo("x", (1, 3, 320, 320), "float32")], fixed))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        pytest.param([IMAGE], MAPS[:2], id="two maps"),
+        pytest.param([IMAGE, IMAGE], MAPS, id="two inputs"),
+        pytest.param([IMAGE], [TensorInfo("raw", (1, 40, 40, 5), "float32")] * 3, id="channels last, as RTMDet's"),
+        pytest.param([IMAGE], [TensorInfo("boxes", (1, 5, 100), "float32")] * 3, id="no maps"),
+        pytest.param([TensorInfo("x", (1, 3, 320, 320), "uint8")], MAPS, id="bytes in"),
+    ],
+)
+def test_other_graphs_do_not_fit(inputs: list[TensorInfo], outputs: list[TensorInfo]) -> None:
+    assert not PERSON_DETECTOR.fits(_network(inputs, outputs))
+
+
+def test_the_input_is_rgb_as_the_files_state_it() -> None:
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[4, 7] = 255, 51, 0
+    tensor, scale_wh = PERSON_DETECTOR.prepare(image, (64, 64))
+    assert (tensor.shape, tensor.dtype) == ((3, 64, 64), np.float32)
+    np.testing.assert_allclose(tensor[:, 4, 7], [-1, -0.6, 1], atol=1e-6)
+    np.testing.assert_allclose(tensor[:, 63, 0], np.full(3, 114 / 127.5 - 1), atol=1e-6)
+    assert scale_wh.tolist() == [1, 1]
+    assert INPUT_DESCRIPTION["color"] == "rgb"
+    assert json.loads(INPUT_DESCRIPTION["mean"]) == json.loads(INPUT_DESCRIPTION["std"]) == [127.5] * 3
+
+
+def _detect(path: Path, images: Sequence[Image], score_threshold: float = 0.0115) -> list[Detections]:
+    return load_detector(path, "cpu", score_threshold, size=96).detect(images)
+
+
+def test_torch_and_onnx_runtime_find_the_same(files: tuple[Path, Path]) -> None:
+    images = [_picture(), _picture(96, 96), _picture(50, 120)]
+    ours, theirs = (_detect(path, images) for path in files)
+    assert all(len(found) > 0 for found in ours)
+    for one, other in zip(ours, theirs, strict=True):
+        assert len(one) == len(other)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+        for box in one.boxes:
+            # Scores that nearly equal one another may be in another order.
+            assert np.abs(other.boxes - box).max(axis=1).min() < 0.3
+
+
+def test_a_batch_gives_what_each_image_gives_alone(files: tuple[Path, Path]) -> None:
+    images = [_picture(seed=seed) for seed in range(3)]
+    for path in files:
+        for together, alone in zip(_detect(path, images), images, strict=True):
+            (single,) = _detect(path, [alone])
+            np.testing.assert_allclose(together.boxes, single.boxes, atol=1e-2)
+
+
+def test_names_say_what_runs(files: tuple[Path, Path]) -> None:
+    on_onnx, on_torch = (load_detector(path, "cpu") for path in files)
+    assert on_onnx.name == "det.onnx (PersonDetector, 416 px)"
+    assert on_torch.name == "det.safetensors (PersonDetector, 416 px)"
+    assert on_onnx.engine.startswith("ONNX Runtime")
+    assert on_torch.engine == f"torch {torch.__version__.split('+')[0]} on CPU"
+    assert on_torch.note is None
+
+
+def test_the_note_says_why_torch_took_the_cpu(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    note = load_detector(files[1], "auto").note
+    assert note is not None
+    assert note.startswith("det.safetensors runs on the CPU: torch finds no CUDA")
+    with pytest.raises(DeviceError):
+        load_detector(files[1], "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_finds_what_the_cpu_finds(files: tuple[Path, Path]) -> None:
+    (on_cpu,), (on_cuda,) = (load_detector(files[1], device, 0.0115).detect([_picture()]) for device in ("cpu", "cuda"))
+    assert abs(len(on_cpu) - len(on_cuda)) <= 0.1 * len(on_cpu)
+    np.testing.assert_allclose(on_cuda.scores[:5], on_cpu.scores[:5], atol=0.02)
+
+
+def test_other_weights_and_sizes_are_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    pose = write_weights(tmp_path / "pose.safetensors", POSE)
+    with pytest.raises(ModelError, match="states PoseMobileNet in its metadata, but must be PersonDetector"):
+        load_detector(pose, "cpu")
+    with pytest.raises(UsageError, match="detector size 100 is no multiple of 32"):
+        load_detector(files[1], "cpu", size=100)

@@ -1,0 +1,178 @@
+"""Trained weights as the two files that are shipped: what is in them, and that they agree."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.trained import DETECTOR, POSE, write_weights
+from tracker import export
+from tracker.errors import DependencyError, ModelError, OutputError
+from tracker.export import export_network, manifest_entry
+from tracker.pose import load_pose_network
+from tracker.runtime import OnnxNetwork, _onnxruntime
+from tracker.weights import load_network, read_metadata, sha256_of
+
+
+@pytest.fixture(scope="module", params=[POSE, DETECTOR], ids=["pose", "detector"])
+def exported(request, tmp_path_factory):
+    """The trained file and the two made of it."""
+    folder = tmp_path_factory.mktemp("export")
+    trained = write_weights(folder / "weights.safetensors", request.param)
+    return trained, *export_network(trained, folder / "small")
+
+
+def test_both_files_are_there_and_nothing_else(exported):
+    trained, on_onnx, on_torch = exported
+    assert (on_onnx.name, on_torch.name) == ("small.onnx", "small.safetensors")
+    assert set(trained.parent.iterdir()) == set(exported)
+
+
+def test_safetensors_hold_weights_in_half_and_vectors_in_single_precision(exported):
+    trained, _, on_torch = exported
+    state, before = load_file(on_torch), load_file(trained)
+    assert state.keys() == before.keys()
+    for name, value in state.items():
+        assert value.dtype == (torch.float16 if value.ndim >= 2 else before[name].dtype), name
+        assert torch.equal(value, before[name].to(value.dtype))
+
+
+def test_the_graph_stores_weights_in_half_precision_without_batch_norm(exported):
+    graph = onnx.load(exported[1]).graph
+    assert {tensor.data_type for tensor in graph.initializer if len(tensor.dims) >= 2} == {onnx.TensorProto.FLOAT16}
+    operators = {node.op_type for node in graph.node}
+    assert "Cast" in operators
+    assert not operators & {"BatchNormalization", "Pad"}
+
+
+def test_onnx_runtime_casts_weights_once_at_load(exported, tmp_path):
+    options = _onnxruntime().SessionOptions()
+    options.graph_optimization_level = _onnxruntime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    _onnxruntime().InferenceSession(str(exported[1]), options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    assert not [node for node in graph.node if node.op_type == "Cast"]
+    assert {tensor.data_type for tensor in graph.initializer if len(tensor.dims) >= 2} == {onnx.TensorProto.FLOAT}
+
+
+def test_both_carry_what_the_trained_file_states(exported):
+    trained, on_onnx, on_torch = exported
+    stated = OnnxNetwork(on_onnx, "cpu").metadata
+    assert stated == read_metadata(on_torch)
+    assert read_metadata(trained).items() <= stated.items()
+    assert {"network", "arguments", "color", "mean", "std", "input_size"} <= stated.keys()
+
+
+def test_the_same_weights_make_the_same_bytes(exported, tmp_path):
+    again = export_network(exported[0], tmp_path / "small")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in exported[1:]]
+
+
+def test_batches_are_open_and_sizes_those_of_detectors_too(exported):
+    network = OnnxNetwork(exported[1], "cpu")
+    is_pose = "heatmaps" in network.outputs[0].name
+    assert network.inputs[0].shape == ((None, 3, 64, 32) if is_pose else (None, 3, None, None))
+    height, width = (64, 32) if is_pose else (96, 128)
+    outputs = network.run(np.zeros((3, 3, height, width), np.float32))
+    strides = [4] if is_pose else [8, 16, 32]
+    expected = [(3, 19 if is_pose else 5, height // stride, width // stride) for stride in strides]
+    assert [output.shape for output in outputs] == expected
+
+
+def test_the_graph_computes_what_was_trained(exported):
+    trained, on_onnx, _ = exported
+    size_hw = (64, 32) if "Pose" in read_metadata(trained)["network"] else (96, 64)
+    images = torch.rand(2, 3, *size_hw, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        expected = load_network(trained, "pose" if size_hw[1] == 32 else "detector")(images)
+    expected = [expected] if isinstance(expected, torch.Tensor) else expected
+    for given, wanted in zip(OnnxNetwork(on_onnx, "cpu").run(images.numpy()), expected, strict=True):
+        np.testing.assert_allclose(given, wanted.numpy(), rtol=0, atol=2e-3 * float(wanted.abs().max()))
+
+
+def test_the_entry_for_the_manifest_is_toml(exported):
+    _, on_onnx, on_torch = exported
+    (entry,) = tomllib.loads(manifest_entry(on_onnx, on_torch))["network"]
+    stated = read_metadata(on_torch)
+    assert entry["network"] == stated["network"]
+    assert entry["arguments"]["channels"] == 8
+    assert entry["mean"] == entry["std"] == [127.5] * 3
+    assert entry.get("skeleton") == stated.get("skeleton")
+    for path in (on_onnx, on_torch):
+        listed = entry[path.suffix[1:]]
+        assert listed == {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def test_the_exported_file_can_be_exported_again(exported, tmp_path):
+    assert load_file(export_network(exported[2], tmp_path / "again")[1]).keys() == load_file(exported[2]).keys()
+
+
+def refuse(path, stem, error=ModelError):
+    """The one line with which an export is refused, after which nothing new is there."""
+    before = set(stem.parent.iterdir())
+    with pytest.raises(error) as refused:
+        export_network(path, stem)
+    assert set(stem.parent.iterdir()) == before
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["small.onnx", "small.safetensors", "small.partial.onnx"])
+def test_what_exists_is_not_overwritten(tmp_path, name):
+    trained = write_weights(tmp_path / "weights.safetensors", DETECTOR)
+    (tmp_path / name).write_text("mine")
+    assert "pass --overwrite" in refuse(trained, tmp_path / "small", OutputError)
+    assert (tmp_path / name).read_text() == "mine"
+    export_network(trained, tmp_path / "small", overwrite=True)
+    assert name == "small.partial.onnx" or (tmp_path / name).read_bytes() != b"mine"
+
+
+def test_files_above_the_limit_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MAX_BYTES", 1_000_000)
+    trained = write_weights(tmp_path / "weights.safetensors", DETECTOR)
+    assert re.search(r"would have \d{7} bytes, above 1000000", refuse(trained, tmp_path / "small"))
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path):
+    trained = write_weights(tmp_path / "weights.safetensors", POSE)
+    state = load_file(trained)
+    state["final_layer.weight"][0, 0] = 1e6
+    save_file(state, trained, POSE)
+    assert "do not bear half precision" in refuse(trained, tmp_path / "small")
+
+
+def test_files_that_state_nothing_are_refused(tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    assert "does not state in its metadata that it is a PoseMobileNet or" in refuse(
+        tmp_path / "a.safetensors", tmp_path / "b"
+    )
+    assert "there is no network file" in refuse(tmp_path / "absent.safetensors", tmp_path / "b")
+
+
+def test_a_pose_network_without_its_skeleton_is_refused(tmp_path):
+    trained = write_weights(tmp_path / "weights.safetensors", POSE)
+    save_file(load_file(trained), trained, {key: value for key, value in POSE.items() if key != "skeleton"})
+    assert "does not state its skeleton" in refuse(trained, tmp_path / "small")
+
+
+def test_without_the_package_onnx_the_line_says_what_to_install(tmp_path, monkeypatch):
+    trained = write_weights(tmp_path / "weights.safetensors", DETECTOR)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "pip install 'pose-tracker[train]'" in refuse(trained, tmp_path / "small", DependencyError)
+
+
+def test_the_estimators_agree_on_a_crop(tmp_path):
+    files = export_network(write_weights(tmp_path / "weights.safetensors", POSE), tmp_path / "small")
+    crops = np.random.default_rng(1).integers(0, 256, (3, 64, 32, 3), np.uint8)
+    on_onnx, on_torch = (load_pose_network(Path(path), "cpu") for path in files)
+    assert on_onnx.skeleton is on_torch.skeleton
+    expected = on_torch.heatmaps(crops)
+    np.testing.assert_allclose(on_onnx.heatmaps(crops), expected, atol=2e-3 * np.abs(expected).max())

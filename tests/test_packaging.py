@@ -1,0 +1,41 @@
+"""An installed wheel is complete: every package, and the default networks."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_package_is_listed():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "tracker").rglob("__init__.py")}
+    assert sorted(found | set(settings["package-dir"])) == settings["packages"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="setuptools is not installed")
+def test_a_wheel_carries_the_weights(tmp_path):
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("tracker", "weights"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "weights" / "new.onnx").write_bytes(b"network")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", tmp_path / "wheel"]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, tmp_path], check=True, capture_output=True)
+    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    shipped = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert {path.name for path in (installed / "tracker" / "default_weights").iterdir()} == shipped
+    code = "from tracker import weights; print(weights.MANIFEST, len(weights.read_manifest()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=installed, check=True, capture_output=True, text=True)
+    assert done.stdout.split()[0] == str(installed / "tracker" / "default_weights" / "manifest.toml")

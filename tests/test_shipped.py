@@ -1,0 +1,68 @@
+"""What is shipped: whole, small enough, as the manifest says, and the same for both engines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tracker.detection.detector import load_detector, open_network
+from tracker.export import MAX_BYTES, TOLERANCE, largest_difference
+from tracker.pose import load_pose_network
+from tracker.runtime import OnnxNetwork
+from tracker.weights import MANIFEST, find_default, read_manifest, read_metadata, sha256_of
+
+NETWORKS = [pytest.param(network, id=network.onnx.file) for network in read_manifest()] or [
+    pytest.param(None, marks=pytest.mark.skip(reason="no network is shipped yet"))
+]
+
+
+def paths_of(network):
+    return [MANIFEST.parent / shipped.file for shipped in (network.onnx, network.safetensors)]
+
+
+def test_all_of_the_folder_stays_small():
+    assert MANIFEST.is_file()
+    assert sum(path.stat().st_size for path in MANIFEST.parent.rglob("*") if path.is_file()) <= 36_000_000
+
+
+def test_no_file_is_there_that_the_manifest_does_not_list():
+    listed = {path.name for network in read_manifest() for path in paths_of(network)}
+    assert {path.name for path in MANIFEST.parent.iterdir()} == listed | {"manifest.toml", "README.md"}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_files_are_those_of_the_manifest(network):
+    for path, shipped in zip(paths_of(network), (network.onnx, network.safetensors), strict=True):
+        assert path.stat().st_size == shipped.bytes <= MAX_BYTES
+        assert sha256_of(path) == shipped.sha256
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_files_state_what_the_manifest_states(network):
+    on_onnx, on_torch = paths_of(network)
+    for metadata in (OnnxNetwork(on_onnx, "cpu").metadata, read_metadata(on_torch)):
+        assert metadata["network"] == network.network
+        assert metadata.get("skeleton") == network.skeleton
+        assert metadata["color"] == network.color
+        for name in ("arguments", "mean", "std", "input_size"):
+            assert json.loads(metadata[name]) == getattr(network, name)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_torch_and_onnx_runtime_agree(network):
+    assert largest_difference(network.kind, paths_of(network)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_they_are_found_and_load(network):
+    path = find_default(network.kind, "cpu")
+    assert path.suffix == ".onnx"
+    if network.kind == "pose":
+        loaded = load_pose_network(path, "cpu")
+        assert loaded.skeleton.name == network.skeleton
+        assert loaded.input_size_wh == tuple(reversed(network.input_size))
+    else:
+        assert open_network(path, "cpu").inputs[0].shape == (None, 3, None, None)
+        assert load_detector(path, "cpu").detect([np.zeros((40, 60, 3), np.uint8)])[0].boxes.shape[1] == 4

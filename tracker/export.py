@@ -1,0 +1,198 @@
+"""The two files in which a network of ours is shipped, made of one checkpoint: for ONNX Runtime and for torch.
+
+Weights are stored in half precision and computed with in single precision.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker.detection.detector import open_network
+from tracker.detection.maps import STRIDES
+from tracker.detection.person_detector import INPUT_DESCRIPTION
+from tracker.errors import DependencyError, ModelError
+from tracker.outputs import check_output, partial_path, publish
+from tracker.pose import load_pose_network
+from tracker.weights import NETWORKS, Kind, load_network, read_metadata, sha256_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_BYTES = 6_500_000
+# What the outputs of the two files may differ by.
+TOLERANCE = 0.01
+_OPSET = 17
+# Shapes (N, H, W) on which the two files of a detector are compared.
+_DETECTOR_BATCHES = ((2, 64, 96), (1, 256, 416))
+
+
+def export_network(path: Path, stem: Path, overwrite: bool = False) -> tuple[Path, Path]:
+    """Write STEM.onnx and STEM.safetensors of the trained .safetensors file at `path`; returns both names.
+
+    Tensors of two or more dimensions are stored in half precision, the others in single. In the ONNX file each
+    of them is followed by a Cast, which ONNX Runtime computes once, when it loads the file. Both files carry the
+    metadata of the trained one. They are kept if each has at most 6.5 MB and both give the same on noise.
+    Raises ModelError for a file that is none of ours or does not stand that test, OutputError for files that
+    must not be written, DependencyError without the package onnx.
+    """
+    metadata, kind = _describe(path)
+    files = stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.safetensors")
+    for file in files:
+        check_output(file, overwrite)
+    partials = [partial_path(file) for file in files]
+    try:
+        model = load_network(path, kind)
+        # What half precision cannot hold becomes infinite, which shows when the files are compared.
+        with np.errstate(over="ignore", invalid="ignore"):
+            _write_safetensors(model, metadata, partials[1])
+            _write_onnx(model, metadata, kind, partials)
+            _check_sizes(partials)
+            _check_agreement(kind, partials)
+        for file in files:
+            publish(file)
+    finally:
+        for partial in partials:
+            partial.unlink(missing_ok=True)
+    return files
+
+
+def manifest_entry(onnx: Path, safetensors: Path) -> str:
+    """The entry for two exported files in weights/manifest.toml, but for licence, data and accuracy."""
+    metadata, kind = _describe(safetensors)
+    arguments = ", ".join(f"{name} = {value}" for name, value in json.loads(metadata["arguments"]).items())
+    lines = ["[[network]]", f'kind = "{kind}"', f'network = "{metadata["network"]}"', f"arguments = {{ {arguments} }}"]
+    lines += [f'{key} = "{metadata[key]}"' for key in ("skeleton", "color") if key in metadata]
+    # A list is written in JSON as in TOML.
+    lines += [f"{key} = {metadata[key]}" for key in ("mean", "std", "input_size")]
+    for name, file in (("onnx", onnx), ("safetensors", safetensors)):
+        size, digits = file.stat().st_size, sha256_of(file)
+        lines.append(f'{name} = {{ file = "{file.name}", bytes = {size}, sha256 = "{digits}" }}')
+    return "\n".join(lines)
+
+
+def largest_difference(kind: Kind, paths: Sequence[Path]) -> float:
+    """What the outputs of two network files on noise differ by, as a share of the largest value of the same channel."""
+    pairs = zip(*(_outputs_on_noise(kind, path) for path in paths), strict=True)
+    # NumPy's maximum is NaN if one of them is.
+    return float(np.max([_difference(given, expected) for given, expected in pairs]))
+
+
+def _describe(path: Path) -> tuple[dict[str, str], Kind]:
+    metadata = read_metadata(path)
+    kind = NETWORKS.get(metadata.get("network", ""))
+    if kind is None:
+        known = " or ".join(NETWORKS)
+        raise ModelError(f"{path} does not state in its metadata that it is a {known}; name a file that `train` wrote")
+    usual = INPUT_DESCRIPTION if kind == "detector" else {}
+    return {"arguments": "{}", **usual, **metadata}, kind
+
+
+def _write_safetensors(model: nn.Module, metadata: dict[str, str], path: Path) -> None:
+    from safetensors.torch import save
+
+    state = model.state_dict().items()
+    content = save({name: value.half() if value.ndim >= 2 else value for name, value in state}, metadata)
+    path.write_bytes(_sort_header(content))
+
+
+def _sort_header(content: bytes) -> bytes:
+    """The same file with the same bytes each time: safetensors writes metadata in random order."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    # Padded as the format recommends, so that the tensors are aligned.
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
+
+
+def _write_onnx(model: nn.Module, metadata: Mapping[str, str], kind: Kind, partials: list[Path]) -> None:
+    try:
+        import onnx
+    except ImportError as error:
+        raise DependencyError("export needs the package onnx; run: pip install 'pose-tracker[train]'") from error
+    size_wh = load_pose_network(partials[1], "cpu").input_size_wh if kind == "pose" else (96, 64)
+    graph_file = onnx.load_from_string(_trace(model, kind, size_wh))
+    _store_in_half_precision(graph_file.graph)
+    onnx.helper.set_model_props(graph_file, dict(sorted(metadata.items())))
+    partials[0].write_bytes(graph_file.SerializeToString())
+
+
+def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
+    """The network as an ONNX file in single precision; batches are open, and sizes those of detectors too."""
+    import torch
+
+    from tracker.nets.deployment import arrange_for_export
+
+    names = ["heatmaps"] if kind == "pose" else [f"stride_{stride}" for stride in STRIDES]
+    axes = {0: "batch"} if kind == "pose" else {0: "batch", 2: "height", 3: "width"}
+    open_axes = {name: {axis: f"{label}_{name}" if axis else label for axis, label in axes.items()} for name in names}
+    buffer = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        # The exporter that replaces this one needs another package; each version of torch says so in other words.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            arrange_for_export(model),
+            (torch.zeros(1, 3, size_wh[1], size_wh[0]),),
+            buffer,  # type: ignore[arg-type]
+            input_names=["image"],
+            output_names=names,
+            dynamic_axes={"image": axes, **open_axes},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+def _store_in_half_precision(graph: Any) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.ndim >= 2:
+            name, stored = tensor.name, f"{tensor.name}_half"
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+            casts.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _check_sizes(paths: list[Path]) -> None:
+    for path in paths:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelError(f"{path} would have {size} bytes, above {MAX_BYTES}; train a network with fewer channels")
+
+
+def _check_agreement(kind: Kind, paths: list[Path]) -> None:
+    difference = largest_difference(kind, paths)
+    # NaN is no agreement either.
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"the two files of {paths[0].name} differ by {difference:.1%} of their output, above {TOLERANCE:.0%}; "
+            "its weights do not bear half precision, so nothing was written: train with weight decay"
+        )
+
+
+def _outputs_on_noise(kind: Kind, path: Path) -> list[npt.NDArray[np.float32]]:
+    random = np.random.default_rng(0)
+    if kind == "pose":
+        estimator = load_pose_network(path, "cpu")
+        width, height = estimator.input_size_wh
+        return [estimator.heatmaps(random.integers(0, 256, (2, height, width, 3), np.uint8))]
+    detector = open_network(path, "cpu")
+    batches = (random.uniform(-1, 1, (n, 3, height, width)) for n, height, width in _DETECTOR_BATCHES)
+    return [output for batch in batches for output in detector.run(batch.astype(np.float32))]
+
+
+def _difference(given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    largest = np.abs(expected).max(axis=(0, 2, 3))
+    return float((np.abs(given - expected).max(axis=(0, 2, 3)) / largest).max())
