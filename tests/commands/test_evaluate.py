@@ -1,0 +1,228 @@
+"""`evaluate` on two pictures, with networks that always find the same two people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.commands.conftest import BOXES, SIZE_WH, Outcome, Run, texture
+
+ONE = pytest.approx(1)
+THRESHOLDS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+
+def write_truth(path: Path, people: list[dict[str, Any]], num_images: int = 2, first_id: int = 1) -> Path:
+    """Ground truth, and its pictures in a folder of the same name."""
+    path.with_suffix("").mkdir()
+    images = []
+    for number in range(first_id, first_id + num_images):
+        images.append({"id": number, "file_name": f"{number}.png", "width": SIZE_WH[0], "height": SIZE_WH[1]})
+        cv2.imwrite(str(path.with_suffix("") / f"{number}.png"), texture())
+    path.write_text(json.dumps({"images": images, "annotations": people}))
+    return path
+
+
+def people(image_id: int, boxes: list[list[int]] = BOXES) -> list[dict[str, Any]]:
+    """Annotations with the keypoints that the pose network gives in those boxes, as far as the test cares."""
+    return [
+        {"image_id": image_id, "bbox": [x, y, right - x, bottom - y], "keypoints": [9, 9, 2] * 17}
+        for x, y, right, bottom in boxes
+    ]
+
+
+@pytest.fixture
+def gt(tmp_path: Path) -> Path:
+    """Two people in the first picture, and in the second one where the detector finds them and one elsewhere."""
+    return write_truth(tmp_path / "gt.json", people(1) + people(2, [BOXES[0], [0, 57, 96, 63]]))
+
+
+@pytest.fixture
+def evaluate(run: Run, gt: Path, models: list[str]) -> Run:
+    """Runs `evaluate coco` with the networks on the pictures, and those further arguments."""
+    return lambda *arguments: run("evaluate", "coco", "--gt", gt, "--images", gt.with_suffix(""), *models, *arguments)
+
+
+def figures(path: str = "out.json") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(path).read_text())
+    return content
+
+
+def is_refused(done: Outcome, code: int) -> bool:
+    return (done.code, done.out, done.err.count("\n")) == (code, "", 1)
+
+
+def test_boxes(evaluate: Run) -> None:
+    done = evaluate("--kind", "boxes", "--json", "out.json")
+    assert done.code == 0
+    header, _, row, blank, *table = done.out.splitlines()
+    assert header == "| ap | ap50 | ap75 | ap small | ap medium | ap large | ar |"
+    written = figures()
+    assert row.split(" | ")[0] == f"| {written['ap']:.3f}"
+    assert (written["kind"], written["num_images"], written["num_people"]) == ("boxes", 2, 4)
+    # scores 0.9 and 0.8: three of four are found, and the last box is false
+    assert written["thresholds"] == [
+        {"score": score, "recall": 0.75, "false_people_per_picture": None} for score in THRESHOLDS
+    ]
+    assert blank == ""
+    assert table[0] == "| score | recall | false people per picture |"
+    assert table[-1] == "| 0.800 | 0.750 | – |"
+
+
+def test_false_people_are_counted_on_negatives(evaluate: Run, tmp_path: Path) -> None:
+    negatives = write_truth(tmp_path / "none.json", people(7), num_images=5, first_id=3)
+    options = ["--kind", "boxes", "--json", "out.json", "--negatives", negatives]
+    assert evaluate(*options, "--negative-images", negatives.with_suffix("")).code == 0
+    assert figures()["num_negatives"] == 4
+    assert {row["false_people_per_picture"] for row in figures()["thresholds"]} == {2}
+    options += ["--negatives-every", "3", "--overwrite"]
+    assert evaluate(*options, "--negative-images", negatives.with_suffix("")).code == 0
+    assert figures()["num_negatives"] == 2
+
+
+def test_ground_truth_may_hold_negatives_alone(run: Run, models: list[str], tmp_path: Path) -> None:
+    gt = write_truth(tmp_path / "none.json", [])
+    done = run(
+        "evaluate", "coco", "--gt", gt, "--images", gt.with_suffix(""), *models, "--kind", "boxes", "--json", "a"
+    )
+    assert done.code == 0
+    assert figures("a")["ap"] is None
+    assert figures("a")["thresholds"][0] == {"score": 0.2, "recall": None, "false_people_per_picture": 2}
+
+
+def test_saved_poses_are_the_measure_of_themselves(run: Run, evaluate: Run, tmp_path: Path) -> None:
+    assert evaluate("--save", "found.json").code == 0
+    results = json.loads(Path("found.json").read_text())
+    assert [result["image_id"] for result in results] == [1, 1, 2, 2]
+    assert {len(result["keypoints"]) for result in results} == {51}
+    truth = [
+        {"image_id": result["image_id"], "bbox": [0, 0, 24, 48], "area": 2000, "keypoints": result["keypoints"]}
+        for result in results
+    ]
+    gt = write_truth(tmp_path / "found-gt.json", truth)
+    done = run("evaluate", "coco", "--gt", gt, "--pred", "found.json", "--json", "out.json")
+    assert (done.code, done.err) == (0, "")
+    assert figures() == {
+        "ap": ONE, "ap50": ONE, "ap75": ONE, "ap_medium": ONE, "ap_large": None, "ar": ONE,
+        "kind": "keypoints", "num_images": 2, "num_people": 4,
+    }  # fmt: skip
+
+
+def test_saved_results_give_the_figures_of_their_run(run: Run, evaluate: Run, gt: Path) -> None:
+    assert evaluate("--kind", "boxes", "--save", "found.json", "--json", "first.json").code == 0
+    done = run("evaluate", "coco", "--gt", gt, "--kind", "boxes", "--pred", "found.json", "--json", "second.json")
+    assert done.code == 0
+    assert figures("first.json") == figures("second.json")
+    assert figures("first.json")["ap"] > 0
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores"),
+    [
+        pytest.param("detector", [0.81, 0.72, 0.81, 0.72], id="of the detector, times their scores"),
+        pytest.param("ground-truth", [0.9, 0.9, 0.9, 0.9], id="true"),
+    ],
+)
+def test_poses_in_either_boxes(evaluate: Run, boxes: str, scores: list[float]) -> None:
+    assert evaluate("--boxes", boxes, "--save", "found.json").code == 0
+    assert [result["score"] for result in json.loads(Path("found.json").read_text())] == pytest.approx(scores)
+
+
+def test_true_boxes_need_no_detector(run: Run, gt: Path, models: list[str]) -> None:
+    source = ["--gt", gt, "--images", gt.with_suffix(""), "--boxes", "ground-truth"]
+    assert run("evaluate", "coco", *source, "--detector", "absent.onnx", *models[2:]).code == 0
+
+
+def test_the_detectors_least_score_can_be_chosen(evaluate: Run) -> None:
+    assert evaluate("--kind", "boxes", "--detector-score", "0.85", "--save", "found.json").code == 0
+    assert [result["score"] for result in json.loads(Path("found.json").read_text())] == pytest.approx([0.9, 0.9])
+
+
+def test_a_pose_that_is_found_twice_is_kept_once(evaluate: Run, models: list[str], tmp_path: Path) -> None:
+    from tests.onnx_graphs import write_constant_graph
+    from tracker.runtime import TensorInfo
+
+    dets = np.array([[[*BOXES[0], 0.9], [*BOXES[0], 0.8]]], np.float32)
+    image = TensorInfo("image", (1, 3, SIZE_WH[1], SIZE_WH[0]), "float32")
+    twice = write_constant_graph(tmp_path / "twice.onnx", [image], {"dets": dets, "labels": np.zeros((1, 2), np.int64)})
+    assert evaluate("--detector", twice, "--save", "found.json").code == 0
+    assert [result["image_id"] for result in json.loads(Path("found.json").read_text())] == [1, 2]
+
+
+def test_pck(run: Run, gt: Path, models: list[str]) -> None:
+    source = ["--gt", gt, "--images", gt.with_suffix(""), *models[2:]]
+    assert run("evaluate", "pck", *source, "--json", "out.json").code == 0
+    # all keypoints of the truth are one point: nobody has a torso
+    empty = {"pck": None, "pck_neck": None, "pck_head_top": None}
+    assert figures() == empty | {"threshold": 0.2, "num_people": 0}
+    assert run("evaluate", "coco", *source, "--boxes", "ground-truth", "--save", "found.json").code == 0
+    truth = [
+        {"image_id": result["image_id"], "bbox": person["bbox"], "keypoints": result["keypoints"]}
+        for result, person in zip(
+            json.loads(Path("found.json").read_text()), json.loads(gt.read_text())["annotations"], strict=True
+        )
+    ]
+    content = json.loads(gt.read_text())
+    gt.write_text(json.dumps(content | {"annotations": truth}))
+    done = run("evaluate", "pck", *source, "--json", "out.json", "--overwrite")
+    assert figures() == empty | {"pck": 1, "threshold": 0.2, "num_people": 4}
+    assert done.out.splitlines() == ["| pck | pck neck | pck head top |", "|---|---|---|", "| 1.000 | – | – |"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            ["--kind", "boxes", "--boxes", "ground-truth"], "needs --kind keypoints", id="true boxes as boxes"
+        ),
+        pytest.param(["--negatives", "x", "--negative-images", "x"], "needs --kind boxes", id="negatives for poses"),
+        pytest.param(["--kind", "boxes", "--negatives", "x"], "need each other", id="negatives without pictures"),
+        pytest.param(["--negatives-every", "0"], "must be 1 or more, not 0", id="every 0th"),
+        pytest.param(["--save", "a", "--json", "a"], "another output", id="one file for two"),
+        pytest.param(["--save", "gt.json", "--overwrite"], "overwrite an input", id="output is the input"),
+        pytest.param(["--pred", "x"], "not allowed with", id="networks and results"),
+    ],
+)
+def test_wrong_usage(evaluate: Run, options: list[str], message: str) -> None:
+    done = evaluate(*options)
+    assert is_refused(done, code=2)
+    assert message in done.err
+
+
+def test_results_cannot_be_saved_again(run: Run, gt: Path) -> None:
+    done = run("evaluate", "coco", "--gt", gt, "--pred", "x.json", "--save", "y.json")
+    assert is_refused(done, code=2)
+    assert "--save keeps what networks give" in done.err
+
+
+def test_pck_needs_a_threshold_above_0(run: Run, gt: Path) -> None:
+    assert is_refused(run("evaluate", "pck", "--gt", gt, "--images", ".", "--threshold", "0"), code=2)
+
+
+@pytest.mark.parametrize("option", ["--save", "--json"])
+def test_existing_outputs_are_refused_before_networks_load(evaluate: Run, option: str) -> None:
+    Path("there.json").write_text("precious")
+    done = evaluate(option, "there.json", "--detector", "absent.onnx")
+    assert is_refused(done, code=1)
+    assert "there.json exists" in done.err
+    assert Path("there.json").read_text() == "precious"
+
+
+def test_missing_pictures_are_told_before_networks_load(run: Run, gt: Path, tmp_path: Path) -> None:
+    (gt.with_suffix("") / "2.png").unlink()
+    for measure in ("coco", "pck"):
+        done = run("evaluate", measure, "--gt", gt, "--images", gt.with_suffix(""), "--pose-model", "absent.onnx")
+        assert is_refused(done, code=1)
+        assert "image 2 has the file name '2.png'" in done.err
+
+
+def test_without_pycocotools_nothing_is_run(evaluate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    done = evaluate("--detector", "absent.onnx")
+    assert is_refused(done, code=1)
+    assert "pip install 'pycocotools" in done.err

@@ -1,0 +1,415 @@
+"""AP of hand-made people, the same figures as pycocotools used by hand, and what is refused of files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from tests.vectors import SHARED, read_json
+from tracker.errors import DependencyError, InputError
+from tracker.evaluation.coco import (
+    GroundTruth,
+    box_recalls,
+    box_results,
+    check_pictures,
+    evaluate_detections,
+    evaluate_poses,
+    evaluate_results,
+    false_people,
+    keypoint_results,
+    read_ground_truth,
+    read_picture,
+    read_results,
+)
+from tracker.skeletons import BODY_19, COCO_17, MPII_16
+from tracker.types import Detections, Poses
+
+VECTORS = SHARED / "vectors/coco/dev"
+COCO_CASES = ["empty", "mixed", "mixed_bbox", "perfect"]
+
+ONE = pytest.approx(1)  # pycocotools adds a rounding error to its divisors
+
+BOX = [20, 10, 100, 50]
+# spread over the box, all visible
+KEYPOINTS = [value for i in range(17) for value in (20 + 6 * i, 10 + 3 * i, 2)]
+
+
+def person(image_id: int = 1, **changed: Any) -> dict[str, Any]:
+    """An annotation; a field changed to None is left out."""
+    full = {"id": 1, "image_id": image_id, "category_id": 1, "bbox": BOX, "keypoints": KEYPOINTS} | changed
+    return {field: value for field, value in full.items() if value is not None}
+
+
+def content(*people: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    """Ground truth with the images 1, 2 and 3."""
+    images = [{"id": i, "file_name": f"{i}.png", "width": 200, "height": 100} for i in (1, 2, 3)]
+    return {"images": images, "annotations": list(people), "categories": [{"id": 1, "name": "person"}]} | changed
+
+
+Truth = Callable[..., GroundTruth]
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Truth:
+    """The ground truth with those people, by way of a file."""
+
+    def truth(*people: dict[str, Any], **changed: Any) -> GroundTruth:
+        path = tmp_path / "gt.json"
+        path.write_text(json.dumps(content(*people, **changed)))
+        return read_ground_truth(path)
+
+    return truth
+
+
+def found(*boxes_xywh: list[float], scores: list[float]) -> Detections:
+    boxes = np.array(boxes_xywh, np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return Detections(boxes, np.array(scores, np.float32))
+
+
+def poses(*keypoints: Any, scores: float = 1.0) -> Poses:
+    """Poses with box score 1 whose keypoints (K, 2) all have that score."""
+    points = np.array(keypoints, np.float32)
+    n = len(points)
+    return Poses(
+        points,
+        np.full(points.shape[:2], scores, np.float32),
+        np.zeros((n, 4), np.float32),
+        np.ones(n, np.float32),
+        np.zeros(n, np.int8),
+    )
+
+
+def true_points() -> np.ndarray[Any, Any]:
+    return np.reshape(KEYPOINTS, (17, 3))[:, :2].astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("detections", "ap", "ap50", "ap75", "ar"),
+    [
+        pytest.param(found(BOX, scores=[0.9]), 1, 1, 1, 1, id="found"),
+        pytest.param(found(scores=[]), 0, 0, 0, 0, id="missed"),
+        pytest.param(found([150, 10, 20, 50], BOX, scores=[0.9, 0.8]), 0.5, 0.5, 0.5, 1, id="a better score beside it"),
+        pytest.param(found([150, 10, 20, 50], BOX, scores=[0.7, 0.8]), 1, 1, 1, 1, id="a lower score beside it"),
+        pytest.param(found([20, 10, 100, 39], scores=[0.9]), 0.6, 1, 1, 0.6, id="IoU 0.78: thresholds 0.5 to 0.75"),
+        pytest.param(found([20, 10, 100, 36], scores=[0.9]), 0.5, 1, 0, 0.5, id="IoU 0.72: thresholds 0.5 to 0.7"),
+    ],
+)
+def test_box_ap_of_one_person(
+    truth: Truth, detections: Detections, ap: float, ap50: float, ap75: float, ar: float
+) -> None:
+    figures = evaluate_detections(truth(person()), {1: detections})
+    assert [figures[name] for name in ("ap", "ap50", "ap75", "ar")] == pytest.approx([ap, ap50, ap75, ar])
+
+
+def test_one_of_two_people_found_is_51_of_the_101_recalls(truth: Truth) -> None:
+    figures = evaluate_detections(truth(person(1), person(2)), {1: found(BOX, scores=[0.9])})
+    assert figures["ap"] == pytest.approx(51 / 101)
+    assert figures["ar"] == pytest.approx(0.5)
+
+
+def test_sizes_without_anybody_are_undefined(truth: Truth) -> None:
+    medium = evaluate_detections(truth(person()), {1: found(BOX, scores=[0.9])})
+    assert (medium["ap_small"], medium["ap_medium"], medium["ap_large"]) == (None, ONE, None)
+    assert set(evaluate_detections(truth(), {}).values()) == {None}
+
+
+def test_a_stated_area_decides_on_the_size(truth: Truth) -> None:
+    large = evaluate_detections(truth(person(area=20_000)), {1: found(BOX, scores=[0.9])})
+    assert (large["ap_medium"], large["ap_large"]) == (None, ONE)
+
+
+def test_people_in_a_crowd_are_neither_found_nor_false(truth: Truth) -> None:
+    crowd = person(bbox=[0, 0, 200, 100], iscrowd=1)
+    figures = evaluate_detections(truth(person(), crowd), {1: found([100, 50, 30, 30], BOX, scores=[0.9, 0.8])})
+    assert figures["ap"] == ONE
+
+
+def test_oks_of_true_keypoints_is_1(truth: Truth) -> None:
+    figures = evaluate_poses(truth(person()), {1: poses(true_points())}, COCO_17)
+    assert set(figures) == {"ap", "ap50", "ap75", "ap_medium", "ap_large", "ar"}
+    assert (figures["ap"], figures["ap_large"]) == (ONE, None)
+
+
+@pytest.mark.parametrize(("area", "oks_area"), [(None, 0.53 * 100 * 50), (3000, 3000)], ids=["0.53 of the box", "own"])
+def test_oks_is_scaled_by_the_area(truth: Truth, area: float | None, oks_area: float) -> None:
+    nose_only = KEYPOINTS[:3] + [0] * 48
+    given = true_points()
+    # at OKS 0.72, found at the thresholds 0.5 to 0.7
+    given[0, 0] += math.sqrt(-math.log(0.72) * oks_area * 8 * COCO_17.sigmas[0] ** 2)
+    figures = evaluate_poses(truth(person(keypoints=nose_only, area=area)), {1: poses(given)}, COCO_17)
+    assert figures["ap"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("keypoints", [None, [], [0] * 51], ids=["absent", "empty", "zeros"])
+def test_people_without_keypoints_are_neither_found_nor_false(truth: Truth, keypoints: Any) -> None:
+    gt = truth(person(1), person(2, keypoints=keypoints))
+    assert evaluate_poses(gt, {1: poses(true_points()), 2: poses(true_points())}, COCO_17)["ap"] == ONE
+    assert len(gt.pictures[1].true_boxes()) == 0
+
+
+def test_null_stands_for_what_is_not_stated(truth: Truth) -> None:
+    unknown = {"area": None, "keypoints": None, "extra_keypoints": None}
+    gt = truth(person() | unknown, images=[{"id": 1, "file_name": "1.png", "width": None, "height": None}])
+    assert gt.pictures[0].size_wh is None
+    assert evaluate_detections(gt, {1: found(BOX, scores=[0.9])})["ap_medium"] == ONE
+
+
+def test_true_boxes_are_those_of_annotated_people(truth: Truth) -> None:
+    gt = truth(person(bbox=[1, 2, 3, 4]), person(iscrowd=1), person(keypoints=[0] * 51))
+    boxes = gt.pictures[0].true_boxes()
+    assert boxes.boxes.tolist() == [[1, 2, 4, 6]]
+    assert boxes.scores.tolist() == [1]
+    assert gt.num_people == 2
+
+
+def test_results_of_poses_have_zeros_for_missing_keypoints() -> None:
+    people = poses(true_points(), scores=0.5)
+    people.keypoints[0, 3], people.scores[0, 3] = np.nan, 0
+    (result,) = keypoint_results({7: people}, COCO_17)
+    assert result["keypoints"][9:12] == [0, 0, 0]
+    assert result["keypoints"][:3] == [20, 10, 0.5]
+    assert (result["image_id"], result["category_id"], result["score"]) == (7, 1, 0.5)
+
+
+def test_results_of_another_skeleton_are_brought_to_cocos() -> None:
+    body = np.concatenate([true_points(), [[1, 1], [2, 2]]])
+    assert keypoint_results({1: poses(body)}, BODY_19) == keypoint_results({1: poses(true_points())}, COCO_17)
+    (mpii,) = keypoint_results({1: poses(np.arange(32).reshape(16, 2))}, MPII_16)
+    assert mpii["keypoints"][:15] == [0] * 15  # it has no face
+    assert mpii["keypoints"][15:18] == [2 * 13, 2 * 13 + 1, 1]  # the left shoulder
+
+
+def test_results_of_boxes_are_in_cocos_form() -> None:
+    assert box_results({1: found(BOX, scores=[0.3])}) == [{"image_id": 1, "category_id": 1, "bbox": BOX, "score": 0.3}]
+
+
+def test_recall_by_score(truth: Truth) -> None:
+    gt = truth(person(1), person(2), person(3, iscrowd=1))
+    results = box_results(
+        {1: found(BOX, BOX, scores=[0.7, 0.6]), 2: found(BOX, scores=[0.4]), 3: found(BOX, scores=[0.9])}
+    )
+    assert box_recalls(gt, results, (0.3, 0.4, 0.5, 0.7, 0.8)) == [1, 1, 0.5, 0.5, 0]
+    assert box_recalls(truth(), results, (0.3,)) == [None]
+
+
+def test_false_people_by_score(truth: Truth) -> None:
+    gt = truth(person(1))
+    results = box_results({i: found(BOX, BOX, scores=[0.7, 0.2 * i]) for i in (1, 2, 3)})
+    assert false_people(gt, results, (0.2, 0.4, 0.5, 0.8)) == [2, 2, 1.5, 0]
+    assert false_people(truth(person(1), person(2), person(3)), results, (0.2,)) == [None]
+
+
+def test_negatives_are_taken_by_id_from_the_first_on(truth: Truth) -> None:
+    images = [{"id": i} for i in (9, 4, "7", 2)] + [{"id": 5, "negative": True}, {"id": 1}]
+    gt = truth(person(1), person(5), images=images)
+    assert [picture.id for picture in gt.negatives().pictures] == [2, 4, 5, 7, 9]
+    assert [picture.id for picture in gt.negatives(2).pictures] == [2, 5, 9]
+
+
+def test_categories_other_than_person_are_left_out(truth: Truth) -> None:
+    categories = [{"id": 3, "name": "dog"}, {"id": 8, "name": "person"}]
+    gt = truth(person(category_id=3, keypoints=[1, 2, 3]), person(2, category_id=8), categories=categories)
+    assert [len(picture.people) for picture in gt.pictures] == [0, 1, 0]
+    path = gt.path.with_name("results.json")
+    results = [{"image_id": 2, "category_id": category, "bbox": BOX, "score": 0.5} for category in (3, 8)]
+    path.write_text(json.dumps(results))
+    assert len(read_results(path, gt, "boxes")) == 1
+    path.write_text(json.dumps(results[:1]))
+    with pytest.raises(InputError, match="has no results of category 8"):
+        read_results(path, gt, "boxes")
+
+
+def test_image_ids_may_be_digits_in_quotes(truth: Truth) -> None:
+    gt = truth(person(image_id="000139"), images=[{"id": "139"}])
+    path = gt.path.with_name("results.json")
+    path.write_text(json.dumps([{"image_id": 139, "bbox": BOX, "score": 0.5}]))
+    assert evaluate_results(gt, read_results(path, gt, "boxes"), "boxes")["ap"] == ONE
+
+
+def by_hand(truth: Path, results: Path, kind: str) -> list[float]:
+    """What pycocotools gives of the files themselves."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(truth))
+        evaluator = COCOeval(coco, coco.loadRes(str(results)), kind)
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return evaluator.stats.tolist()
+
+
+def random_files(folder: Path) -> tuple[Path, Path]:
+    """Forty people in ten images, found with noise, and false ones."""
+    rng = np.random.default_rng(0)
+    people, results = [], []
+    for number in range(40):
+        x, y, width, height = rng.uniform(0, 200), rng.uniform(0, 200), rng.uniform(20, 200), rng.uniform(20, 300)
+        points = rng.uniform((x, y), (x + width, y + height), (17, 2))
+        visible = rng.integers(0, 3, 17) * (number % 8 > 0)
+        keypoints = np.column_stack([points, visible]).ravel().tolist()
+        image = {"image_id": number % 10, "category_id": 1}
+        people.append(
+            image
+            | {"id": number + 1, "bbox": [x, y, width, height], "area": 0.5 * width * height, "keypoints": keypoints}
+            | {"num_keypoints": int((visible > 0).sum()), "iscrowd": int(number % 13 == 0)}
+        )
+        for noise in (0.02, 0.3):
+            given = np.column_stack([points + rng.normal(0, noise * width, (17, 2)), np.ones(17)]).ravel().tolist()
+            box = (np.array([x, y, width, height]) + rng.normal(0, noise * 20, 4)).tolist()
+            results.append(image | {"keypoints": given, "bbox": box, "score": float(rng.uniform())})
+    truth = {"images": [{"id": i} for i in range(10)], "annotations": people}
+    paths = folder / "truth.json", folder / "results.json"
+    paths[0].write_text(json.dumps(truth | {"categories": [{"id": 1, "name": "person"}]}))
+    paths[1].write_text(json.dumps(results))
+    return paths
+
+
+def test_figures_are_those_of_pycocotools_by_hand(tmp_path: Path) -> None:
+    truth_path, results_path = random_files(tmp_path)
+    truth = read_ground_truth(truth_path)
+    stats = by_hand(truth_path, results_path, "bbox")
+    boxes = evaluate_results(truth, read_results(results_path, truth, "boxes"), "boxes")
+    assert list(boxes.values()) == [*stats[:6], stats[8]]
+    keypoints = evaluate_results(truth, read_results(results_path, truth, "keypoints"), "keypoints")
+    assert list(keypoints.values()) == by_hand(truth_path, results_path, "keypoints")[:6]
+    assert 0 < keypoints["ap"] < 1
+    assert 0 < boxes["ap"] < 1
+
+
+def test_saved_poses_give_the_same_figures_by_hand(truth: Truth, tmp_path: Path) -> None:
+    gt = truth(*(person(i, id=i, area=5000, iscrowd=0, num_keypoints=17) for i in (1, 2, 3)))
+    noise = np.random.default_rng(0).normal(0, 4, (3, 17, 2))
+    given = {i: poses(true_points() + noise[i - 1], scores=0.2 + 0.1 * i) for i in (1, 2, 3)}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(keypoint_results(given, COCO_17)))
+    figures = evaluate_poses(gt, given, COCO_17)
+    stats = by_hand(gt.path, path, "keypoints")[:6]
+    assert list(figures.values()) == [None if value == -1 else value for value in stats]
+    assert 0 < figures["ap"] < 1
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not VECTORS.is_dir(), reason="the reference vectors are not beside the checkout")
+@pytest.mark.parametrize("case", COCO_CASES)
+def test_reference_figures(case: str) -> None:
+    truth = read_ground_truth(VECTORS / case / "gt.json")
+    figures = evaluate_results(truth, read_results(VECTORS / case / "results.json", truth, "keypoints"), "keypoints")
+    expected = read_json(VECTORS / case / "expected.json")["stats"]
+    names = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_medium": "AP_medium", "ap_large": "AP_large", "ar": "AR"}
+    assert figures == {name: pytest.approx(expected[theirs], abs=1e-9) for name, theirs in names.items()}
+
+
+def test_pycocotools_is_silenced(truth: Truth, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_detections(truth(person()), {1: found(BOX, scores=[0.9])})
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_pycocotools_the_message_says_how_to_get_it(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    with pytest.raises(DependencyError, match=r"run: pip install 'pycocotools>=2\.0\.10,<3'$"):
+        evaluate_detections(truth(person()), {})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        pytest.param({"images": None}, "gt.json has no list of images", id="no images"),
+        pytest.param({"annotations": {}}, "gt.json has no list of annotations", id="annotations are no list"),
+        pytest.param({"annotations": [7]}, r"annotations\[0\] is no object", id="annotation is a number"),
+        pytest.param({"images": [{}]}, r"images\[0\] lacks id", id="image without id"),
+        pytest.param(
+            {"images": [{"id": "a1"}]}, r"images\[0\]: id must be a whole number, not 'a1'", id="id is a word"
+        ),
+        pytest.param({"images": [{"id": 1}, {"id": "1"}]}, r"images\[1\]: id must be used once", id="id twice"),
+        pytest.param({"images": [{"id": 1, "width": 5, "height": "x"}]}, r"images\[0\]: height must", id="size"),
+        pytest.param({"categories": [{"name": "person"}]}, r"categories\[0\] lacks id", id="category without id"),
+        pytest.param(
+            {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}, "not exactly one is person", id="pets"
+        ),
+    ],
+)
+def test_malformed_ground_truth(truth: Truth, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        truth(**changed)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        pytest.param({"image_id": 4}, "image_id must be one of the images of the ground truth, not 4", id="image"),
+        pytest.param({"bbox": None}, "lacks bbox", id="no box"),
+        pytest.param({"bbox": [1, 2, 3]}, "bbox must be 4 finite numbers, not a list of 3", id="box of three"),
+        pytest.param({"bbox": "wide"}, "bbox must be 4 finite numbers, not 'wide'", id="box of letters"),
+        pytest.param({"bbox": [1, 2, 3, math.nan]}, "bbox must be 4 finite numbers", id="box of NaN"),
+        pytest.param({"keypoints": [1] * 42}, "keypoints must be 51 finite numbers, not a list of 42", id="14 points"),
+        pytest.param({"keypoints": [math.inf] * 51}, "keypoints must be 51 finite numbers", id="infinite keypoints"),
+        pytest.param({"area": "big"}, "area must be a finite number, not 'big'", id="area"),
+        pytest.param({"iscrowd": [1]}, "iscrowd must be a finite number, not a list of 1", id="crowd"),
+        pytest.param({"extra_keypoints": [1, 2, 3]}, "extra_keypoints must be an object", id="extra keypoints"),
+        pytest.param({"extra_keypoints": {"neck": [1, 2]}}, r"extra_keypoints: neck must be 3 finite", id="neck"),
+    ],
+)
+def test_malformed_annotations(truth: Truth, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        truth(person(), person(**changed))
+    assert "gt.json: annotations[1]" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("{", "is no JSON", id="no JSON"),
+        pytest.param('{"annotations": []}', "has no list of results", id="no list"),
+        pytest.param("[3]", r"results\[0\] is no object", id="number"),
+        pytest.param('[{"image_id": 9, "bbox": [1, 1, 1, 1], "score": 1}]', r"results\[0\]: image_id must", id="image"),
+        pytest.param('[{"image_id": 1, "bbox": [1, 1, 1, 1]}]', r"results\[0\] lacks score", id="no score"),
+        pytest.param('[{"image_id": 1, "bbox": [1, 1, 1, 1], "score": NaN}]', "score must be a finite", id="NaN"),
+        pytest.param('[{"image_id": 1, "score": 1}]', r"results\[0\] lacks bbox", id="no box"),
+    ],
+)
+def test_malformed_results(truth: Truth, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{message}"):
+        read_results(path, truth(), "boxes")
+
+
+def test_results_without_keypoints_are_no_poses(truth: Truth, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text('[{"image_id": 1, "bbox": [1, 1, 1, 1], "score": 1}]')
+    with pytest.raises(InputError, match=r"results\[0\] lacks keypoints"):
+        read_results(path, truth(), "keypoints")
+
+
+def test_files_that_are_not_there(truth: Truth, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.json cannot be read"):
+        read_ground_truth(tmp_path / "absent.json")
+    with pytest.raises(InputError, match=r"image 1 has the file name '1\.png', which is no file in"):
+        check_pictures(truth(), tmp_path)
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InputError, match="is no COCO ground truth"):
+        read_ground_truth(tmp_path / "list.json")
+
+
+def test_a_picture_of_another_size_is_refused(truth: Truth, tmp_path: Path) -> None:
+    import cv2
+
+    picture = truth().pictures[0]
+    cv2.imwrite(str(tmp_path / picture.file_name), np.zeros((100, 200, 3), np.uint8))
+    assert read_picture(picture, tmp_path).shape == (100, 200, 3)
+    cv2.imwrite(str(tmp_path / picture.file_name), np.zeros((50, 100, 3), np.uint8))
+    with pytest.raises(InputError, match="has 100×50 pixels, its ground truth 200×100"):
+        read_picture(picture, tmp_path)

@@ -1,0 +1,284 @@
+"""`evaluate`: how right detectors and pose networks are, against annotated pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tracker.commands.options import HelpFormatter
+from tracker.errors import UsageError
+from tracker.outputs import check_output, partial_path, publish
+
+if TYPE_CHECKING:
+    from tracker.evaluation.coco import Annotation, GroundTruth, Picture
+    from tracker.types import Image, PersonDetector, PoseEstimator, Poses
+
+T = TypeVar("T")
+
+_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_DUPLICATE_OKS = 0.9  # of the official code (TEST.OKS_THRE)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command, its measures and their options."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure networks or results against annotated pictures",
+        description="Measure networks, or results in a file, against annotated pictures.",
+    )
+    measures = parser.add_subparsers(required=True, metavar="MEASURE")
+    _add_coco(measures)
+    _add_pck(measures)
+
+
+def _add_coco(measures: Any) -> None:
+    parser = measures.add_parser(
+        "coco",
+        help="OKS AP of poses or AP of boxes, by pycocotools",
+        description="OKS AP of poses, or AP of boxes, by pycocotools: of results in a file, or of networks that are "
+        "run on the pictures first. Where the ground truth states no area, that of a person's box stands in, times "
+        "0.53 for poses. Poses in the detector's boxes go through OKS-NMS at 0.9. For boxes, recall at IoU 0.5 and "
+        "false people per picture without people are given too.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("what is measured")
+    group.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth")
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument("--pred", type=Path, metavar="FILE", help="results to measure")
+    source.add_argument("--images", type=Path, metavar="DIR", help="pictures to run the networks on")
+    group.add_argument(
+        "--kind", choices=("keypoints", "boxes"), default="keypoints", help="poses or the detector alone"
+    )
+    group.add_argument(
+        "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
+    )
+    group.add_argument("--save", type=Path, metavar="FILE", help="keep what the networks give, as COCO results")
+    _add_outputs(group)
+    group = parser.add_argument_group("false people, for --kind boxes")
+    group.add_argument(
+        "--negatives",
+        type=Path,
+        metavar="FILE",
+        help='ground truth whose pictures marked "negative": true, or without annotations, count; default: --gt',
+    )
+    group.add_argument("--negative-images", type=Path, metavar="DIR", help="their pictures")
+    group.add_argument("--negatives-every", type=int, default=1, metavar="N", help="take each N-th, by image id")
+    group = parser.add_argument_group("networks")
+    group.add_argument("--detector", type=Path, metavar="FILE", help="person detector (ONNX); default: as shipped")
+    group.add_argument(
+        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
+    )
+    group.add_argument(
+        "--detector-score", type=float, default=0.01, metavar="S", help="least score of a person; AP wants a low one"
+    )
+    _add_pose_options(group)
+    parser.set_defaults(run=run_coco)
+
+
+def _add_pck(measures: Any) -> None:
+    parser = measures.add_parser(
+        "pck",
+        help="share of keypoints that are right, in lengths of the torso",
+        description="PCK in lengths of the torso (mid-shoulder to mid-hip) over the twelve limb keypoints, in the true "
+        "boxes, the mean over people; neck and head_top in figures of their own.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("what is measured")
+    group.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth in COCO's format")
+    group.add_argument("--images", type=Path, required=True, metavar="DIR", help="its pictures")
+    group.add_argument("--threshold", type=float, default=0.2, metavar="T", help="torsos that a keypoint may be off")
+    _add_outputs(group)
+    _add_pose_options(parser.add_argument_group("networks"))
+    parser.set_defaults(run=run_pck)
+
+
+def _add_outputs(group: Any) -> None:
+    group.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+
+
+def _add_pose_options(group: Any) -> None:
+    group.add_argument(
+        "--pose-model",
+        type=Path,
+        metavar="FILE",
+        help="pose network: ONNX with heatmaps, or a pose_resnet checkpoint; default: as shipped",
+    )
+    group.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+
+
+def run_coco(args: argparse.Namespace) -> int:
+    """Print AP, and for boxes recall and false people by score, to stdout, in Markdown."""
+    _check_combination(args)
+    _check_outputs(args, args.json, args.save)
+    from tracker.evaluation.coco import evaluate_results, load_pycocotools, read_ground_truth
+
+    load_pycocotools()
+    truth = read_ground_truth(args.gt)
+    negatives = (read_ground_truth(args.negatives) if args.negatives else truth).negatives(args.negatives_every)
+    results, false_results = _results(args, truth, negatives)
+    if args.save:
+        _write_json(args.save, [result | {"category_id": truth.person_id} for result in results])
+    figures: dict[str, Any] = dict(evaluate_results(truth, results, args.kind))
+    _print_table(figures, [figures.values()])
+    figures |= {"kind": args.kind, "num_images": len(truth.pictures), "num_people": truth.num_people}
+    if args.kind == "boxes":
+        rows = _by_threshold(truth, results, negatives, false_results)
+        figures |= {"num_negatives": len(negatives.pictures), "thresholds": rows}
+        print()
+        _print_table(rows[0], [row.values() for row in rows])
+    if args.json:
+        _write_json(args.json, figures)
+    return 0
+
+
+def run_pck(args: argparse.Namespace) -> int:
+    """Print PCK to stdout, in Markdown."""
+    if args.threshold <= 0:
+        raise UsageError(f"--threshold must be above 0, not {args.threshold}")
+    _check_outputs(args, args.json)
+    from tracker.evaluation.coco import check_pictures, read_ground_truth
+    from tracker.evaluation.pck import evaluate_pck
+
+    truth = read_ground_truth(args.gt)
+    check_pictures(truth, args.images)
+    estimator = _load_estimator(args)
+    poses = _estimate(estimator, None, truth, args.images)
+    figures, num_people = evaluate_pck(truth, poses, estimator.skeleton, args.threshold)
+    _print_table(figures, [figures.values()])
+    if args.json:
+        _write_json(args.json, figures | {"threshold": args.threshold, "num_people": num_people})
+    return 0
+
+
+def _check_combination(args: argparse.Namespace) -> None:
+    faults = {
+        "--save keeps what networks give: it needs --images": args.save and args.pred,
+        "--boxes ground-truth leaves the detector nothing to do: it needs --kind keypoints": args.kind == "boxes"
+        and args.boxes == "ground-truth",
+        "--negatives needs --kind boxes and --images": args.negatives and (args.kind != "boxes" or args.pred),
+        "--negatives and --negative-images need each other": bool(args.negatives) != bool(args.negative_images),
+        f"--negatives-every must be 1 or more, not {args.negatives_every}": args.negatives_every < 1,
+    }
+    for message, applies in faults.items():
+        if applies:
+            raise UsageError(message)
+
+
+def _check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
+    """Refuse outputs that exist, that are the same file twice, or that are an input."""
+    taken = {path.resolve() for name in ("gt", "pred", "negatives") if (path := getattr(args, name, None))}
+    for path in filter(None, outputs):
+        if path.resolve() in taken:
+            raise UsageError(f"to write {path} would overwrite an input or another output; name another file")
+        taken.add(path.resolve())
+        check_output(path, args.overwrite)
+
+
+def _results(
+    args: argparse.Namespace, truth: GroundTruth, negatives: GroundTruth
+) -> tuple[list[Annotation], list[Annotation]]:
+    """What is measured on the ground truth, and what gives the false people."""
+    from tracker.evaluation.coco import box_results, check_pictures, keypoint_results, read_results
+
+    if args.pred:
+        results = read_results(args.pred, truth, args.kind)
+        return results, results
+    check_pictures(truth, args.images)
+    if args.negatives:
+        check_pictures(negatives, args.negative_images)
+    detector = None if args.boxes == "ground-truth" else _load_detector(args)
+    if detector is None or args.kind == "keypoints":
+        estimator = _load_estimator(args)
+        return keypoint_results(_estimate(estimator, detector, truth, args.images), estimator.skeleton), []
+    results = box_results(_on_each(truth, args.images, lambda _, image: detector.detect([image])[0]))
+    if not args.negatives:
+        return results, results
+    found = _on_each(negatives, args.negative_images, lambda _, image: detector.detect([image])[0])
+    return results, box_results(found)
+
+
+def _load_detector(args: argparse.Namespace) -> PersonDetector:
+    from tracker.detection import load_detector
+    from tracker.weights import find_default
+
+    path = args.detector or find_default("detector", args.device)
+    return _tell(load_detector(path, args.device, score_threshold=args.detector_score, size=args.detector_size))
+
+
+def _load_estimator(args: argparse.Namespace) -> PoseEstimator:
+    from tracker.pose import TopDownEstimator, load_pose_network
+    from tracker.weights import find_default
+
+    path = args.pose_model or find_default("pose", args.device)
+    return _tell(TopDownEstimator(load_pose_network(path, args.device), flip_test=args.flip_test))
+
+
+def _tell(network: Any) -> Any:
+    """The same network; what it is and where it runs goes to stderr."""
+    print(
+        f"{network.name}: {network.engine}",
+        *([f"note: {network.note}"] if network.note else []),
+        sep="\n",
+        file=sys.stderr,
+    )
+    return network
+
+
+def _estimate(
+    estimator: PoseEstimator, detector: PersonDetector | None, truth: GroundTruth, folder: Path
+) -> dict[int, Poses]:
+    """Poses by image id, in the true boxes or in the detector's, those without duplicates as published."""
+    from tracker.boxes import box_areas
+    from tracker.tracking.oks import oks_nms
+    from tracker.types import Candidates
+
+    def estimate(picture: Picture, image: Image) -> Poses:
+        if detector is None:
+            return estimator.estimate(image, picture.true_boxes())
+        poses = estimator.estimate(image, Candidates.from_detections(detector.detect([image])[0]))
+        areas, scores = box_areas(poses.boxes), poses.pose_scores()
+        return poses[oks_nms(poses.keypoints, areas, scores, estimator.skeleton.sigmas, _DUPLICATE_OKS)]
+
+    return _on_each(truth, folder, estimate)
+
+
+def _on_each(truth: GroundTruth, folder: Path, work: Callable[[Picture, Image], T]) -> dict[int, T]:
+    """What `work` gives for each picture, by image id."""
+    from tqdm import tqdm
+
+    from tracker.evaluation.coco import read_picture
+
+    pictures = tqdm(truth.pictures, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    return {picture.id: work(picture, read_picture(picture, folder)) for picture in pictures}
+
+
+def _by_threshold(
+    truth: GroundTruth, results: Sequence[Annotation], negatives: GroundTruth, false_results: Sequence[Annotation]
+) -> list[dict[str, float | None]]:
+    from tracker.evaluation.coco import box_recalls, false_people
+
+    recalls = box_recalls(truth, results, _THRESHOLDS)
+    false = false_people(negatives, false_results, _THRESHOLDS)
+    return [
+        {"score": threshold, "recall": recall, "false_people_per_picture": per_picture}
+        for threshold, recall, per_picture in zip(_THRESHOLDS, recalls, false, strict=True)
+    ]
+
+
+def _print_table(header: Iterable[str], rows: Iterable[Iterable[float | None]]) -> None:
+    names = [name.replace("_", " ") for name in header]
+    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
+    for row in rows:
+        print(f"| {' | '.join('–' if value is None else f'{value:.3f}' for value in row)} |")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    partial_path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    publish(path)

@@ -1,0 +1,77 @@
+"""Percentage of correct keypoints, in lengths of the torso."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tracker.evaluation.coco import Annotation, Figures, GroundTruth
+from tracker.skeletons import BODY_19, Skeleton, convert_keypoints
+from tracker.types import BoolArray, DoubleArray, Poses
+
+_LIMBS = [
+    BODY_19.index(f"{side}_{part}")
+    for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    for side in ("left", "right")
+]
+_SHOULDERS, _HIPS = _LIMBS[:2], _LIMBS[6:8]
+
+
+def evaluate_pck(
+    truth: GroundTruth, poses: Mapping[int, Poses], skeleton: Skeleton, threshold: float = 0.2
+) -> tuple[Figures, int]:
+    """PCK of the poses by image id, of the people in `annotated_people` of each picture in that order.
+
+    Returns the figures within 0–1 and the number of people. `pck` is over the twelve limb keypoints, shoulders to
+    ankles, `pck_neck` and `pck_head_top` over one each, None where the skeleton has no such keypoint. A keypoint is
+    correct within `threshold` of the torso, mid-shoulder to mid-hip; a missing one is wrong. Each figure is the mean
+    over people; those without a true torso are left out.
+    """
+    found = _stack([_in_body_19(poses[picture.id], skeleton) for picture in truth.pictures])
+    true = _stack([_true_keypoints(picture.annotated_people) for picture in truth.pictures])
+    torsos = np.linalg.norm(_middles(true[:, _SHOULDERS]) - _middles(true[:, _HIPS]), axis=1)
+    measured = torsos > 0
+    correct = np.linalg.norm(found - true, axis=2) <= threshold * torsos[:, None]
+    visible = ~np.isnan(true[..., 0])
+    known = _known_keypoints(skeleton)
+    groups = {"pck": _LIMBS, "pck_neck": [BODY_19.index("neck")], "pck_head_top": [BODY_19.index("head_top")]}
+    figures = {
+        name: _mean_share(correct[measured][:, group], visible[measured][:, group]) if known[group].any() else None
+        for name, group in groups.items()
+    }
+    return figures, int(measured.sum())
+
+
+def _in_body_19(poses: Poses, skeleton: Skeleton) -> DoubleArray:
+    return convert_keypoints(poses.keypoints, poses.scores, skeleton, BODY_19)[0].astype(np.float64)
+
+
+def _true_keypoints(people: list[Annotation]) -> DoubleArray:
+    """(N, 19, 2) pixels, NaN where not annotated."""
+    values = np.array([[*person["keypoints"], *person["extra_keypoints"]] for person in people], np.float64)
+    triples = values.reshape(len(people), BODY_19.num_keypoints, 3)
+    return np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
+
+
+def _stack(parts: list[DoubleArray]) -> DoubleArray:
+    return np.concatenate([np.zeros((0, BODY_19.num_keypoints, 2)), *parts])
+
+
+def _known_keypoints(skeleton: Skeleton) -> BoolArray:
+    """(19,): which of BODY_19's keypoints a skeleton has."""
+    ones = np.ones(skeleton.num_keypoints)
+    return convert_keypoints(np.ones((skeleton.num_keypoints, 2)), ones, skeleton, BODY_19)[1] > 0
+
+
+def _middles(points: DoubleArray) -> DoubleArray:
+    """Means (N, 2) of those points (N, n, 2) that are annotated, NaN where none is."""
+    counts = (~np.isnan(points[..., :1])).sum(axis=1)
+    return np.where(counts > 0, np.nan_to_num(points).sum(axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def _mean_share(correct: BoolArray, counted: BoolArray) -> float | None:
+    """Mean over rows of the share of the counted entries that are correct; rows without any are left out."""
+    rows = counted.any(axis=1)
+    shares = (correct & counted)[rows].sum(axis=1) / counted[rows].sum(axis=1)
+    return float(shares.mean()) if rows.any() else None
