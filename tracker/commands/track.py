@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         args.input, fps=args.fps, start_s=args.start, end_s=args.end, max_frames=args.max_frames
     ) as source:
         pipeline = build_pipeline(**options)
-        report = _track(args, source, pipeline)
+        report = track_source(args, source, pipeline)
     report.print()
     return 0
 
@@ -138,8 +138,13 @@ class Report:
         ]
 
 
-def _track(args: argparse.Namespace, source: VideoSource, pipeline: Pipeline) -> Report:
-    """Run the pipeline over the source and hand every frame to the outputs."""
+def track_source(
+    args: argparse.Namespace,
+    source: VideoSource,
+    pipeline: Pipeline,
+    watch: Callable[[TrackedPoses], None] | None = None,
+) -> Report:
+    """Run the pipeline over the source and hand every frame to the outputs, its people also to `watch`."""
     report = Report(pipeline, source, [path for path in (args.output, args.poses) if path])
     start = time.perf_counter()
     try:
@@ -150,6 +155,8 @@ def _track(args: argparse.Namespace, source: VideoSource, pipeline: Pipeline) ->
         ):
             for frame, tracked in bar:
                 report.count(tracked)
+                if watch:
+                    watch(tracked)
                 rate = report.frames / (time.perf_counter() - start)
                 if not sinks.write(frame, tracked, frames_per_s=rate):
                     break
