@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from tests.vectors import cases
-from tracker.training.losses import joints_mse_loss
+from tracker.boxes import iou
+from tracker.training.losses import giou_loss, joints_mse_loss, quality_focal_loss
 
 
 @pytest.mark.vectors_sb
@@ -39,3 +43,54 @@ def test_weights_act_squared_and_the_mean_is_over_all_keypoints():
 def test_equal_maps_cost_nothing():
     heatmaps = torch.rand(2, 3, 4, 5)
     assert joints_mse_loss(heatmaps, heatmaps.clone(), torch.ones(2, 3)).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("logit", "target", "loss"),
+    [
+        pytest.param(0.0, 1.0, math.log(2) / 4, id="half sure of a person"),
+        pytest.param(0.0, 0.0, math.log(2) / 4, id="half sure of nobody"),
+        pytest.param(0.0, 0.5, 0.0, id="as sure as the label"),
+        pytest.param(math.log(3), 0.25, (0.25 * math.log(4 / 3) + 0.75 * math.log(4)) / 4, id="too sure"),
+    ],
+)
+def test_quality_focal_loss_by_hand(logit, target, loss):
+    one = quality_focal_loss(torch.tensor([logit]), torch.tensor([target]), torch.ones(1))
+    assert one.item() == pytest.approx(loss, abs=1e-6)
+    weighed = quality_focal_loss(torch.full((3,), logit), torch.full((3,), target), torch.tensor([1, 0.5, 0]))
+    assert weighed.item() == pytest.approx(1.5 * loss, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "loss"),
+    [
+        pytest.param((1, 1, 1, 1), (1, 1, 1, 1), 0, id="equal"),
+        pytest.param((1, 1, 1, 1), (2, 2, 2, 2), 0.75, id="inside: 4 of 16"),
+        pytest.param((4, 1, 1, 1), (1, 1, 4, 1), 0.75, id="overlap 4 of 16, which fill their hull"),
+        pytest.param((2, 1, 0, 1), (0, 1, 2, 1), 1, id="side by side"),
+        pytest.param((2, 2, 0, 0), (0, 0, 2, 2), 1.5, id="corner to corner: half of the hull is empty"),
+    ],
+)
+def test_giou_loss_by_hand(found, wanted, loss):
+    losses = giou_loss(torch.tensor([found], dtype=torch.float32), torch.tensor([wanted], dtype=torch.float32))
+    assert losses.tolist() == pytest.approx([loss], abs=1e-6)
+
+
+def test_giou_loss_is_that_of_the_iou_where_the_hull_is_full():
+    rng = np.random.default_rng(0)
+    distances, targets = rng.uniform(1, 9, (2, 50, 4))
+    targets[:, 1::2] = distances[:, 1::2]
+    points = rng.uniform(0, 50, (50, 2))
+    boxes = [np.concatenate([points - d[:, :2], points + d[:, 2:]], axis=1) for d in (distances, targets)]
+    losses = giou_loss(torch.tensor(distances), torch.tensor(targets))
+    np.testing.assert_allclose(losses, 1 - np.diag(iou(*boxes)), atol=1e-9)
+
+
+def test_gradients_of_the_detectors_losses():
+    generator = torch.Generator().manual_seed(0)
+    distances = 1 + torch.rand(4, 4, dtype=torch.float64, generator=generator)
+    targets = 1 + torch.rand(4, 4, dtype=torch.float64, generator=generator)
+    assert torch.autograd.gradcheck(lambda d: giou_loss(d, targets), distances.requires_grad_())
+    logits = torch.randn(6, dtype=torch.float64, generator=generator)
+    scores = torch.rand(6, dtype=torch.float64, generator=generator)
+    assert torch.autograd.gradcheck(lambda x: quality_focal_loss(x, scores, scores), logits.requires_grad_())

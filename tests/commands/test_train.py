@@ -1,0 +1,199 @@
+"""`train` on a few rendered people: from the command line to a file that can be exported."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.commands.conftest import Outcome, Run
+from tests.training.rendered import write_data
+from tracker.training import curves
+from tracker.training.detector_task import DetectorTask
+from tracker.training.pose_task import PoseTask
+from tracker.weights import read_metadata
+
+SMALL = ["--channels", "8", "--batch-size", "2", "--frozen-stages", "-1", "--device", "cpu", "--precision", "fp32"]
+KINDS = {
+    "pose": ["--input-size", "32", "32", "--min-keypoints", "3", "--network", "PoseMobileNet"],
+    "detector": ["--size", "64", "--grids", "0.5", "0.5", "0"],
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"), num_frames=3)
+
+
+@pytest.fixture
+def train(run: Run, data: Path) -> Callable[..., Outcome]:
+    """Runs `train` for three steps, with those further arguments."""
+
+    def train(kind: str, *arguments: str | Path) -> Outcome:
+        course = ["--steps", "3", "--log-every", "1", "--output", "run"]
+        return run("train", kind, "--data", data, *SMALL, *KINDS[kind], *course, *arguments)
+
+    return train
+
+
+@pytest.fixture
+def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes long."""
+    monkeypatch.setattr(curves, "draw", lambda *_: None)
+
+
+def log(folder: str = "run") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+
+
+def is_refused(done: Outcome, code: int, message: str) -> bool:
+    return (done.code, done.out, done.err.count("\n")) == (code, "", 1) and message in done.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "figure"),
+    [("pose", "PoseMobileNet", "rendered_pck"), ("detector", "PersonDetector", "false_at_0.5")],
+)
+def test_a_run_from_beginning_to_end(train: Callable[..., Outcome], kind: str, network: str, figure: str) -> None:
+    done = train(kind)
+    assert (done.code, done.out) == (0, "")
+    assert done.err.splitlines() == ["run: 3 steps, fp32", "written: run/weights.safetensors"]
+    assert sorted(path.name for path in Path("run").iterdir()) == [
+        "checkpoint.pt", "curves.png", "log.jsonl", "weights.safetensors",
+    ]  # fmt: skip
+    assert [line["step"] for line in log()] == [1, 2, 3, 3]
+    assert figure in log()[-1]
+    metadata = read_metadata(Path("run/weights.safetensors"))
+    assert metadata["network"] == network
+    stated = {"network", "arguments"} | (
+        {"skeleton", "color", "mean", "std", "input_size"} if kind == "pose" else set()
+    )
+    assert set(metadata) == stated
+    assert len(list(Path("runs/cache").glob("*.jpegs"))) == 1
+    again = train(kind)
+    assert (again.code, again.err.splitlines()[0]) == (0, "run: 3 steps, fp32, on from step 3")
+    assert len(log()) == 4
+
+
+@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.parametrize(
+    ("kind", "task", "number", "code"),
+    [
+        pytest.param("pose", PoseTask, signal.SIGINT, 130, id="Ctrl-C"),
+        pytest.param("detector", DetectorTask, signal.SIGTERM, 143, id="SIGTERM"),
+    ],
+)
+def test_an_interrupted_run_goes_on(
+    train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, kind: str, task: Any, number: int, code: int
+) -> None:
+    assert train(kind, "--output", "whole").code == 0
+    with monkeypatch.context() as patch:
+        loss, calls = task.loss, []
+
+        def interrupted(*arguments: Any) -> Any:
+            calls.append(1)
+            if len(calls) == 2:
+                signal.raise_signal(number)
+            return loss(*arguments)
+
+        patch.setattr(task, "loss", interrupted)
+        done = train(kind)
+    assert done.code == code
+    told = ["saved after step 2 of 3; the same command goes on from there", "interrupted"]
+    assert done.err.splitlines() == ["run: 3 steps, fp32", *told]
+    assert Path("run/weights.safetensors").is_file()
+    assert train(kind).err.splitlines()[0] == "run: 3 steps, fp32, on from step 2"
+    whole, parts = (torch.load(f"{name}/checkpoint.pt", weights_only=True)["model"] for name in ("whole", "run"))
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+    assert [line.get("loss") for line in log("whole")] == [line.get("loss") for line in log()]
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_a_run_starts_anew_where_that_is_wished(train: Callable[..., Outcome]) -> None:
+    assert train("pose").code == 0
+    done = train("pose", "--flip", "0.1")
+    assert is_refused(done, 1, "is of a run with flip 0.5, not 0.1; ")
+    assert train("pose", "--flip", "0.1", "--overwrite").err.splitlines()[0] == "run: 3 steps, fp32"
+    assert len(log()) == 4
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_weights_to_start_from(train: Callable[..., Outcome]) -> None:
+    assert train("pose").code == 0
+    started = train("detector", "--output", "next", "--init", "run/weights.safetensors", "--frozen-stages", "2")
+    assert started.code == 0
+    assert "heads of PersonDetector start anew: run/weights.safetensors lacks them" in started.err.splitlines()
+    before, after = (torch.load(f"{name}/checkpoint.pt", weights_only=True)["state_dict"] for name in ("run", "next"))
+    assert torch.equal(before["trunk.stem.0.weight"], after["trunk.stem.0.weight"])
+    assert not torch.equal(before["trunk.stages.3.0.project.weight"], after["trunk.stages.3.0.project.weight"])
+
+
+@pytest.mark.usefixtures("_undrawn")
+def test_presets_and_epochs(run: Run, data: Path) -> None:
+    course = ["--epochs", "1", "--batch-size", "4", "--accumulate", "2", "--input-size", "32", "32", "--log-every", "1"]
+    few = ["--limit-people", "6", "--no-augmentation", "--validate-on-train", "--validation-pictures", "2"]
+    more = ["--network", "PoseMobileNet", "--channels", "8", "--threads", str(torch.get_num_threads())]
+    done = run("train", "pose", "--preset", "paper-coco", "--data", data, "--device", "cpu", *course, *few, *more)
+    assert done.code == 0, done.err
+    # six people by four
+    assert done.err.splitlines()[0].startswith("runs/pose-paper-coco: 2 steps")
+    assert {"train_pck", "rendered_ap"} <= log("runs/pose-paper-coco")[-1].keys()
+    settings = torch.load("runs/pose-paper-coco/checkpoint.pt", weights_only=True)["settings"]
+    assert (settings["schedule"], settings["flip"], settings["ema"], settings["rows"]) == ("step", 0, 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["--frozen-stages", "2"], 2, "would freeze random weights", id="random stages frozen"),
+        pytest.param(["--accumulate", "5"], 2, "--accumulate must divide", id="parts that do not fit"),
+        pytest.param(["--input-size", "30", "32"], 2, "--input-size must be multiples of 32", id="an odd size"),
+        pytest.param(["--flip", "2"], 2, "--flip must be within 0 and 1, not 2.0", id="a share of 2"),
+        pytest.param(["--threads", "0"], 2, "--threads must be 1 or more", id="no threads"),
+        pytest.param(["--validate-every", "0"], 2, "--validate-every must be 1 or more", id="every 0 steps"),
+        pytest.param(["--limit-people", "0"], 2, "--limit-people must be 1 or more", id="nobody"),
+        pytest.param(["--data", "nowhere"], 1, "nowhere holds no training data", id="no data"),
+        pytest.param(["--device", "tpu"], 2, "there is no device 'tpu'", id="no such device"),
+        pytest.param(["--precision", "fp16"], 2, "fp16 needs CUDA", id="fp16 on a CPU"),
+        pytest.param(["--init", "absent.pth"], 1, "no network file absent.pth", id="no weights"),
+        pytest.param(["--output", "file/run"], 1, "cannot make the folder file/run", id="a folder in a file"),
+        pytest.param(["--preset", "best"], 2, "invalid choice: 'best'", id="no such preset"),
+    ],
+)
+def test_what_cannot_be(train: Callable[..., Outcome], arguments: list[str], code: int, message: str) -> None:
+    Path("file").touch()
+    assert is_refused(train("pose", *arguments), code, message)
+
+
+def test_weights_that_are_not_of_a_run_are_kept(train: Callable[..., Outcome]) -> None:
+    Path("run").mkdir()
+    Path("run/weights.safetensors").write_bytes(b"precious")
+    assert is_refused(train("pose"), 1, "run/weights.safetensors exists")
+    assert Path("run/weights.safetensors").read_bytes() == b"precious"
+
+
+def test_without_matplotlib_the_curve_is_not_drawn(
+    train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "can_draw", lambda: False)
+    done = train("pose")
+    assert done.code == 0
+    assert done.err.splitlines()[0] == (
+        "curves.png is not drawn without matplotlib; run: pip install 'matplotlib>=3.8,<4'"
+    )
+    assert not Path("run/curves.png").exists()
+
+
+def test_the_help_names_every_setting_and_what_it_is(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("train", "pose", "--help")
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for option, default in (("--rotation-deg X", "[30.0]"), ("--input-size X X", "[256 192]"), ("--ema X", "[0.999]")):
+        assert default in text[text.index(f"{option} ") :][:200]
+    assert "--teacher" not in text

@@ -1,0 +1,139 @@
+"""The MobileNetV2 trunk and the pose network on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.vectors import SHARED
+from tracker.nets.mobilenet import OUT_CHANNELS, InvertedResidual, MobileNetV2, SameConv
+from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.upsampling import FusedUpsampling
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (224, 160)])
+def test_strides_and_channels(size: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        features = MobileNetV2()(torch.empty(2, 3, *size))
+    assert [tuple(f.shape) for f in features] == [
+        (2, channels, size[0] // stride, size[1] // stride)
+        for channels, stride in zip(OUT_CHANNELS, (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_as_many_weights_as_torchvision_has() -> None:
+    with torch.device("meta"):
+        trunk = MobileNetV2()
+    # its features, without the 1280-channel layer and without scale and shift of batch norm
+    assert sum(p.numel() for p in trunk.parameters() if p.ndim > 1) == 2_223_872 - 412_160 - 31_552
+    assert len([m for m in trunk.modules() if isinstance(m, nn.Conv2d)]) == 51
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "groups"),
+    [
+        pytest.param(1, 1, 1, id="1x1"),
+        pytest.param(3, 1, 8, id="depthwise"),
+        pytest.param(3, 2, 1, id="stem"),
+        pytest.param(3, 2, 8, id="strided depthwise"),
+    ],
+)
+def test_training_convolves_as_inference_does(kernel: int, stride: int, groups: int) -> None:
+    torch.manual_seed(0)
+    conv, x = SameConv(8, 8, kernel, stride, groups).double(), torch.randn(2, 8, 12, 10, dtype=torch.float64)
+    with torch.inference_mode():
+        expected = conv(x)
+    found = conv(x)
+    assert found.requires_grad
+    torch.testing.assert_close(found.detach(), expected.clone(), rtol=0, atol=1e-14)
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x), expected.clone(), rtol=0, atol=0)
+    assert expected.shape == (2, 8, 12 // stride, 10 // stride)
+
+
+def test_gradients_of_both_ways_are_equal() -> None:
+    torch.manual_seed(0)
+    conv, x = SameConv(4, 4, 3, 2, groups=4).double(), torch.randn(1, 4, 8, 6, dtype=torch.float64, requires_grad=True)
+    conv(x).square().sum().backward()
+    assert x.grad is not None
+    assert conv.weight.grad is not None
+    found = x.grad.clone(), conv.weight.grad.clone()
+    x.grad = conv.weight.grad = None
+    F.conv2d(F.pad(x, (0, 1, 0, 1)), conv.weight, conv.bias, 2, groups=4).square().sum().backward()
+    torch.testing.assert_close(found, (x.grad, conv.weight.grad))
+
+
+def test_the_odd_pixel_of_the_padding_is_at_the_bottom_and_right() -> None:
+    conv = SameConv(1, 1, 3, 2)
+    nn.init.ones_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    with torch.no_grad():
+        # sums of columns 0–2 and 2–3 by rows 0–2 and 2–3: TensorFlow pads nothing on the left
+        assert conv(torch.ones(1, 1, 4, 4))[0, 0].tolist() == [[9, 6], [6, 4]]
+
+
+def test_shortcuts_join_equal_shapes_alone() -> None:
+    assert InvertedResidual(8, 8, 6, 1).has_shortcut
+    assert not InvertedResidual(8, 8, 6, 2).has_shortcut
+    assert not InvertedResidual(8, 16, 6, 1).has_shortcut
+    block = InvertedResidual(8, 8, 1, 1)
+    for parameter in block.project.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.rand(1, 8, 4, 4)
+    assert torch.equal(block(x), x)
+
+
+def test_lateral_convolutions_change_nothing_at_their_start() -> None:
+    torch.manual_seed(0)
+    upsampling = FusedUpsampling((4, 6, 8), 5, 2).eval()
+    features = [torch.randn(1, 4, 16, 8), torch.randn(1, 6, 8, 4), torch.randn(1, 8, 4, 2)]
+    coarse, fine = upsampling(features)
+    assert (coarse.shape, fine.shape) == ((1, 5, 8, 4), (1, 5, 16, 8))
+    other = upsampling([torch.randn_like(features[0]), torch.randn_like(features[1]), features[2]])
+    assert torch.equal(other[1], fine)
+    nn.init.ones_(upsampling.laterals[1].weight)
+    assert not torch.equal(upsampling([torch.randn_like(features[0]), *features[1:]])[1], fine)
+    assert torch.equal(upsampling(features)[0], coarse)
+
+
+def test_heatmaps_have_a_quarter_of_the_size() -> None:
+    with torch.device("meta"):
+        assert PoseMobileNet(19, 8)(torch.empty(2, 3, 64, 96)).shape == (2, 19, 16, 24)
+
+
+def test_everything_receives_a_gradient() -> None:
+    model = PoseMobileNet(3, 8)
+    model(torch.randn(2, 3, 32, 32)).square().sum().backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not missing
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs the development models")
+def test_trained_weights_find_people() -> None:
+    from tracker.evaluation.coco import read_ground_truth, read_picture
+    from tracker.pose.networks import Normalization, TorchHeatmapNetwork
+    from tracker.pose.top_down import TopDownEstimator
+    from tracker.skeletons import BODY_19
+    from tracker.training.initial import initialise
+
+    model = PoseMobileNet(19)
+    initialise(model, SHARED / "models" / "mobilenet_v2_pose.npz")
+    half = (127.5, 127.5, 127.5)
+    network = TorchHeatmapNetwork(
+        model.eval(), BODY_19, (192, 256), normalization=Normalization("rgb", half, half), device="cpu"
+    )
+    folder = SHARED / "data" / "val" / "lsp"
+    distances, torsos = [], []
+    for picture in read_ground_truth(folder / "annotations.json").pictures[:12]:
+        poses = TopDownEstimator(network).estimate(read_picture(picture, folder / "images"), picture.true_boxes())
+        true = np.array(picture.annotated_people[0]["keypoints"]).reshape(17, 3)
+        shoulders, hips = true[5:7, :2].mean(axis=0), true[11:13, :2].mean(axis=0)
+        torsos.append(np.linalg.norm(shoulders - hips))
+        distances.append(np.linalg.norm(poses.keypoints[0, 5:7].mean(axis=0) - shoulders))
+    # the shoulders of most people, at least, are about where they should be
+    assert np.median(np.array(distances) / np.array(torsos)) < 0.25

@@ -1,0 +1,238 @@
+"""Folders of training data, made by hand, of every form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.training.rendered import write_data
+from tests.vectors import SHARED
+from tracker.errors import InputError
+from tracker.evaluation.coco import read_ground_truth
+from tracker.pose.crops import centres_and_scales
+from tracker.skeletons import BODY_19, COCO_17, MPII_16, POSETRACK_15, POSETRACK_17
+from tracker.training.annotations import read_coco
+from tracker.training.datasets import read_dataset, read_mpii, read_posetrack, truth_of
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def keypoints(**points: tuple[float, float]) -> list[float]:
+    """51 numbers of PoseTrack's 17."""
+    values = np.zeros((17, 3))
+    for name, point in points.items():
+        values[POSETRACK_17.index(name)] = (*point, 1)
+    return values.ravel().tolist()
+
+
+def sequence(name: str = "0001") -> dict[str, Any]:
+    """A labelled frame with one person and one without keypoints, and an unlabelled frame."""
+    images = [
+        {"id": 11, "file_name": f"images/{name}/0.jpg", "is_labeled": True},
+        {"id": 10, "file_name": f"images/{name}/1.jpg", "is_labeled": False},
+        {"id": 12, "file_name": f"images/{name}/2.jpg"},
+    ]
+    seen = keypoints(head_bottom=(10, 20), head_top=(12, 0), left_ankle=(30, 100))
+    people = [
+        {"image_id": 12, "bbox": [0, 0, 1, 1], "keypoints": seen},
+        {"image_id": 11, "bbox": [0, 0, 1, 1], "keypoints": seen},
+        {"image_id": 11, "keypoints": [0] * 51},
+        {"image_id": 10, "keypoints": seen},
+    ]
+    return {"images": images, "annotations": people}
+
+
+def joints(**points: tuple[float, float]) -> dict[str, Any]:
+    values, visible = np.full((16, 2), -1.0), np.zeros(16)
+    for name, point in points.items():
+        values[MPII_16.index(name)], visible[MPII_16.index(name)] = point, 1
+    return {"joints": values.tolist(), "joints_vis": visible.tolist()}
+
+
+MPII = [
+    {"image": "b.jpg", "center": [101.0, 201.0], "scale": 1.5, **joints(right_ankle=(51, 61), head_top=(1, 1))},
+    {"image": "a.jpg", "center": [11.0, 21.0], "scale": 0.5, **joints(pelvis=(5, 5))},
+    {"image": "a.jpg", "center": [-1.0, -1.0], "scale": -1.0, **joints()},
+]
+COCO = {
+    "images": [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}, {"id": 3, "file_name": "3.jpg"}],
+    "annotations": [
+        {"image_id": 1, "category_id": 1, "bbox": [1, 1, 8, 9], "keypoints": [3, 4, 2] + [0] * 48, "num_keypoints": 1},
+        {"image_id": 3, "category_id": 1, "bbox": [1, 1, 8, 9], "iscrowd": 1},
+    ],
+    "categories": [{"id": 1, "name": "person"}],
+}
+
+
+def test_posetrack(tmp_path: Path) -> None:
+    annotations = read_posetrack(write(tmp_path / "0001.json", sequence()), tmp_path, POSETRACK_17)
+    assert [path.relative_to(tmp_path).as_posix() for path in annotations.paths] == [
+        "images/0001/0.jpg",
+        "images/0001/2.jpg",
+    ]
+    assert annotations.picture.tolist() == [0, 1]
+    # x 10 to 30 and y 0 to 100, 15 % more
+    assert annotations.boxes.tolist() == pytest.approx(np.array([[8.5, -7.5, 31.5, 107.5]] * 2))
+    assert annotations.weights.sum(axis=1).tolist() == [3, 3]
+    assert annotations.keypoints[0, POSETRACK_17.index("left_ankle")].tolist() == [30, 100]
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "names"),
+    [
+        pytest.param(BODY_19, {"neck": (10, 20), "head_top": (12, 0), "left_ankle": (30, 100)}, id="body19"),
+        pytest.param(POSETRACK_15, {"head_bottom": (10, 20), "head_top": (12, 0), "left_ankle": (30, 100)}, id="15"),
+        pytest.param(COCO_17, {"left_ankle": (30, 100)}, id="coco17"),
+    ],
+)
+def test_posetrack_in_other_skeletons(tmp_path: Path, skeleton: Any, names: dict[str, Any]) -> None:
+    annotations = read_posetrack(write(tmp_path / "0001.json", sequence()), tmp_path, skeleton)
+    labelled = np.flatnonzero(annotations.weights[0])
+    found = {skeleton.keypoint_names[i]: tuple(annotations.keypoints[0, i].tolist()) for i in labelled}
+    assert found == names
+    assert np.isnan(annotations.keypoints[annotations.weights == 0]).all()
+
+
+@pytest.mark.parametrize("place", ["annotations", "posetrack_data/annotations"])
+def test_a_posetrack_folder(tmp_path: Path, place: str) -> None:
+    write(tmp_path / place / "train" / "0002.json", sequence("0002"))
+    write(tmp_path / place / "train" / "0001.json", sequence("0001"))
+    write(tmp_path / place / "val" / "0003.json", sequence("0003"))
+    dataset = read_dataset(tmp_path, POSETRACK_17)
+    assert len(dataset.train) == 4
+    assert dataset.train.picture.tolist() == [0, 1, 2, 3]
+    assert dataset.train.paths[0] == tmp_path / "images/0001/0.jpg"
+    (val,) = dataset.validation
+    assert (val.name, val.truth.num_people) == ("posetrack", 2)
+    assert Path(val.folder / val.truth.pictures[0].file_name) == tmp_path / "images/0003/0.jpg"
+    assert val.truth.pictures[0].true_boxes().boxes.tolist() == pytest.approx(np.array([[8.5, -7.5, 31.5, 107.5]]))
+
+
+def test_mpii_gives_the_regions_of_the_official_code(tmp_path: Path) -> None:
+    annotations = read_mpii(write(tmp_path / "train.json", MPII), tmp_path / "images", MPII_16)
+    assert [path.name for path in annotations.paths] == ["a.jpg", "b.jpg"]
+    assert annotations.picture.tolist() == [0, 1]
+    boxes_xywh = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, 2:] - annotations.boxes[:, :2]], axis=1)
+    centres, scales = centres_and_scales(boxes_xywh, (256, 256))
+    # centre_y + 15 × scale, scale × 1.25, then everything counted from 0
+    assert centres.tolist() == [[10, 27.5], [100, 222.5]]
+    assert scales.tolist() == pytest.approx(np.array([[0.625, 0.625], [1.875, 1.875]]))
+    # an upright input has the same width
+    assert centres_and_scales(boxes_xywh, (192, 256))[1][:, 0].tolist() == pytest.approx([0.625, 1.875])
+    assert annotations.keypoints[1, MPII_16.index("right_ankle")].tolist() == [50, 60]
+    assert annotations.keypoints[1, MPII_16.index("head_top")].tolist() == [0, 0]
+    assert annotations.weights.sum(axis=1).tolist() == [1, 2]
+
+
+def test_an_mpii_folder(tmp_path: Path) -> None:
+    write(tmp_path / "annot" / "train.json", MPII)
+    write(tmp_path / "annot" / "valid.json", MPII[1:])
+    dataset = read_dataset(tmp_path, BODY_19)
+    assert dataset.train.paths == (tmp_path / "images" / "a.jpg", tmp_path / "images" / "b.jpg")
+    assert dataset.train.keypoints[1, BODY_19.index("head_top")].tolist() == [0, 0]
+    (val,) = dataset.validation
+    assert (val.name, val.truth.num_people) == ("mpii", 1)
+
+
+def test_a_coco_folder(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write(tmp_path / "annotations" / f"person_keypoints_{split}2017.json", COCO)
+    dataset = read_dataset(tmp_path, COCO_17)
+    assert dataset.train.paths[0] == tmp_path / "train2017" / "1.jpg"
+    assert dataset.train.is_negative.tolist() == [False, True, False]
+    assert dataset.train.boxes.tolist() == [[1, 1, 9, 10]]
+    (val,) = dataset.validation
+    assert (val.name, val.folder) == ("coco", tmp_path / "val2017")
+    assert [picture.id for picture in val.first(5).truth.pictures] == [1, 3]
+    assert [picture.id for picture in val.first(1).truth.pictures] == [1]
+
+
+def test_a_folder_of_ours(tmp_path: Path) -> None:
+    write_data(tmp_path, num_frames=2)
+    write(tmp_path / "train" / "a.json", {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": []})
+    write(tmp_path / "val" / "tracks" / "annotations.json", {"annotations": [{"track_id": 1}], "images": []})
+    (tmp_path / "val" / "elsewhere" / "annotations" / "val").mkdir(parents=True)
+    dataset = read_dataset(tmp_path, BODY_19)
+    assert dataset.train.paths[:2] == (tmp_path / "train/a/1.jpg", tmp_path / "train/rendered/1.png")
+    assert dataset.train.is_negative.tolist() == [False, False, False, True]
+    assert [part.name for part in dataset.validation] == ["rendered"]
+    assert len(dataset.validation[0].truth.pictures) == 2
+
+
+def test_boxes_of_keypoints_can_be_wished_for(tmp_path: Path) -> None:
+    write(tmp_path / "annotations" / "person_keypoints_train2017.json", COCO)
+    assert read_dataset(tmp_path, COCO_17, "keypoints").train.boxes.tolist() == [[3, 4, 3, 4]]
+
+
+def test_an_unknown_folder(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"no person_keypoints|there is no annotations/person_keypoints_train2017\.json"
+    ):
+        read_dataset(tmp_path, COCO_17)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        pytest.param("annotations/train/0001.json", [], "no PoseTrack18 file", id="PoseTrack: a list"),
+        pytest.param("annotations/train/0001.json", {"images": []}, "'annotations'", id="PoseTrack: no people"),
+        pytest.param(
+            "annotations/train/0001.json",
+            {"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "keypoints": [1, 1, 1]}]},
+            "ValueError",
+            id="PoseTrack: three numbers",
+        ),
+        pytest.param(
+            "annotations/train/0001.json",
+            {"images": [{"id": 1}], "annotations": []},
+            "'file_name'",
+            id="PoseTrack: a frame without a name",
+        ),
+        pytest.param("annot/train.json", {"people": 1}, "no MPII file", id="MPII: an object"),
+        pytest.param("annot/train.json", [{"image": "a"}], "'center'", id="MPII: no centre"),
+        pytest.param("annot/train.json", [MPII[0] | {"joints": [[1, 2]]}], "ValueError", id="MPII: one joint"),
+        pytest.param("annot/train.json", [MPII[0] | {"scale": "big"}], "ValueError", id="MPII: a scale in words"),
+        pytest.param("train/a.json", {"images": []}, "no COCO-keypoints file", id="ours: no people"),
+    ],
+)
+def test_malformed_files(tmp_path: Path, file: str, content: Any, message: str) -> None:
+    write(tmp_path / file, content)
+    with pytest.raises(InputError, match=message) as raised:
+        read_dataset(tmp_path, COCO_17)
+    assert file in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_annotations_become_a_ground_truth(tmp_path: Path) -> None:
+    write_data(tmp_path, num_frames=1)
+    path = tmp_path / "train" / "rendered.json"
+    truth = truth_of(read_coco(path, path.with_suffix(""), BODY_19), path)
+    expected = read_ground_truth(path)
+    for picture, same in zip(truth.pictures, expected.pictures, strict=True):
+        assert picture.is_negative == same.is_negative
+        assert cv2.imread(picture.file_name) is not None
+        for person, wanted in zip(picture.people, same.people, strict=True):
+            for name in ("bbox", "keypoints", "extra_keypoints"):
+                assert person[name] == pytest.approx(wanted[name], abs=1e-4)
+            assert person["num_keypoints"] == wanted["num_keypoints"]
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not (SHARED / "data" / "val" / "bonn").is_dir(), reason="needs the development data")
+def test_a_real_posetrack_sequence() -> None:
+    folder = SHARED / "data" / "val" / "bonn"
+    (path,) = folder.glob("annotations/val/*.json")
+    annotations = read_posetrack(path, folder, POSETRACK_17)
+    assert len(annotations.paths) == 41
+    assert all(file.is_file() for file in annotations.paths)
+    assert annotations.weights[:, POSETRACK_17.index("nose")].sum() == 0
+    assert (annotations.weights.sum(axis=1) <= 14).all()

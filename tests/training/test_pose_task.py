@@ -1,0 +1,139 @@
+"""Batches and loss of pose networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.training.people import annotate
+from tracker.pose.networks import Normalization
+from tracker.skeletons import COCO_17
+from tracker.training.augmentation import Appearance
+from tracker.training.pose_task import PoseTask, normalise
+from tracker.training.pose_views import Views, store_crops
+
+STILL = Views(scale=0, rotation_deg=0, rotated=0, flip=0, shift=0, half_body=0, damage=0)
+PLAIN = Appearance(0, 0, 0, 0, 0, 0, 0)
+BOX = (20, 10, 50, 60)
+
+
+def make_task(folder: Path, **changes: Any) -> PoseTask:
+    """Four people with a nose at different heights, in noise."""
+    path = folder / "noise.png"
+    if not path.is_file():
+        cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8))
+    people = annotate([path], [(0, BOX, {"nose": (35, 20 + 8 * i)}) for i in range(4)])
+    settings: dict[str, Any] = {
+        "crops": store_crops(people, (63, 84), folder / "cache"),
+        "rows": np.arange(4),
+        "input_wh": (48, 64),
+        "normalization": Normalization("rgb", (127.5,) * 3, (127.5,) * 3),
+        "sigma": 1.0,
+        "views": Views(),
+        "appearance": Appearance(),
+        "batch_size": 4,
+        "seed": 0,
+        "validate": lambda _: {},
+    }
+    return PoseTask(**settings | changes)
+
+
+class Remember(nn.Module):
+    """Gives empty heatmaps and keeps its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = x
+        return torch.zeros(len(x), COCO_17.num_keypoints, 16, 12)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
+    task, other_seed = make_task(tmp_path), make_task(tmp_path, seed=1)
+    first, again, later, other = task.make_batch(5), task.make_batch(5), task.make_batch(6), other_seed.make_batch(5)
+    for name in ("crops", "matrices", "targets", "weights"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert not np.array_equal(first.matrices, later.matrices)
+    assert not np.array_equal(first.matrices, other.matrices)
+
+
+def test_rows_that_are_repeated_come_more_often(tmp_path: Path) -> None:
+    task = make_task(tmp_path, rows=np.array([0, 1, 1, 1]), views=STILL, batch_size=4)
+    rows = [(*tuple(matrix.ravel()), target.argmax()) for matrix, target in _people(task.make_batch(0))]
+    assert sorted(rows.count(row) for row in set(rows)) == [1, 3]
+
+
+def _people(batch: Any) -> Any:
+    return zip(batch.matrices, batch.targets[:, 0], strict=True)
+
+
+def test_targets_have_the_published_form_or_lie_between_cells(tmp_path: Path) -> None:
+    whole = make_task(tmp_path, views=STILL, whole_cells=True).make_batch(0)
+    between = make_task(tmp_path, views=STILL).make_batch(0)
+    assert (whole.targets[:, 0].max(axis=(1, 2)) == 1).all()
+    assert (between.targets[:, 0].max(axis=(1, 2)) < 1).any()
+    assert (between.targets[:, 0].max(axis=(1, 2)) > 0.7).all()
+    assert whole.targets.shape == (4, 17, 16, 12)
+
+
+def test_what_is_absent_trains_an_empty_map_and_what_is_unlabelled_none(tmp_path: Path) -> None:
+    task = make_task(tmp_path, views=STILL)
+    absent, unlabelled = COCO_17.index("left_ear"), COCO_17.index("right_ear")
+    task.crops.weights[:, absent] = 0.3
+    batch = task.make_batch(0)
+    assert batch.weights[:, absent].tolist() == pytest.approx([0.3] * 4)
+    assert not batch.targets[:, absent].any()
+    heatmaps = torch.zeros(4, 17, 16, 12, requires_grad=True)
+    task.loss(_Constant(heatmaps + 1), batch, torch.Generator()).backward()
+    assert heatmaps.grad is not None
+    assert (heatmaps.grad[:, absent] > 0).all()
+    assert not heatmaps.grad[:, unlabelled].any()
+
+
+class _Constant(nn.Module):
+    def __init__(self, heatmaps: torch.Tensor) -> None:
+        super().__init__()
+        self.heatmaps = heatmaps
+
+    def forward(self, _: torch.Tensor) -> torch.Tensor:
+        return self.heatmaps
+
+
+def test_doubtful_labels_have_whole_gaussians_of_little_weight(tmp_path: Path) -> None:
+    task = make_task(tmp_path, views=STILL)
+    task.crops.weights[:, 0] = 0.4
+    batch = task.make_batch(0)
+    assert batch.weights[:, 0].tolist() == pytest.approx([0.4] * 4)
+    assert (batch.targets[:, 0].max(axis=(1, 2)) > 0.7).all()
+
+
+def test_a_keypoint_out_of_sight_counts_nothing(tmp_path: Path) -> None:
+    task = make_task(tmp_path, views=STILL)
+    task.crops.keypoints[:, 0] = 1000
+    batch = task.make_batch(0)
+    assert not batch.weights.any()
+    assert task.loss(Remember(), batch, torch.Generator()).item() == 0
+
+
+def test_the_network_sees_normalised_pictures(tmp_path: Path) -> None:
+    task, network = make_task(tmp_path, views=STILL, appearance=PLAIN), Remember()
+    batch = task.make_batch(0)
+    task.loss(network, batch, torch.Generator())
+    assert network.seen.shape == (4, 3, 64, 48)
+    assert network.seen.is_contiguous(memory_format=torch.channels_last)
+    # the middle pixel of the input is that of the crop
+    middle = batch.crops[0, 42, 31:33].mean(axis=0)[::-1] / 127.5 - 1
+    assert network.seen[0, :, 32, 24].numpy() == pytest.approx(middle, abs=0.35)
+    assert -1 <= network.seen.min() < -0.5
+    assert 0.5 < network.seen.max() <= 1
+
+
+def test_colours_come_in_the_order_of_the_network() -> None:
+    pictures = torch.tensor([10.0, 20, 30]).reshape(1, 3, 1, 1)
+    rgb = normalise(pictures, Normalization("rgb", (0, 10, 20), (1, 2, 5)))
+    assert rgb.flatten().tolist() == [10, 5, 2]
+    assert normalise(pictures, Normalization("bgr", (0, 0, 0), (1, 1, 1))).flatten().tolist() == [30, 20, 10]

@@ -1,0 +1,94 @@
+"""Presets, and the settings that make no sense."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tracker.training.augmentation import Appearance
+from tracker.training.detector_views import Layouts
+from tracker.training.loop import LoopConfig, learning_rate_factor
+from tracker.training.pose_views import Views
+from tracker.training.recipes import DETECTOR_PRESETS, POSE_PRESETS, PoseRecipe, Recipe, without_augmentation
+
+
+def test_the_papers_recipe_on_coco() -> None:
+    recipe = POSE_PRESETS["paper-coco"]
+    num_steps = recipe.num_steps(149_813)
+    assert num_steps == math.ceil(140 * 149_813 / 128)
+    config = recipe.part(LoopConfig, steps=num_steps, precision="fp32")
+    rates = [config.learning_rate * learning_rate_factor(config, int(num_steps * e / 140)) for e in (0, 89.9, 91, 121)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
+    assert (config.ema, config.max_gradient, config.frozen_stages, config.trunk_rate) == (0, math.inf, -1, 1)
+    assert recipe.batch_size // recipe.accumulate == 32
+    assert recipe.part(Views) == Views(0.3, 40, 0.6, 0.5, 0, 0, 0)
+    assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0)
+    assert (recipe.network, recipe.skeleton, recipe.input_size) == ("PoseResNet50", "coco17", (256, 192))
+
+
+def test_the_papers_recipe_on_posetrack() -> None:
+    recipe = POSE_PRESETS["paper-posetrack"]
+    config = recipe.part(LoopConfig, steps=2000, precision="fp32")
+    rates = [config.learning_rate * learning_rate_factor(config, 100 * epoch) for epoch in (0, 9, 10, 14, 15, 19)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6])
+    assert (recipe.epochs, recipe.boxes, recipe.skeleton) == (20, "keypoints", "posetrack17")
+
+
+def test_default_recipes_are_those_of_their_parts() -> None:
+    assert POSE_PRESETS["default"].part(Appearance) == Appearance()
+    assert DETECTOR_PRESETS["default"].part(Layouts) == Layouts()
+    assert DETECTOR_PRESETS["default"].part(Appearance) == replace(Appearance(), occlusion=0.1)
+
+
+@pytest.mark.parametrize(
+    ("height", "sigma", "expected"), [(256, 0.0, 2.0), (384, 0.0, 3.0), (384, 2.5, 2.5)], ids=["256", "384", "given"]
+)
+def test_sigma_grows_with_the_input(height: int, sigma: float, expected: float) -> None:
+    assert PoseRecipe(input_size=(height, 192), sigma=sigma).target_sigma == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_rows", "num_steps"),
+    [
+        pytest.param({"steps": 7, "epochs": 3.0}, 100, 7, id="steps win"),
+        pytest.param({"steps": 0, "epochs": 3.0}, 100, 10, id="three epochs of 100 by 32"),
+        pytest.param({"steps": 0, "epochs": 0.5}, 64, 1, id="half an epoch"),
+    ],
+)
+def test_steps(changes: dict[str, Any], num_rows: int, num_steps: int) -> None:
+    assert PoseRecipe(**changes).num_steps(num_rows) == num_steps
+
+
+@pytest.mark.parametrize("recipe", [*POSE_PRESETS.values(), *DETECTOR_PRESETS.values()])
+def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
+    plain = without_augmentation(recipe)
+    assert plain.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0)
+    assert plain.learning_rate == recipe.learning_rate
+    if isinstance(plain, PoseRecipe):
+        assert plain.part(Views) == Views(0, 0, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        pytest.param("pose", {"flip": 1.5}, "flip must be within 0 and 1, not 1.5", id="a share above 1"),
+        pytest.param("pose", {"ema": -0.1}, "ema must be within", id="a negative share"),
+        pytest.param("pose", {"batch_size": 0}, "batch_size must be above 0", id="no batch"),
+        pytest.param("pose", {"learning_rate": math.nan}, "learning_rate must be above 0, not nan", id="NaN"),
+        pytest.param("pose", {"steps": 0}, "steps or epochs", id="no steps"),
+        pytest.param("pose", {"accumulate": 5}, "5 does not 32", id="parts that do not fit"),
+        pytest.param("pose", {"input_size": (250, 192)}, "multiples of 32, not 250 192", id="an odd size"),
+        pytest.param("pose", {"network": "PoseResNet50"}, "frozen_stages must be -1", id="a frozen ResNet"),
+        pytest.param("pose", {"true_repeats": 0}, "true_repeats must be above 0", id="nobody"),
+        pytest.param("detector", {"size": 300}, "size must be a multiple of 32", id="an odd scene"),
+        pytest.param("detector", {"grids": (0.5, 0.5, 0.5)}, "sum to 1, not 0.5 0.5 0.5", id="more than all"),
+        pytest.param("detector", {"zoom_alone": (2.0, 1.0)}, "zoom_alone must be two rising", id="falling zoom"),
+    ],
+)
+def test_senseless_settings(preset: str, changes: dict[str, Any], message: str) -> None:
+    recipe: Recipe = {"pose": POSE_PRESETS, "detector": DETECTOR_PRESETS}[preset]["default"]
+    with pytest.raises(ValueError, match=message):
+        replace(recipe, **changes)

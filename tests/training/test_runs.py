@@ -1,0 +1,211 @@
+"""Runs from recipes and data: who is trained on, with what precision, and that it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.training.people import annotate
+from tests.training.rendered import write_data
+from tracker.errors import InputError, ModelError, UsageError
+from tracker.pose.networks import Normalization, load_pose_network
+from tracker.skeletons import BODY_19, COCO_17
+from tracker.training import runs
+from tracker.training.augmentation import Appearance
+from tracker.training.datasets import ValidationSet, read_dataset, truth_of
+from tracker.training.loop import LoopConfig, TrainingRun
+from tracker.training.pose_task import PoseTask
+from tracker.training.pose_views import Views, store_crops
+from tracker.training.recipes import POSE_PRESETS, DetectorRecipe, PoseRecipe
+from tracker.training.runs import RunOptions, choose_precision, choose_rows, start_detector_run, start_pose_run
+from tracker.training.validation import pose_validation
+
+BOX = (10, 10, 50, 90)
+LIMBS = [f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip") for side in ("left", "right")]
+TINY = PoseRecipe(steps=2, batch_size=4, channels=8, input_size=(64, 64), frozen_stages=-1, min_keypoints=3)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def options_in(folder: Path, data: Path, **changes: Any) -> RunOptions:
+    return RunOptions(data, folder / "run", folder / "cache", precision="fp32", device="cpu", **changes)
+
+
+def test_people_are_chosen_by_their_labels_and_boxes() -> None:
+    few, many = {"nose": (20.0, 20.0)}, dict.fromkeys(LIMBS, (20.0, 30.0))
+    boxes = [BOX, BOX, (10, 10, 10, 10), (np.nan,) * 4, BOX, (10, 10, 10, 90)]
+    points = [few, many, many, many, many, many]
+    people = annotate([Path("a")], [(0, box, point) for box, point in zip(boxes, points, strict=True)])
+    people.box_scores[4] = 0.3
+    # 0 has one keypoint, 2 and 3 have no box, 4 no sure one; 1 and 5 have eight true limbs and come twice
+    assert choose_rows(people, PoseRecipe()).tolist() == [1, 5, 1, 5]
+    assert choose_rows(people, PoseRecipe(true_repeats=3)).tolist() == [1, 5, 1, 5, 1, 5]
+    people.weights[1, COCO_17.index("left_hip")] = 0.9
+    assert choose_rows(people, PoseRecipe()).tolist() == [1, 5, 5]
+    paper = POSE_PRESETS["paper-coco"]
+    assert choose_rows(people, paper).tolist() == [0, 1, 4, 5]
+
+
+def test_keypoints_of_little_weight_do_not_count_as_labelled() -> None:
+    people = annotate([Path("a")], [(0, BOX, dict.fromkeys(LIMBS[:5], (20.0, 30.0)))])
+    assert choose_rows(people, PoseRecipe()).tolist() == [0]
+    people.weights[0, COCO_17.index(LIMBS[0])] = 0.5
+    assert choose_rows(people, PoseRecipe()).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("checks", "precision"),
+    [
+        pytest.param({"_is_avx512_bf16_supported": True, "_is_amx_tile_supported": False}, "bf16", id="AVX-512"),
+        pytest.param({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": True}, "bf16", id="AMX"),
+        pytest.param({"_is_avx512_bf16_supported": False, "_is_amx_tile_supported": False}, "fp32", id="neither"),
+    ],
+)
+def test_a_cpu_computes_in_bf16_where_it_can(
+    monkeypatch: pytest.MonkeyPatch, checks: dict[str, bool], precision: str
+) -> None:
+    for name, answer in checks.items():
+        monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) == precision
+    assert choose_precision("fp32", cpu) == "fp32"
+    with pytest.raises(UsageError, match="fp16 needs CUDA"):
+        choose_precision("fp16", cpu)
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_computes_in_fp16_where_it_lacks_bf16(
+    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: has_bf16)
+    assert choose_precision("auto", torch.device("cuda", 0)) == precision
+
+
+def test_a_trained_pose_network_loads(tmp_path: Path, data: Path) -> None:
+    run = start_pose_run(TINY, options_in(tmp_path, data))
+    run.train()
+    network = load_pose_network(run.weights_path, "cpu")
+    assert (network.skeleton, network.input_size_wh) == (BODY_19, (64, 64))
+    crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    inputs = torch.from_numpy(Normalization("rgb", (127.5,) * 3, (127.5,) * 3).apply(crop))
+    with torch.inference_mode():
+        expected = run.averaged(inputs).numpy()
+    np.testing.assert_allclose(network.heatmaps(crop), expected, atol=1e-4)
+
+
+def test_a_trained_resnet_loads(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "POSE_NETWORKS", {"PoseResNet50": 18})
+    recipe = replace(POSE_PRESETS["paper-coco"], epochs=0.3, batch_size=4, accumulate=2, input_size=(32, 32))
+    run = start_pose_run(recipe, options_in(tmp_path, data))
+    run.train()
+    network = load_pose_network(run.weights_path, "cpu")
+    assert (network.skeleton, network.input_size_wh) == (COCO_17, (32, 32))
+    assert run.config.steps == 1
+
+
+def test_a_trained_detector_loads(tmp_path: Path, data: Path) -> None:
+    from tracker.detection import load_detector
+
+    recipe = DetectorRecipe(steps=2, batch_size=2, channels=8, size=64, frozen_stages=-1)
+    run = start_detector_run(recipe, options_in(tmp_path, data))
+    run.train()
+    detector = load_detector(run.weights_path, "cpu", score_threshold=0.0, size=96)
+    assert len(detector.detect([np.zeros((64, 96, 3), np.uint8)])[0]) > 0
+    log = run.weights_path.with_name("log.jsonl").read_text()
+    assert '"rendered_ap50"' in log
+    assert '"false_at_0.3"' in log
+
+
+def test_the_same_seed_trains_the_same_network(tmp_path: Path, data: Path) -> None:
+    finals = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run = start_pose_run(replace(TINY, seed=seed), options_in(tmp_path / name, data))
+        run.train()
+        finals.append(run.model.state_dict()["trunk.stem.0.weight"])
+    assert torch.equal(finals[0], finals[1])
+    assert not torch.equal(finals[0], finals[2])
+
+
+def test_few_people_are_those_of_few_pictures(tmp_path: Path, data: Path) -> None:
+    run = start_pose_run(TINY, options_in(tmp_path, data, limit_people=3, validate_on_train=True))
+    task: Any = run._task
+    assert len(task.crops.store) == 3
+    assert sorted(task.rows.tolist()) == [0, 1, 2]
+    figures = task.validate(run.averaged)
+    assert {"rendered_ap", "train_ap", "train_pck"} <= figures.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        pytest.param({"data": Path("nowhere")}, InputError, "nowhere holds no training data", id="no data"),
+        pytest.param({"init": Path("nothing.pth")}, ModelError, "no network file nothing.pth", id="no weights"),
+        pytest.param({"precision": "fp16"}, UsageError, "fp16 needs CUDA", id="fp16 on a CPU"),
+    ],
+)
+def test_what_cannot_be_trained(
+    tmp_path: Path, data: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        start_pose_run(TINY, replace(options_in(tmp_path, data), **changes))
+
+
+def test_nobody_to_train_on(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(InputError, match=r"nobody in .* has 18 labelled keypoints of body19"):
+        start_pose_run(replace(TINY, min_keypoints=18), options_in(tmp_path, data))
+
+
+class SmallNetwork(nn.Sequential):
+    """Heatmaps at a quarter of the size; sees 39 pixels around each cell."""
+
+    def __init__(self, num_keypoints: int) -> None:
+        super().__init__(
+            nn.Conv2d(3, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 48, 5, 2, 2), nn.BatchNorm2d(48), nn.ReLU(),
+            nn.Conv2d(48, 48, 5, padding=4, dilation=2), nn.BatchNorm2d(48), nn.ReLU(),
+            nn.Conv2d(48, num_keypoints, 1),
+        )  # fmt: skip
+
+
+def test_twenty_people_are_learnt_by_heart(tmp_path: Path) -> None:
+    """All parts together: crops, views, targets, loss, steps, averaging, decoding and measuring."""
+    data = read_dataset(write_data(tmp_path, "crossing", num_frames=12), BODY_19).train
+    people = data.people(choose_rows(data, replace(TINY, true_repeats=1))[:20]).with_people_alone()
+    assert len(people) == 20
+    half = (127.5, 127.5, 127.5)
+    normalization = Normalization("rgb", half, half)
+    validate = pose_validation(
+        [ValidationSet("train", truth_of(people, tmp_path), Path())], BODY_19, (48, 64), normalization, "cpu"
+    )
+    task = PoseTask(
+        crops=store_crops(people, (63, 84), tmp_path / "cache"),
+        rows=np.arange(20),
+        input_wh=(48, 64),
+        normalization=normalization,
+        sigma=1.5,
+        views=Views(0, 0, 0, 0, 0, 0, 0),
+        appearance=Appearance(0, 0, 0, 0, 0, 0, 0),
+        batch_size=20,
+        seed=0,
+        validate=validate,
+    )
+    torch.manual_seed(0)
+    config = LoopConfig(120, 1e-2, warmup=5, ema=0.9, precision="fp32", max_gradient=10)
+    run = TrainingRun(SmallNetwork(19), task, config, tmp_path / "run", torch.device("cpu"))
+    run.train()
+    batch = task.make_batch(0)
+    loss = task.loss(run.averaged, batch, torch.Generator()).item()
+    # against saying that nothing is there
+    assert loss < 0.15 * (batch.targets**2).mean() / 2
+    figures = validate(run.averaged)
+    assert figures["train_pck"] > 0.8
+    assert figures["train_ap50"] > 0.9

@@ -1,0 +1,165 @@
+"""People in pictures, as training wants them, read from COCO-keypoints files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.errors import InputError
+from tracker.skeletons import COCO_17, Skeleton, convert_keypoints
+from tracker.types import BoolArray, FloatArray, IntArray
+
+# A teacher's peak below this says that the keypoint is not there.
+_ABSENT_PEAK = 0.15
+# Below, a teacher's box is to be trusted only together with so many keypoints whose peaks reach the second number.
+_SURE_BOX = 0.6
+_SURE_KEYPOINTS, _SURE_PEAK = 5, 0.4
+# How much the emptiness of an absent keypoint's heatmap counts.
+_ABSENT_WEIGHT = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """The people of a set of M pictures, N rows.
+
+    paths: M files. is_negative: (M,), pictures known to show nobody. picture: (N,), the row of each person's
+    picture, rising. boxes: (N, 4) xyxy pixels. box_scores: (N,) in 0–1, how sure the box is. keypoints: (N, K, 2)
+    pixels, NaN where unlabelled. weights: (N, K), what each keypoint's heatmap counts in the loss; above 0
+    without a keypoint, the heatmap is to be empty. skeleton: what the K are.
+    """
+
+    skeleton: Skeleton
+    paths: tuple[Path, ...]
+    is_negative: BoolArray
+    picture: IntArray
+    boxes: FloatArray
+    box_scores: FloatArray
+    keypoints: FloatArray
+    weights: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+    @property
+    def is_sure(self) -> BoolArray:
+        """(N,): who is a person without doubt; the others may be a dog or a statue."""
+        num_keypoints = ((self.weights >= np.sqrt(_SURE_PEAK)) & ~np.isnan(self.keypoints[..., 0])).sum(axis=1)
+        return (self.box_scores >= _SURE_BOX) | (num_keypoints >= _SURE_KEYPOINTS)
+
+    def people(self, rows: BoolArray | IntArray) -> Annotations:
+        """The same pictures with some of the people, by mask or rising index."""
+        names = ("picture", "boxes", "box_scores", "keypoints", "weights")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def with_people_alone(self) -> Annotations:
+        """The same without the pictures in which nobody is annotated."""
+        return self.without_pictures(np.setdiff1d(np.arange(len(self.paths)), self.picture))
+
+    def without_pictures(self, dropped: IntArray) -> Annotations:
+        """The same without some pictures, by index, and without the people in them."""
+        kept = np.setdiff1d(np.arange(len(self.paths)), dropped)
+        people = self.people(np.isin(self.picture, kept))
+        return replace(
+            people,
+            paths=tuple(self.paths[i] for i in kept),
+            is_negative=self.is_negative[kept],
+            picture=np.searchsorted(kept, people.picture),
+        )
+
+
+def join_annotations(parts: Sequence[Annotations]) -> Annotations:
+    """Several sets of one skeleton as one."""
+    offsets = np.cumsum([0, *(len(part.paths) for part in parts)])
+    return Annotations(
+        skeleton=parts[0].skeleton,
+        paths=tuple(path for part in parts for path in part.paths),
+        is_negative=np.concatenate([part.is_negative for part in parts]),
+        picture=np.concatenate([part.picture + offset for part, offset in zip(parts, offsets, strict=False)]),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        box_scores=np.concatenate([part.box_scores for part in parts]),
+        keypoints=np.concatenate([part.keypoints for part in parts]),
+        weights=np.concatenate([part.weights for part in parts]),
+    )
+
+
+def held_out_negatives(annotations: Annotations, every: int = 10) -> IntArray:
+    """Every tenth negative picture (M',), which training leaves out so that false alarms can be measured."""
+    return np.flatnonzero(annotations.is_negative)[::every]
+
+
+def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool = False) -> Annotations:
+    """The people in a COCO-keypoints file, without crowds, in the order of image ids; `pictures` is the folder.
+
+    everybody: in this file everybody is annotated, so a picture without annotations shows nobody.
+    Beside COCO's own fields these are read where present: `negative` of an image; `score` of a box;
+    `keypoint_scores`, a teacher's peaks in 0–1 (1 where true), as weights; `extra_keypoints`, {name: [x, y, v]}
+    of keypoints that COCO has not. Raises InputError for a file that is missing or malformed.
+    """
+    with reading(path, "COCO-keypoints"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images = sorted(content["images"], key=lambda image: image["id"])
+        rows = {image["id"]: row for row, image in enumerate(images)}
+        annotated = {person["image_id"] for person in content["annotations"]}
+        people = [person for person in content["annotations"] if not person.get("iscrowd")]
+        people.sort(key=lambda person: rows[person["image_id"]])
+        keypoints, weights = _keypoints(people, skeleton)
+        negative = [bool(image.get("negative")) or (everybody and image["id"] not in annotated) for image in images]
+        return Annotations(
+            skeleton=skeleton,
+            paths=tuple(pictures / image["file_name"] for image in images),
+            is_negative=np.array(negative, bool),
+            picture=np.array([rows[person["image_id"]] for person in people], np.int64),
+            boxes=_boxes(people),
+            box_scores=np.array([person.get("score", 1.0) for person in people], np.float32),
+            keypoints=keypoints,
+            weights=weights,
+        )
+
+
+@contextmanager
+def reading(path: Path, form: str) -> Iterator[None]:
+    """Whatever a missing or malformed file raises becomes an InputError that names it and the form it must have."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the name") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = " ".join(repr(error).split())[:150]
+        raise InputError(f"{path} is no {form} file ({reason}); get it again or name another folder") from error
+
+
+def _boxes(people: Sequence[dict[str, Any]]) -> FloatArray:
+    boxes = np.array([person["bbox"] for person in people], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def _keypoints(people: Sequence[dict[str, Any]], skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:
+    """Keypoints (N, K, 2) and their weights (N, K)."""
+    labels = np.array([person.get("keypoints", [0] * 51) for person in people], np.float32).reshape(-1, 17, 3)
+    peaks = np.array([person.get("keypoint_scores", [1.0] * 17) for person in people], np.float32).reshape(-1, 17)
+    coco, weights = _label_weights(labels, peaks)
+    keypoints, weights = convert_keypoints(coco, weights, COCO_17, skeleton)
+    for row, person in enumerate(people):
+        for name, (x, y, visibility) in person.get("extra_keypoints", {}).items():
+            if visibility > 0 and name in skeleton.keypoint_names:
+                keypoints[row, skeleton.index(name)] = x, y
+                weights[row, skeleton.index(name)] = 1
+    return keypoints, weights
+
+
+def _label_weights(labels: FloatArray, peaks: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Coordinates with NaN, and weights, of labels (N, K, 3) and peaks (N, K).
+
+    The loss squares weights, so a label counts as much as its peak is high.
+    """
+    is_labelled = labels[..., 2] > 0
+    is_absent = ~is_labelled & (peaks > 0) & (peaks < _ABSENT_PEAK)
+    keypoints = np.where(is_labelled[..., None], labels[..., :2], np.nan)
+    return keypoints, np.where(is_labelled, np.sqrt(peaks), np.where(is_absent, _ABSENT_WEIGHT, 0))

@@ -1,0 +1,50 @@
+"""The plot of a training run: its loss, and what validation measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def draw(log_path: Path, image_path: Path) -> None:
+    """Draw a log (JSON lines of a step and figures by name) as PNG; nothing without matplotlib.
+
+    The loss has a logarithmic axis; below it are all figures of validation.
+    """
+    if not can_draw():
+        return
+    from matplotlib.figure import Figure
+
+    curves = read_curves(log_path)
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    upper.semilogy(*zip(*curves.pop("loss", [(0, 1.0)]), strict=True), linewidth=1)
+    upper.set(ylabel="loss")
+    for name, points in sorted(curves.items()):
+        lower.plot(*zip(*points, strict=True), marker=".", linewidth=1, label=name)
+    if curves:
+        lower.legend(fontsize="small")
+    lower.set(xlabel="step", ylabel="validation")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    partial = image_path.with_suffix(".partial.png")
+    figure.savefig(partial, dpi=100)
+    partial.replace(image_path)
+
+
+def read_curves(log_path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The pairs of step and value of each figure in a log; the speed is left out."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in log_path.read_text(encoding="utf-8").splitlines():
+        figures = json.loads(line)
+        step = figures.pop("step")
+        for name, value in figures.items():
+            if name != "steps_per_s":
+                curves.setdefault(name, []).append((step, value))
+    return curves

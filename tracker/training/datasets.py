@@ -1,0 +1,209 @@
+"""Folders of training data: what kind they are of, who is in their pictures, and what validation uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.boxes import boxes_around
+from tracker.errors import InputError
+from tracker.evaluation.coco import GroundTruth, Picture, read_ground_truth
+from tracker.skeletons import BODY_19, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
+from tracker.training.annotations import Annotations, join_annotations, read_coco, reading
+from tracker.types import FloatArray, IntArray
+
+_COCO = "annotations/person_keypoints_{}2017.json"
+_POSETRACK = ("annotations", "posetrack_data/annotations")
+_MPII = "annot/{}.json"
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Annotated pictures and their folder; the figures of a set are named after it."""
+
+    name: str
+    truth: GroundTruth
+    folder: Path
+
+    def first(self, count: int) -> ValidationSet:
+        """The first so many of its pictures that show somebody."""
+        pictures = tuple(picture for picture in self.truth.pictures if not picture.is_negative)[:count]
+        return replace(self, truth=replace(self.truth, pictures=pictures))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """People to train on, and sets of pictures to validate on, which are none of the former."""
+
+    train: Annotations
+    validation: tuple[ValidationSet, ...]
+
+
+def read_dataset(folder: Path, skeleton: Skeleton, boxes: str = "annotated") -> Dataset:
+    """The training data in a folder, with the keypoints of a skeleton.
+
+    boxes: "keypoints" replaces the boxes that are trained on by those around the keypoints and 15 % more; PoseTrack18
+    always has those. Four forms are known by what is in the folder: COCO 2017; PoseTrack18, whose `file_name` starts
+    in the folder; MPII as the official Simple Baselines code reads it; and `train/*.json` in COCO's format with
+    pictures in folders of the same names, `val/*/annotations.json` with `images` beside it. Raises InputError for
+    a folder of another form, and for malformed files.
+    """
+    if (folder / _COCO.format("train")).is_file():
+        dataset = _coco(folder, skeleton)
+    elif files := _posetrack_files(folder, "train"):
+        dataset = _posetrack(folder, files, skeleton)
+    elif (folder / _MPII.format("train")).is_file():
+        dataset = _mpii(folder, skeleton)
+    elif files := sorted(folder.glob("train/*.json")):
+        dataset = _own(folder, files, skeleton)
+    else:
+        raise InputError(
+            f"{folder} holds no training data of a known form: there is no {_COCO.format('train')}, "
+            f"{_POSETRACK[0]}/train/*.json, {_MPII.format('train')} or train/*.json in it; name another folder"
+        )
+    return replace(dataset, train=with_keypoint_boxes(dataset.train)) if boxes == "keypoints" else dataset
+
+
+def with_keypoint_boxes(annotations: Annotations) -> Annotations:
+    """The same people in boxes around their keypoints, 15 % larger; NaN without keypoints.
+
+    Source: Xiao et al. 2018, section 5.2.
+    """
+    return replace(annotations, boxes=boxes_around(annotations.keypoints, expansion=1.15))
+
+
+def truth_of(annotations: Annotations, path: Path) -> GroundTruth:
+    """Annotated people as a ground truth with the names of their pictures' files in full; `path` stands in messages."""
+    ones = np.ones(annotations.keypoints.shape[:2], np.float32)
+    keypoints, _ = convert_keypoints(annotations.keypoints, ones, annotations.skeleton, BODY_19)
+    is_labelled = ~np.isnan(keypoints[..., :1])
+    triples = np.concatenate([np.nan_to_num(keypoints), 2 * is_labelled], axis=2)
+    people: list[list[dict[str, Any]]] = [[] for _ in annotations.paths]
+    for row, picture in enumerate(annotations.picture.tolist()):
+        x0, y0, x1, y1 = annotations.boxes[row].tolist()
+        people[picture].append(
+            {
+                "image_id": picture,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "area": None,
+                "iscrowd": 0,
+                "keypoints": triples[row, :17].ravel().tolist(),
+                "num_keypoints": int(is_labelled[row, :17].sum()),
+                "extra_keypoints": triples[row, 17:].ravel().tolist(),
+            }
+        )
+    pictures = [
+        Picture(number, str(file.absolute()), None, tuple(people[number]), is_negative=not people[number])
+        for number, file in enumerate(annotations.paths)
+    ]
+    return GroundTruth(path, tuple(pictures), person_id=1)
+
+
+def read_posetrack(path: Path, folder: Path, skeleton: Skeleton) -> Annotations:
+    """The people of a PoseTrack18 sequence in its labelled frames, in boxes around their keypoints.
+
+    folder: where the file names begin. People without keypoints are left out. Raises InputError for a malformed file.
+    """
+    with reading(path, "PoseTrack18"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        images = [image for image in content["images"] if image.get("is_labeled", True)]
+        rows = {image["id"]: row for row, image in enumerate(images)}
+        people = [p for p in content["annotations"] if p["image_id"] in rows and any(p["keypoints"][2::3])]
+        labels = np.array([person["keypoints"] for person in people], np.float32).reshape(-1, 17, 3)
+        people_rows = np.array([rows[person["image_id"]] for person in people], np.int64)
+        paths = [folder / image["file_name"] for image in images]
+    annotations = _annotations(paths, people_rows, labels, POSETRACK_17, skeleton)
+    return with_keypoint_boxes(annotations)
+
+
+def read_mpii(path: Path, pictures: Path, skeleton: Skeleton) -> Annotations:
+    """The people in a file of MPII as the official code reads it; `pictures` is the folder.
+
+    The box is a square of 200 × scale about the centre, moved down by 15 × scale: with the padding of a crop it is the
+    region of the official code. People without a centre are left out. Raises InputError for a malformed file.
+    Source: `MPIIDataset._get_db` of the official code.
+    """
+    with reading(path, "MPII"):
+        people = [p for p in json.loads(path.read_text(encoding="utf-8")) if p["center"][0] != -1]
+        rows = {name: row for row, name in enumerate(sorted({person["image"] for person in people}))}
+        joints = np.array([person["joints"] for person in people], np.float32).reshape(-1, 16, 2)
+        visible = np.array([person["joints_vis"] for person in people], np.float32).reshape(-1, 16, 1)
+        centres = np.array([person["center"] for person in people], np.float64).reshape(-1, 2)
+        scales = np.array([[person["scale"]] for person in people], np.float64).reshape(-1, 1)
+        people_rows = np.array([rows[person["image"]] for person in people], np.int64)
+    # The file counts pixels from 1.
+    labels = np.concatenate([joints - 1, visible], axis=2)
+    centres += scales * [0, 15] - 1
+    boxes = np.concatenate([centres - 100 * scales, centres + 100 * scales], axis=1).astype(np.float32)
+    return _annotations([pictures / name for name in rows], people_rows, labels, MPII_16, skeleton, boxes)
+
+
+def _annotations(
+    paths: Sequence[Path],
+    picture: IntArray,
+    labels: FloatArray,
+    source: Skeleton,
+    skeleton: Skeleton,
+    boxes: FloatArray | None = None,
+) -> Annotations:
+    """People in the order of their pictures, from labels (N, K, 3) of a skeleton, all sure."""
+    is_labelled = labels[..., 2] > 0
+    keypoints = np.where(is_labelled[..., None], labels[..., :2], np.nan)
+    keypoints, weights = convert_keypoints(keypoints, is_labelled.astype(np.float32), source, skeleton)
+    annotations = Annotations(
+        skeleton=skeleton,
+        paths=tuple(paths),
+        is_negative=np.zeros(len(paths), bool),
+        picture=picture,
+        boxes=np.zeros((len(picture), 4), np.float32) if boxes is None else boxes,
+        box_scores=np.ones(len(picture), np.float32),
+        keypoints=keypoints,
+        weights=weights,
+    )
+    return annotations.people(np.argsort(picture, kind="stable"))
+
+
+def _coco(folder: Path, skeleton: Skeleton) -> Dataset:
+    train = read_coco(folder / _COCO.format("train"), folder / "train2017", skeleton, everybody=True)
+    path = folder / _COCO.format("val")
+    sets = [ValidationSet("coco", read_ground_truth(path), folder / "val2017")] if path.is_file() else []
+    return Dataset(train, tuple(sets))
+
+
+def _posetrack_files(folder: Path, split: str) -> list[Path]:
+    return sorted(path for place in _POSETRACK for path in (folder / place / split).glob("*.json"))
+
+
+def _posetrack(folder: Path, files: Sequence[Path], skeleton: Skeleton) -> Dataset:
+    train = join_annotations([read_posetrack(path, folder, skeleton) for path in files])
+    sets = []
+    if files := _posetrack_files(folder, "val"):
+        people = join_annotations([read_posetrack(path, folder, skeleton) for path in files])
+        sets = [ValidationSet("posetrack", truth_of(people, files[0].parent), Path())]
+    return Dataset(train, tuple(sets))
+
+
+def _mpii(folder: Path, skeleton: Skeleton) -> Dataset:
+    train = read_mpii(folder / _MPII.format("train"), folder / "images", skeleton)
+    path = folder / _MPII.format("valid")
+    sets = []
+    if path.is_file():
+        sets = [ValidationSet("mpii", truth_of(read_mpii(path, folder / "images", skeleton), path), Path())]
+    return Dataset(train, tuple(sets))
+
+
+def _own(folder: Path, files: Sequence[Path], skeleton: Skeleton) -> Dataset:
+    train = join_annotations([read_coco(path, path.with_suffix(""), skeleton) for path in files])
+    truths = [path for path in sorted(folder.glob("val/*/annotations.json")) if not _has_tracks(path)]
+    sets = [ValidationSet(path.parent.name, read_ground_truth(path), path.parent / "images") for path in truths]
+    return Dataset(train, tuple(sets))
+
+
+def _has_tracks(path: Path) -> bool:
+    with reading(path, "COCO-keypoints"):
+        return any("track_id" in person for person in json.loads(path.read_text(encoding="utf-8"))["annotations"])

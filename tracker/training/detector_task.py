@@ -1,0 +1,157 @@
+"""Training of the person detector: scenes, what a teacher sees in them, the loss, and accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tracker.boxes import iou
+from tracker.detection.rtmdet import RTMDET
+from tracker.errors import ModelError
+from tracker.nets.person_detector import STRIDES
+from tracker.pose.networks import Normalization
+from tracker.runtime import OnnxNetwork
+from tracker.training.augmentation import Appearance, vary
+from tracker.training.detector_views import Layouts, PictureStore, Scene
+from tracker.training.losses import giou_loss, quality_focal_loss
+from tracker.training.pose_task import normalise
+from tracker.training.stream import rows_of_step
+from tracker.types import FloatArray, Image
+
+# From this score on a cell shows a person, whose box is learnt.
+_SEEN = 0.1
+# A person up to so many pixels, as the square root of the box's area, belongs to the stride.
+_LARGEST = (48.0, 112.0, np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class CellTargets:
+    """What the n cells of all strides shall say, fine to coarse.
+
+    scores: (n,) in 0–1. distances: (n, 4) pixels to the sides of a box, which count where the score is above 0.
+    weights: (n,), 0 where nobody knows.
+    """
+
+    scores: FloatArray
+    distances: FloatArray
+    weights: FloatArray
+
+
+class DenseTeacher:
+    """RTMDet with raw heads, in an ONNX file: a map [1, h, w, 5] per stride, of a logit and four distances."""
+
+    def __init__(self, path: Path) -> None:
+        self._network = OnnxNetwork(path, "cpu", num_threads=1)
+        if [info.shape[-1] for info in self._network.outputs] != [5, 5, 5]:
+            raise ModelError(f"{path} is no RTMDet with raw heads (three maps [1, h, w, 5]); name another teacher")
+
+    def look(self, image: Image) -> CellTargets:
+        """Scores and distances of every cell of an image (S, S, 3) uint8 BGR of the teacher's size."""
+        inputs, _ = RTMDET.prepare(image, (image.shape[1], image.shape[0]))
+        cells = np.concatenate([output.reshape(-1, 5) for output in self._network.run(inputs[None])])
+        scores = (1 / (1 + np.exp(-cells[:, 0]))).astype(np.float32)
+        return CellTargets(scores, cells[:, 1:], np.ones_like(scores))
+
+
+def cell_points(size: int) -> FloatArray:
+    """Points (n, 2) of the cells of all strides, for square input."""
+    return np.concatenate(
+        [np.stack(np.meshgrid(*[np.arange(size // stride)] * 2), axis=2).reshape(-1, 2) * stride for stride in STRIDES]
+    ).astype(np.float32)
+
+
+def label_cells(scene: Scene, seen: CellTargets | None, size: int) -> CellTargets:
+    """Targets from what a teacher saw, put right by the labels.
+
+    There is nobody in the empty regions. Who is labelled for sure, and was seen less surely or not at all, is put
+    into the cell nearest to the centre of the box, at the stride of their size. Cells that show a box which is
+    labelled without being sure count neither way.
+    """
+    points = cell_points(size)
+    if seen is None:
+        nothing = np.zeros(len(points), np.float32)
+        seen = CellTargets(nothing, np.zeros((len(points), 4), np.float32), np.ones_like(nothing))
+    scores, distances = seen.scores.copy(), seen.distances.copy()
+    for x0, y0, x1, y1 in scene.empty:
+        scores[(points >= (x0, y0)).all(axis=1) & (points < (x1, y1)).all(axis=1)] = 0
+    fits = iou(scene.boxes, np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1)) >= 0.5
+    best = np.where(fits, scores, 0).max(axis=1, initial=0)
+    is_doubtful = fits[~scene.is_sure].any(axis=0) & ~fits[scene.is_sure].any(axis=0) & (scores > _SEEN)
+    weights = np.where(is_doubtful, 0, 1).astype(np.float32)
+    for row in np.flatnonzero(scene.is_sure & (best < scene.scores)):
+        cell, box = _cell_of(scene.boxes[row], size), scene.boxes[row]
+        if scene.scores[row] > scores[cell]:
+            scores[cell], weights[cell] = scene.scores[row], 1
+            distances[cell] = [*(points[cell] - box[:2]), *(box[2:] - points[cell])]
+    return CellTargets(scores, distances, weights)
+
+
+def _cell_of(box: FloatArray, size: int) -> int:
+    """Index of the cell that a labelled box belongs to."""
+    length = float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
+    level = int(np.searchsorted(_LARGEST, length))
+    counts = [size // stride for stride in STRIDES]
+    column, row = np.minimum(np.rint((box[:2] + box[2:]) / 2 / STRIDES[level]).astype(int), counts[level] - 1)
+    return sum(count**2 for count in counts[:level]) + int(row) * counts[level] + int(column)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorBatch:
+    """Scenes (B, S, S, 3) uint8 BGR, target scores (B, n), distances (B, n, 4) and weights (B, n)."""
+
+    images: Image
+    scores: FloatArray
+    distances: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorTask:
+    """What a training run needs to know of person detectors.
+
+    size: of the square scenes, pixels. teacher: looks at every scene; None trains on the labels alone.
+    """
+
+    pictures: PictureStore
+    size: int
+    normalization: Normalization
+    teacher: DenseTeacher | None
+    layouts: Layouts
+    appearance: Appearance
+    batch_size: int
+    seed: int
+    validate: Callable[[nn.Module], dict[str, float]]
+
+    def make_batch(self, step: int) -> DetectorBatch:
+        """The batch of a step, always the same one."""
+        rng = np.random.default_rng([self.seed, 2, step])
+        rows = rows_of_step(len(self.pictures.with_people), self.batch_size, self.seed, step)
+        scenes = [self.pictures.compose(int(row), self.layouts, self.size, rng) for row in rows]
+        targets = [
+            label_cells(scene, self.teacher.look(scene.image) if self.teacher else None, self.size) for scene in scenes
+        ]
+        return DetectorBatch(
+            np.stack([scene.image for scene in scenes]),
+            np.stack([target.scores for target in targets]),
+            np.stack([target.distances for target in targets]),
+            np.stack([target.weights for target in targets]),
+        )
+
+    def loss(self, model: nn.Module, batch: DetectorBatch, generator: torch.Generator) -> Tensor:
+        """Quality focal loss of the scores and twice the GIoU loss of the boxes, per person."""
+        device = generator.device
+        images = torch.from_numpy(batch.images).to(device).flip(-1).permute(0, 3, 1, 2).float()
+        maps = model(normalise(vary(images, self.appearance, generator), self.normalization))
+        cells = torch.cat([m.float().flatten(2) for m in maps], dim=2).transpose(1, 2)
+        scores, distances, weights = (
+            torch.from_numpy(array).to(device) for array in (batch.scores, batch.distances, batch.weights)
+        )
+        is_person = (scores > _SEEN) & (weights > 0)
+        count = scores[is_person].sum().clamp(min=1.0)
+        boxes = (giou_loss(cells[is_person][:, 1:], distances[is_person]) * scores[is_person]).sum()
+        return (quality_focal_loss(cells[..., 0], scores, weights) + 2 * boxes) / count

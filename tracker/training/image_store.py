@@ -1,0 +1,98 @@
+"""Many small pictures in one file, so that training does not decode large ones again and again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from tracker.errors import InputError
+from tracker.training.stream import run_ahead
+from tracker.types import Image, IntArray
+
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
+
+
+class ImageStore:
+    """Pictures (H, W, 3) uint8 BGR by index, decoded on access; may be read from several threads.
+
+    source_sizes_wh: (M, 2), width and height of the sources that the pictures were made from.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = np.memmap(path, np.uint8, mode="r")
+        with np.load(path.with_suffix(".npz")) as index:
+            self._ends: IntArray = index["ends"]
+            self.source_sizes_wh: IntArray = index["source_sizes_wh"]
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> Image:
+        start = self._ends[index - 1] if index else 0
+        return np.asarray(cv2.imdecode(self._bytes[start : self._ends[index]], cv2.IMREAD_COLOR), np.uint8)
+
+
+def open_store(
+    folder: Path,
+    key: Sequence[Any],
+    sources: Sequence[Path],
+    cut: Callable[[int, Image], Iterable[Image]],
+    description: str,
+) -> ImageStore:
+    """The store for `key` in a folder, made first if it is not there.
+
+    key: what the content depends on, as JSON. cut: the pictures to keep of source number i, in order; called from
+    several threads. Raises InputError for a source that is missing or no picture.
+    """
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    path = folder / f"{name}.jpegs"
+    if not path.with_suffix(".npz").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, sources, cut, description)
+    return ImageStore(path)
+
+
+def read_picture(path: Path) -> Image:
+    """A picture (H, W, 3) uint8 BGR; InputError if it is missing or none."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path} is missing or no picture; check the folder of the training data")
+    return np.asarray(image, np.uint8)
+
+
+def _write(path: Path, sources: Sequence[Path], cut: Callable[[int, Image], Iterable[Image]], description: str) -> None:
+    def encode(number: int) -> tuple[tuple[int, int], list[bytes]]:
+        source = read_picture(sources[number])
+        encoded = [cv2.imencode(".jpg", picture, _JPEG)[1].tobytes() for picture in cut(number, source)]
+        return (source.shape[1], source.shape[0]), encoded
+
+    sizes_wh, ends, end = [], [], 0
+    # Named after the process, because another run may be making the same store.
+    partial = path.with_suffix(f".{os.getpid()}.partial.jpegs")
+    num_threads = os.cpu_count() or 1
+    work = run_ahead(encode, range(len(sources)), num_threads, 4 * num_threads)
+    bar = tqdm(work, description, len(sources), unit="picture", leave=False, disable=None)
+    try:
+        with partial.open("wb") as file, closing(work):
+            for size_wh, encoded in bar:
+                sizes_wh.append(size_wh)
+                for data in encoded:
+                    file.write(data)
+                    end += len(data)
+                    ends.append(end)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    # Written last: a store without its index is none.
+    index = path.with_suffix(f".{os.getpid()}.partial.npz")
+    np.savez(index, ends=np.array(ends, np.int64), source_sizes_wh=np.array(sizes_wh, np.int64).reshape(-1, 2))
+    index.replace(path.with_suffix(".npz"))

@@ -1,0 +1,75 @@
+"""Weights to start from: files of ours, ResNets in torchvision's naming, MobileNetV2 as TensorFlow Lite stores it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import nn
+
+from tracker.errors import ModelError
+from tracker.nets.mobilenet import MobileNetV2
+from tracker.training.loop import HEADS
+from tracker.weights import load_checkpoint, load_strictly
+
+
+def initialise(model: nn.Module, path: Path) -> list[str]:
+    """Put the weights of a file into a model; the names of the model's parts that the file lacks and keep their start.
+
+    A checkpoint of another network gives its trunk, and a layer of another shape, such as the last one for another
+    number of keypoints, is left out. An .npz holds MobileNetV2's convolutions in order of execution
+    (`NNN_CONV_2D_w`, `NNN_DEPTHWISE_CONV_2D_w` and `_b`, TensorFlow's axes) and perhaps `deconvN_*` and `final_*`
+    of a pose network. Raises ModelError for a file that lacks a part of the trunk.
+    """
+    content = _read_npz(path) if path.suffix == ".npz" else load_checkpoint(path)
+    own = model.state_dict()
+    state = {name: value for name, value in content.items() if name in own and own[name].shape == value.shape}
+    # The counter is absent from checkpoints of old versions of torch, and changes nothing.
+    absent = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    if trunk := [name for name in absent if not name.startswith(HEADS)]:
+        raise ModelError(
+            f"{path} lacks {len(trunk)} tensors of the trunk of {type(model).__name__}, first {trunk[0]}; "
+            "name another file to start from"
+        )
+    load_strictly(model, own | state, path)
+    return sorted({name.split(".")[0] for name in absent})
+
+
+def _read_npz(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        with np.load(path) as arrays:
+            state = _trunk_state(arrays)
+            for name, value in arrays.items():
+                if place := _place_in_head(name):
+                    state[place] = torch.from_numpy(value.astype(np.float32))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ModelError(
+            f"{path} holds no weights of MobileNetV2 ({error}); name another file to start from"
+        ) from error
+    return state
+
+
+def _trunk_state(arrays: Any) -> dict[str, torch.Tensor]:
+    convolutions = [name for name, module in MobileNetV2().named_modules() if isinstance(module, nn.Conv2d)]
+    stored = sorted(name for name in arrays if "CONV_2D" in name and name.endswith("_w"))
+    state = {}
+    for ours, theirs in zip(convolutions, stored, strict=False):
+        weight = arrays[theirs].astype(np.float32)
+        # Depthwise: (1, h, w, channels); others: (out, h, w, in).
+        axes = (3, 0, 1, 2) if "DEPTHWISE" in theirs else (0, 3, 1, 2)
+        state[f"trunk.{ours}.weight"] = torch.from_numpy(np.ascontiguousarray(weight.transpose(axes)))
+        state[f"trunk.{ours}.bias"] = torch.from_numpy(arrays[f"{theirs[:-1]}b"].astype(np.float32))
+    return state
+
+
+def _place_in_head(name: str) -> str | None:
+    """The name in PoseMobileNet of `deconvN_w`, `deconvN_bn_*` or `final_*`."""
+    if name.startswith("final_"):
+        return f"final_layer.{ {'w': 'weight', 'b': 'bias'}[name[6:]] }"
+    if name.startswith("deconv"):
+        number, rest = name[6:].split("_", 1)
+        return f"upsampling.deconvolutions.{number}.{'0.weight' if rest == 'w' else '1.' + rest.removeprefix('bn_')}"
+    return None

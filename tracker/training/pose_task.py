@@ -1,0 +1,94 @@
+"""Training of a top-down pose network: batches of views, the loss, and accuracy on validation people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tracker.pose.crops import invert_matrices
+from tracker.pose.heatmaps import encode_heatmaps
+from tracker.training.augmentation import Appearance, vary, warp
+from tracker.training.losses import joints_mse_loss
+from tracker.training.pose_views import PersonCrops, Views
+from tracker.training.stream import rows_of_step
+from tracker.types import DoubleArray, FloatArray, Image, IntArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracker.pose.networks import Normalization
+
+
+@dataclass(frozen=True, eq=False)
+class PoseBatch:
+    """People of a step.
+
+    crops: (B, H, W, 3) uint8 BGR, as stored. matrices: (B, 2, 3), from pixels of the network's input to those of
+    the crops. targets: (B, K, h, w) in 0–1. weights: (B, K), of the targets.
+    """
+
+    crops: Image
+    matrices: DoubleArray
+    targets: FloatArray
+    weights: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class PoseTask:
+    """What a training run needs to know of pose networks.
+
+    rows: those of `crops` to draw from; repeated ones come more often. input_wh: of the network, pixels.
+    sigma, whole_cells: of the targets, in cells. batch_size: people per batch. validate: accuracy by name.
+    """
+
+    crops: PersonCrops
+    rows: IntArray
+    input_wh: tuple[int, int]
+    normalization: Normalization
+    sigma: float
+    views: Views
+    appearance: Appearance
+    batch_size: int
+    seed: int
+    validate: Callable[[nn.Module], dict[str, float]]
+    whole_cells: bool = False
+
+    def make_batch(self, step: int) -> PoseBatch:
+        """The batch of a step, always the same one."""
+        rng = np.random.default_rng([self.seed, 1, step])
+        rows = self.rows[rows_of_step(len(self.rows), self.batch_size, self.seed, step)]
+        views = [self.crops.view(int(row), self.views, self.input_wh, rng) for row in rows]
+        targets, weights = self._targets(np.stack([v.keypoints for v in views]), np.stack([v.weights for v in views]))
+        matrices = invert_matrices(np.stack([v.matrix for v in views]))
+        return PoseBatch(np.stack([v.crop for v in views]), matrices, targets, weights)
+
+    def _targets(self, keypoints: DoubleArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        heatmap_wh = (self.input_wh[0] // 4, self.input_wh[1] // 4)
+        targets, on_map = encode_heatmaps(
+            keypoints, np.ones_like(weights), heatmap_wh, sigma=self.sigma, whole_cells=self.whole_cells
+        )
+        # What has no keypoint but a weight is known to be absent: its heatmap is to be empty.
+        is_missing = np.isnan(keypoints[..., 0])
+        return targets, np.where(is_missing, weights, weights * on_map).astype(np.float32)
+
+    def loss(self, model: nn.Module, batch: PoseBatch, generator: torch.Generator) -> Tensor:
+        """The loss of a batch, on the generator's device."""
+        device = generator.device
+        crops = torch.from_numpy(batch.crops).to(device).flip(-1).permute(0, 3, 1, 2)
+        pictures = vary(warp(crops, torch.from_numpy(batch.matrices), self.input_wh), self.appearance, generator)
+        heatmaps = model(normalise(pictures, self.normalization))
+        targets, weights = torch.from_numpy(batch.targets).to(device), torch.from_numpy(batch.weights).to(device)
+        return joints_mse_loss(heatmaps.float(), targets, weights)
+
+
+def normalise(pictures: Tensor, normalization: Normalization) -> Tensor:
+    """Network input, channels last, of RGB pictures (B, 3, H, W) in 0–255."""
+    mean = torch.tensor(normalization.mean, device=pictures.device)[:, None, None]
+    std = torch.tensor(normalization.std, device=pictures.device)[:, None, None]
+    if normalization.color == "bgr":
+        pictures = pictures.flip(1)
+    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,205 @@
+"""Recipes: the numbers of a training run. Each field is an option of `train`, and each preset sets them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from tracker.skeletons import SKELETONS
+
+# Networks by their names in options: class and depth.
+POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
+    {"PoseMobileNet": None, "PoseResNet50": 50, "PoseResNet101": 101, "PoseResNet152": 152}
+)
+_SHARES = (
+    "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
+    "cast", "blur", "noise", "occlusion", "negatives",
+)  # fmt: skip
+
+Part = TypeVar("Part")
+AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
+
+
+def _of(default: Any, text: str, *choices: str) -> Any:
+    """A field with what it means, and what it may be."""
+    return field(default=default, metadata={"help": text, "choices": choices or None})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all networks' training has: its course, and how pictures are varied. ValueError for senseless values."""
+
+    steps: int = _of(60_000, "steps of the optimizer; 0 counts by epochs")
+    epochs: float = _of(0.0, "times that every person, or picture, is seen")
+    batch_size: int = _of(32, "people, or pictures, per step")
+    accumulate: int = _of(1, "parts that a batch is processed in")
+    learning_rate: float = _of(8e-4, "of Adam")
+    trunk_rate: float = _of(0.4, "learning rate of the trunk, as a share")
+    schedule: str = _of("cosine", "how the learning rate falls", "cosine", "step")
+    drops: tuple[float, ...] = _of((), "shares of the run after which it is a tenth, for step")
+    warmup: int = _of(200, "steps of rising learning rate")
+    ema: float = _of(0.999, "decay of the averaged weights; 0 keeps the last ones")
+    frozen_stages: int = _of(2, "stages of MobileNetV2 that stay as they are, beside its stem; -1 trains all")
+    max_gradient: float = _of(1.0, "norm that gradients are cut to; inf leaves them")
+    seed: int = _of(0, "of everything random")
+    brightness: float = _of(0.3, "largest relative change")
+    contrast: float = _of(0.3, "likewise")
+    saturation: float = _of(0.4, "likewise")
+    cast: float = _of(0.1, "largest relative change of one colour")
+    blur: float = _of(0.2, "share of pictures that lose detail")
+    noise: float = _of(0.15, "share of pictures with noise")
+    occlusion: float = _of(0.3, "share of pictures with something in front")
+    channels: int = _of(96, "of the deconvolutions of a network with MobileNetV2")
+
+    def __post_init__(self) -> None:
+        for name in _SHARES:
+            if not 0 <= getattr(self, name, 0) <= 1:
+                raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
+        for name in ("batch_size", "accumulate", "learning_rate", "max_gradient", "channels"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.steps < 0 or self.epochs < 0 or not self.steps + self.epochs:
+            raise ValueError("steps or epochs must be above 0")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate must divide the batch size, and {self.accumulate} does not {self.batch_size}")
+
+    def num_steps(self, num_rows: int) -> int:
+        """Steps of the optimizer over so many people, or pictures."""
+        return self.steps or math.ceil(self.epochs * num_rows / self.batch_size)
+
+    def part(self, cls: type[Part], **others: Any) -> Part:
+        """A dataclass whose fields are those of the same names here, and the others given."""
+        own = {f.name: getattr(self, f.name) for f in fields(cls) if hasattr(self, f.name)}  # type: ignore[arg-type]
+        return cls(**own | others)
+
+
+@dataclass(frozen=True)
+class PoseRecipe(Recipe):
+    """How a top-down pose network is trained."""
+
+    network: str = _of("PoseMobileNet", "what is trained", *POSE_NETWORKS)
+    skeleton: str = _of("body19", "keypoints of the network; what the data lacks is not trained", *SKELETONS)
+    input_size: tuple[int, int] = _of((256, 192), "height and width of the network's input")
+    mean: tuple[float, float, float] = _of((127.5,) * 3, "of 0–255 values, taken off the input")
+    std: tuple[float, float, float] = _of((127.5,) * 3, "that the input is divided by")
+    color: str = _of("rgb", "order of the channels", "rgb", "bgr")
+    sigma: float = _of(0.0, "of the heatmaps' Gaussians, in cells; 0 is a 128th of the input's height")
+    whole_cells: bool = _of(False, "put Gaussians on whole cells, as published")
+    boxes: str = _of(
+        "annotated", "boxes of people; those of keypoints are 15 % larger than them", "annotated", "keypoints"
+    )
+    min_keypoints: int = _of(5, "people with fewer labelled keypoints are left out")
+    min_box_score: float = _of(0.4, "so are people with less sure boxes")
+    true_repeats: int = _of(2, "times that people with 8 or more true limb keypoints come per epoch")
+    stored_zoom: float = _of(1.3125, "size of the stored crops, which show more, over the input's")
+    scale: float = _of(0.3, "standard deviation and bound of the relative size")
+    rotation_deg: float = _of(30.0, "standard deviation of the rotation, bound at twice it")
+    rotated: float = _of(0.6, "share of people who are rotated")
+    flip: float = _of(0.5, "share of people who are mirrored")
+    shift: float = _of(0.02, "standard deviation of the place, in boxes")
+    half_body: float = _of(0.1, "share of people of whom one half is shown")
+    damage: float = _of(0.15, "share of people with compression artefacts or motion blur")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(side <= 0 or side % 32 for side in self.input_size):
+            raise ValueError(f"input_size must be multiples of 32, not {' '.join(map(str, self.input_size))}")
+        if self.frozen_stages >= 0 and self.network != "PoseMobileNet":
+            raise ValueError(f"frozen_stages must be -1 for {self.network}: only MobileNetV2's are frozen")
+        for name in ("true_repeats", "stored_zoom"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    @property
+    def target_sigma(self) -> float:
+        """Sigma of the heatmaps' Gaussians in cells: 2 at 256×192 and 3 at 384×288, unless it is given."""
+        return self.sigma or self.input_size[0] / 128
+
+
+@dataclass(frozen=True)
+class DetectorRecipe(Recipe):
+    """How the person detector is trained."""
+
+    steps: int = _of(40_000, "steps of the optimizer; 0 counts by epochs")
+    batch_size: int = _of(16, "pictures per step")
+    learning_rate: float = _of(1.5e-3, "of Adam")
+    max_gradient: float = _of(10.0, "norm that gradients are cut to; inf leaves them")
+    occlusion: float = _of(0.1, "share of pictures with something in front")
+    size: int = _of(320, "side of the composed pictures")
+    grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
+    zoom_alone: tuple[float, float] = _of((0.5, 2.2), "least and largest size of a picture, over what fills its place")
+    zoom_in_mosaic: tuple[float, float] = _of((0.7, 1.4), "likewise in a mosaic")
+    negatives: float = _of(0.12, "share of places for pictures without people")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size <= 0 or self.size % 32:
+            raise ValueError(f"size must be a multiple of 32, not {self.size}")
+        if abs(sum(self.grids) - 1) > 1e-6 or min(self.grids) < 0:
+            raise ValueError(f"grids must be shares that sum to 1, not {' '.join(map(str, self.grids))}")
+        for name in ("zoom_alone", "zoom_in_mosaic"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} must be two rising numbers above 0, not {low} {high}")
+
+
+# Everything that varies pictures, switched off.
+_PLAIN_APPEARANCE: dict[str, Any] = dict.fromkeys(
+    ("brightness", "contrast", "saturation", "cast", "blur", "noise", "occlusion"), 0.0
+)
+_PLAIN_VIEWS: dict[str, Any] = dict.fromkeys(
+    ("scale", "rotation_deg", "rotated", "flip", "shift", "half_body", "damage"), 0.0
+)
+
+# Xiao et al. 2018, section 5.1, and the official configuration; four GPUs of 32 become four parts of a batch.
+_PAPER_COCO = PoseRecipe(
+    **_PLAIN_APPEARANCE,
+    network="PoseResNet50",
+    skeleton="coco17",
+    steps=0,
+    epochs=140.0,
+    batch_size=128,
+    accumulate=4,
+    learning_rate=1e-3,
+    trunk_rate=1.0,
+    schedule="step",
+    drops=(90 / 140, 120 / 140),
+    warmup=0,
+    ema=0.0,
+    frozen_stages=-1,
+    max_gradient=math.inf,
+    mean=(123.675, 116.28, 103.53),
+    std=(58.395, 57.12, 57.375),
+    whole_cells=True,
+    min_keypoints=1,
+    min_box_score=0.0,
+    true_repeats=1,
+    stored_zoom=1.5,
+    scale=0.3,
+    rotation_deg=40.0,
+    rotated=0.6,
+    flip=0.5,
+    shift=0.0,
+    half_body=0.0,
+    damage=0.0,
+)
+
+POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
+    {
+        "default": PoseRecipe(),
+        "paper-coco": _PAPER_COCO,
+        # Section 5.2.
+        "paper-posetrack": replace(
+            _PAPER_COCO, skeleton="posetrack17", epochs=20.0, learning_rate=1e-4, drops=(0.5, 0.75), boxes="keypoints"
+        ),
+    }
+)
+DETECTOR_PRESETS: Mapping[str, DetectorRecipe] = MappingProxyType({"default": DetectorRecipe()})
+
+
+def without_augmentation(recipe: AnyRecipe) -> AnyRecipe:
+    """The same recipe with every picture as it is."""
+    return replace(recipe, **_PLAIN_APPEARANCE, **(_PLAIN_VIEWS if isinstance(recipe, PoseRecipe) else {}))

@@ -1,0 +1,233 @@
+"""From a recipe and a folder of data to a run that can be trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from tracker.errors import InputError, UsageError
+from tracker.evaluation.coco import load_pycocotools
+from tracker.nets.person_detector import PersonDetector
+from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_resnet import PoseResNet
+from tracker.pose.networks import Normalization
+from tracker.runtime import resolve_torch_device
+from tracker.skeletons import BODY_19, Skeleton, skeleton_of
+from tracker.training.annotations import Annotations, held_out_negatives
+from tracker.training.augmentation import Appearance
+from tracker.training.datasets import Dataset, ValidationSet, read_dataset, truth_of
+from tracker.training.detector_task import DenseTeacher, DetectorTask
+from tracker.training.detector_views import Layouts, store_pictures
+from tracker.training.initial import initialise
+from tracker.training.loop import LoopConfig, Task, TrainingRun
+from tracker.training.pose_task import PoseTask
+from tracker.training.pose_views import Views, store_crops
+from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, PoseRecipe, Recipe
+from tracker.training.validation import detector_validation, pose_validation
+from tracker.types import BoolArray, IntArray
+
+_LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+# What files of our detector are taken to expect.
+_DETECTOR_INPUT = Normalization("rgb", (127.5,) * 3, (127.5,) * 3)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is told beside its recipe.
+
+    data: folder that is trained on. folder: of the run. cache: folder for the stored pictures. init: weights to start
+    from. teacher: network whose boxes a detector learns too. device: as for networks. precision: "auto", "bf16",
+    "fp16" or "fp32". limit_people: train on so many. validate_on_train: measure on what is trained on too.
+    validation_pictures: of each set, at most.
+    """
+
+    data: Path
+    folder: Path
+    cache: Path
+    init: Path | None = None
+    teacher: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    limit_people: int | None = None
+    validate_on_train: bool = False
+    validation_pictures: int = 500
+
+
+def start_pose_run(recipe: PoseRecipe, options: RunOptions) -> TrainingRun:
+    """The run of a pose network, at its start or where it stopped.
+
+    Raises InputError for data that cannot be used, ModelError for weights that do not fit, DeviceError and
+    UsageError for a device or precision that is not there, DependencyError without pycocotools.
+    """
+    load_pycocotools()
+    device = _find_device(options.device)
+    skeleton = skeleton_of(recipe.skeleton)
+    dataset = read_dataset(options.data, skeleton, recipe.boxes)
+    rows = _spread(choose_rows(dataset.train, recipe), options.limit_people)
+    if not len(rows):
+        raise InputError(
+            f"nobody in {options.data} has {recipe.min_keypoints} labelled keypoints of {skeleton.name} in a box of "
+            f"score {recipe.min_box_score}; lower --min-keypoints or --min-box-score"
+        )
+    chosen, places = np.unique(rows, return_inverse=True)
+    people = dataset.train.people(chosen).with_people_alone()
+    input_wh, normalization = recipe.input_size[::-1], recipe.part(Normalization)
+    stored_wh = (round(input_wh[0] * recipe.stored_zoom), round(input_wh[1] * recipe.stored_zoom))
+    task = recipe.part(
+        PoseTask,
+        crops=store_crops(people, stored_wh, options.cache),
+        rows=places,
+        input_wh=input_wh,
+        normalization=normalization,
+        sigma=recipe.target_sigma,
+        views=recipe.part(Views),
+        appearance=recipe.part(Appearance),
+        batch_size=recipe.batch_size // recipe.accumulate,
+        validate=pose_validation(
+            _validation_sets(dataset, people, options), skeleton, input_wh, normalization, str(device)
+        ),
+    )
+    torch.manual_seed(recipe.seed)
+    model, metadata = _pose_network(recipe, skeleton)
+    return _start(model, task, recipe, options, device, len(rows), metadata)
+
+
+def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingRun:
+    """The run of the person detector, at its start or where it stopped; errors as of `start_pose_run`.
+
+    Every tenth picture without people is held out, to count false people in.
+    """
+    load_pycocotools()
+    device = _find_device(options.device)
+    dataset = read_dataset(options.data, BODY_19)
+    held_out = held_out_negatives(dataset.train)
+    train = dataset.train.without_pictures(held_out)
+    if options.limit_people:
+        train = train.people(_spread(np.arange(len(train)), options.limit_people)).with_people_alone()
+    if not len(train):
+        raise InputError(f"nobody is annotated in {options.data}; name another folder")
+    negatives = dataset.train.without_pictures(np.setdiff1d(np.arange(len(dataset.train.paths)), held_out))
+    sets = _validation_sets(dataset, train, options)
+    pictures = store_pictures(train, options.cache)
+    task = DetectorTask(
+        pictures=pictures,
+        size=recipe.size,
+        normalization=_DETECTOR_INPUT,
+        teacher=DenseTeacher(options.teacher) if options.teacher else None,
+        layouts=recipe.part(Layouts),
+        appearance=recipe.part(Appearance),
+        batch_size=recipe.batch_size // recipe.accumulate,
+        seed=recipe.seed,
+        validate=detector_validation(
+            sets, ValidationSet("negatives", truth_of(negatives, options.data), Path()), str(device)
+        ),
+    )
+    torch.manual_seed(recipe.seed)
+    metadata = _metadata("PersonDetector", channels=recipe.channels)
+    model = PersonDetector(recipe.channels)
+    return _start(model, task, recipe, options, device, len(pictures.with_people), metadata)
+
+
+def choose_rows(annotations: Annotations, recipe: PoseRecipe) -> IntArray:
+    """The people to draw from, those with true limbs more than once: rows, as often as they come in an epoch."""
+    labelled = (~np.isnan(annotations.keypoints[..., 0]) & (annotations.weights > 0.5)).sum(axis=1)
+    sizes = annotations.boxes[:, 2:] - annotations.boxes[:, :2]
+    usable: BoolArray = np.isfinite(sizes).all(axis=1) & (sizes >= 0).all(axis=1) & (sizes > 0).any(axis=1)
+    usable &= (labelled >= recipe.min_keypoints) & (annotations.box_scores >= recipe.min_box_score)
+    limbs = [i for i, name in enumerate(annotations.skeleton.keypoint_names) if name.endswith(_LIMBS)]
+    is_true = (annotations.weights[:, limbs] == 1).sum(axis=1) >= 8
+    repeated = np.flatnonzero(usable & is_true)
+    return np.concatenate([np.flatnonzero(usable), *[repeated] * (recipe.true_repeats - 1)])
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """The precision for "auto": bf16 where the hardware has it, otherwise fp16 on CUDA and fp32 on a CPU.
+
+    On a CPU without bf16 its emulation is slower than fp32. UsageError for fp16 on a CPU.
+    """
+    if wanted == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16 needs CUDA; use bf16, fp32 or auto")
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    # Both checks are private to torch, which has no public ones in all versions.
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return "bf16" if any(check() for check in checks if check) else "fp32"
+
+
+def _find_device(name: str) -> torch.device:
+    device, obstacle = resolve_torch_device(name)
+    if obstacle:
+        print(f"trains on the CPU: {obstacle}", file=sys.stderr)
+    return device
+
+
+def _spread(rows: IntArray, count: int | None) -> IntArray:
+    """So many different rows from first to last; all rows without a count."""
+    if count is None:
+        return rows
+    different = np.unique(rows)
+    return different[np.linspace(0, len(different) - 1, min(count, len(different))).astype(np.int64)]
+
+
+def _validation_sets(dataset: Dataset, train: Annotations, options: RunOptions) -> list[ValidationSet]:
+    sets = list(dataset.validation)
+    if options.validate_on_train:
+        sets.append(ValidationSet("train", truth_of(train, options.data), Path()))
+    return [part.first(options.validation_pictures) for part in sets]
+
+
+def _pose_network(recipe: PoseRecipe, skeleton: Skeleton) -> tuple[nn.Module, dict[str, str]]:
+    """A network with random weights, and what its file states."""
+    depth = POSE_NETWORKS[recipe.network]
+    settings = {
+        "skeleton": skeleton.name,
+        "color": recipe.color,
+        **{name: json.dumps(getattr(recipe, name)) for name in ("mean", "std", "input_size")},
+    }
+    if depth is None:
+        model: nn.Module = PoseMobileNet(skeleton.num_keypoints, recipe.channels)
+        return model, settings | _metadata(
+            "PoseMobileNet", num_keypoints=skeleton.num_keypoints, channels=recipe.channels
+        )
+    model = PoseResNet(depth, skeleton.num_keypoints)
+    return model, settings | _metadata("PoseResNet", depth=depth, num_keypoints=skeleton.num_keypoints)
+
+
+def _metadata(network: str, **arguments: int) -> dict[str, str]:
+    return {"network": network, "arguments": json.dumps(arguments)}
+
+
+def _start(
+    model: nn.Module,
+    task: Task,
+    recipe: Recipe,
+    options: RunOptions,
+    device: torch.device,
+    num_rows: int,
+    metadata: Mapping[str, str],
+) -> TrainingRun:
+    config = recipe.part(
+        LoopConfig, steps=recipe.num_steps(num_rows), precision=choose_precision(options.precision, device)
+    )
+    if (
+        options.init
+        and not (options.folder / "checkpoint.pt").is_file()
+        and (absent := initialise(model, options.init))
+    ):
+        print(f"{', '.join(absent)} of {type(model).__name__} start anew: {options.init} lacks them", file=sys.stderr)
+    # A GPU waits for pictures, while on a CPU those who make them take its time.
+    num_loaders = 2 if device.type == "cpu" else os.cpu_count() or 2
+    settings = asdict(recipe) | {"rows": num_rows, "teacher": options.teacher is not None}
+    return TrainingRun(
+        model, task, config, options.folder, device, settings=settings, metadata=metadata, num_loaders=num_loaders
+    )
