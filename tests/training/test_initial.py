@@ -67,12 +67,11 @@ def test_another_number_of_keypoints_starts_its_last_layer_anew(tmp_path: Path) 
 
 
 def test_torchvisions_resnets_give_the_trunk(tmp_path: Path) -> None:
-    imagenet = like_trained(PoseResNet(50, 17))
+    imagenet = like_trained(PoseResNet(18, 17))
     imagenet.deconv_layers = nn.Sequential()
     del imagenet.final_layer
-    path = write(tmp_path / "resnet50-0676ba61.pth", imagenet, **{"fc.weight": torch.ones(10, 2048)})
-    path = path.rename(tmp_path / "resnet50.pth")
-    model = PoseResNet(50, 17)
+    path = write(tmp_path / "resnet18.pth", imagenet, **{"fc.weight": torch.ones(10, 512)})
+    model = PoseResNet(18, 17)
     assert initialise(model, path) == ["deconv_layers", "final_layer"]
     assert same(imagenet, model)
 

@@ -68,8 +68,11 @@ def start_pose_run(recipe: PoseRecipe, options: RunOptions) -> TrainingRun:
     UsageError for a device or precision that is not there, DependencyError without pycocotools.
     """
     load_pycocotools()
-    device = _find_device(options.device)
+    device = _find_device(options)
     skeleton = skeleton_of(recipe.skeleton)
+    torch.manual_seed(recipe.seed)
+    model, metadata = _pose_network(recipe, skeleton)
+    _initialise(model, options)
     dataset = read_dataset(options.data, skeleton, recipe.boxes)
     rows = _spread(choose_rows(dataset.train, recipe), options.limit_people)
     if not len(rows):
@@ -95,8 +98,6 @@ def start_pose_run(recipe: PoseRecipe, options: RunOptions) -> TrainingRun:
             _validation_sets(dataset, people, options), skeleton, input_wh, normalization, str(device)
         ),
     )
-    torch.manual_seed(recipe.seed)
-    model, metadata = _pose_network(recipe, skeleton)
     return _start(model, task, recipe, options, device, len(rows), metadata)
 
 
@@ -106,7 +107,11 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
     Every tenth picture without people is held out, to count false people in.
     """
     load_pycocotools()
-    device = _find_device(options.device)
+    device = _find_device(options)
+    torch.manual_seed(recipe.seed)
+    model = PersonDetector(recipe.channels)
+    _initialise(model, options)
+    teacher = DenseTeacher(options.teacher) if options.teacher else None
     dataset = read_dataset(options.data, BODY_19)
     held_out = held_out_negatives(dataset.train)
     train = dataset.train.without_pictures(held_out)
@@ -114,25 +119,22 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
         train = train.people(_spread(np.arange(len(train)), options.limit_people)).with_people_alone()
     if not len(train):
         raise InputError(f"nobody is annotated in {options.data}; name another folder")
-    negatives = dataset.train.without_pictures(np.setdiff1d(np.arange(len(dataset.train.paths)), held_out))
+    others = np.setdiff1d(np.arange(len(dataset.train.paths)), held_out[: options.validation_pictures])
+    negatives = truth_of(dataset.train.without_pictures(others), options.data)
     sets = _validation_sets(dataset, train, options)
     pictures = store_pictures(train, options.cache)
     task = DetectorTask(
         pictures=pictures,
         size=recipe.size,
         normalization=_DETECTOR_INPUT,
-        teacher=DenseTeacher(options.teacher) if options.teacher else None,
+        teacher=teacher,
         layouts=recipe.part(Layouts),
         appearance=recipe.part(Appearance),
         batch_size=recipe.batch_size // recipe.accumulate,
         seed=recipe.seed,
-        validate=detector_validation(
-            sets, ValidationSet("negatives", truth_of(negatives, options.data), Path()), str(device)
-        ),
+        validate=detector_validation(sets, ValidationSet("negatives", negatives, Path()), str(device)),
     )
-    torch.manual_seed(recipe.seed)
     metadata = _metadata("PersonDetector", channels=recipe.channels)
-    model = PersonDetector(recipe.channels)
     return _start(model, task, recipe, options, device, len(pictures.with_people), metadata)
 
 
@@ -164,11 +166,20 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return "bf16" if any(check() for check in checks if check) else "fp32"
 
 
-def _find_device(name: str) -> torch.device:
-    device, obstacle = resolve_torch_device(name)
+def _find_device(options: RunOptions) -> torch.device:
+    """The device; a precision that it has not is refused before anything is read."""
+    device, obstacle = resolve_torch_device(options.device)
+    choose_precision(options.precision, device)
     if obstacle:
         print(f"trains on the CPU: {obstacle}", file=sys.stderr)
     return device
+
+
+def _initialise(model: nn.Module, options: RunOptions) -> None:
+    """Load the weights to start from, unless the run goes on from its checkpoint."""
+    goes_on = (options.folder / "checkpoint.pt").is_file()
+    if options.init and not goes_on and (absent := initialise(model, options.init)):
+        print(f"{options.init} lacks weights of {', '.join(absent)}, which start anew", file=sys.stderr)
 
 
 def _spread(rows: IntArray, count: int | None) -> IntArray:
@@ -219,12 +230,6 @@ def _start(
     config = recipe.part(
         LoopConfig, steps=recipe.num_steps(num_rows), precision=choose_precision(options.precision, device)
     )
-    if (
-        options.init
-        and not (options.folder / "checkpoint.pt").is_file()
-        and (absent := initialise(model, options.init))
-    ):
-        print(f"{', '.join(absent)} of {type(model).__name__} start anew: {options.init} lacks them", file=sys.stderr)
     # A GPU waits for pictures, while on a CPU those who make them take its time.
     num_loaders = 2 if device.type == "cpu" else os.cpu_count() or 2
     settings = asdict(recipe) | {"rows": num_rows, "teacher": options.teacher is not None}

@@ -1,0 +1,69 @@
+"""What is measured in training, with networks that always give the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.training.people import annotate
+from tracker.pose.networks import Normalization
+from tracker.skeletons import COCO_17
+from tracker.training.datasets import ValidationSet, truth_of
+from tracker.training.validation import detector_validation, pose_validation
+
+BOX = (100, 120, 180, 320)
+
+
+def write_set(folder: Path, name: str, *, nobody: bool = False) -> ValidationSet:
+    """A grey picture of 416 pixels with one person, or with nobody."""
+    path = folder / f"{name}.png"
+    cv2.imwrite(str(path), np.full((416, 416, 3), 90, np.uint8))
+    # where the middle of the padded box is
+    points = dict.fromkeys(COCO_17.keypoint_names, (140.0, 220.0))
+    people = [] if nobody else [(0, BOX, points)]
+    return ValidationSet(name, truth_of(annotate([path], people), folder), Path())
+
+
+class AlwaysThere(nn.Module):
+    """One person in every picture, with a score of 0.45."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [torch.full((len(x), 5, 416 // stride, 416 // stride), -9.0) for stride in (8, 16, 32)]
+        point = torch.tensor([17.0, 27.0]) * 8
+        box = torch.tensor(BOX)
+        maps[0][:, :, 27, 17] = torch.cat([torch.tensor([-0.2]), point - box[:2], box[2:] - point])
+        return maps
+
+
+class InTheMiddle(nn.Module):
+    """Every keypoint in the middle of the crop."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        heatmaps = torch.zeros(len(x), 17, 16, 12)
+        heatmaps[:, :, 8, 6] = 1
+        return heatmaps
+
+
+def test_figures_of_a_detector(tmp_path: Path) -> None:
+    sets = [write_set(tmp_path, "street")]
+    figures = detector_validation(sets, write_set(tmp_path, "nobody", nobody=True), "cpu")(AlwaysThere())
+    assert {name: figures[f"street_{name}"] for name in ("ap", "ap50", "ar")} == pytest.approx(
+        {"ap": 1, "ap50": 1, "ar": 1}
+    )
+    for name in ("false", "street_recall"):
+        assert [figures[f"{name}_at_{score}"] for score in (0.3, 0.4, 0.5)] == [1, 1, 0]
+    assert "street_ap_small" not in figures
+
+
+def test_figures_of_a_pose_network(tmp_path: Path) -> None:
+    validate = pose_validation([write_set(tmp_path, "street")], COCO_17, (48, 64), Normalization(), "cpu")
+    figures = validate(InTheMiddle())
+    assert figures["street_ap"] == pytest.approx(1)
+    # without a torso there is no PCK
+    assert "street_pck" not in figures
+    assert validate(InTheMiddle()) == figures
