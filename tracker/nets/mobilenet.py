@@ -101,7 +101,5 @@ def _activated(conv: nn.Conv2d) -> nn.Sequential:
 
 def _stage(in_channels: int, stage: Stage) -> nn.Sequential:
     first = InvertedResidual(in_channels, stage.channels, stage.expansion, stage.stride)
-    others = (
-        InvertedResidual(stage.channels, stage.channels, stage.expansion, 1) for _ in range(stage.num_blocks - 1)
-    )
+    others = (InvertedResidual(stage.channels, stage.channels, stage.expansion, 1) for _ in range(stage.num_blocks - 1))
     return nn.Sequential(first, *others)
