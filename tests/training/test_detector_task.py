@@ -21,6 +21,7 @@ from tracker.runtime import TensorInfo
 from tracker.training.augmentation import Appearance
 from tracker.training.detector_task import CellTargets, DenseTeacher, DetectorTask, cell_points, label_cells
 from tracker.training.detector_views import Layouts, Scene, store_pictures
+from tracker.training.stream import rows_of_step
 
 # 8 × 8, 4 × 4 and 2 × 2 cells
 SIZE = 64
@@ -263,3 +264,33 @@ def test_the_real_teacher_sees_people_where_they_are() -> None:
     true = picture.true_boxes().boxes * np.concatenate([scale, scale])
     assert cells.scores[best] > 0.5
     assert iou(box, true).max() > 0.7
+
+
+def test_cells_of_empty_regions_count_more(tmp_path: Path) -> None:
+    targets = label_cells(scene_of(empty=[[0, 0, 24, 64]]), None, SIZE, empty_weight=3.0)
+    inside = cell_points(SIZE)[:, 0] < 24
+    assert (targets.weights[inside] == 3).all()
+    assert (targets.weights[~inside] == 1).all()
+
+
+def test_kept_scenes_come_again_as_they_were(tmp_path: Path) -> None:
+    """Three scenes in batches of two: each comes twice in three steps, the second time from memory."""
+    teacher = DenseTeacher(write_teacher(tmp_path / "teacher.onnx"))
+    task, new = (make_task(tmp_path, teacher=teacher, num_scenes=count) for count in (3, 0))
+    batches = [task.make_batch(step) for step in range(3)]
+    images = np.concatenate([batch.images for batch in batches])
+    assert len(np.unique(images, axis=0)) == 3
+    for first, again in zip(batches, (task.make_batch(step) for step in range(3)), strict=True):
+        for name in ("images", "scores", "distances", "weights"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    # The first scenes of both are the same but for what JPEG and half precision lose.
+    numbers = rows_of_step(3, 2, 0, 0)
+    fresh = [new.make_batch(int(number) // 2) for number in numbers]
+    for place, (number, batch) in enumerate(zip(numbers, fresh, strict=True)):
+        kept, row = batches[0], int(number) % 2
+        seen = batch.scores[row] > 0.1
+        np.testing.assert_allclose(kept.scores[place], batch.scores[row], rtol=1e-3)
+        np.testing.assert_allclose(kept.distances[place][seen], batch.distances[row][seen], rtol=1e-3)
+        np.testing.assert_array_equal(kept.weights[place], batch.weights[row])
+        difference = np.abs(kept.images[place].astype(float) - batch.images[row])
+        assert difference.mean() < 20  # noise is the worst case for JPEG

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -18,10 +20,11 @@ from tracker.pose.networks import Normalization
 from tracker.runtime import OnnxNetwork
 from tracker.training.augmentation import Appearance, vary
 from tracker.training.detector_views import Layouts, PictureStore, Scene
+from tracker.training.image_store import JPEG
 from tracker.training.losses import giou_loss, quality_focal_loss
 from tracker.training.pose_task import normalise
 from tracker.training.stream import rows_of_step
-from tracker.types import FloatArray, Image
+from tracker.types import FloatArray, Image, IntArray
 
 # From this score on a cell shows a person, whose box is learnt.
 _SEEN = 0.1
@@ -65,24 +68,26 @@ def cell_points(size: int) -> FloatArray:
     ).astype(np.float32)
 
 
-def label_cells(scene: Scene, seen: CellTargets | None, size: int) -> CellTargets:
+def label_cells(scene: Scene, seen: CellTargets | None, size: int, empty_weight: float = 1.0) -> CellTargets:
     """Targets from what a teacher saw, put right by the labels.
 
-    There is nobody in the empty regions. Who is labelled for sure, and was seen less surely or not at all, is put
-    into the cell nearest to the centre of the box, at the stride of their size. Cells that show a box which is
-    labelled without being sure count neither way.
+    There is nobody in the empty regions, whose cells count `empty_weight`. Who is labelled for sure, and was seen
+    less surely or not at all, is put into the cell nearest to the centre of the box, at the stride of their size.
+    Cells that show a box which is labelled without being sure count neither way.
     """
     points = cell_points(size)
     if seen is None:
         nothing = np.zeros(len(points), np.float32)
         seen = CellTargets(nothing, np.zeros((len(points), 4), np.float32), np.ones_like(nothing))
     scores, distances = seen.scores.copy(), seen.distances.copy()
+    is_empty = np.zeros(len(points), bool)
     for x0, y0, x1, y1 in scene.empty:
-        scores[(points >= (x0, y0)).all(axis=1) & (points < (x1, y1)).all(axis=1)] = 0
+        is_empty |= (points >= (x0, y0)).all(axis=1) & (points < (x1, y1)).all(axis=1)
+    scores[is_empty] = 0
     fits = iou(scene.boxes, np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1)) >= 0.5
     best = np.where(fits, scores, 0).max(axis=1, initial=0)
     is_doubtful = fits[~scene.is_sure].any(axis=0) & ~fits[scene.is_sure].any(axis=0) & (scores > _SEEN)
-    weights = np.where(is_doubtful, 0, 1).astype(np.float32)
+    weights = np.where(is_doubtful, 0, np.where(is_empty, empty_weight, 1)).astype(np.float32)
     for row in np.flatnonzero(scene.is_sure & (best < scene.scores)):
         cell, box = _cell_of(scene.boxes[row], size), scene.boxes[row]
         if scene.scores[row] > scores[cell]:
@@ -111,10 +116,36 @@ class DetectorBatch:
 
 
 @dataclass(frozen=True, eq=False)
+class _KeptScene:
+    """A scene and its targets in few bytes: a JPEG, and boxes only where somebody is."""
+
+    jpeg: Image
+    scores: npt.NDArray[np.float16]
+    weights: npt.NDArray[np.float16]
+    cells: IntArray
+    distances: npt.NDArray[np.float16]
+
+    @classmethod
+    def keep(cls, image: Image, targets: CellTargets) -> _KeptScene:
+        cells = np.flatnonzero(targets.scores > _SEEN)
+        halves = (array.astype(np.float16) for array in (targets.scores, targets.weights, targets.distances[cells]))
+        scores, weights, distances = halves
+        return cls(np.asarray(cv2.imencode(".jpg", image, JPEG)[1], np.uint8), scores, weights, cells, distances)
+
+    def give(self) -> tuple[Image, CellTargets]:
+        distances = np.zeros((len(self.scores), 4), np.float32)
+        distances[self.cells] = self.distances
+        image = np.asarray(cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR), np.uint8)
+        return image, CellTargets(self.scores.astype(np.float32), distances, self.weights.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
 class DetectorTask:
     """What a training run needs to know of person detectors.
 
-    size: of the square scenes, pixels. teacher: looks at every scene; None trains on the labels alone.
+    size: of the square scenes, pixels. teacher: looks at every scene; None trains on the labels alone. empty_weight:
+    what cells of pictures without people count. num_scenes: so many different ones, each kept in memory (50 kB) when it
+    was first made, because making one takes half as long as learning from it; 0 makes a new one each time.
     """
 
     pictures: PictureStore
@@ -126,21 +157,36 @@ class DetectorTask:
     batch_size: int
     seed: int
     validate: Callable[[nn.Module], dict[str, float]]
+    empty_weight: float = 1.0
+    num_scenes: int = 0
+    _kept: dict[int, _KeptScene] = field(default_factory=dict)
 
     def make_batch(self, step: int) -> DetectorBatch:
         """The batch of a step, always the same one."""
-        rng = np.random.default_rng([self.seed, 2, step])
-        rows = rows_of_step(len(self.pictures.with_people), self.batch_size, self.seed, step)
-        scenes = [self.pictures.compose(int(row), self.layouts, self.size, rng) for row in rows]
-        targets = [
-            label_cells(scene, self.teacher.look(scene.image) if self.teacher else None, self.size) for scene in scenes
-        ]
+        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        if self.num_scenes:
+            numbers = rows_of_step(self.num_scenes, self.batch_size, self.seed, step)
+        images, targets = zip(*(self._scene(int(number)) for number in numbers), strict=True)
         return DetectorBatch(
-            np.stack([scene.image for scene in scenes]),
+            np.stack(images),
             np.stack([target.scores for target in targets]),
             np.stack([target.distances for target in targets]),
             np.stack([target.weights for target in targets]),
         )
+
+    def _scene(self, number: int) -> tuple[Image, CellTargets]:
+        """A picture and its targets, always the same of a number."""
+        if number in self._kept:
+            return self._kept[number].give()
+        rng = np.random.default_rng([self.seed, 2, number])
+        row = int(rows_of_step(len(self.pictures.with_people), 1, self.seed, number)[0])
+        scene = self.pictures.compose(row, self.layouts, self.size, rng)
+        seen = self.teacher.look(scene.image) if self.teacher else None
+        targets = label_cells(scene, seen, self.size, self.empty_weight)
+        if not self.num_scenes:
+            return scene.image, targets
+        self._kept[number] = _KeptScene.keep(scene.image, targets)
+        return self._kept[number].give()
 
     def loss(self, model: nn.Module, batch: DetectorBatch, generator: torch.Generator) -> Tensor:
         """Quality focal loss of the scores and twice the GIoU loss of the boxes, per person."""

@@ -30,7 +30,7 @@ class Layouts:
     grids: tuple[float, float, float] = (0.45, 0.4, 0.15)
     zoom_alone: tuple[float, float] = (0.5, 2.2)
     zoom_in_mosaic: tuple[float, float] = (0.7, 1.4)
-    negatives: float = 0.12
+    negatives: float = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,10 +164,14 @@ def _paste(canvas: Image, image: Image, matrix: DoubleArray, rect: tuple[int, in
 def _move_boxes(
     boxes: npt.NDArray[Any], matrix: DoubleArray, rect: tuple[int, int, int, int]
 ) -> tuple[DoubleArray, BoolArray]:
-    """Boxes (N, 4) in the scene, cut to their rectangle, and which of them are still to be seen."""
+    """Boxes (N, 4) in the scene, cut to their rectangle, and which of them are still to be seen.
+
+    A fifth of a person is enough, and less if it fills a tenth of the rectangle.
+    """
     columns, rows = boxes[:, 0::2] * matrix[0, 0] + matrix[0, 2], boxes[:, 1::2] * matrix[1, 1] + matrix[1, 2]
     corners = np.stack([columns, rows], axis=2)
     whole = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     cut = whole.clip([rect[0], rect[1]] * 2, [rect[2], rect[3]] * 2)
     whole_areas, areas = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (whole, cut))
-    return cut, (areas >= 0.2 * whole_areas) & ((cut[:, 2:] - cut[:, :2]).min(axis=1) >= 4)
+    place = (rect[2] - rect[0]) * (rect[3] - rect[1])
+    return cut, (areas >= np.minimum(0.2 * whole_areas, 0.1 * place)) & ((cut[:, 2:] - cut[:, :2]).min(axis=1) >= 4)

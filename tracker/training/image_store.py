@@ -18,7 +18,8 @@ from tracker.errors import InputError
 from tracker.training.stream import run_ahead
 from tracker.types import Image, IntArray
 
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
+# How pictures are kept.
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
 
 
 class ImageStore:
@@ -72,7 +73,7 @@ def read_picture(path: Path) -> Image:
 def _write(path: Path, sources: Sequence[Path], cut: Callable[[int, Image], Iterable[Image]], description: str) -> None:
     def encode(number: int) -> tuple[tuple[int, int], list[bytes]]:
         source = read_picture(sources[number])
-        encoded = [cv2.imencode(".jpg", picture, _JPEG)[1].tobytes() for picture in cut(number, source)]
+        encoded = [cv2.imencode(".jpg", picture, JPEG)[1].tobytes() for picture in cut(number, source)]
         return (source.shape[1], source.shape[0]), encoded
 
     sizes_wh, ends, end = [], [], 0

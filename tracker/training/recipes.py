@@ -132,7 +132,9 @@ class DetectorRecipe(Recipe):
     grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
     zoom_alone: tuple[float, float] = _of((0.5, 2.2), "least and largest size of a picture, over what fills its place")
     zoom_in_mosaic: tuple[float, float] = _of((0.7, 1.4), "likewise in a mosaic")
-    negatives: float = _of(0.12, "share of places for pictures without people")
+    negatives: float = _of(0.15, "share of places for pictures without people")
+    empty_weight: float = _of(3.0, "what their cells count in the loss")
+    num_scenes: int = _of(20_000, "different compositions, kept in memory (50 kB each); 0 makes new ones all the time")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -132,6 +132,8 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
         appearance=recipe.part(Appearance),
         batch_size=recipe.batch_size // recipe.accumulate,
         seed=recipe.seed,
+        empty_weight=recipe.empty_weight,
+        num_scenes=recipe.num_scenes,
         validate=detector_validation(sets, ValidationSet("negatives", negatives, Path()), str(device)),
     )
     metadata = _metadata("PersonDetector", channels=recipe.channels)
