@@ -20,7 +20,16 @@ import torch
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tracker import runtime
 from tracker.errors import DependencyError, DeviceError, ModelError, UsageError
-from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, describe_torch_device, resolve_torch_device
+from tracker.runtime import (
+    OnnxNetwork,
+    OutOfMemoryError,
+    SplittingRunner,
+    TensorInfo,
+    TorchNetwork,
+    describe_torch_device,
+    explained_faults,
+    resolve_torch_device,
+)
 
 IMAGE = TensorInfo("image", (1, 3, 4, 6), "float32")
 ZEROS = np.zeros((1, 3, 4, 6), np.float32)
@@ -436,3 +445,67 @@ def test_asking_about_cuda_does_not_load_torch_in_vain() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param("CUDA out of memory. Tried to allocate 20.00 MiB.", id="torch on CUDA"),
+        pytest.param("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to", id="torch on the CPU"),
+        pytest.param("Failed to allocate memory for requested buffer of size 9437184", id="ONNX Runtime"),
+        pytest.param("Available memory of 0 is smaller than requested bytes of 512", id="ONNX Runtime, limited"),
+        pytest.param("CUDA failure 2: out of memory ; GPU=0", id="ONNX Runtime on CUDA"),
+        pytest.param("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate", id="cuBLAS"),
+        pytest.param("std::bad_alloc", id="the system"),
+    ],
+)
+def test_messages_about_memory_are_understood(message: str) -> None:
+    with pytest.raises(OutOfMemoryError) as error, explained_faults("a.onnx", "some engine", RuntimeError):
+        raise RuntimeError(message)
+    assert _message(error).startswith("a.onnx runs out of memory on some engine; free some")
+
+
+def test_other_faults_of_an_engine_are_the_networks() -> None:
+    with pytest.raises(ModelError) as error, explained_faults("a.onnx", "some engine", RuntimeError):
+        raise RuntimeError("CUDA error: an illegal\n memory access")
+    assert _message(error) == "a.onnx failed on some engine: CUDA error: an illegal memory access"
+    with pytest.raises(KeyError), explained_faults("a.onnx", "some engine", RuntimeError):
+        raise KeyError("a bug")
+
+
+def test_a_module_that_does_not_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(DeviceError, match=r"^Doubling runs out of memory on torch "):
+        TorchNetwork(Doubling(1), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("number", "fits", "parts"),
+    [
+        pytest.param(0, 1, [], id="nothing"),
+        pytest.param(4, 4, [4], id="as it is"),
+        pytest.param(7, 3, [3, 3, 1], id="halves"),
+        pytest.param(8, 3, [2, 2, 2, 2], id="quarters"),
+        pytest.param(3, 1, [1, 1, 1], id="one by one"),
+    ],
+)
+def test_batches_are_run_in_parts_that_fit(number: int, fits: int, parts: list[int]) -> None:
+    def run(batch: npt.NDArray[Any]) -> list[int]:
+        if len(batch) > fits:
+            raise OutOfMemoryError("full")
+        return batch.tolist()
+
+    done = SplittingRunner(run).run(np.arange(number))
+    assert [size for size, _ in done] == parts
+    assert [value for _, values in done for value in values] == list(range(number))
+
+
+def test_a_single_row_is_not_halved() -> None:
+    def run(batch: npt.NDArray[Any]) -> None:
+        raise OutOfMemoryError(f"full at {len(batch)}")
+
+    with pytest.raises(OutOfMemoryError, match="full at 1"):
+        SplittingRunner(run).run(np.zeros(9))

@@ -219,15 +219,17 @@ def build_pipeline(
     flip_test: bool = False,
     detector_size: int | None = None,
     detector_score: float = 0.5,
+    detector_type: str | None = None,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
     detector, pose_model: a file, an object of your own, or None for what is shipped. device: auto, cpu, cuda
-    or cuda:N. flow: dis, lk or none. Raises ModelError and DeviceError.
+    or cuda:N. flow: dis, lk or none. detector_type: as for `load_detector`. Raises ModelError, DeviceError and
+    UsageError.
     """
     if detector is None or isinstance(detector, str | Path):
         path = find_default("detector", device) if detector is None else Path(detector)
-        detector = load_detector(path, device, score_threshold=detector_score, size=detector_size)
+        detector = load_detector(path, device, detector_score, detector_size, detector_type=detector_type)
     if pose_model is None or isinstance(pose_model, str | Path):
         path = find_default("pose", device) if pose_model is None else Path(pose_model)
         pose_model = TopDownEstimator(load_pose_network(path, device), flip_test=flip_test)
@@ -246,9 +248,9 @@ def track_video(
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Track the people of a video: each frame with its people, as soon as it is done.
 
-    source: a video file, a folder of images or a camera number. fps: for sources without timestamps.
-    settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises InputError,
-    ModelError and DeviceError.
+    source: a video or image file, a folder or pattern of images, a camera number or an address. fps: for sources
+    without timestamps. settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises
+    InputError, ModelError and DeviceError.
     """
     with (
         open_source(str(source), fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames,

@@ -10,11 +10,11 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from tracker.errors import DeviceError, ModelError, UsageError, explain_import_e
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+Outputs = TypeVar("Outputs")
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -38,6 +40,10 @@ _DTYPES = {
     "tensor(int64)": "int64",
     "tensor(bool)": "bool",
 }
+# How CUDA, its libraries, ONNX Runtime's and torch's allocators say that memory is short.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|allocate memory|alloc_failed|bad.alloc|memory of \d+ is smaller", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,12 @@ class OnnxNetwork:
         """All outputs, in the graph's order, for one array per input, in the graph's order.
 
         Floating-point inputs are brought to the precision that the graph wants; half-precision outputs come
-        as float32. Raises ModelError when the engine fails, ValueError for another number of inputs.
+        as float32. Raises ModelError when the engine fails, OutOfMemoryError when memory is short, ValueError for
+        another number of inputs.
         """
         feeds = {info.name: _in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
-        try:
+        with explained_faults(self.path.name, self.engine, *_engine_errors()):
             outputs = self._session.run(None, feeds)
-        except _engine_errors() as error:
-            raise ModelError(f"{self.path.name} failed on {self.engine}: {_first_line(error)}") from error
         return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
 
 
@@ -105,7 +110,8 @@ class TorchNetwork:
     """A torch module from images to maps, in half precision on CUDA and in single precision on the CPU.
 
     device: as for `OnnxNetwork`. The module itself is not changed. engine, note: as for `OnnxNetwork`.
-    torch_device: where the module is. Raises DeviceError for a CUDA device that was asked for and does not work.
+    torch_device: where the module is. Raises DeviceError for a CUDA device that was asked for and does not work,
+    and, as `run` does, the errors of `OnnxNetwork.run`.
     """
 
     def __init__(self, model: nn.Module, device: str = "auto", name: str = "") -> None:
@@ -113,22 +119,68 @@ class TorchNetwork:
 
         self.torch_device, obstacle = resolve_torch_device(device)
         self._dtype = torch.float16 if self.torch_device.type == "cuda" else torch.float32
-        # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
-        # faster than the usual order on the CPU too.
-        self._model = copy.deepcopy(model).eval().to(self.torch_device, self._dtype)
-        self._model = self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = name or type(model).__name__
         self.note = f"{self.name} runs on the CPU: {obstacle}" if obstacle else None
         self.engine = describe_torch_device(self.torch_device)
+        # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
+        # faster than the usual order on the CPU too.
+        with explained_faults(self.name, self.engine, RuntimeError):
+            self._model = copy.deepcopy(model).eval().to(self.torch_device, self._dtype)
+            self._model = self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(self, images: Tensor) -> list[npt.NDArray[np.float32]]:
         """All outputs for images (N, 3, H, W) on any device, in order."""
         import torch
 
-        with torch.inference_mode():
+        with explained_faults(self.name, self.engine, RuntimeError), torch.inference_mode():
             outputs = self._model(images.to(self.torch_device, self._dtype))
             outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
             return [output.float().cpu().contiguous().numpy() for output in outputs]
+
+
+class OutOfMemoryError(DeviceError):
+    """Memory, of the GPU mostly, that does not suffice for a network and its input."""
+
+
+class SplittingRunner(Generic[Outputs]):
+    """Runs a network on batches, in smaller parts from then on once memory does not suffice for a whole one."""
+
+    def __init__(self, run: Callable[[npt.NDArray[Any]], Outputs]) -> None:
+        self._run = run
+        self._largest = sys.maxsize
+
+    def run(self, batch: npt.NDArray[Any]) -> list[tuple[int, Outputs]]:
+        """The sizes of the parts of a batch along its first axis, in order, each with the part's outputs.
+
+        A part that memory does not suffice for is halved. Raises OutOfMemoryError if it has one row alone.
+        """
+        parts: list[tuple[int, Outputs]] = []
+        start = 0
+        while start < len(batch):
+            part = batch[start : start + self._largest]
+            try:
+                parts.append((len(part), self._run(part)))
+            except OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self._largest = len(part) // 2
+            else:
+                start += len(part)
+        return parts
+
+
+@contextlib.contextmanager
+def explained_faults(name: str, engine: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn these errors of an engine into an OutOfMemoryError or ModelError that names the network and the engine."""
+    try:
+        yield
+    except errors as error:
+        if _OUT_OF_MEMORY.search(str(error)):
+            raise OutOfMemoryError(
+                f"{name} runs out of memory on {engine}; free some, take smaller networks or a smaller "
+                "--detector-size, or --device cpu"
+            ) from error
+        raise ModelError(f"{name} failed on {engine}: {_first_line(error)}") from error
 
 
 def torch_runs_on_cuda(device: str) -> bool:

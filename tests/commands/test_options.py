@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tracker.cli import build_parser
-from tracker.commands.options import model_options, tracker_config
-from tracker.detection.detector import DEFAULT_SIZE
+from tracker.commands.options import DETECTOR_TYPES, model_options, tracker_config
+from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
 from tracker.pipeline import build_pipeline
 from tracker.tracking.config import TrackerConfig
@@ -56,6 +56,7 @@ def test_every_setting_has_an_option_whose_default_the_help_shows(
     [
         ("--detector", "default: as shipped"),
         ("--pose-model", "default: as shipped"),
+        ("--detector-type", "default: told by the file"),
         ("--detector-size", f"default: {DEFAULT_SIZE}"),
         ("--detector-score", "(default: 0.5)"),
         ("--detect-every", "(default: 1)"),
@@ -69,6 +70,10 @@ def test_every_setting_has_an_option_whose_default_the_help_shows(
 )
 def test_the_help_shows_the_other_defaults(help_of: Callable[[str, str], str], option: str, ending: str) -> None:
     assert help_of("track", option).endswith(ending)
+
+
+def test_the_types_of_detectors_are_those_that_exist() -> None:
+    assert tuple(FAMILIES) == DETECTOR_TYPES
 
 
 def test_without_options_the_settings_are_the_defaults() -> None:

@@ -12,15 +12,17 @@ import numpy.typing as npt
 import pytest
 
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
+from tracker.boxes import iou
 from tracker.detection import load_detector
-from tracker.detection.detector import NetworkDetector
+from tracker.detection.detector import FAMILIES, NetworkDetector
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import DeviceError, ModelError, UsageError
-from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.runtime import OnnxNetwork, OutOfMemoryError, TensorInfo
 from tracker.types import Detections, Image, PersonDetector
 
 SHARED = Path(__file__).parents[3] / "shared"
 RTMDET_NANO = SHARED / "models" / "rtmdet_nano.onnx"
+BONN = SHARED / "data" / "val" / "bonn" / "images" / "val" / "000001_bonn_test"
 
 OPEN = TensorInfo("image", (None, 3, None, None), "float32")
 FIXED = TensorInfo("image", (1, 3, 64, 96), "float32")
@@ -180,13 +182,14 @@ def test_no_images_no_answers(tmp_path: Path) -> None:
     "row",
     [
         pytest.param([1, 1, 9, 9, np.nan], id="score"),
+        pytest.param([1, 1, 9, 9, np.inf], id="infinite score"),
         pytest.param([1, np.nan, 9, 9, 0.9], id="coordinate"),
         pytest.param([1, 1, np.inf, 9, 0.9], id="infinite coordinate"),
     ],
 )
-def test_nan_is_an_error(tmp_path: Path, row: list[float]) -> None:
+def test_values_that_are_not_finite_are_an_error(tmp_path: Path, row: list[float]) -> None:
     path = _write_rows(tmp_path / "a.onnx", [[1, 1, 9, 9, 0.9], row])
-    with pytest.raises(ModelError, match=r"^a\.onnx .* gave NaN on ONNX Runtime .*--device cpu"):
+    with pytest.raises(ModelError, match=r"^a\.onnx .* gave values that are not finite on ONNX Runtime .*--device cpu"):
         _detect_one(path)
 
 
@@ -245,10 +248,178 @@ def test_an_unknown_network_is_described(tmp_path: Path) -> None:
         load_detector(path, "cpu")
     assert str(error.value) == (
         f"{path} is no detector of a known kind: its inputs are image float32 [1, 3, 64, 96], its outputs "
-        "heatmaps float32 [1, 17, 16, 24], argmax int64 [1, 17]; supported: our own PersonDetector (image "
-        "[b, 3, h, w] → three maps [b, 5, h / stride, w / stride]); RTMDet with NMS in the graph (image "
-        "[b, 3, h, w] → dets [b, n, 5], labels [b, n])"
+        "heatmaps float32 [1, 17, 16, 24], argmax int64 [1, 17]; supported: an image [b, 3, h, w] in, and out "
+        + "; ".join(family.signature for family in FAMILIES.values())
     )
+
+
+def _write_grid(path: Path, rows: Sequence[Sequence[float]]) -> Path:
+    """A YOLOX of people alone on 64×64 px: rows of x, y, width, height in pixels, and score, of the first cells."""
+    grid = np.zeros((1, 64 + 16 + 4, 6), np.float32)
+    grid[..., :2] = 32
+    grid[0, : len(rows), :5] = rows
+    grid[..., 5] = 1
+    return write_constant_graph(path, [TensorInfo("images", (1, 3, 64, 64), "float32")], {"output": grid})
+
+
+def _write_raw(path: Path, image: TensorInfo) -> Path:
+    """RTMDet's heads for an input of 96×64 px: one person whose box is 16, 8, 48, 40."""
+    heads = {f"head_{s}": np.full((1, 64 // s, 96 // s, 5), -9, np.float32) for s in (8, 16, 32)}
+    heads["head_8"][0, 2, 4] = 9, 16, 8, 16, 24
+    return write_constant_graph(path, [image], heads)
+
+
+def _write_picodet(path: Path) -> Path:
+    boxes = np.array([[[24, 16, 48, 32], [1, 1, 9, 9]]], np.float32)
+    return write_constant_graph(path, [FIXED], {"boxes": boxes, "scores": np.array([[[0.9, 0.1]]], np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "box"),
+    [
+        pytest.param(lambda path: _write_rows(path, [[24, 16, 48, 32, 0.9]]), "RTMDet, 96", [48, 32, 96, 64], id="NMS"),
+        pytest.param(lambda path: _write_raw(path, FIXED), "RTMDet, 96", [32, 16, 96, 80], id="RTMDet's heads"),
+        # 192×128 is 64×43 in the corner of 64×64: about a third
+        pytest.param(
+            lambda path: _write_grid(path, [[20, 20, 8, 16, 0.9]]), "YOLOX, 64", [48, 12 / 43 * 128, 72, 28 / 43 * 128],
+            id="YOLOX",
+        ),
+        pytest.param(_write_picodet, "PicoDet, 96", [48, 32, 96, 64], id="PicoDet"),
+    ],
+)  # fmt: skip
+def test_families_are_recognised_and_their_boxes_go_back_to_the_image(
+    tmp_path: Path, write: Callable[[Path], Path], name: str, box: list[float]
+) -> None:
+    detector = load_detector(write(tmp_path / "any.onnx"), "cpu")
+    assert detector.name == f"any.onnx ({name} px)"
+    (found,) = detector.detect([np.zeros((128, 192, 3), np.uint8)])
+    np.testing.assert_allclose(found.boxes, [box], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("file_name", "detector_type", "pixel"),
+    [
+        pytest.param("any.onnx", None, -103.53 / 57.375, id="RTMDet by default"),
+        pytest.param("any.onnx", "yolox-nms", 0, id="YOLOX by its type"),
+        pytest.param("YOLOX_m_humanart.onnx", None, 0, id="YOLOX by the file's name"),
+        pytest.param("yolox.onnx", "rtmdet", -103.53 / 57.375, id="the type weighs more than the name"),
+    ],
+)
+def test_with_nms_in_the_graph_type_or_name_tell_the_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_name: str, detector_type: str | None, pixel: float
+) -> None:
+    inputs = []
+
+    def run(self: OnnxNetwork, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        inputs.append(batch)
+        return [np.zeros((1, 0, 5), np.float32), np.zeros((1, 0), np.int64)]
+
+    monkeypatch.setattr(OnnxNetwork, "run", run)
+    _detect_one(_write_rows(tmp_path / file_name, []), detector_type=detector_type)
+    assert inputs[0][0, 0, 0, 0] == pytest.approx(pixel)
+
+
+def test_a_network_of_another_type_than_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        load_detector(_write_picodet(tmp_path / "a.onnx"), "cpu", detector_type="yolox")
+    assert str(error.value).startswith(f"{tmp_path / 'a.onnx'} is no detector of type yolox: its inputs are image ")
+    assert str(error.value).endswith("out YOLOX (one output [b, cells, 6 or 85])")
+
+
+def test_a_type_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no detector type 'dino'; use person-detector, rtmdet, rtmdet-raw, yolox, "):
+        load_detector(tmp_path / "never read.onnx", "cpu", detector_type="dino")
+
+
+@pytest.mark.parametrize(
+    ("second", "kept"),
+    [
+        pytest.param([30, 20, 20, 30, 0.9], [0.9], id="IoU 1: the better one"),
+        pytest.param([36, 20, 20, 30, 0.8], [0.8], id="IoU 0.54 is above YOLOX's 0.5"),
+        pytest.param([40, 20, 20, 30, 0.8], [0.8, 0.6], id="IoU 1/3: two people"),
+    ],
+)
+def test_overlapping_boxes_are_suppressed(tmp_path: Path, second: list[float], kept: list[float]) -> None:
+    path = _write_grid(tmp_path / "a.onnx", [[30, 20, 20, 30, 0.6], second])
+    (found,) = load_detector(path, "cpu").detect([np.zeros((64, 64, 3), np.uint8)])
+    np.testing.assert_allclose(found.scores, kept)
+
+
+def test_a_threshold_of_zero_compares_the_best_thousand_alone(tmp_path: Path) -> None:
+    boxes = np.zeros((1, 5000, 4), np.float32)
+    boxes[0, :, 0] = boxes[0, :, 1] = np.arange(5000) % 60
+    boxes[0, :, 2:] = boxes[0, :, :2] + np.linspace(1, 2, 5000)[:, None]
+    scores = np.linspace(0, 1, 5000, dtype=np.float32).reshape(1, 1, -1)
+    path = write_constant_graph(tmp_path / "a.onnx", [FIXED], {"boxes": boxes, "scores": scores})
+    found = _detect_one(path, score_threshold=0.0)
+    assert len(found) == 60
+    assert found.scores[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("outputs", "found"),
+    [
+        pytest.param([np.zeros((1, 7, 5)), np.zeros((1, 6), np.int64)], r"\(7, 5\), \(6,\)", id="fewer labels"),
+        pytest.param([np.zeros((1, 7, 1)), np.zeros((1, 7), np.int64)], r"\(7, 1\), \(7,\)", id="no scores"),
+    ],
+)
+def test_shapes_that_come_to_light_late_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outputs: list[npt.NDArray[Any]], found: str
+) -> None:
+    monkeypatch.setattr(OnnxNetwork, "run", lambda *_: outputs)
+    with pytest.raises(ModelError, match=rf"^a\.onnx .* gave {found} for an input \(3, 64, 96\).*--detector-type"):
+        _detect_one(_write_rows(tmp_path / "a.onnx", []))
+
+
+def test_a_grid_of_another_size_than_the_input_is_an_error(tmp_path: Path) -> None:
+    path = _write_raw(tmp_path / "a.onnx", OPEN)
+    assert len(_detect_one(path, size=96)) == 1
+    with pytest.raises(ModelError, match=r"gave \(8, 12, 5\), .* for an input \(3, 96, 128\)"):
+        _detect_one(path, size=128)
+
+
+@pytest.mark.parametrize(
+    ("fits", "batches"),
+    [
+        pytest.param(3, [5, 2, 2, 1, 2, 2, 1], id="halves fit, and are taken at once the next time"),
+        pytest.param(1, [5, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], id="halved until a single image fits"),
+        pytest.param(9, [5, 5], id="all fit"),
+    ],
+)
+def test_a_batch_too_large_for_the_memory_is_halved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_batches: list[int], fits: int, batches: list[int]
+) -> None:
+    run: Callable[..., list[npt.NDArray[Any]]] = OnnxNetwork.run
+
+    def short_of_memory(self: OnnxNetwork, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        outputs = run(self, batch)
+        if len(batch) > fits:
+            raise OutOfMemoryError("the GPU is full")
+        return outputs
+
+    monkeypatch.setattr(OnnxNetwork, "run", short_of_memory)
+    detector = load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu", size=96)
+    images = [_picture(x, 5, 60, 50, 255) for x in range(5)]
+    for _ in range(2):
+        assert [round(float(found.boxes[0, 0])) for found in detector.detect(images)] == [0, 1, 2, 3, 4]
+    assert run_batches == batches
+
+
+def test_memory_too_small_for_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutOfMemoryError("the GPU is full")
+
+    monkeypatch.setattr(OnnxNetwork, "run", full)
+    detector = load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu", size=96)
+    for images in ([IMAGE], [IMAGE] * 3):
+        with pytest.raises(DeviceError, match="the GPU is full"):
+            detector.detect(images)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "det.pth", "det"])
+def test_files_that_are_no_detector_by_their_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=rf"{name} is no detector by its name; supported are files ending in \.onnx"):
+        load_detector(tmp_path / name, "cpu")
 
 
 def test_an_open_batch_is_run_at_once(tmp_path: Path, run_batches: list[int]) -> None:
@@ -303,8 +474,7 @@ def test_images_are_not_changed(tmp_path: Path) -> None:
 @pytest.mark.skipif(not RTMDET_NANO.exists(), reason="needs ../shared/models and ../shared/data")
 def test_the_real_network_finds_the_four_people_of_a_photograph() -> None:
     cv2 = pytest.importorskip("cv2")
-    folder = SHARED / "data" / "val" / "bonn" / "images" / "val" / "000001_bonn_test"
-    images = [cv2.imread(str(folder / name)) for name in ("000000.jpg", "000010.jpg")]
+    images = [cv2.imread(str(BONN / name)) for name in ("000000.jpg", "000010.jpg")]
     detector = load_detector(RTMDET_NANO, "cpu")
     together = detector.detect(images)
     for image, found in zip(images, together, strict=True):
@@ -313,3 +483,15 @@ def test_the_real_network_finds_the_four_people_of_a_photograph() -> None:
         assert (np.diff(alone.scores) <= 0).all()
         assert (alone.boxes[:, 2:] <= (image.shape[1], image.shape[0])).all()
     assert 3 <= len(together[0]) <= 5
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not RTMDET_NANO.exists(), reason="needs ../shared/models and ../shared/data")
+@pytest.mark.parametrize("name", ["rtmdet_nano_raw", "yolox_nano", "picodet_s_320_pedestrian"])
+def test_real_networks_of_all_families_find_the_same_people(name: str) -> None:
+    cv2 = pytest.importorskip("cv2")
+    image = cv2.imread(str(BONN / "000000.jpg"))
+    (expected,) = load_detector(RTMDET_NANO, "cpu").detect([image])
+    (found,) = load_detector(RTMDET_NANO.with_stem(name), "cpu", 0.4).detect([image])
+    assert (iou(expected.boxes, found.boxes).max(axis=1) > 0.7).sum() >= len(expected) - 1
+    assert len(found) <= len(expected) + 2

@@ -13,9 +13,10 @@ from tracker.nets import person_detector
 from tracker.types import FloatArray
 
 NOBODY = -20.0
+INPUT_WH = (96, 64)
 
 
-def _maps(height: int = 64, width: int = 96) -> list[FloatArray]:
+def _maps(height: int = INPUT_WH[1], width: int = INPUT_WH[0]) -> list[FloatArray]:
     """Maps of an input of that size in which nobody is."""
     maps = [np.ones((5, height // stride, width // stride), np.float32) for stride in STRIDES]
     for cell_map in maps:
@@ -49,28 +50,10 @@ def test_the_strides_are_those_of_the_network() -> None:
 def test_distances_are_from_the_point_of_the_cell(level: int, cell: tuple[int, int], box: list[float]) -> None:
     maps = _maps()
     _put(maps, level, cell, 0.8, [1, 2, 3, 4])
-    boxes, scores = decode_maps(maps, 0.5)
+    boxes, scores = decode_maps(maps, INPUT_WH, 0.5)
     np.testing.assert_array_equal(boxes, [box])
     np.testing.assert_allclose(scores, [0.8], rtol=1e-6)
     assert boxes.dtype == scores.dtype == np.float32
-
-
-def test_the_best_of_overlapping_boxes_is_kept_across_strides() -> None:
-    maps = _maps()
-    _put(maps, 0, (2, 4), 0.7, [16, 8, 16, 24])  # 16, 8, 48, 40
-    _put(maps, 1, (1, 2), 0.9, [16, 8, 16, 24])  # the same
-    _put(maps, 0, (2, 5), 0.8, [16, 8, 16, 24])  # 8 pixels to the right: IoU 0.6
-    _put(maps, 0, (2, 9), 0.6, [16, 8, 16, 24])
-    boxes, scores = decode_maps(maps, 0.5)
-    np.testing.assert_allclose(scores, [0.9, 0.8, 0.6], rtol=1e-6)
-    np.testing.assert_array_equal(boxes[:, 0], [16, 24, 56])
-
-
-def test_boxes_that_overlap_by_more_than_sixty_percent_are_one() -> None:
-    maps = _maps()
-    _put(maps, 0, (2, 4), 0.9, [16, 8, 17, 24])
-    _put(maps, 0, (2, 5), 0.8, [17, 8, 16, 24])  # 26 columns of 40: IoU 0.65
-    assert len(decode_maps(maps, 0.5)[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -85,30 +68,41 @@ def test_the_threshold(threshold: float, found: int) -> None:
     maps = _maps()
     _put(maps, 0, (0, 0), 0.5, [1, 1, 1, 1])
     _put(maps, 0, (5, 5), 0.99, [1, 1, 1, 1])
-    assert len(decode_maps(maps, threshold)[1]) == found
+    assert len(decode_maps(maps, INPUT_WH, threshold)[1]) == found
 
 
 def test_nobody_is_no_rows() -> None:
-    boxes, scores = decode_maps(_maps(), 0.1)
+    boxes, scores = decode_maps(_maps(), INPUT_WH, 0.1)
     assert (boxes.shape, scores.shape) == ((0, 4), (0,))
 
 
 def test_extreme_logits_do_no_harm() -> None:
     maps = _maps()
     maps[0][0, 0, 0], maps[0][0, 0, 1] = 1e4, -1e4
-    assert decode_maps(maps, 0.5)[1].tolist() == [1]
+    assert decode_maps(maps, INPUT_WH, 0.5)[1].tolist() == [1]
 
 
 def test_nan_is_handed_on_to_be_seen() -> None:
     maps = _maps()
     maps[1][0, 1, 1] = np.nan
-    assert np.isnan(decode_maps(maps, 0.5)[1]).any()
+    assert np.isnan(decode_maps(maps, INPUT_WH, 0.5)[1]).any()
 
 
-def test_a_threshold_of_zero_compares_the_best_thousand_alone() -> None:
-    random = np.random.default_rng(0)
-    maps = [random.uniform(0.1, 0.2, cell_map.shape).astype(np.float32) for cell_map in _maps(416, 416)]
-    best = max(float(cell_map[0].max()) for cell_map in maps)
-    _, scores = decode_maps(maps, 0.0)
-    assert 900 < len(scores) <= 1000  # cells of several strides share a point
-    assert scores[0] == pytest.approx(1 / (1 + math.exp(-best)))
+def test_a_threshold_of_zero_takes_all_cells() -> None:
+    boxes, scores = decode_maps(_maps(), INPUT_WH, 0.0)
+    assert len(boxes) == len(scores) == 8 * 12 + 4 * 6 + 2 * 3
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        pytest.param(_maps(96, 64), id="of a tall input"),
+        pytest.param(_maps(32, 96), id="too small"),
+        pytest.param(_maps()[::-1], id="coarse to fine"),
+        pytest.param(_maps()[:2], id="one is missing"),
+        pytest.param([m[:4] for m in _maps()], id="without a score"),
+    ],
+)
+def test_maps_of_other_shapes_are_refused(maps: list[FloatArray]) -> None:
+    with pytest.raises(ValueError, match="other shapes than 96×64 px"):
+        decode_maps(maps, INPUT_WH, 0.5)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracker.commands.options import HelpFormatter
+from tracker.commands.options import HelpFormatter, add_detector_options
 from tracker.errors import UsageError
 from tracker.outputs import check_output, partial_path, publish
 
@@ -69,9 +69,7 @@ def _add_coco(measures: Any) -> None:
     group.add_argument("--negatives-every", type=int, default=1, metavar="N", help="take each N-th, by image id")
     group = parser.add_argument_group("networks")
     group.add_argument("--detector", type=Path, metavar="FILE", help="person detector (ONNX); default: as shipped")
-    group.add_argument(
-        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
-    )
+    add_detector_options(group)
     group.add_argument(
         "--detector-score", type=float, default=0.01, metavar="S", help="least score of a person; AP wants a low one"
     )
@@ -209,7 +207,8 @@ def _load_detector(args: argparse.Namespace) -> PersonDetector:
     from tracker.weights import find_default
 
     path = args.detector or find_default("detector", args.device)
-    return _tell(load_detector(path, args.device, score_threshold=args.detector_score, size=args.detector_size))
+    settings = (args.detector_score, args.detector_size)
+    return _tell(load_detector(path, args.device, *settings, detector_type=args.detector_type))
 
 
 def _load_estimator(args: argparse.Namespace) -> PoseEstimator:

@@ -13,6 +13,8 @@ from tracker.tracking.config import MERGES, SIMILARITIES, TrackerConfig
 _DEFAULTS = TrackerConfig()
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
+# Likewise, the names that `tracker.detection` knows.
+DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "picodet")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -38,9 +40,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="person detector: .onnx, or .safetensors of ours; default: as shipped",
     )
-    group.add_argument(
-        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
-    )
+    add_detector_options(group)
     group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
     group.add_argument(
         "--detect-every",
@@ -62,6 +62,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--flip-test", action="store_true", help="average with the mirrored crop: more exact, half the speed"
     )
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+
+
+def add_detector_options(group: Any) -> None:
+    """How the detector's file is to be read: --detector-type and --detector-size."""
+    group.add_argument(
+        "--detector-type", choices=DETECTOR_TYPES, help="family of the detector; default: told by the file"
+    )
+    group.add_argument(
+        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
+    )
 
 
 def add_tracking_options(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +153,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         "flip_test",
         "detector_size",
         "detector_score",
+        "detector_type",
     )
     return {name: getattr(args, name) for name in names} | {"config": tracker_config(args)}
 

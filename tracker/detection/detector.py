@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from tracker.boxes import clip_boxes
+from tracker.boxes import clip_boxes, nms
 from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs
 from tracker.detection.letterbox import padded_size_wh
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
-from tracker.detection.rtmdet import RTMDET
+from tracker.detection.picodet import PICODET
+from tracker.detection.rtmdet import RTMDET, RTMDET_RAW
+from tracker.detection.yolox import YOLOX, YOLOX_NMS
 from tracker.errors import ModelError, UsageError
-from tracker.runtime import OnnxNetwork
+from tracker.runtime import OnnxNetwork, SplittingRunner
 from tracker.types import Detections, FloatArray, Image
 from tracker.weights import load_network
 
-FAMILIES: tuple[DetectorFamily, ...] = (PERSON_DETECTOR, RTMDET)
+# By the names of --detector-type; of those that fit a network alike, the first is taken.
+FAMILIES: Mapping[str, DetectorFamily] = MappingProxyType(
+    {
+        "person-detector": PERSON_DETECTOR,
+        "rtmdet": RTMDET,
+        "rtmdet-raw": RTMDET_RAW,
+        "yolox": YOLOX,
+        "yolox-nms": YOLOX_NMS,
+        "picodet": PICODET,
+    }
+)
 DEFAULT_SIZE = 416
+# More than a crowd has; a threshold of 0 would compare all cells with one another.
+_MAX_CANDIDATES = 1000
 
 
 def load_detector(
@@ -27,25 +42,32 @@ def load_detector(
     score_threshold: float = 0.5,
     size: int | None = None,
     num_threads: int = 0,
+    detector_type: str | None = None,
 ) -> NetworkDetector:
     """The person detector in an .onnx file, of whichever family it is, or in a .safetensors file of ours.
 
     device, num_threads: as for `OnnxNetwork`; torch, which runs .safetensors, keeps its own number.
     score_threshold: people with this score or more are kept, 0–1. size: longer side of the input in pixels, for a
-    network that leaves it open; None stands for 416 there.
+    network that leaves it open; None stands for 416 there. detector_type: a name of FAMILIES; None has the family
+    told by the network's inputs and outputs, and by the file's name where several have the same.
     Raises ModelError for a file that is damaged or of no known family, UsageError for a size that does not
-    suit the network or a threshold outside 0–1, DeviceError for a CUDA device that does not work.
+    suit the network, a threshold outside 0–1 or a type that does not exist, DeviceError for a CUDA device that does
+    not work.
     """
+    if detector_type is not None and detector_type not in FAMILIES:
+        raise UsageError(f"there is no detector type {detector_type!r}; use {', '.join(FAMILIES)}")
     if not 0 <= score_threshold <= 1:
         raise UsageError(f"a detector's score threshold is between 0 and 1, not {score_threshold}")
     network = open_network(path, device, num_threads)
-    return NetworkDetector(network, _recognise(network), score_threshold, size)
+    return NetworkDetector(network, _recognise(network, detector_type), score_threshold, size)
 
 
 def open_network(path: Path, device: str = "auto", num_threads: int = 0) -> DetectionNetwork:
     """The network in an .onnx file, or in a .safetensors file of ours; arguments and errors as for `load_detector`."""
     if path.suffix == ".safetensors":
         return TorchDetectionNetwork(load_network(path, "detector"), path, device)
+    if path.suffix != ".onnx":
+        raise ModelError(f"{path} is no detector by its name; supported are files ending in .onnx, .safetensors")
     return OnnxNetwork(path, device, num_threads)
 
 
@@ -61,6 +83,7 @@ class NetworkDetector:
         self._fixed_wh = _fixed_size_wh(network)
         self._longest = _longest_side(network, family, size)
         self._batches = network.inputs[0].shape[0] is None
+        self._runner = SplittingRunner(network.run)
         self.name = f"{network.path.name} ({family.name}, {self._longest} px)"
         self.engine = network.engine
         self.note = network.note
@@ -68,13 +91,15 @@ class NetworkDetector:
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One `Detections` per image (H, W, 3) uint8 BGR: boxes inside the image, best first.
 
-        Raises ModelError when the engine fails or the network gives NaN.
+        A batch that the memory does not suffice for is run in parts, and so are all later ones. Raises ModelError
+        when the engine fails or the network gives NaN, infinity or arrays of other shapes than its family's,
+        DeviceError when the memory does not even suffice for one image.
         """
         prepared = [self._family.prepare(image, self._input_wh(image)) for image in images]
         outputs = self._run([tensor for tensor, _ in prepared])
         return [
-            self._read(image_outputs, scale_wh, image)
-            for image_outputs, (_, scale_wh), image in zip(outputs, prepared, images, strict=True)
+            self._read(image_outputs, tensor.shape, scale_wh, image)
+            for image_outputs, (tensor, scale_wh), image in zip(outputs, prepared, images, strict=True)
         ]
 
     def _input_wh(self, image: Image) -> tuple[int, int]:
@@ -92,19 +117,30 @@ class NetworkDetector:
     def _run_batch(self, batch: FloatArray) -> list[Outputs]:
         """Nothing if the graph does not really take more than one image."""
         try:
-            outputs = self._network.run(batch)
+            parts = self._runner.run(batch)
         except ModelError:
             return []
-        if any(len(output) != len(batch) for output in outputs):
+        # Each part on its own: with NMS in the graph, the number of boxes is that of the fullest image.
+        if any(len(output) != size for size, outputs in parts for output in outputs):
             return []
-        return list(zip(*outputs, strict=True))
+        return [image_outputs for _, outputs in parts for image_outputs in zip(*outputs, strict=True)]
 
-    def _read(self, outputs: Outputs, scale_wh: FloatArray, image: Image) -> Detections:
-        boxes, scores = self._family.decode(outputs, self._score_threshold)
+    def _read(self, outputs: Outputs, shape: tuple[int, ...], scale_wh: FloatArray, image: Image) -> Detections:
+        try:
+            boxes, scores = self._family.decode(outputs, (shape[2], shape[1]), self._score_threshold)
+        except (ValueError, IndexError) as error:  # what the graph leaves open is known only now
+            found = ", ".join(map(str, (output.shape for output in outputs)))
+            raise ModelError(
+                f"{self.name} gave {found} for an input {shape}, not what its type gives: {self._family.signature}; "
+                "name another --detector-type or file"
+            ) from error
         kept = scores >= self._score_threshold
-        if np.isnan(scores).any() or not np.isfinite(boxes[kept]).all():
-            raise ModelError(f"{self.name} gave NaN on {self.engine}; try --device cpu or another file")
-        return _best_first(boxes[kept] / np.concatenate([scale_wh, scale_wh]), scores[kept], _size_wh(image))
+        if np.isnan(scores).any() or not (np.isfinite(scores[kept]).all() and np.isfinite(boxes[kept]).all()):
+            raise ModelError(
+                f"{self.name} gave values that are not finite on {self.engine}; try --device cpu or another file"
+            )
+        boxes, scores = _suppress(boxes[kept], scores[kept], self._family.nms_iou)
+        return _best_first(boxes / np.concatenate([scale_wh, scale_wh]), scores, _size_wh(image))
 
 
 def _size_wh(image: Image) -> tuple[int, int]:
@@ -119,15 +155,24 @@ def _best_first(boxes: FloatArray, scores: FloatArray, image_wh: tuple[int, int]
     return Detections(clipped[order].astype(np.float32), scores[order].astype(np.float32))
 
 
-def _recognise(network: DetectionNetwork) -> DetectorFamily:
-    for family in FAMILIES:
-        if family.fits(network):
-            return family
+def _suppress(boxes: FloatArray, scores: FloatArray, nms_iou: float | None) -> tuple[FloatArray, FloatArray]:
+    if nms_iou is None:
+        return boxes, scores
+    best = np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
+    kept = best[nms(boxes[best], scores[best], nms_iou)]
+    return boxes[kept], scores[kept]
+
+
+def _recognise(network: DetectionNetwork, detector_type: str | None) -> DetectorFamily:
+    families = [FAMILIES[detector_type]] if detector_type else list(FAMILIES.values())
+    fitting = [family for family in families if family.fits(network)]
+    if fitting:
+        return max(fitting, key=lambda family: family.name.lower() in network.path.name.lower())
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
-    supported = "; ".join(family.signature for family in FAMILIES)
     raise ModelError(
-        f"{network.path} is no detector of a known kind: its inputs are {inputs}, its outputs {outputs}; "
-        f"supported: {supported}"
+        f"{network.path} is no detector of {'type ' + detector_type if detector_type else 'a known kind'}: its inputs "
+        f"are {inputs}, its outputs {outputs}; supported: an image [b, 3, h, w] in, and out "
+        f"{'; '.join(family.signature for family in families)}"
     )
 
 

@@ -14,6 +14,9 @@ from tracker.types import FloatArray, Image
 
 Outputs: TypeAlias = Sequence[npt.NDArray[Any]]
 
+# The class of a person, the first one of COCO.
+PERSON = 0
+
 
 class DetectionNetwork(Protocol):
     """What a detector needs of an `OnnxNetwork`, which other engines have too."""
@@ -33,24 +36,41 @@ class DetectorFamily:
     """A family of person detectors; each has one file.
 
     signature: inputs and outputs in words, for the message about an unknown network. stride: an input size
-    that the graph leaves open must be a multiple of it.
-    fits: whether a network is of this family.
+    that the graph leaves open must be a multiple of it. nms_iou: of boxes that overlap by more than this IoU the
+    best is kept; None where the graph has done that.
+    fits: whether a network may be of this family.
     prepare: an image (H, W, 3) uint8 BGR and the input's width and height → the input (3, H, W) float32 and
     its scale in x and y (2,): a point of the image times the scale is the point of the input.
-    decode: the outputs for one image, without their batch axis, and the least score that is wanted → people:
-    boxes (N, 4) float32 xyxy in the input's pixels, and scores (N,) float32 in 0–1, overlapping boxes already
-    suppressed, in any order; lower scores may be left out.
+    decode: the outputs for one image, without their batch axis, the input's width and height, and the least score
+    that is wanted → boxes (N, 4) float32 xyxy in the input's pixels, and scores (N,) float32 in 0–1, in any order.
+    Lower scores may be left out, NaN may not. Raises ValueError or IndexError for outputs of other shapes.
     """
 
     name: str
     signature: str
     stride: int
+    nms_iou: float | None
     fits: Callable[[DetectionNetwork], bool]
     prepare: Callable[[Image, tuple[int, int]], tuple[FloatArray, FloatArray]]
-    decode: Callable[[Outputs, float], tuple[FloatArray, FloatArray]]
+    decode: Callable[[Outputs, tuple[int, int], float], tuple[FloatArray, FloatArray]]
 
 
 def takes_images(info: TensorInfo) -> bool:
     """Whether an input is a batch (b, 3, h, w) of floating-point images, b being open or 1."""
     batch_and_channels = len(info.shape) == 4 and info.shape[0] in (None, 1) and info.shape[1] in (None, 3)
     return batch_and_channels and info.dtype.startswith("float")
+
+
+def fits_dets(network: DetectionNetwork) -> bool:
+    """Whether a graph suppresses overlapping boxes itself, as MMDeploy exports it: dets (b, n, 5), labels (b, n)."""
+    if len(network.inputs) != 1 or [info.name for info in network.outputs] != ["dets", "labels"]:
+        return False
+    dets, labels = (info.shape for info in network.outputs)
+    return takes_images(network.inputs[0]) and len(dets) == 3 and dets[2] in (None, 5) and len(labels) == 2
+
+
+def decode_dets(outputs: Outputs, _input_wh: tuple[int, int], _score_threshold: float) -> tuple[FloatArray, FloatArray]:
+    """The people among dets (n, 5), xyxy and score, by their labels (n,), in which a person is 0."""
+    dets, labels = outputs
+    people = dets[labels == PERSON]
+    return people[:, :4], people[:, 4]

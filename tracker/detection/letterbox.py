@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from tracker.types import FloatArray, Image
 
@@ -27,7 +29,7 @@ def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, FloatArray
     return picture, np.array([width, height], np.float32) / image_wh
 
 
-def normalized_planes(picture: Image, mean: Sequence[float], std: Sequence[float]) -> FloatArray:
+def normalized_planes(picture: npt.NDArray[Any], mean: Sequence[float], std: Sequence[float]) -> FloatArray:
     """(value − mean) / std of a picture (H, W, 3), for each of its three channels, as planes (3, H, W)."""
     planes = np.empty((3, *picture.shape[:2]), np.float32)
     np.subtract(picture.transpose(2, 0, 1), np.array(mean, np.float32)[:, None, None], out=planes)

@@ -7,28 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tracker.boxes import nms
 from tracker.types import FloatArray
 
 # Input pixels between the cells of each map, fine to coarse.
 STRIDES = (8, 16, 32)
-_NMS_IOU = 0.6
-# More candidates than a crowd has; a threshold of 0 would compare all cells with one another.
-_MAX_CANDIDATES = 1000
+NUM_CHANNELS = 5
 
 
-def decode_maps(maps: Sequence[FloatArray], score_threshold: float) -> tuple[FloatArray, FloatArray]:
+def decode_maps(
+    maps: Sequence[FloatArray], input_wh: tuple[int, int], score_threshold: float
+) -> tuple[FloatArray, FloatArray]:
     """Boxes (N, 4) xyxy in input pixels and scores (N,) of maps (5, h, w), one map per stride of STRIDES.
 
     Channels: logit, then distances to left, top, right and bottom in input pixels, from the point (column ×
-    stride, row × stride). Only scores of the threshold or more, NaN too, are kept; of boxes that overlap by an
-    IoU of more than 0.6 the best. Best first.
+    stride, row × stride). Only cells with a score of the threshold or more, or NaN, are kept. Raises ValueError for
+    maps of other sizes than the input's width and height divided by the stride.
     """
+    width, height = input_wh
+    if [cell_map.shape for cell_map in maps] != [(NUM_CHANNELS, height // s, width // s) for s in STRIDES]:
+        raise ValueError(f"maps of other shapes than {width}×{height} px has")
     cells = [_candidates(cell_map, stride, score_threshold) for cell_map, stride in zip(maps, STRIDES, strict=True)]
     rows = np.concatenate(cells)
-    rows = rows[np.argsort(-rows[:, 4], kind="stable")[:_MAX_CANDIDATES]]
-    kept = rows[nms(rows[:, :4], rows[:, 4], _NMS_IOU)]
-    return kept[:, :4], kept[:, 4]
+    return rows[:, :4], rows[:, 4]
 
 
 def _candidates(cell_map: FloatArray, stride: int, score_threshold: float) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tracker.detection.family import DetectionNetwork, DetectorFamily, takes_images
 from tracker.detection.letterbox import letterbox, normalized_planes
-from tracker.detection.maps import STRIDES, decode_maps
+from tracker.detection.maps import NUM_CHANNELS, STRIDES, decode_maps
 from tracker.runtime import TensorInfo, TorchNetwork
 from tracker.types import FloatArray, Image
 
@@ -28,7 +28,6 @@ INPUT_DESCRIPTION: Mapping[str, str] = MappingProxyType(
         "input_size": "[416, 416]",
     }
 )
-_NUM_CHANNELS = 5
 
 
 class TorchDetectionNetwork:
@@ -43,7 +42,7 @@ class TorchDetectionNetwork:
         self.engine = self._network.engine
         self.note = self._network.note
         self.inputs: tuple[TensorInfo, ...] = (TensorInfo("image", (None, 3, None, None), "float32"),)
-        self.outputs = tuple(TensorInfo(f"stride_{s}", (None, _NUM_CHANNELS, None, None), "float32") for s in STRIDES)
+        self.outputs = tuple(TensorInfo(f"stride_{s}", (None, NUM_CHANNELS, None, None), "float32") for s in STRIDES)
 
     def run(self, images: FloatArray) -> list[npt.NDArray[np.float32]]:
         """The maps for images (N, 3, H, W), fine to coarse."""
@@ -56,7 +55,7 @@ def _fits(network: DetectionNetwork) -> bool:
     if len(network.inputs) != 1 or len(network.outputs) != len(STRIDES):
         return False
     shapes = [info.shape for info in network.outputs]
-    return takes_images(network.inputs[0]) and all(len(s) == 4 and s[1] == _NUM_CHANNELS for s in shapes)
+    return takes_images(network.inputs[0]) and all(len(s) == 4 and s[1] == NUM_CHANNELS for s in shapes)
 
 
 def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -66,8 +65,9 @@ def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatA
 
 PERSON_DETECTOR = DetectorFamily(
     name="PersonDetector",
-    signature="our own PersonDetector (image [b, 3, h, w] → three maps [b, 5, h / stride, w / stride])",
+    signature="our own PersonDetector (three maps [b, 5, h / stride, w / stride])",
     stride=32,
+    nms_iou=0.6,
     fits=_fits,
     prepare=_prepare,
     decode=decode_maps,

@@ -1,21 +1,30 @@
-"""RTMDet (Lyu et al. 2022) as MMDeploy exports it, with the suppression of overlapping boxes in the graph."""
+"""RTMDet (Lyu et al. 2022): as MMDeploy exports it, with NMS in the graph, or its three heads as they are."""
 
 from __future__ import annotations
 
-from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs, takes_images
+import numpy as np
+
+from tracker.detection.family import (
+    DetectionNetwork,
+    DetectorFamily,
+    Outputs,
+    decode_dets,
+    fits_dets,
+    takes_images,
+)
 from tracker.detection.letterbox import letterbox, normalized_planes
+from tracker.detection.maps import NUM_CHANNELS, STRIDES, decode_maps
 from tracker.types import FloatArray, Image
 
-_PERSON = 0
 _MEAN_BGR = (103.53, 116.28, 123.675)
 _STD_BGR = (57.375, 57.12, 58.395)
 
 
-def _fits(network: DetectionNetwork) -> bool:
-    if len(network.inputs) != 1 or [info.name for info in network.outputs] != ["dets", "labels"]:
+def _fits_heads(network: DetectionNetwork) -> bool:
+    if len(network.inputs) != 1 or len(network.outputs) != len(STRIDES):
         return False
-    image, dets = network.inputs[0], network.outputs[0]
-    return takes_images(image) and len(dets.shape) == 3 and dets.shape[2] in (None, 5)
+    shapes = [info.shape for info in network.outputs]
+    return takes_images(network.inputs[0]) and all(len(s) == 4 and s[3] == NUM_CHANNELS for s in shapes)
 
 
 def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -23,17 +32,25 @@ def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatA
     return normalized_planes(picture, _MEAN_BGR, _STD_BGR), scale_wh
 
 
-def _decode(outputs: Outputs, _score_threshold: float) -> tuple[FloatArray, FloatArray]:
-    dets, labels = outputs
-    people = dets[labels == _PERSON]
-    return people[:, :4], people[:, 4]
+def _decode_heads(outputs: Outputs, input_wh: tuple[int, int], score_threshold: float) -> tuple[FloatArray, FloatArray]:
+    return decode_maps([np.moveaxis(head, 2, 0) for head in outputs], input_wh, score_threshold)
 
 
 RTMDET = DetectorFamily(
     name="RTMDet",
-    signature="RTMDet with NMS in the graph (image [b, 3, h, w] → dets [b, n, 5], labels [b, n])",
+    signature="RTMDet with NMS in the graph (dets [b, n, 5], labels [b, n])",
     stride=32,
-    fits=_fits,
+    nms_iou=None,
+    fits=fits_dets,
     prepare=_prepare,
-    decode=_decode,
+    decode=decode_dets,
+)
+RTMDET_RAW = DetectorFamily(
+    name="RTMDet",
+    signature="RTMDet's heads for people alone (three of [b, h / stride, w / stride, 5])",
+    stride=32,
+    nms_iou=0.6,
+    fits=_fits_heads,
+    prepare=_prepare,
+    decode=_decode_heads,
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker.errors import ModelError
 from tracker.pose.settings import SETTINGS, parse_settings, settings_beside, settings_path, size_in_name
-from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork
+from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import COCO_17, MPII_16, Skeleton
 from tracker.types import FloatArray, Image
 from tracker.weights import load_checkpoint, load_network, load_strictly, read_metadata
@@ -84,7 +84,7 @@ class TorchHeatmapNetwork:
         """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR."""
         import torch
 
-        with torch.inference_mode():
+        with explained_faults(self.name, self.engine, RuntimeError), torch.inference_mode():
             # Pixels travel as bytes and are normalised on the device; permuted, they are channels last.
             pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(self._network.torch_device)
             ordered = pixels.flip(-1) if self._swaps_channels else pixels
@@ -101,12 +101,14 @@ class OnnxHeatmapNetwork:
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         self._network = OnnxNetwork(path, device)
+        if not any(len(info.shape) == 4 for info in self._network.outputs):
+            raise _no_heatmaps(self._network, "K")  # before somebody describes a detector as a pose network
         settings = _stated_settings(self._network.metadata, path)
         self.skeleton: Skeleton = settings["skeleton"]
         self.name = path.name
         self.engine = self._network.engine
         self.note = self._network.note
-        self.input_size_wh, self._output = _find_signature(self._network, self.skeleton.num_keypoints, path)
+        self.input_size_wh, self._output = _find_signature(self._network, self.skeleton.num_keypoints)
         self._runs_singly = self._network.inputs[0].shape[0] == 1
         self._normalization = _normalization(settings)
 
@@ -232,15 +234,19 @@ def _stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     return settings
 
 
-def _find_signature(network: OnnxNetwork, num_keypoints: int, path: Path) -> tuple[tuple[int, int], int]:
+def _find_signature(network: OnnxNetwork, num_keypoints: int) -> tuple[tuple[int, int], int]:
     """Width and height of the image input, and the index of the heatmap output."""
     sizes_wh = [_image_size_wh(info) for info in network.inputs]
     outputs = [i for i, info in enumerate(network.outputs) if len(info.shape) == 4 and info.shape[1] == num_keypoints]
     if len(sizes_wh) == len(outputs) == 1 and sizes_wh[0]:
         return sizes_wh[0], outputs[0]
-    found = ", ".join(map(str, network.inputs)), ", ".join(map(str, network.outputs))
-    raise ModelError(
-        f"{path} takes {found[0]} and gives {found[1]}; supported is one image [1 or ?, 3, H, W] in and one "
+    raise _no_heatmaps(network, num_keypoints)
+
+
+def _no_heatmaps(network: OnnxNetwork, num_keypoints: int | str) -> ModelError:
+    inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
+    return ModelError(
+        f"{network.path} takes {inputs} and gives {outputs}; supported is one image [1 or ?, 3, H, W] in and one "
         f"[1 or ?, {num_keypoints}, h, w] of heatmaps out: export the model so"
     )
 

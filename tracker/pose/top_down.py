@@ -10,6 +10,7 @@ from tracker.boxes import xyxy_to_xywh
 from tracker.errors import ModelError
 from tracker.pose.crops import centres_and_scales, crop_matrices, heatmap_to_image, warp_crops
 from tracker.pose.heatmaps import average_flipped, decode_heatmaps
+from tracker.runtime import SplittingRunner
 from tracker.skeletons import Skeleton
 from tracker.types import Candidates, FloatArray, Image, Poses
 
@@ -42,6 +43,7 @@ class TopDownEstimator:
         self.note = network.note
         self.skeleton = network.skeleton
         self._network = network
+        self._runner = SplittingRunner(network.heatmaps)
         self._flip_test = flip_test
         self._max_batch = max_batch
 
@@ -49,8 +51,9 @@ class TopDownEstimator:
         """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR.
 
         The score of a keypoint is the height of its peak. A keypoint without a peak above 0 is missing, and
-        so is every keypoint of a box that is not finite or has no size. Raises ModelError when the network
-        gives heatmaps of another shape or values that are not finite.
+        so is every keypoint of a box that is not finite or has no size. Crops that the memory does not suffice for
+        are run in parts. Raises ModelError when the network gives heatmaps of another shape or values that are not
+        finite, DeviceError when the memory does not even suffice for one crop.
         """
         keypoints = np.full((len(candidates), self.skeleton.num_keypoints, 2), np.nan, np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
@@ -84,7 +87,8 @@ class TopDownEstimator:
         return heatmaps
 
     def _run(self, crops: Image) -> FloatArray:
-        heatmaps = self._network.heatmaps(crops)
+        parts = [part for _, part in self._runner.run(crops)]
+        heatmaps = parts[0] if len(parts) == 1 else np.concatenate(parts)
         n, num_keypoints = len(crops), self.skeleton.num_keypoints
         if heatmaps.ndim != 4 or heatmaps.shape[:2] != (n, num_keypoints):
             raise ModelError(

@@ -1,0 +1,138 @@
+"""YOLOX: which graphs are taken for one, its input, and its output on the grid or in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from tracker.detection.yolox import YOLOX, YOLOX_NMS
+from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.types import FloatArray
+
+INPUT_WH = (96, 64)
+NUM_CELLS = 12 * 8 + 6 * 4 + 3 * 2
+OPEN = TensorInfo("images", (None, 3, None, None), "float32")
+
+
+def _image(height: int, width: int) -> TensorInfo:
+    return TensorInfo("images", (1, 3, height, width), "float32")
+
+
+def _output(*shape: int | None) -> TensorInfo:
+    return TensorInfo("output", shape, "float32")
+
+
+def _network(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> OnnxNetwork:
+    return cast(OnnxNetwork, SimpleNamespace(inputs=tuple(inputs), outputs=tuple(outputs)))
+
+
+@pytest.mark.parametrize(
+    ("image", "output"),
+    [
+        pytest.param(_image(416, 416), _output(1, 3549, 85), id="as published"),
+        pytest.param(_image(640, 640), _output(1, 8400, 85), id="640 px"),
+        pytest.param(_image(64, 96), _output(1, NUM_CELLS, 85), id="a wide input"),
+        pytest.param(_image(640, 640), _output(1, 8400, 6), id="people alone"),
+        pytest.param(
+            TensorInfo("images", (None, 3, 416, 416), "float32"), _output(None, 3549, 85), id="the batch is open"
+        ),
+        pytest.param(_image(416, 416), _output(1, None, 85), id="the number of cells is open"),
+        pytest.param(OPEN, _output(None, None, 85), id="all open"),
+    ],
+)
+def test_exports_fit(image: TensorInfo, output: TensorInfo) -> None:
+    assert YOLOX.fits(_network([image], [output]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        pytest.param([_image(640, 640)], [_output(1, 25200, 85)], id="YOLOv5 has three boxes per cell"),
+        pytest.param([_image(640, 640)], [_output(1, 84, 8400)], id="YOLOv8 has the cells last"),
+        pytest.param([_image(640, 640)], [_output(1, 300, 6)], id="YOLOv10 has the best 300"),
+        pytest.param([OPEN], [_output(None, 300, 6)], id="so many boxes whatever the input"),
+        pytest.param([_image(640, 640)], [_output(1, 8400, 7)], id="two classes, none of which need be people"),
+        pytest.param([OPEN], [_output(None, None, None)], id="any number of columns"),
+        pytest.param([_image(640, 640)], [_output(8400, 85)], id="no batch axis"),
+        pytest.param([_image(640, 640)], [_output(1, 8400, 85)] * 2, id="two outputs"),
+        pytest.param([_image(640, 640)] * 2, [_output(1, 8400, 85)], id="two inputs"),
+        pytest.param([TensorInfo("x", (1, 3, 640, 640), "uint8")], [_output(1, 8400, 85)], id="bytes in"),
+    ],
+)
+def test_other_graphs_do_not_fit(inputs: list[TensorInfo], outputs: list[TensorInfo]) -> None:
+    assert not YOLOX.fits(_network(inputs, outputs))
+
+
+def test_the_input_is_bgr_as_it_is() -> None:
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[4, 7] = 1, 128, 255
+    tensor, scale_wh = YOLOX.prepare(image, (64, 64))
+    assert (tensor.shape, tensor.dtype, tensor.flags.c_contiguous) == ((3, 64, 64), np.float32, True)
+    assert tensor[:, 4, 7].tolist() == [1, 128, 255]
+    assert tensor[:, 63, 0].tolist() == [114, 114, 114]
+    assert scale_wh.tolist() == [1, 1]
+    assert YOLOX_NMS.prepare is YOLOX.prepare
+
+
+def _rows(num_classes: int = 80) -> FloatArray:
+    """The grid of an input in which nobody is."""
+    return np.zeros((NUM_CELLS, 5 + num_classes), np.float32)
+
+
+@pytest.mark.parametrize("num_classes", [1, 80], ids=["people alone", "COCO"])
+@pytest.mark.parametrize(
+    ("row", "box"),
+    [
+        pytest.param(2 * 12 + 5, [40 + 4 - 8, 16 + 2 - 16, 40 + 4 + 8, 16 + 2 + 16], id="stride 8: column 5, row 2"),
+        pytest.param(96 + 3 * 6 + 1, [16 + 8 - 16, 48 + 4 - 32, 16 + 8 + 16, 48 + 4 + 32], id="stride 16: 1, 3"),
+        pytest.param(NUM_CELLS - 1, [64 + 16 - 32, 32 + 8 - 64, 64 + 16 + 32, 32 + 8 + 64], id="stride 32: the last"),
+    ],
+)
+def test_boxes_are_read_off_the_grid(num_classes: int, row: int, box: list[float]) -> None:
+    rows = _rows(num_classes)
+    rows[row, :6] = 0.5, 0.25, np.log(2), np.log(4), 0.8, 0.9
+    boxes, scores = YOLOX.decode([rows], INPUT_WH, 0.5)
+    np.testing.assert_allclose(boxes, [box], atol=1e-4)
+    np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
+    assert boxes.dtype == scores.dtype == np.float32
+
+
+def test_centres_in_pixels_are_found_out() -> None:
+    rows = _rows()
+    row, column = np.indices((8, 12)).reshape(2, -1)
+    rows[:96, 0], rows[:96, 1] = 8 * column + 4, 8 * row + 4
+    rows[29, :6] = 44, 18, 16, 32, 0.8, 0.9
+    boxes, scores = YOLOX.decode([rows], INPUT_WH, 0.5)
+    np.testing.assert_allclose(boxes, [[36, 2, 52, 34]])
+    np.testing.assert_allclose(scores, [0.72], rtol=1e-6)
+
+
+def test_people_alone_are_read() -> None:
+    rows = _rows()
+    rows[7, [4, 6]] = 1  # a bicycle
+    assert len(YOLOX.decode([rows], INPUT_WH, 0.1)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        pytest.param(5, np.nan, id="score"),
+        pytest.param(2, 1000.0, id="a size beyond single precision"),
+        pytest.param(0, np.nan, id="centre"),
+    ],
+)
+def test_nonsense_is_handed_on_to_be_seen(column: int, value: float) -> None:
+    rows = _rows()
+    rows[3, 4:6] = 1
+    rows[3, column] = value
+    boxes, scores = YOLOX.decode([rows], INPUT_WH, 0.5)
+    assert not np.isfinite(np.append(boxes, scores)).all()
+
+
+def test_another_number_of_rows_than_cells_is_refused() -> None:
+    with pytest.raises(ValueError, match="125 rows for 126 cells"):
+        YOLOX.decode([_rows()[1:]], INPUT_WH, 0.5)
