@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, te
 from tests.video.clips import noise_images, write_clip
 from tracker import runtime
 from tracker.commands import sinks
+from tracker.formats import read_results
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Image
@@ -72,9 +72,11 @@ def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> N
         assert [person["track_id"] for person in frame["people"]] == [1, 2]
         assert [person["confirmed"] for person in frame["people"]] == [number >= 2] * 2
     first, later = frames[0]["people"][0], frames[-1]["people"][0]
-    assert set(first) == {"track_id", "confirmed", "box", "score", "origin", "similarity", "keypoints"}
+    assert set(first) == {
+        "track_id", "confirmed", "box", "score", "box_score", "origin", "similarity", "keypoints"
+    }  # fmt: skip
     assert first["box"] == pytest.approx(BOXES[0], abs=0.01)
-    assert first["score"] == pytest.approx(0.9 * 0.9, abs=1e-3)
+    assert (first["score"], first["box_score"]) == pytest.approx((0.9 * 0.9, 0.9), abs=1e-3)
     assert (first["origin"], first["similarity"]) == ("detected", None)
     assert later["similarity"] == pytest.approx(1, abs=0.05)
     assert [len(keypoint) for keypoint in first["keypoints"]] == [3] * 17
@@ -86,6 +88,41 @@ def test_the_csv_has_a_row_per_person_and_frame(track: Run, tmp_path: Path) -> N
         rows = list(csv.DictReader(file))
     assert [(int(row["frame"]), int(row["track_id"])) for row in rows] == [(f, i) for f in range(10) for i in (1, 2)]
     assert [float(rows[1][side]) for side in ("x1", "y1", "x2", "y2")] == pytest.approx(BOXES[1], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "poses", "ids"),
+    [
+        pytest.param(None, "out.txt", [1, 2], id="MOT by its suffix"),
+        pytest.param(None, "out.json", [0, 1], id="PoseTrack by its suffix, ids from 0"),
+        pytest.param(None, "out.npz", [1, 2], id="arrays by their suffix"),
+        pytest.param("coco", "out.json", [1, 2], id="COCO by its name"),
+        pytest.param("csv-long", "out.csv", [1, 2], id="long CSV by its name"),
+        pytest.param("openpose", "out", [1, 2], id="a folder by its name"),
+    ],
+)
+def test_poses_have_the_format_of_their_name(
+    track: Run, tmp_path: Path, name: str | None, poses: str, ids: list[int]
+) -> None:
+    done = track("--poses", poses, "--max-frames", "4", *(["--format", name] if name else []))
+    assert done.err.splitlines()[-1] == f"written: {poses}"
+    assert files(tmp_path) == {poses}
+    frames = read_results(tmp_path / poses).frames
+    assert [frame.tracked.track_ids.tolist() for frame in frames] == [ids] * 4
+    assert frames[0].tracked.poses.boxes[1] == pytest.approx(BOXES[1], abs=0.01 if name != "openpose" else 6)
+
+
+@pytest.mark.parametrize("poses", ["old", "old.partial"])
+def test_a_folder_of_poses_is_replaced_on_demand_only(track: Run, tmp_path: Path, poses: str) -> None:
+    (tmp_path / poses).mkdir()
+    (tmp_path / poses / "x_0_keypoints.json").write_text("{}")
+    options = ["--poses", "old", "--format", "openpose", "--max-frames", "2"]
+    check_refusal(track(*options), 1, f"{poses} exists; move it away or pass --overwrite")
+    assert track(*options, "--overwrite").code == 0
+    assert files(tmp_path) == {"old"}
+    assert files(tmp_path / "old") == {f"old_00000000000{number}_keypoints.json" for number in range(2)}
+    (tmp_path / "old" / "thesis.txt").write_text("precious")
+    check_refusal(track(*options, "--overwrite"), 1, "old holds thesis.txt")
 
 
 def test_without_a_named_output_both_files_are_named_after_the_input(track: Run, tmp_path: Path) -> None:
@@ -275,40 +312,13 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
         pytest.param(["--flow", "raft"], "--flow: invalid choice: 'raft'", id="unknown flow"),
         pytest.param(["--bogus"], "unrecognized arguments: --bogus; see", id="unknown option"),
-        pytest.param(["--poses", "out.txt"], "poses are written as .jsonl, .csv", id="unknown format"),
+        pytest.param(["--poses", "out.xml"], "poses are written as .jsonl, .csv", id="unknown suffix"),
+        pytest.param(["--poses", "out.csv", "--format", "xml"], "--format: invalid choice: 'xml'", id="unknown format"),
     ],
 )
 def test_wrong_usage_is_refused(track: Run, tmp_path: Path, options: list[str], message: str) -> None:
     check_refusal(track(*options), 2, message)
     assert files(tmp_path) == set()
-
-
-def _write(name: str, content: bytes) -> Callable[[Path], str]:
-    def write(folder: Path) -> str:
-        (folder / name).write_bytes(content)
-        return name
-
-    return write
-
-
-@pytest.mark.parametrize(
-    ("make_input", "message"),
-    [
-        pytest.param(lambda _: "absent.mp4", "cannot open absent.mp4 (No such file or directory)", id="missing"),
-        pytest.param(_write("text.mp4", b"no video\n" * 99), "text.mp4 is no video that FFmpeg can read", id="text"),
-        pytest.param(_write("empty.mp4", b""), "empty.mp4 is empty (0 bytes)", id="0 bytes"),
-        pytest.param(lambda folder: folder, "holds no images", id="empty folder"),
-        pytest.param(lambda _: "a" * 300, "File name too long", id="impossible name"),
-    ],
-)
-def test_an_input_that_cannot_be_read(
-    run: Run, tmp_path: Path, make_input: Callable[[Path], str | Path], message: str
-) -> None:
-    source = make_input(tmp_path)
-    before = files(tmp_path)
-    # neither is the absence of networks what is complained about
-    check_refusal(run("track", "--input", source, "--detector", "absent.onnx"), 1, message)
-    assert files(tmp_path) == before
 
 
 def test_one_frame_is_enough(track: Run, tmp_path: Path) -> None:
@@ -380,7 +390,7 @@ def test_overwrite_replaces_what_exists(track: Run, tmp_path: Path) -> None:
             ["--detector", "{det}", "--pose-model", "text.onnx"], "text.onnx does not load", id="no pose ONNX"
         ),
         pytest.param(["--detector", "{det}", "--pose-model", "text.md"], "is no pose network by its name", id="suffix"),
-        pytest.param(["--detector", "{det}", "--pose-model", "{det}"], "does not state its skeleton", id="no pose"),
+        pytest.param(["--detector", "{det}", "--pose-model", "{det}"], "of heatmaps out", id="no pose"),
     ],
 )
 def test_networks_that_cannot_be_used(

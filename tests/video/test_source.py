@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import os
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -25,7 +24,7 @@ from tests.video.clips import (
 )
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
-from tracker.video.source import VideoSource, open_source
+from tracker.video.source import VideoSource, match_inputs, open_source
 
 
 def read_all(spec: Path | str, **options: Any) -> list[Frame]:
@@ -98,6 +97,14 @@ def test_a_variable_rate_is_kept(tmp_path: Path) -> None:
     times_s = [0.0, 0.01, 0.3, 0.31, 1.7, 1.71]
     write_clip(tmp_path / "vfr.mp4", [numbered_image(n) for n in range(6)], times_s=times_s)
     assert [f.time_s for f in read_all(tmp_path / "vfr.mp4")] == pytest.approx(times_s, abs=1e-5)
+
+
+def test_an_animated_gif_keeps_its_delays(tmp_path: Path) -> None:
+    times_s = [0.0, 0.1, 0.5, 0.6]
+    path = write_clip(
+        tmp_path / "x.gif", [numbered_image(n) for n in range(4)], times_s=times_s, codec="gif", pix_fmt="rgb8"
+    )
+    assert [f.time_s for f in read_all(path)] == pytest.approx(times_s)
 
 
 def test_a_file_that_starts_late_starts_at_0(tmp_path: Path) -> None:
@@ -319,6 +326,23 @@ def playlist(path: Path) -> None:
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.1,\npart.ts\n#EXT-X-ENDLIST\n")
 
 
+def without_index(path: Path) -> None:
+    """What is left when a recorder loses power: the index would have been written last."""
+    write_clip(path, noise_images(20))
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+
+
+def half_without_index(path: Path) -> None:
+    write_clip(path, noise_images(20))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def recording(path: Path) -> None:
+    """As the recorder leaves it: the pictures' box has a length of 64 bits and reaches beyond the file."""
+    path.write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 1 << 40) + bytes(99))
+
+
 def undecodable(path: Path) -> None:
     write_clip(path, noise_images(8), movflags="faststart")
     data = path.read_bytes()
@@ -335,10 +359,21 @@ def undecodable(path: Path) -> None:
         ("notes.txt", lambda path: path.write_text("no video\n" * 100), "is no video that FFmpeg can read"),
         ("list.mp4", concatenation, "is no video that FFmpeg can read"),
         ("list.m3u8", playlist, "is no video that FFmpeg can read"),
+        (
+            "lost.mp4",
+            without_index,
+            r"lost\.mp4 lacks its index \(moov\), which is written last: .*; copy it again, or",
+        ),
+        ("lost.mov", half_without_index, r"lost\.mov lacks its index \(moov\)"),
+        ("lost.m4v", recording, r"lost\.m4v lacks its index \(moov\)"),
+        ("start.mp4", lambda path: path.write_bytes(b"\0\0\0\x10ftypisom"), "is no video that FFmpeg can read"),
+        ("zeros.mp4", lambda path: path.write_bytes(bytes(999)), "is no video that FFmpeg can read"),
         ("nothing.mp4", lambda path: path.touch(), r"is empty \(0 bytes\)"),
         ("sound.mp4", silent_sound, "has no video stream"),
         ("undecodable.mp4", undecodable, "damaged packets were skipped"),
-        ("folder", lambda path: path.mkdir(), "holds no images"),
+        ("folder", lambda path: path.mkdir(), r"holds no images .*; name an image folder, a video, or videos by a pat"),
+        ("folder.mp4", lambda path: path.mkdir(), "holds no images"),  # whatever it is called
+        ("*.mp4", lambda path: None, r"cannot open .*\*\.mp4 \(No such file or directory\)"),  # nothing matches
         ("7777", lambda path: None, "there is no camera 7777"),
     ],
 )
@@ -352,22 +387,53 @@ def test_unreadable_inputs_are_one_line(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("scheme", ["rtsp", "http", "RTMP"])
-def test_streams_are_refused_without_repeating_a_password(scheme: str) -> None:
-    with pytest.raises(InputError, match=rf"^streams are not read yet \({scheme}://…\); save"):
-        open_source(f"{scheme}://user:secret@host/live")
-
-
 def test_an_empty_name_is_refused() -> None:
     with pytest.raises(UsageError, match="--input is empty"):
         open_source("")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_refused(clip: Path) -> None:
-    clip.chmod(0)
-    with pytest.raises(InputError, match="no permission to read"):
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("clip.mp4", ["clip.mp4"]),  # no pattern
+        ("absent*.mp4", ["absent*.mp4"]),  # nothing matches: an error of its own when it is opened
+        ("*.mp4", ["clip.mp4", "clip2.mp4", "clip10.mp4"]),  # videos are inputs of their own, in natural order
+        ("a*", ["a", "a1.png", "a[1].png"]),  # so is everything as soon as there is more than images
+        ("*.png", ["*.png"]),  # images are one input
+        ("a[1].png", ["a[1].png"]),  # that is its name
+        ("0", ["0"]),
+        ("http://host/*.mp4?x=[1]", ["http://host/*.mp4?x=[1]"]),
+    ],
+)
+def test_what_a_pattern_stands_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, expected: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("clip.mp4", "clip2.mp4", "clip10.mp4", "a1.png", "a[1].png", "b.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "a").mkdir()
+    assert match_inputs(spec) == expected
+
+
+def test_a_pattern_of_videos_is_no_single_source(clip: Path) -> None:
+    with pytest.raises(UsageError, match=r"\*\.mp4 matches .*clip\.mp4, which is no image; name one video at a time"):
+        open_source(str(clip.with_name("*.mp4")))
+
+
+def test_a_file_without_permission_is_refused(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # root may read everything, so the system is asked by a stand-in
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != clip)
+    with pytest.raises(InputError, match=r"no permission to read .*clip\.mp4; change its permissions or copy it"):
         open_source(str(clip))
+
+
+def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"cannot be listed \(Permission denied\); check its permissions"):
+        open_source(str(tmp_path))
 
 
 def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
@@ -384,6 +450,7 @@ def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
         ("cut.webm", "libvpx-vp9", {}),
         ("cut.avi", "mpeg4", {}),  # FFmpeg shortens its length to what is left
         ("cut.flv", "libx264", {}),  # only the container has a length
+        ("cut_fragments.mp4", "libx264", {"movflags": "frag_keyframe"}),  # its first fragment counts all
     ],
 )
 def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(
@@ -399,6 +466,31 @@ def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(
     assert source.warning is not None
     assert f"{missing} of about" in source.warning
     assert "\n" not in source.warning
+
+
+def test_a_truncated_file_without_a_length_gives_what_it_has(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "cut.ts", noise_images(60))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 20 < len(read_all(path)) < 40
+
+
+def test_truncated_fragments_give_those_that_are_there(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "cut.mp4", noise_images(60), movflags="frag_every_frame+empty_moov")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 20 < len(read_all(path)) < 40
+
+
+def test_a_size_that_changes_is_told_once_and_each_picture_keeps_its_own(tmp_path: Path) -> None:
+    sizes_wh = [(64, 48), (96, 64), (128, 96)]
+    for number, (width, height) in enumerate(sizes_wh):
+        images = [numbered_image(n, width, height) for n in range(5)]
+        write_clip(tmp_path / f"{number}.ts", images, times_s=[number + n / 5 for n in range(5)])
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join((tmp_path / f"{number}.ts").read_bytes() for number in range(3)))
+    with open_source(str(joined)) as source:
+        assert [f.size_wh for f in source] == [size for size in sizes_wh for _ in range(5)]
+    assert source.warning is not None
+    assert source.warning.startswith("pictures differ in size (64x48, then 96x64 at frame 5): poses are in the pixels")
 
 
 @pytest.mark.parametrize("name", ["whole.mkv", "whole.webm", "whole.avi", "whole.flv", "whole.ts"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,10 @@ from tracker.commands.options import (
     add_tracking_options,
     model_options,
 )
-from tracker.errors import UsageError
-from tracker.formats import WRITERS, Header, check_format
-from tracker.outputs import check_output, partial_path
+from tracker.commands.tasks import check_outputs, describe_input, outputs_of, plan_tasks
+from tracker.errors import TrackerError, UsageError
+from tracker.formats import FORMATS, Header
+from tracker.outputs import partial_path
 from tracker.types import Frame, TrackedPoses
 
 if TYPE_CHECKING:
@@ -34,15 +37,21 @@ def add_parser(commands: Any) -> None:
         "track",
         help="track people's poses in a video",
         description="Track people's poses in a video: overlay video, results file, live window. With none of "
-        "--output, --poses and --show, NAME_tracked.mp4 and NAME_tracked.jsonl are written to this folder.",
+        "--output, --poses and --show, NAME_tracked.mp4 and NAME_tracked.jsonl are written to this folder. Of several "
+        "inputs each has outputs of these names, and --output and --poses name folders.",
         formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("input and output")
     group.add_argument(
-        "--input", required=True, metavar="SOURCE", help="video file, folder of images, or camera number"
+        "--input",
+        required=True,
+        nargs="+",
+        metavar="SOURCE",
+        help="video or image file, folder of images, quoted pattern, camera number, or address (rtsp://, http://, ...)",
     )
     group.add_argument("--output", type=Path, metavar="FILE", help="overlay video (H.264 mp4)")
-    group.add_argument("--poses", type=Path, metavar="FILE", help=f"poses with ids ({', '.join(WRITERS)})")
+    group.add_argument("--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix")
+    group.add_argument("--format", choices=FORMATS, help="format of --poses; default: by its suffix")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves a picture")
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
@@ -59,37 +68,47 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Track one video as the arguments say."""
-    _choose_outputs(args)
+    """Track each input as the arguments say; 1 if one of several failed."""
+    tasks = plan_tasks(args)
     options = model_options(args)
     from tracker.pipeline import build_pipeline
-    from tracker.video.source import open_source
 
-    with open_source(
-        args.input, fps=args.fps, start_s=args.start, end_s=args.end, max_frames=args.max_frames
-    ) as source:
-        pipeline = build_pipeline(**options)
-        report = track_source(args, source, pipeline)
-    report.print()
+    if len(tasks) > 1:
+        return _track_each(tasks, build_pipeline(**options))
+    _track(tasks[0], partial(build_pipeline, **options))
     return 0
 
 
-def _choose_outputs(args: argparse.Namespace) -> None:
-    """Fill in the default outputs and refuse impossible ones, before anything is loaded."""
-    source = Path(args.input).resolve()
-    name = f"camera{args.input}" if args.input.isdigit() else source.stem
-    if not (args.output or args.poses or args.show):
-        args.output, args.poses = Path(f"{name}_tracked.mp4"), Path(f"{name}_tracked.jsonl")
-    if args.output:
-        from tracker.video.writer import check_container
+def _track_each(tasks: Sequence[argparse.Namespace], pipeline: Pipeline) -> int:
+    """Track one input after the other; what fails is reported, and the others go on."""
+    from tracker.pipeline import StageTimes
 
-        check_container(args.output)
-    if args.poses:
-        check_format(args.poses)
-    for path in filter(None, (args.output, args.poses)):
-        if source in (path.resolve(), partial_path(path).resolve()):
-            raise UsageError(f"to write {path} would overwrite the input; name another output")
-        check_output(path, args.overwrite)
+    num_failed = 0
+    for number, task in enumerate(tasks, 1):
+        print(f"[{number}/{len(tasks)}] {describe_input(task.input)}", file=sys.stderr)
+        try:
+            _track(task, lambda: replace(pipeline, times=StageTimes()))
+        except UsageError:
+            raise
+        except (TrackerError, OSError) as error:
+            num_failed += 1
+            if task.verbose:
+                traceback.print_exc()
+            print(f"error: {error}", file=sys.stderr)
+    if num_failed:
+        print(f"{num_failed} of {len(tasks)} inputs failed", file=sys.stderr)
+    return 1 if num_failed else 0
+
+
+def _track(task: argparse.Namespace, load: Callable[[], Pipeline]) -> None:
+    from tracker.video.source import open_source
+
+    check_outputs(task)
+    with open_source(
+        task.input, fps=task.fps, start_s=task.start, end_s=task.end, max_frames=task.max_frames
+    ) as source:
+        report = track_source(task, source, load())
+    report.print()
 
 
 @dataclass
@@ -145,7 +164,7 @@ def track_source(
     watch: Callable[[TrackedPoses], None] | None = None,
 ) -> Report:
     """Run the pipeline over the source and hand every frame to the outputs, its people also to `watch`."""
-    report = Report(pipeline, source, [path for path in (args.output, args.poses) if path])
+    report = Report(pipeline, source, outputs_of(args))
     start = time.perf_counter()
     try:
         with (
@@ -183,6 +202,7 @@ def _open_sinks(args: argparse.Namespace, source: VideoSource, pipeline: Pipelin
     return Sinks(
         output=args.output,
         poses=args.poses,
+        poses_format=args.format,
         confirmed_only=args.confirmed_only,
         show=args.show,
         fps=source.fps,

@@ -20,7 +20,7 @@ from tracker.boxes import xyxy_to_xywh
 from tracker.errors import DependencyError, InputError
 from tracker.skeletons import COCO_17, Skeleton, convert_keypoints
 from tracker.types import Candidates, Detections, Image, Poses
-from tracker.video.folder import read_image
+from tracker.video.images import read_image
 
 Kind: TypeAlias = Literal["keypoints", "boxes"]
 # None is undefined: there was nothing to find.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -34,20 +36,40 @@ _SOUND_TAIL_S = 0.5
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
+def open_file(path: Path, fps: Fraction) -> FileReader:
+    """A video file; InputError if it cannot be read or is none. fps: rate of a raw stream, which has no timestamps."""
+    _check_readable(path)
+    connect = partial(_open_container, path)
+    return FileReader(connect(), connect, path.name, fps)
+
+
+def best_video_stream(container: Any, name: str) -> Any:
+    """The video stream to track; InputError if there is none, with the container closed."""
+    stream = container.streams.best("video")
+    if stream is None:
+        container.close()
+        raise InputError(f"{name} has no video stream, only sound or subtitles; choose a video")
+    return stream
+
+
+def has_timestamps(container: Any) -> bool:
+    """Whether the times of an open container are its own, and not made up by FFmpeg."""
+    return not int(container.format.flags) & _NO_TIMESTAMPS
+
+
 class FileReader:
-    """Decodes a video file; frames of a variable rate keep their times."""
+    """Decodes a video that is all there, in a file or on a server; frames of a variable rate keep their times."""
 
     is_live = False
 
-    def __init__(self, path: Path, fps: Fraction) -> None:
-        """fps: rate of a raw stream, which has no timestamps. InputError if this is no video."""
-        _check_readable(path)
-        self._path = path
-        self.name = path.name
+    def __init__(self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction) -> None:
+        """connect: opens the same again, for another start. fps: rate of a raw stream, which has no timestamps."""
+        self.name = name
         self.warning: str | None = None
-        self._open()
-        self._has_timestamps = not int(self._container.format.flags) & _NO_TIMESTAMPS
-        self._is_avi = self._container.format.name == "avi"
+        self._connect = connect
+        self._use(container)
+        self._has_timestamps = has_timestamps(container)
+        self._is_avi = container.format.name == "avi"
         # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
         self._stamp = attrgetter("dts" if self._is_avi else "pts")
         declared = self._stream.average_rate or self._stream.guessed_rate
@@ -61,22 +83,18 @@ class FileReader:
         for time_s, frame in self._frames_from(start_s):
             count += 1
             if start_s == 0 or time_s >= start_s:
-                yield time_s, _to_bgr(frame)
+                yield time_s, to_bgr(frame)
         self._note_damage(time_s, count if start_s == 0 else 0)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
-    def _open(self) -> None:
+    def _use(self, container: Any) -> None:
+        self._container = container
         self._damaged_packets = 0
-        self._container = _open_container(self._path)
-        stream = self._container.streams.best("video")
-        if stream is None:
-            self._container.close()
-            raise InputError(f"{self._path} has no video stream, only sound or subtitles; choose a video")
-        stream.thread_type = "AUTO"
-        self._stream: Any = stream
+        self._stream = best_video_stream(container, self.name)
+        self._stream.thread_type = "AUTO"
 
     def _estimate_num_frames(self) -> int | None:
         if self._container.duration is None:
@@ -94,7 +112,7 @@ class FileReader:
                 return
             # The seek went too far, as it does in a file without an index.
             self.close()
-            self._open()
+            self._use(self._connect())
         yield from self._timed(self._decode())
 
     def _decode_after_seek(self, start_s: float) -> Iterator[Any]:
@@ -139,7 +157,7 @@ class FileReader:
         if missing > 1:
             faults.append(f"{missing} of about {self.num_frames} frames are missing at its end")
         if faults:
-            self.warning = f"{self._path} is damaged or cut off: {' and '.join(faults)}"
+            self.warning = f"{self.name} is damaged or cut off: {' and '.join(faults)}"
 
     def _count_missing(self, last_s: float, count: int) -> int:
         """Frames between the last one and the declared length; 0 where nothing is declared.
@@ -176,21 +194,42 @@ def _check_readable(path: Path) -> None:
 
 
 def _open_container(path: Path) -> Any:
-    refusal = InputError(
-        f"{path} is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
-    )
     # The absolute path keeps FFmpeg from reading a name such as a:b.mp4 as a protocol.
     try:
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
-        raise refusal from error
+        raise InputError(_explain_unreadable(path)) from error
     if container.format.name in _NO_VIDEOS:
         container.close()
-        raise refusal
+        raise InputError(_explain_unreadable(path))
     return container
 
 
-def _to_bgr(frame: Any) -> Image:
+def _explain_unreadable(path: Path) -> str:
+    if _lacks_index(path):
+        return (
+            f"{path} lacks its index (moov), which is written last: the recording or the copy broke off; copy it "
+            "again, or mend it with a tool such as untrunc"
+        )
+    return f"{path} is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether this is an mp4 or mov with pictures, and without the box that says where they are."""
+    kinds: list[bytes] = []
+    with path.open("rb") as file:
+        while len(header := file.read(16)) >= 8:
+            length, kind = struct.unpack_from(">I4s", header)
+            kinds.append(kind)
+            if length == 1 and len(header) == 16:
+                (length,) = struct.unpack_from(">Q", header, 8)
+            if kinds[0] != b"ftyp" or length < 8:  # a length of 0: to the end
+                break
+            file.seek(length - len(header), os.SEEK_CUR)
+    return kinds[:1] == [b"ftyp"] and b"mdat" in kinds and b"moov" not in kinds
+
+
+def to_bgr(frame: Any) -> Image:
     """Upright picture (H, W, 3) uint8 BGR of a decoded frame of any pixel format; transparency is dropped."""
     colorspace = frame.colorspace
     if colorspace not in _CONVERTIBLE:

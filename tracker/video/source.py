@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import math
+import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -14,9 +16,10 @@ from typing import Protocol, Self
 
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
-from tracker.video.camera import CameraReader
-from tracker.video.file import FileReader
-from tracker.video.folder import FolderReader
+from tracker.video.camera import open_camera
+from tracker.video.file import open_file
+from tracker.video.images import ImagesReader, is_image, natural_key, open_folder
+from tracker.video.stream import is_address, open_stream
 
 _DEFAULT_FPS = Fraction(25)
 
@@ -42,11 +45,11 @@ class Reader(Protocol):
 
 
 class VideoSource:
-    """The frames of a video, camera or folder, once and in order; a context manager.
+    """The frames of a video, a live source or images, once and in order; a context manager.
 
     `Frame.index` counts the frames delivered, from 0, also when `start_s` skips some; `Frame.time_s` is the
     source's own clock, 0 at its beginning, and never decreases. Frames with start_s <= time_s < end_s are
-    delivered, so that ranges that touch share no frame.
+    delivered, so that ranges that touch share no frame. Frames may differ in size.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class VideoSource:
         self._start_s = start_s or 0.0
         self._end_s = math.inf if end_s is None else end_s
         self._max_frames = max_frames
+        self._size_warning: str | None = None
         frames = self._read()
         first = next(frames, None)
         if first is None:
@@ -94,11 +98,11 @@ class VideoSource:
 
     @property
     def warning(self) -> str | None:
-        """One line if the input ended early or was damaged; known once all frames are read."""
-        return self._reader.warning
+        """One line if the input ended early, was damaged or changed its size; known once all frames are read."""
+        return "; ".join(filter(None, (self._reader.warning, self._size_warning))) or None
 
     def close(self) -> None:
-        """Release the file or camera."""
+        """Release the file, camera or connection."""
         self._reader.close()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -118,9 +122,17 @@ class VideoSource:
             previous_s = max(time_s, previous_s)
             if previous_s >= self._end_s:
                 return
-            yield Frame(index, previous_s, image)
+            frame = Frame(index, previous_s, image)
+            self._note_size(frame)
+            yield frame
             if index + 1 == self._max_frames:
                 return
+
+    def _note_size(self, frame: Frame) -> None:
+        if frame.index > 0 and frame.size_wh != self.size_wh and self._size_warning is None:
+            sizes = "{}x{}, then {}x{} at frame {}".format(*self.size_wh, *frame.size_wh, frame.index)
+            what_follows = "poses are in the pixels of each, the overlay keeps the first size"
+            self._size_warning = f"pictures differ in size ({sizes}): {what_follows}"
 
     def _count_in_range(self) -> int | None:
         if self.fps is None or self._reader.num_frames is None:
@@ -148,11 +160,12 @@ def open_source(
     end_s: float | None = None,
     max_frames: int | None = None,
 ) -> VideoSource:
-    """Open a video file, a folder of images or a camera.
+    """Open a video file, an image, a folder of images, a camera or a stream.
 
-    spec: path of a file or folder, or the number of a camera. fps: rate of a source without timestamps (a
-    folder, a raw stream), 25 if not given. start_s, end_s: part to deliver, in seconds; the end is exclusive.
-    Raises InputError for what cannot be read and UsageError for an empty name or a range without frames.
+    spec: the path of a file or folder, a pattern that images match, the number of a camera, or an address such as
+    rtsp://host/path. fps: rate of a source without timestamps (images, a raw stream), 25 if not given. start_s,
+    end_s: part to deliver, in seconds; the end is exclusive. Raises InputError for what cannot be read, and
+    UsageError for an empty name, a pattern that videos match or a range without frames.
     """
     _check_range(fps, start_s, end_s, max_frames)
     reader = _reader_of(spec, Fraction(fps).limit_denominator(100_000) if fps else _DEFAULT_FPS)
@@ -163,20 +176,53 @@ def open_source(
         raise
 
 
+def match_inputs(spec: str) -> list[str]:
+    """The inputs that `spec` names: each video and folder of a pattern is one of its own, images are one together.
+
+    What is no pattern, what exists under that very name, and a pattern that nothing matches come back as they are.
+    """
+    paths = _match(spec)
+    return [spec] if all(map(is_image, paths)) else [str(path) for path in paths]
+
+
+def is_pattern(spec: str) -> bool:
+    """Whether this is a pattern of paths, and no path that exists nor an address."""
+    return re.search(r"[*?[]", spec) is not None and not is_address(spec) and not os.path.lexists(spec)
+
+
+def _match(spec: str) -> list[Path]:
+    """What a pattern matches, in natural order; nothing for what is no pattern."""
+    if not is_pattern(spec):
+        return []
+    # Path.glob takes no absolute pattern before Python 3.13.
+    return sorted(map(Path, glob.iglob(spec, recursive=True)), key=natural_key)  # noqa: PTH207
+
+
 def _reader_of(spec: str, fps: Fraction) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
     if spec.isascii() and spec.isdigit():
-        return CameraReader(int(spec))
+        return open_camera(int(spec))
     if not spec:
-        raise UsageError("--input is empty; name a video, an image folder or the number of a camera")
-    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", spec):  # an address may hold a password: it is not repeated
-        raise InputError(f"streams are not read yet ({scheme[0]}…); save a part of it as a file and name that")
+        raise UsageError("--input is empty; name a video, an image folder, an address or the number of a camera")
+    if is_address(spec):
+        return open_stream(spec, fps)
+    if paths := _match(spec):
+        return _open_images(spec, paths, fps)
     path = Path(spec)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
         raise InputError(f"cannot open {path} ({error.strerror}); check the path") from error
-    return FolderReader(path, fps) if is_folder else FileReader(path, fps)
+    if is_folder:
+        return open_folder(path, fps)
+    return _open_images(path.name, [path], fps) if is_image(path) else open_file(path, fps)
+
+
+def _open_images(name: str, paths: Sequence[Path], fps: Fraction) -> ImagesReader:
+    others = [path for path in paths if not is_image(path)]
+    if others:
+        raise UsageError(f"{name} matches {others[0]}, which is no image; name one video at a time")
+    return ImagesReader(name, paths, fps)
 
 
 def _check_range(

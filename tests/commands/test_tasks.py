@@ -1,0 +1,215 @@
+"""Several inputs in one call: where each one's outputs go, and that one does not disturb another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import TIMES_S, Outcome, Run, read_lines
+from tracker.cli import build_parser
+from tracker.commands.tasks import describe_input, plan_tasks
+from tracker.errors import UsageError
+from tracker.pipeline import Pipeline
+
+
+def plan(*arguments: str) -> list[tuple[str, str | None, str | None]]:
+    """Input, overlay and poses of each task."""
+    tasks = plan_tasks(build_parser().parse_args(["track", "--input", *arguments]))
+    return [(task.input, task.output and str(task.output), task.poses and str(task.poses)) for task in tasks]
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def clips(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder one stands in: the same clip as in/a.mp4 and in/b.mp4, and in/text.mp4, which is none."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (folder / name).write_bytes(clip.read_bytes())
+    (folder / "text.mp4").write_text("no video\n" * 99)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def track_all(run: Run, models: list[str]) -> Run:
+    """Runs `track` with those arguments, of which the first are inputs."""
+    return lambda *arguments: run("track", "--input", *arguments, *models)
+
+
+# --- what is planned
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        pytest.param("in/a.mp4", "a", id="file"),
+        pytest.param("v1.2", "v1.2", id="folder with a dot, which is no suffix"),
+        pytest.param("clip.v2.mp4", "clip.v2", id="file with two"),
+        pytest.param("0", "camera0", id="camera"),
+        pytest.param("rtsp://user:secret@camera:554/live/1", "1", id="address with a path"),
+        pytest.param("http://host/films/clip.mp4?token=secret", "clip", id="address of a file"),
+        pytest.param("udp://@239.0.0.1:1234", "239.0.0.1_1234", id="address alone"),
+        pytest.param("v1.2/*.png", "v1.2", id="images of a folder"),
+        pytest.param("v1.2/**/*.png", "v1.2", id="images below a folder"),
+    ],
+)
+def test_outputs_are_named_after_the_input(clips: Path, spec: str, name: str) -> None:
+    (clips / "v1.2").mkdir()
+    assert plan(spec) == [(spec, f"{name}_tracked.mp4", f"{name}_tracked.jsonl")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(["in/a.mp4", "--show"], [("in/a.mp4", None, None)], id="a window alone"),
+        pytest.param(["in/a.mp4", "--output", "x.mp4"], [("in/a.mp4", "x.mp4", None)], id="one input, one file"),
+        pytest.param(
+            ["in/a.mp4", "0", "--output", "out"],
+            [("in/a.mp4", "out/a_tracked.mp4", None), ("0", "out/camera0_tracked.mp4", None)],
+            id="two inputs, a folder",
+        ),
+        pytest.param(
+            ["in/a*.mp4", "--output", "x", "--poses", "y"],
+            [("in/a.mp4", "x/a_tracked.mp4", "y/a_tracked.jsonl")],
+            id="a pattern of videos names a folder even where it matches one",
+        ),
+        pytest.param(
+            ["in/a.mp4", "in/b.mp4", "--poses", "y", "--format", "mot"],
+            [("in/a.mp4", None, "y/a_tracked.txt"), ("in/b.mp4", None, "y/b_tracked.txt")],
+            id="another format",
+        ),
+        pytest.param(
+            ["in/[ab].mp4"],
+            [(f"in/{n}.mp4", f"{n}_tracked.mp4", f"{n}_tracked.jsonl") for n in "ab"],
+            id="a pattern without outputs",
+        ),
+    ],
+)
+def test_where_outputs_go(clips: Path, arguments: list[str], expected: Any) -> None:
+    assert plan(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(
+            ["in/a.mp4", "other/a.mkv"], r"2 of the inputs would be written to a_tracked\.mp4; track them", id="names"
+        ),
+        pytest.param(["in/a.mp4", "in/a.mp4", "--poses", "y"], r"2 of the inputs .* y.a_tracked\.jsonl", id="twice"),
+        pytest.param(["in/a.mp4", "a_tracked.mp4"], r"to write a_tracked\.mp4 would overwrite the input", id="input"),
+        pytest.param(["in/a.mp4", "0", "--output", "x.mp4"], r"x\.mp4 looks like a file, .* name a folder", id="file"),
+        pytest.param(["in/a.mp4", "0", "--poses", "x.csv"], r"x\.csv looks like a file", id="file of poses"),
+    ],
+)
+def test_a_plan_that_would_lose_something_is_refused(clips: Path, arguments: list[str], message: str) -> None:
+    before = files(clips)
+    with pytest.raises(UsageError, match=message):
+        plan(*arguments, "--overwrite")
+    assert files(clips) == before
+    assert not (clips / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"), [("a#1.mp4", "a#1.mp4"), ("rtsp://user:secret@camera/1?key=secret", "rtsp://camera/1")]
+)
+def test_inputs_are_shown_without_secrets(spec: str, shown: str) -> None:
+    assert describe_input(spec) == shown
+
+
+# --- what is done
+
+
+def test_each_input_has_a_fresh_tracker_and_outputs_of_its_own(clips: Path, track_all: Run) -> None:
+    done = track_all("in/a.mp4", "in/b.mp4", "--output", "new/out", "--poses", "new/out")
+    assert (done.code, done.out) == (0, "")
+    assert files(clips / "new") == {f"out/{n}_tracked{suffix}" for n in "ab" for suffix in (".mp4", ".jsonl")}
+    (header, *frames), (other_header, *others) = (read_lines(clips / f"new/out/{n}_tracked.jsonl") for n in "ab")
+    assert frames == others
+    assert len(frames) == len(TIMES_S)
+    assert [person["track_id"] for person in frames[0]["people"]] == [1, 2]
+    assert (header["source"], other_header["source"]) == ("a.mp4", "b.mp4")
+
+
+def test_each_input_has_a_summary_of_its_own(clips: Path, track_all: Run) -> None:
+    lines = track_all("in/[ab].mp4", "--poses", "out").err.splitlines()
+    assert [line for line in lines if line.startswith("[")] == ["[1/2] in/a.mp4", "[2/2] in/b.mp4"]
+    assert lines.count("20 poses with 2 ids, of which 2 are confirmed people") == 2
+    times = [line for line in lines if line.startswith("ms per frame: ")]
+    assert len(times) == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        pytest.param(["in/a.mp4", "in/text.mp4", "in/b.mp4"], "in/text.mp4 is no video that FFmpeg can", id="no video"),
+        pytest.param(["in/absent.mp4", "in/a.mp4", "in/b.mp4"], "cannot open in/absent.mp4 (No such file", id="absent"),
+        pytest.param(["in/a.mp4", "in/b.mp4", "absent*"], "cannot open absent* (No such file", id="nothing matches"),
+        pytest.param(["in/*.mp4"], "in/text.mp4 is no video that FFmpeg can read", id="one of a pattern"),
+    ],
+)
+def test_an_input_that_fails_is_reported_and_the_others_go_on(
+    clips: Path, track_all: Run, inputs: list[str], message: str
+) -> None:
+    done = track_all(*inputs, "--poses", "out")
+    check_one_failed(done, message)
+    assert files(clips / "out") == {"a_tracked.jsonl", "b_tracked.jsonl"}
+
+
+def test_outputs_that_exist_are_kept_and_the_others_are_written(clips: Path, track_all: Run) -> None:
+    (clips / "out").mkdir()
+    (clips / "out/a_tracked.jsonl").write_text("precious")
+    check_one_failed(
+        track_all("in/a.mp4", "in/b.mp4", "--poses", "out"), "a_tracked.jsonl exists; move it away or pass"
+    )
+    assert (clips / "out/a_tracked.jsonl").read_text() == "precious"
+    assert len(read_lines(clips / "out/b_tracked.jsonl")) == 1 + len(TIMES_S)
+
+
+def check_one_failed(done: Outcome, message: str) -> None:
+    """Exit code 1, one line on what failed, and how many did."""
+    assert done.code == 1
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert done.err.endswith(" inputs failed\n")
+    assert "\n1 of " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_verbose_shows_where_an_input_failed(clips: Path, track_all: Run) -> None:
+    assert "Traceback" in track_all("in/a.mp4", "in/text.mp4", "--poses", "out", "-v").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["--detector", "absent.onnx"], 1, "there is no network file absent.onnx", id="no network"),
+        pytest.param(["--start", "-1"], 2, "--start must be 0 or more seconds", id="a wrong option"),
+        pytest.param(["--gate", "2"], 2, "--gate must be within 0 and 1", id="a wrong setting"),
+        pytest.param(["--output", "in/text.mp4/x"], 1, "cannot make the folder in/text.mp4/x (Not a dir", id="folder"),
+    ],
+)
+def test_what_concerns_all_inputs_ends_the_run_at_once(
+    clips: Path, run: Run, models: list[str], arguments: list[str], code: int, message: str
+) -> None:
+    done = run("track", "--input", "in/a.mp4", "in/b.mp4", *models, "--poses", "out", *arguments)
+    assert done.code == code
+    errors = [line for line in done.err.splitlines() if not line.startswith("[1/2]")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert files(clips) == {"in/a.mp4", "in/b.mp4", "in/text.mp4"}
+
+
+def test_ctrl_c_ends_all_inputs(clips: Path, track_all: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "run", interrupt)
+    done = track_all("in/a.mp4", "in/b.mp4", "--poses", "out")
+    assert (done.code, done.err) == (130, "[1/2] in/a.mp4\ninterrupted\n")

@@ -1,0 +1,146 @@
+"""Live sources: the newest picture only, and an end that is told."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from tests.video.clips import number_of, numbered_image
+from tracker.errors import InputError
+from tracker.types import Image
+from tracker.video.live import LiveReader
+from tracker.video.source import VideoSource
+
+PATIENCE_S = 20.0
+
+
+class FakeCapture:
+    """Gives numbered pictures, a second apart, each when it is told to; unplugged, it raises."""
+
+    def __init__(self) -> None:
+        self._due = threading.Semaphore(0)
+        self._changed = threading.Condition()
+        self._num_given = self._num_asked = 0
+        self._end: Exception | None = None
+        self.is_released = False
+
+    def give(self, count: int) -> None:
+        """Let that many pictures come."""
+        self._num_given += count
+        self._due.release(count)
+
+    def wait_until_taken(self) -> None:
+        """Wait until the reader has stored all that was given and asks for more."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._num_asked > self._num_given, PATIENCE_S)
+
+    def unplug(self, end: Exception) -> None:
+        """From now on `read` fails."""
+        self._end = end
+        self._due.release()
+
+    def read(self) -> tuple[float, Image]:
+        with self._changed:
+            self._num_asked += 1
+            self._changed.notify_all()
+        assert self._due.acquire(timeout=PATIENCE_S)
+        if self._end:
+            raise self._end
+        return 1000.0 + self._num_asked, numbered_image(self._num_asked - 1)
+
+    def release(self) -> None:
+        self.is_released = True
+
+
+@pytest.fixture
+def capture() -> Iterator[FakeCapture]:
+    """A capture that has given its first picture."""
+    fake = FakeCapture()
+    fake.give(1)
+    yield fake
+    fake.unplug(EOFError())
+
+
+def open_live(capture: FakeCapture) -> VideoSource:
+    return VideoSource(LiveReader("camera 3", capture))
+
+
+@pytest.mark.parametrize("fps", [None, Fraction(30000, 1001)])
+def test_a_live_source_has_no_length(capture: FakeCapture, fps: Fraction | None) -> None:
+    source = VideoSource(LiveReader("camera 3", capture, fps))
+    assert (source.name, source.size_wh) == ("camera 3", (64, 48))
+    assert (source.fps, source.num_frames, source.is_live) == (fps, None, True)
+
+
+def test_only_the_newest_picture_is_delivered(capture: FakeCapture) -> None:
+    source = open_live(capture)
+    capture.give(6)
+    capture.wait_until_taken()
+    frames = iter(source)
+    assert [number_of(next(frames).image) for _ in range(2)] == [0, 6]
+
+
+def test_no_picture_is_delivered_twice(capture: FakeCapture) -> None:
+    frames = iter(open_live(capture))
+    numbers = [number_of(next(frames).image)]
+    for _ in range(3):
+        capture.give(1)
+        numbers.append(number_of(next(frames).image))
+    assert numbers == [0, 1, 2, 3]
+
+
+def test_times_are_the_captures_and_count_from_the_first_picture(capture: FakeCapture) -> None:
+    source = open_live(capture)
+    frames = iter(source)
+    first = next(frames)
+    capture.give(3)
+    capture.wait_until_taken()
+    second = next(frames)
+    assert [(f.index, f.time_s) for f in (first, second)] == [(0, 0.0), (1, 3.0)]
+
+
+def test_pictures_are_as_the_capture_gives_them(capture: FakeCapture) -> None:
+    np.testing.assert_array_equal(next(iter(open_live(capture))).image, numbered_image(0))
+
+
+def test_the_end_is_told_with_its_time_and_reason(capture: FakeCapture) -> None:
+    source = open_live(capture)
+    assert source.warning is None
+    capture.unplug(EOFError("the cable is out; put it in"))
+    assert len(list(source)) == 1
+    assert source.warning is not None
+    assert re.fullmatch(
+        r"camera 3 stopped after \d+\.\d s, at \d\d:\d\d:\d\d: the cable is out; put it in", source.warning
+    )
+
+
+def test_an_exception_reaches_who_reads(capture: FakeCapture) -> None:
+    source = open_live(capture)
+    capture.unplug(RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(source)
+    assert source.warning is None
+
+
+def test_a_source_without_a_picture_is_refused() -> None:
+    fake = FakeCapture()
+    fake.unplug(EOFError("check its cable"))
+    with pytest.raises(InputError, match=r"camera 3 stopped after .*: check its cable"):
+        open_live(fake)
+    assert fake.is_released
+
+
+def test_closing_releases_the_capture_and_ends_the_frames(capture: FakeCapture) -> None:
+    reader = LiveReader("camera 3", capture)
+    with VideoSource(reader, max_frames=1) as source:
+        assert len(list(source)) == 1
+        capture.give(1)  # what the thread waits for, as for a real camera's next picture
+    assert capture.is_released
+    assert "camera 3" not in {thread.name for thread in threading.enumerate()}
+    reader.close()
+    assert len(list(reader.read(0))) <= 1

@@ -1,0 +1,92 @@
+"""Live sources: a thread keeps only the newest picture, so that the delay never grows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Protocol
+
+from tracker.types import Image
+
+# A driver that hangs must not keep the program from ending. Longer than a stream may be silent.
+_CLOSE_TIMEOUT_S = 15.0
+
+
+class Capture(Protocol):
+    """A camera or stream that is open."""
+
+    def read(self) -> tuple[float, Image]:
+        """Wait for a picture: its time in seconds on any clock, and the picture (H, W, 3) uint8 BGR.
+
+        Raises EOFError once no more come; its text says why, and what to check.
+        """
+
+    def release(self) -> None:
+        """Give the device or connection back."""
+
+
+class LiveReader:
+    """The newest picture each time one is asked for; times count from the first picture delivered."""
+
+    is_live = True
+    num_frames: int | None = None
+
+    def __init__(self, name: str, capture: Capture, fps: Fraction | None = None) -> None:
+        """fps: what the capture claims. `capture` is released by a thread of this reader, when it ends."""
+        self.name = name
+        self.fps = fps
+        self.warning: str | None = None
+        self._capture = capture
+        self._newest: tuple[float, Image] | None = None
+        self._ended = False
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._grab, name=name, daemon=True)
+        self._thread.start()
+
+    def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
+        """Time and picture of frames from `start_s` on, until the source ends or is closed."""
+        origin_s: float | None = None
+        while (newest := self._take()) is not None:
+            taken_s, image = newest
+            origin_s = taken_s if origin_s is None else origin_s
+            if taken_s - origin_s >= start_s:
+                yield taken_s - origin_s, image
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stop the thread and give the source back."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join(_CLOSE_TIMEOUT_S)
+
+    def _take(self) -> tuple[float, Image] | None:
+        """The newest picture nobody has taken yet, waiting for it; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._ended)
+            newest, self._newest = self._newest, None
+            return newest
+
+    def _grab(self) -> None:
+        begin_s = last_s = time.monotonic()
+        try:
+            while not self._ended:
+                newest = self._capture.read()
+                last_s = time.monotonic()
+                with self._changed:
+                    self._newest = newest
+                    self._changed.notify_all()
+        except EOFError as end:
+            now = time.strftime("%H:%M:%S")
+            self.warning = f"{self.name} stopped after {last_s - begin_s:.1f} s, at {now}: {end}"
+        except Exception as error:  # noqa: BLE001  carried to the thread that reads
+            self._error = error
+        finally:
+            self._capture.release()
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
