@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tracker.errors import OutputError
+from tracker.errors import OutputError, UsageError
 
 
 def partial_path(path: Path) -> Path:
@@ -35,6 +35,12 @@ def check_output(path: Path, overwrite: bool) -> None:
         if existing.exists() and not overwrite:
             left = " (left by an interrupted run)" if existing != path else ""
             raise OutputError(f"{existing} exists{left}; move it away or pass --overwrite")
+
+
+def check_apart(path: Path, source: Path) -> None:
+    """Refuse, as UsageError, an output that would overwrite the file it is made of."""
+    if source.resolve() in (path.resolve(), partial_path(path).resolve()):
+        raise UsageError(f"to write {path} would overwrite the input; name another output")
 
 
 def publish(path: Path) -> None:

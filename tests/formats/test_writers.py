@@ -6,45 +6,51 @@ import csv
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.formats.examples import HEADER, example, people_with_ids, two_people
 from tracker.errors import OutputError, UsageError
-from tracker.formats import WRITERS, Header, check_format, open_writer
-from tracker.skeletons import COCO_17
-from tracker.types import Frame, Origin, Poses, TrackedPoses
+from tracker.formats import FORMATS, FrameResult, Header, check_results_output, format_of, open_writer, read_results
+from tracker.formats.openpose import check_folder
+from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, convert_keypoints
+from tracker.types import TrackedPoses
 
-HEADER = Header(COCO_17, "clip.mp4", (64, 48), 29.97, {"flow": "dis"})
-
-
-def frame(index: int) -> Frame:
-    return Frame(index, index / 29.97, np.zeros((48, 64, 3), np.uint8))
+STREAMED = ("jsonl", "csv", "csv-long", "mot", "posetrack", "coco")
 
 
-def two_people() -> TrackedPoses:
-    keypoints = np.arange(68, dtype=np.float32).reshape(2, 17, 2) + np.float32(0.125)
-    scores = np.full((2, 17), 0.5, np.float32)
-    keypoints[1, 3], scores[1, 3] = np.nan, 0
-    poses = Poses(
-        keypoints=keypoints,
-        scores=scores,
-        boxes=np.array([[0, 1, 20, 40], [30, 1, 50, 40.256]], np.float32),
-        box_scores=np.array([0.9, 0.8], np.float32),
-        origin=np.array([Origin.DETECTED, Origin.PROPAGATED], np.int8),
-    )
-    return TrackedPoses(poses, np.array([3, 8]), np.array([np.nan, 0.75], np.float32), np.array([False, True]))
+def path_of(folder: Path, name: str, stem: str = "out") -> Path:
+    return folder / f"{stem}{FORMATS[name].suffix}"
 
 
-def write(path: Path) -> None:
-    with open_writer(path, HEADER) as writer:
-        writer.write(frame(0), two_people())
-        writer.write(frame(1), TrackedPoses.empty(17))
+def write(path: Path, name: str | None = None, header: Header = HEADER, *people: TrackedPoses) -> Path:
+    """A file of those people, a frame each; of the example if there are none."""
+    frames = [FrameResult(index, index / 25, tracked) for index, tracked in enumerate(people)] or example().frames
+    with open_writer(path, header, name) as writer:
+        for frame in frames:
+            writer.write(frame, frame.tracked)
+    return path
+
+
+def in_body_19() -> TrackedPoses:
+    """The people with a neck and a top of the head that no formula gives."""
+    tracked = two_people()
+    keypoints, scores = convert_keypoints(tracked.poses.keypoints, tracked.poses.scores, COCO_17, BODY_19)
+    keypoints[:, 17:], scores[:, 17:] = [[5, 6], [7, 8]], 0.75
+    poses = type(tracked.poses)(keypoints, scores, tracked.poses.boxes, tracked.poses.box_scores, tracked.poses.origin)
+    return TrackedPoses(poses, tracked.track_ids, tracked.similarities, tracked.confirmed)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_jsonl_has_a_header_and_a_line_per_frame(tmp_path: Path) -> None:
     write(tmp_path / "out.jsonl")
-    header, first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    header, first, second, _ = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert header == {
         "format": "pose-tracker/1",
         "skeleton": "coco17",
@@ -54,73 +60,354 @@ def test_jsonl_has_a_header_and_a_line_per_frame(tmp_path: Path) -> None:
         "fps": 29.97,
         "settings": {"flow": "dis"},
     }
-    assert second == {"frame": 1, "time_s": 0.033367, "people": []}
+    assert second == {"frame": 1, "time_s": 0.04, "people": []}
     new, carried = first["people"]
-    assert set(new) == {"track_id", "confirmed", "box", "score", "origin", "similarity", "keypoints"}
-    assert (new["track_id"], new["confirmed"], new["origin"], new["similarity"]) == (
-        3,
-        False,
-        "detected",
-        None,
-    )
+    assert set(new) == {
+        "track_id", "confirmed", "box", "score", "box_score", "origin", "similarity", "keypoints"
+    }  # fmt: skip
+    assert (new["track_id"], new["confirmed"], new["origin"], new["similarity"]) == (3, False, "detected", None)
     assert (carried["track_id"], carried["origin"], carried["similarity"]) == (8, "propagated", 0.75)
-    assert new["score"] == 0.45
+    assert (new["score"], new["box_score"]) == (0.45, 0.9)
     assert new["keypoints"][0] == [0.12, 1.12, 0.5]
     assert carried["keypoints"][3] == [None, None, 0]
     assert carried["box"] == [30.0, 1.0, 50.0, 40.26]
 
 
+def test_an_unknown_time_is_null_or_empty(tmp_path: Path) -> None:
+    for name in ("out.jsonl", "out.csv"):
+        with open_writer(tmp_path / name, HEADER) as writer:
+            writer.write(FrameResult(0, np.nan, two_people()), two_people())
+    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[1])["time_s"] is None
+    assert read_rows(tmp_path / "out.csv")[0]["time_s"] == ""
+
+
 def test_csv_has_a_row_per_person_and_frame(tmp_path: Path) -> None:
-    write(tmp_path / "out.csv")
-    with (tmp_path / "out.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["track_id"] for row in rows] == ["3", "8"]
+    rows = read_rows(write(tmp_path / "out.csv"))
+    assert [(row["frame"], row["track_id"]) for row in rows] == [("0", "3"), ("0", "8"), ("2", "3"), ("2", "8")]
     assert rows[0]["similarity"] == ""
+    assert (rows[0]["score"], rows[0]["box_score"]) == ("0.4500", "0.9000")
     assert rows[0]["confirmed"] == "false"
     assert rows[1]["origin"] == "propagated"
     assert (rows[1]["left_ear_x"], rows[1]["left_ear_score"]) == ("", "0.0000")
     assert (rows[0]["nose_x"], rows[0]["nose_y"], rows[0]["nose_score"]) == ("0.12", "1.12", "0.5000")
-    assert len(rows[0]) == 11 + 3 * 17
+    assert len(rows[0]) == 12 + 3 * 17
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_a_file_is_whole_or_partial(tmp_path: Path, suffix: str) -> None:
-    path, partial = tmp_path / f"out{suffix}", tmp_path / f"out.partial{suffix}"
+def test_long_csv_has_a_row_per_keypoint(tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path / "out.csv", "csv-long"))
+    assert len(rows) == 4 * 17
+    assert [row["keypoint"] for row in rows[:17]] == list(COCO_17.keypoint_names)
+    assert {row["track_id"] for row in rows[17:34]} == {"8"}
+    assert (rows[0]["x"], rows[0]["y"], rows[0]["keypoint_score"]) == ("0.12", "1.12", "0.5000")
+    assert (rows[20]["keypoint"], rows[20]["x"], rows[20]["keypoint_score"]) == ("left_ear", "", "0.0000")
+    assert len(rows[0]) == 12 + 4
+
+
+def test_mot_counts_frames_and_pixels_from_1(tmp_path: Path) -> None:
+    assert write(tmp_path / "out.txt").read_text().splitlines() == [
+        "1,3,1.00,2.00,20.00,39.00,0.9000,-1,-1,-1",
+        "1,8,31.00,2.00,20.00,39.26,0.8000,-1,-1,-1",
+        "3,3,1.00,2.00,20.00,39.00,0.9000,-1,-1,-1",
+        "3,8,31.00,2.00,20.00,39.26,0.8000,-1,-1,-1",
+    ]
+
+
+def test_posetrack_is_what_its_evaluator_asks_for(tmp_path: Path) -> None:
+    content = json.loads(write(tmp_path / "000342_mpii_test.json").read_text())
+    (category,) = content["categories"]
+    assert (category["name"], category["keypoints"]) == ("person", list(POSETRACK_17.keypoint_names))
+    assert category["skeleton"][0] == [16, 14]
+    first = 10**10 + 342 * 10**4
+    assert [image["id"] for image in content["images"]] == [first, first + 1, first + 2]
+    assert content["images"][1] == {
+        "id": first + 1,
+        "frame_id": first + 1,
+        "file_name": "images/000342_mpii_test/000001.jpg",
+        "width": 64,
+        "height": 48,
+    }
+    people = content["annotations"]
+    assert [(person["id"], person["image_id"] - first, person["track_id"]) for person in people] == [
+        (1, 0, 0), (2, 0, 1), (3, 2, 0), (4, 2, 1),
+    ]  # fmt: skip
+    assert people[0]["bbox"] == [0, 1, 20, 39]
+    assert people[0]["score"] == pytest.approx(0.45)
+    ear = POSETRACK_17.index("left_ear")
+    assert people[1]["keypoints"][3 * ear : 3 * ear + 3] == [0, 0, 0]
+    assert people[1]["scores"][ear] == 0
+    assert people[0]["keypoints"][:3] == [0.12, 1.12, 1]
+    assert len(people[0]["scores"]) == 17
+
+
+@pytest.mark.parametrize(
+    ("stem", "first"),
+    [
+        ("000001_bonn_train", 2 * 10**10 + 10**4),
+        ("000003_mpiinew_test", 3 * 10**10 + 3 * 10**4),
+        ("000342_mpii", 10**10 + 342 * 10**4),
+        ("clip", 0),
+        ("clip_000342_mpii", 0),
+        ("000342_mpiix_test", 0),
+    ],
+)
+def test_images_of_a_sequence_have_its_ids(tmp_path: Path, stem: str, first: int) -> None:
+    images = json.loads(write(tmp_path / f"{stem}.json").read_text())["images"]
+    assert [image["id"] for image in images] == [first, first + 1, first + 2]
+    assert [image["file_name"][-10:] for image in images] == ["000000.jpg", "000001.jpg", "000002.jpg"]
+
+
+def head_of(path: Path) -> list[list[float]]:
+    """x, y, score of the neck and of the top of the head of the first person."""
+    person = json.loads(path.read_text())["annotations"][0]
+    return [[*person["keypoints"][3 * at : 3 * at + 2], person["scores"][at]] for at in (1, 2)]
+
+
+def test_the_head_is_estimated_where_the_skeleton_has_none(tmp_path: Path) -> None:
+    tracked = people_with_ids([1])
+    keypoints, scores = tracked.poses.keypoints, tracked.poses.scores
+    keypoints[0, 0], scores[0, 0] = (14, 10), 0.9  # the nose
+    keypoints[0, [5, 6]], scores[0, [5, 6]] = [[20, 30], [4, 30]], [0.8, 0.6]  # the shoulders, whose middle is 12, 30
+    # 0.3 and 1.5 of the way from there to the nose
+    neck, top = head_of(write(tmp_path / "a.json", None, HEADER, tracked))
+    assert neck == [12.6, 24, 0.6]
+    assert top == [0, 0, 0]  # at y 0, which counts as missing
+    keypoints[..., 1] += 100
+    assert head_of(write(tmp_path / "b.json", None, HEADER, tracked))[1] == [15, 100, 0.6]
+    keypoints[0, 5], scores[0, 5] = np.nan, 0
+    assert head_of(write(tmp_path / "c.json", None, HEADER, tracked)) == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_the_head_of_a_network_that_finds_it_is_kept(tmp_path: Path) -> None:
+    header = Header(BODY_19, "", None, None)
+    assert head_of(write(tmp_path / "out.json", None, header, in_body_19())) == [[5, 6, 0.75], [7, 8, 0.75]]
+
+
+def test_a_sequence_of_posetrack_has_a_thousand_ids(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    with pytest.raises(OutputError, match="frame 1 shows person 1001, and a sequence of PoseTrack has 1000 ids; write"):
+        write(path, None, HEADER, people_with_ids(list(range(5000, 6000))), people_with_ids([5999, 1]))
+    assert not path.exists()
+    partial = json.loads((tmp_path / "out.partial.json").read_text())
+    assert [person["track_id"] for person in partial["annotations"]] == list(range(1000))
+    assert len(partial["images"]) == 1
+    write(path, "coco", HEADER, people_with_ids(list(range(5000, 6001))))
+    assert json.loads(path.read_text())["annotations"][-1]["track_id"] == 6000
+
+
+def test_pycocotools_loads_coco_and_posetrack(tmp_path: Path) -> None:
+    loader, evaluation = (pytest.importorskip(f"pycocotools.{name}") for name in ("coco", "cocoeval"))
+    for name in ("coco", "posetrack"):
+        coco = loader.COCO(str(write(tmp_path / f"{name}.json", name)))
+        assert len(coco.getImgIds()) == 3
+        assert [len(coco.getAnnIds(imgIds=[image])) for image in coco.getImgIds()] == [2, 0, 2]
+        evaluator = evaluation.COCOeval(coco, coco, "bbox")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+        assert evaluator.stats[0] == pytest.approx(1)
+
+
+def test_coco_keeps_ids_and_keypoints(tmp_path: Path) -> None:
+    content = json.loads(write(tmp_path / "out.json", "coco").read_text())
+    assert content["categories"][0]["keypoints"] == list(COCO_17.keypoint_names)
+    assert [person["track_id"] for person in content["annotations"]] == [3, 8, 3, 8]
+    assert content["annotations"][1]["num_keypoints"] == 16
+    assert content["annotations"][0]["keypoints"][:3] == [0.12, 1.12, 2]
+
+
+# What OpenPose's documentation calls BODY_25 (doc/02_output.md), by the names that it uses.
+BODY_25 = (
+    "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee",
+    "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe",
+    "RSmallToe", "RHeel",
+)  # fmt: skip
+
+
+def read_openpose_folder(folder: Path) -> list[dict[int, dict[str, list[float]]]]:
+    """A reader by the documentation alone: per frame, by person id, x, y, confidence by the name of the body part."""
+    frames = []
+    for file in sorted(folder.glob("*_keypoints.json")):
+        content = json.loads(file.read_text())
+        assert content["version"] == 1.3
+        people: dict[int, dict[str, list[float]]] = {}
+        for person in content["people"]:
+            values = person["pose_keypoints_2d"]
+            (person_id,) = person["person_id"]
+            people[person_id] = {part: values[3 * at : 3 * at + 3] for at, part in enumerate(BODY_25)}
+        frames.append(people)
+    return frames
+
+
+def test_openpose_is_read_by_its_documentation(tmp_path: Path) -> None:
+    first, second, third = read_openpose_folder(write(tmp_path / "out", "openpose"))
+    assert (set(first), second, third) == ({3, 8}, {}, first)
+    source = two_people().poses.keypoints[0]
+    sides = {"L": "left", "R": "right"}
+    for part, found in first[3].items():
+        name = f"{sides.get(part[0])}_{part[1:].lower()}" if part[0] in sides else part.lower()
+        if name in COCO_17.keypoint_names:
+            assert found == pytest.approx([*source[COCO_17.index(name)], 0.5])
+    assert first[8]["LEar"] == [0, 0, 0]
+    assert first[3]["Neck"] == pytest.approx([(10.125 + 12.125) / 2, (11.125 + 13.125) / 2, 0.5])
+    assert first[3]["MidHip"] == pytest.approx([(22.125 + 24.125) / 2, (23.125 + 25.125) / 2, 0.5])
+    assert {tuple(first[3][part]) for part in BODY_25[19:]} == {(0, 0, 0)}
+    assert (tmp_path / "out" / "out_000000000002_keypoints.json").exists()
+
+
+def test_a_middle_needs_both_its_ends_and_has_the_lower_score(tmp_path: Path) -> None:
+    tracked = people_with_ids([1])
+    tracked.poses.scores[0, 5] = 0.25
+    tracked.poses.keypoints[0, 11], tracked.poses.scores[0, 11] = np.nan, 0
+    ((person,),) = (
+        [*frame.values()] for frame in read_openpose_folder(write(tmp_path / "out", "openpose", HEADER, tracked))
+    )
+    assert person["Neck"][2] == 0.25
+    assert person["MidHip"] == [0, 0, 0]
+
+
+def test_npz_holds_the_arrays_as_they_are(tmp_path: Path) -> None:
+    with np.load(write(tmp_path / "out.npz")) as stored:
+        assert stored["frames"].tolist() == [0, 1, 2]
+        assert stored["person_frames"].tolist() == [0, 0, 2, 2]
+        assert stored["track_ids"].tolist() == [3, 8, 3, 8]
+        np.testing.assert_array_equal(stored["keypoints"][:2], two_people().poses.keypoints)
+        assert json.loads(str(stored["header"]))["size"] == [64, 48]
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_file_is_whole_or_partial(tmp_path: Path, name: str) -> None:
+    path, partial = path_of(tmp_path, name), path_of(tmp_path, name, "out.partial")
     path.write_text("old")
-    with suppress(KeyError), open_writer(path, HEADER) as writer:
-        writer.write(frame(0), two_people())
+    with suppress(KeyError), open_writer(path, HEADER, name) as writer:
+        writer.write(FrameResult(0, 0, two_people()), two_people())
         # every frame is on disk at once: what kill -9 leaves is readable
-        assert len(partial.read_text().splitlines()) >= 2
+        lines = len(partial.read_text().splitlines())
+        assert lines >= 2
         raise KeyError
     assert path.read_text() == "old"
-    assert partial.exists()
-    write(path)
+    assert len(partial.read_text().splitlines()) >= lines
+    write(path, name)
     assert path.read_text() != "old"
     assert not partial.exists()
 
 
-def test_a_file_that_cannot_be_opened_gets_one_line(tmp_path: Path) -> None:
-    writer = open_writer(tmp_path / "missing" / "out.csv", HEADER)
-    with pytest.raises(OutputError, match="No such file or directory"), writer:
-        writer.write(frame(0), two_people())
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_an_exception_leaves_can_be_read(tmp_path: Path, name: str) -> None:
+    with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name) as writer:
+        writer.write(FrameResult(0, 0, two_people()), two_people())
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [path_of(tmp_path, name, "out.partial").name]
+    (frame,) = read_results(path_of(tmp_path, name, "out.partial")).frames
+    assert len(frame.tracked) == 2
+
+
+def test_of_npz_a_kill_leaves_the_name_only(tmp_path: Path) -> None:
+    with suppress(KeyError), open_writer(tmp_path / "out.npz", HEADER) as writer:
+        writer.write(FrameResult(0, 0, two_people()), two_people())
+        assert (tmp_path / "out.partial.npz").stat().st_size == 0
+        raise KeyError
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_cannot_be_opened_gets_one_line(tmp_path: Path, name: str) -> None:
+    writer = open_writer(path_of(tmp_path / "missing", name), HEADER, name)
+    with pytest.raises(OutputError, match=r"No such file or directory|missing does not exist"), writer:
+        writer.write(FrameResult(0, 0, two_people()), two_people())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-@pytest.mark.parametrize("suffix", WRITERS)
-def test_a_full_disk_gets_one_line(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"out.partial{suffix}").symlink_to("/dev/full")
-    writer = open_writer(tmp_path / f"out{suffix}", HEADER)
-    with pytest.raises(OutputError, match="No space left"), writer:
-        writer.write(frame(0), two_people())
+@pytest.mark.parametrize("name", [*STREAMED, "npz"])
+def test_a_full_disk_gets_one_line(tmp_path: Path, name: str) -> None:
+    path_of(tmp_path, name, "out.partial").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="No space left"):
+        write(path_of(tmp_path, name), name)
 
 
-def test_a_run_that_fails_before_its_first_frame_leaves_nothing(tmp_path: Path) -> None:
-    with suppress(KeyError), open_writer(tmp_path / "out.csv", HEADER):
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_run_that_fails_before_its_first_frame_leaves_nothing(tmp_path: Path, name: str) -> None:
+    with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_suffix_says_what_is_known() -> None:
-    with pytest.raises(UsageError, match=r"\.jsonl, \.csv"):
-        check_format(Path("out.xml"))
-    check_format(Path("OUT.CSV"))
+@pytest.mark.parametrize("name", STREAMED)
+def test_json_and_csv_know_no_nan(tmp_path: Path, name: str) -> None:
+    assert "nan" not in write(path_of(tmp_path, name), name).read_text().lower()
+
+
+def test_a_source_that_is_no_utf8_is_escaped(tmp_path: Path) -> None:
+    header = Header(COCO_17, "caf\udce9.mp4", None, None)
+    assert read_results(write(tmp_path / "out.jsonl", None, header)).header.source == "caf\udce9.mp4"
+
+
+class TestFolder:
+    """A folder takes the place of an older one, and of nothing else."""
+
+    def test_it_is_replaced_as_a_whole(self, tmp_path: Path) -> None:
+        write(tmp_path / "out", "openpose")
+        write(tmp_path / "out", "openpose", HEADER, two_people())
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert len(list((tmp_path / "out").iterdir())) == 1
+
+    def test_where_a_link_leads(self, tmp_path: Path) -> None:
+        write(tmp_path / "real", "openpose")
+        (tmp_path / "link").symlink_to("real")
+        write(tmp_path / "link", "openpose", HEADER, two_people())
+        assert (tmp_path / "link").is_symlink()
+        assert len(list((tmp_path / "real").iterdir())) == 1
+
+    def test_an_interrupted_one_is_begun_anew(self, tmp_path: Path) -> None:
+        write(tmp_path / "out.partial", "openpose")
+        write(tmp_path / "out", "openpose", HEADER, two_people())
+        assert len(list((tmp_path / "out").iterdir())) == 1
+
+    @pytest.mark.parametrize("name", ["out", "out.partial"])
+    def test_without_overwrite_it_is_kept(self, tmp_path: Path, name: str) -> None:
+        write(tmp_path / name, "openpose")
+        with pytest.raises(OutputError, match=rf"{name} exists; move it away or pass --overwrite"):
+            check_folder(tmp_path / "out", overwrite=False)
+        check_folder(tmp_path / "out", overwrite=True)
+
+    def test_with_other_files_it_is_never_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "thesis.txt").write_text("precious")
+        with pytest.raises(OutputError, match=r"out holds thesis\.txt besides \*_keypoints\.json, so it is not replac"):
+            check_folder(tmp_path / "out", overwrite=True)
+        with pytest.raises(OutputError, match="thesis"):
+            write(tmp_path / "out", "openpose")
+        assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+
+    def test_files_and_missing_folders_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("precious")
+        with pytest.raises(OutputError, match="file is a file; name a folder"):
+            check_folder(tmp_path / "file", overwrite=True)
+        with pytest.raises(OutputError, match="missing does not exist; create it first"):
+            check_folder(tmp_path / "missing" / "out", overwrite=True)
+
+
+def test_the_format_is_told_by_name_or_suffix() -> None:
+    for name, suffix in (
+        ("jsonl", ".jsonl"),
+        ("csv", ".CSV"),
+        ("mot", ".txt"),
+        ("posetrack", ".json"),
+        ("npz", ".npz"),
+    ):
+        assert format_of(Path(f"out{suffix}")) is FORMATS[name]
+    for name in FORMATS:
+        assert format_of(Path("out.csv"), name) is FORMATS[name]
+    with pytest.raises(UsageError, match=r"written as \.jsonl, .*, or as --format says: jsonl, csv, .*openpose"):
+        format_of(Path("out.xml"))
+
+
+def test_an_output_is_checked_in_the_way_of_its_format(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder; name a file in it"):
+        check_results_output(tmp_path, "jsonl", overwrite=True)
+    (tmp_path / "out").mkdir()
+    check_results_output(tmp_path / "out", "openpose", overwrite=True)
+
+
+def test_box_scores_of_mot_are_those_of_boxes(tmp_path: Path) -> None:
+    people: Any = read_results(write(tmp_path / "out.txt")).frames[0].tracked
+    assert people.poses.box_scores.tolist() == pytest.approx([0.9, 0.8])

@@ -49,7 +49,7 @@ def add_parser(commands: Any) -> None:
     add_model_options(parser)
     add_tracking_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=run, confirmed_only=False, show=False, show_unconfirmed=False)
+    parser.set_defaults(run=run, confirmed_only=False, show=False, show_unconfirmed=False, format=None)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Sinks:
     """The outputs of one run, a context manager: left without an error, the files are moved into place.
 
-    output, poses: files to write, or None. confirmed_only: leave others out of the poses file. show: open a live
-    window, or say why there is none.
+    output, poses: files to write, or None. poses_format: None to go by the suffix. confirmed_only: leave others out of
+    the poses file. show: open a live window, or say why there is none.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Sinks:
         *,
         output: Path | None,
         poses: Path | None,
+        poses_format: str | None,
         confirmed_only: bool,
         show: bool,
         fps: Fraction | None,
@@ -41,7 +42,7 @@ class Sinks:
         self._stack = ExitStack()
         self._window = _open_window(header.source) if show else None
         self._video = VideoWriter(output, fps=fps) if output else None
-        self._results: ResultWriter | None = open_writer(poses, header) if poses else None
+        self._results: ResultWriter | None = open_writer(poses, header, poses_format) if poses else None
         self._confirmed_only = confirmed_only
         self._overlay = overlay
         self._times = times

@@ -1,31 +1,102 @@
-"""Results on disk. A further format is one file with a `ResultWriter` and one line in `WRITERS`."""
+"""Results on disk. A further format is one file with a `ResultWriter` and a reader, and one line in `FORMATS`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from tracker.errors import UsageError
-from tracker.formats.csv import CsvWriter
-from tracker.formats.jsonl import JsonlWriter
-from tracker.formats.record import Header, ResultWriter
+from tracker.errors import InputError, UsageError
+from tracker.formats.coco import CocoWriter, PoseTrackWriter, read_coco
+from tracker.formats.csv import CsvWriter, LongCsvWriter, read_csv
+from tracker.formats.jsonl import JsonlWriter, read_jsonl
+from tracker.formats.mot import MotWriter, read_mot
+from tracker.formats.npz import NpzWriter, read_npz
+from tracker.formats.openpose import OpenPoseWriter, check_folder, read_openpose
+from tracker.formats.record import FrameResult, Header, Results
+from tracker.formats.writer import ResultWriter
+from tracker.outputs import check_output
 
-__all__ = ["WRITERS", "Header", "ResultWriter", "check_format", "open_writer"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Format",
+    "FrameResult",
+    "Header",
+    "ResultWriter",
+    "Results",
+    "check_results_output",
+    "format_of",
+    "open_writer",
+    "read_results",
+]
 
-WRITERS: Mapping[str, Callable[[Path, Header], ResultWriter]] = MappingProxyType(
-    {".jsonl": JsonlWriter, ".csv": CsvWriter}
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write results. suffix: of its files, empty for folders."""
+
+    suffix: str
+    writer: type[ResultWriter]
+    check: Callable[[Path, bool], None] = check_output
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "jsonl": Format(".jsonl", JsonlWriter),
+        "csv": Format(".csv", CsvWriter),
+        "csv-long": Format(".csv", LongCsvWriter),
+        "mot": Format(".txt", MotWriter),
+        "posetrack": Format(".json", PoseTrackWriter),
+        "coco": Format(".json", CocoWriter),
+        "openpose": Format("", OpenPoseWriter, check_folder),
+        "npz": Format(".npz", NpzWriter),
+    }
+)
+# What a suffix tells: the format to write, and the reader of all formats with that suffix.
+SUFFIXES: Mapping[str, tuple[str, Callable[[Path], Results]]] = MappingProxyType(
+    {
+        ".jsonl": ("jsonl", read_jsonl),
+        ".csv": ("csv", read_csv),
+        ".txt": ("mot", read_mot),
+        ".json": ("posetrack", read_coco),
+        ".npz": ("npz", read_npz),
+    }
 )
 
 
-def check_format(path: Path) -> None:
-    """Raise UsageError unless the suffix of `path` names a format that can be written."""
-    if path.suffix.lower() not in WRITERS:
-        known = ", ".join(WRITERS)
-        raise UsageError(f"cannot tell the format of {path} by its suffix; poses are written as {known}")
+def format_of(path: Path, name: str | None = None) -> Format:
+    """The format of that name, else the one that the suffix of `path` tells; UsageError if it tells none."""
+    suffix = path.suffix.lower()
+    if name is None and suffix not in SUFFIXES:
+        raise UsageError(
+            f"cannot tell the format of {path} by its suffix; poses are written as {', '.join(SUFFIXES)}, "
+            f"or as --format says: {', '.join(FORMATS)}"
+        )
+    return FORMATS[name or SUFFIXES[suffix][0]]
 
 
-def open_writer(path: Path, header: Header) -> ResultWriter:
-    """A writer for the format that the suffix of `path` names, a context manager; UsageError if none."""
-    check_format(path)
-    return WRITERS[path.suffix.lower()](path, header)
+def check_results_output(path: Path, name: str | None, overwrite: bool) -> None:
+    """Refuse results that cannot or must not be written; call it before any model is loaded.
+
+    name: of the format, None to go by the suffix. Raises what `format_of` and `check_output` do.
+    """
+    format_of(path, name).check(path, overwrite)
+
+
+def open_writer(path: Path, header: Header, name: str | None = None) -> ResultWriter:
+    """A writer, a context manager, for the format that `format_of` tells."""
+    return format_of(path, name).writer(path, header)
+
+
+def read_results(path: Path) -> Results:
+    """The results in a file of any format, or in a folder of OpenPose's; InputError for what cannot be read."""
+    if path.is_dir():
+        return read_openpose(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"cannot tell the format of {path} by its suffix; poses are read from {', '.join(SUFFIXES)} and folders"
+        )
+    return SUFFIXES[suffix][1](path)

@@ -1,33 +1,157 @@
-"""Results as CSV: one row per person and frame."""
+"""Results as CSV: one row per person and frame, or one per keypoint."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
 
-from tracker.formats.record import ResultWriter
-from tracker.types import Frame, Origin, TrackedPoses
+from tracker.errors import InputError
+from tracker.formats.fields import Fields, FrameTable, readable, skeleton_with
+from tracker.formats.jsonl import person_of
+from tracker.formats.record import Fact, Header, Moment, Results
+from tracker.formats.writer import TextWriter
+from tracker.skeletons import Skeleton
+from tracker.types import Origin, TrackedPoses
 
+_BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 _PERSON_COLUMNS = (
-    "frame", "time_s", "track_id", "confirmed", "score", "origin", "similarity", "x1", "y1", "x2", "y2",
+    "frame", "time_s", "track_id", "confirmed", "score", "box_score", "origin", "similarity", *_BOX_COLUMNS,
 )  # fmt: skip
+_KEYPOINT_COLUMNS = ("x", "y", "score")
+_LONG_COLUMNS = ("keypoint", "x", "y", "keypoint_score")
+
+# x, y and score of keypoints by name.
+_Triples: TypeAlias = dict[str, list[Any]]
 
 
-class CsvWriter(ResultWriter):
+class CsvWriter(TextWriter):
     """Writes poses with ids as CSV, a row per person and frame, three columns per keypoint.
 
     Pixels have 2 decimals, scores 4; a missing keypoint and the similarity of a new id are empty cells. A
     frame without people has no row.
     """
 
+    drops: ClassVar[frozenset[Fact]] = frozenset(
+        {"frames without people", "the picture's size", "the frame rate", "the source", "the settings"}
+    )
+
     def _header_text(self) -> str:
         names = self.header.skeleton.keypoint_names
-        return _text([[*_PERSON_COLUMNS, *(f"{name}_{part}" for name in names for part in ("x", "y", "score"))]])
+        return _text([[*_PERSON_COLUMNS, *(f"{name}_{part}" for name in names for part in _KEYPOINT_COLUMNS)]])
 
-    def _frame_text(self, frame: Frame, tracked: TrackedPoses) -> str:
+    def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         scores = tracked.poses.pose_scores().tolist()
-        return _text([_row(frame, tracked, row, score) for row, score in enumerate(scores)])
+        return _text([row for number, score in enumerate(scores) for row in self._rows(moment, tracked, number, score)])
+
+    def _rows(self, moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[list[str]]:
+        """The rows of one person."""
+        keypoints = _keypoint_cells(tracked, row)
+        return [[*_person_cells(moment, tracked, row, score), *(cell for cells in keypoints for cell in cells)]]
+
+
+class LongCsvWriter(CsvWriter):
+    """Writes poses with ids as CSV, a row per keypoint, which repeats the cells of its person.
+
+    A missing keypoint has a row with empty coordinates; all else is as `CsvWriter` has it.
+    """
+
+    def _header_text(self) -> str:
+        return _text([[*_PERSON_COLUMNS, *_LONG_COLUMNS]])
+
+    def _rows(self, moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[list[str]]:
+        person = _person_cells(moment, tracked, row, score)
+        names = self.header.skeleton.keypoint_names
+        return [[*person, name, *cells] for name, cells in zip(names, _keypoint_cells(tracked, row), strict=True)]
+
+
+def read_csv(path: Path) -> Results:
+    """The results in a CSV file, wide or long as its first row says; the skeleton follows from the keypoints' names."""
+    rows = _read_rows(path)
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path} has no row with a person, so there is nothing to read; name another file")
+    is_long = "keypoint" in first.values
+    people = _gather(first, rows) if is_long else _split(first, rows)
+    return _table(path, people)
+
+
+def _table(path: Path, people: Iterator[tuple[Fields, _Triples]]) -> Results:
+    found = list(people)
+    skeleton = skeleton_with(name for _, triples in found for name in triples)
+    if skeleton is None:
+        raise InputError(f"{path}: its keypoints are of no known skeleton; correct the names of its columns")
+    frames = FrameTable(skeleton.num_keypoints)
+    for record, triples in found:
+        index = record.whole("frame")
+        frames.add_frame(index, record.number("time_s", can_miss=True))
+        frames.add_person(index, person_of(_as_record(record, triples, skeleton), skeleton.num_keypoints), record.where)
+    return frames.results(Header(skeleton, "", None, None))
+
+
+def _as_record(record: Fields, triples: _Triples, skeleton: Skeleton) -> Fields:
+    """A person's fields as the native format has them."""
+    missing = [None, None, 0]
+    shaped = {
+        "box": [record.values.get(column) for column in _BOX_COLUMNS],
+        "keypoints": [triples.get(name, missing) for name in skeleton.keypoint_names],
+    }
+    return Fields({**record.values, **shaped}, record.where)
+
+
+def _split(first: Fields, rows: Iterator[Fields]) -> Iterator[tuple[Fields, _Triples]]:
+    """Each row of a wide file as a person and their keypoints."""
+    names = [column.removesuffix("_x") for column in first.values if column.endswith("_x")]
+    for record in (first, *rows):
+        yield record, {name: [_of(record, f"{name}_{part}") for part in _KEYPOINT_COLUMNS] for name in names}
+
+
+def _gather(first: Fields, rows: Iterator[Fields]) -> Iterator[tuple[Fields, _Triples]]:
+    """The people of a long file, each with the keypoints of all their rows."""
+    people: dict[tuple[Any, Any], tuple[Fields, _Triples]] = {}
+    for record in (first, *rows):
+        _, triples = people.setdefault((_of(record, "frame"), _of(record, "track_id")), (record, {}))
+        name = record.text("keypoint")
+        if name in triples:
+            raise InputError(f"{record.where}: the {name} of this person was there before; correct the file")
+        triples[name] = [_of(record, column) for column in _LONG_COLUMNS[1:]]
+    return iter(people.values())
+
+
+def _of(record: Fields, column: str) -> Any:
+    """The number in a cell, None if it is empty."""
+    value = record.number(column, can_miss=True)
+    return None if math.isnan(value) else value
+
+
+def _read_rows(path: Path) -> Iterator[Fields]:
+    """Each row by the names of its columns: numbers, truth values, texts, None for an empty cell."""
+    with readable(path), path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            columns = next(rows, [])
+            for cells in rows:
+                where = f"{path}: line {rows.line_num}"
+                if len(cells) != len(columns):
+                    raise InputError(f"{where} has {len(cells)} cells, not {len(columns)}; correct the file")
+                yield Fields(dict(zip(columns, map(_value, cells), strict=True)), where)
+        except csv.Error as error:
+            raise InputError(f"{path}: line {rows.line_num} is no CSV ({error}); correct the file") from error
+
+
+def _value(cell: str) -> Any:
+    for kind in (_WORDS.__getitem__, int, float):
+        try:
+            return kind(cell)
+        except (KeyError, ValueError):
+            continue
+    return cell
+
+
+_WORDS: Mapping[str, Any] = {"": None, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
 
 def _text(rows: list[list[str]]) -> str:
@@ -36,20 +160,26 @@ def _text(rows: list[list[str]]) -> str:
     return text.getvalue()
 
 
-def _row(frame: Frame, tracked: TrackedPoses, row: int, score: float) -> list[str]:
+def _person_cells(moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[str]:
     poses = tracked.poses
-    keypoints = zip(poses.keypoints[row].tolist(), poses.scores[row].tolist(), strict=True)
     return [
-        str(frame.index),
-        f"{frame.time_s:.6f}",
+        str(moment.index),
+        _cell(moment.time_s, 6),
         str(int(tracked.track_ids[row])),
         str(bool(tracked.confirmed[row])).lower(),
         _cell(score, 4),
+        _cell(float(poses.box_scores[row]), 4),
         Origin(poses.origin[row]).name.lower(),
         _cell(float(tracked.similarities[row]), 4),
         *(_cell(value, 2) for value in poses.boxes[row].tolist()),
-        *(cell for (x, y), s in keypoints for cell in (_cell(x, 2), _cell(y, 2), _cell(s, 4))),
     ]
+
+
+def _keypoint_cells(tracked: TrackedPoses, row: int) -> list[list[str]]:
+    """x, y and score of each keypoint of a person."""
+    poses = tracked.poses
+    keypoints = zip(poses.keypoints[row].tolist(), poses.scores[row].tolist(), strict=True)
+    return [[_cell(x, 2), _cell(y, 2), _cell(score, 4)] for (x, y), score in keypoints]
 
 
 def _cell(value: float, decimals: int) -> str:

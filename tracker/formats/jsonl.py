@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
-from tracker.formats.record import ResultWriter
-from tracker.types import Frame, Origin, TrackedPoses
+from tracker.errors import InputError
+from tracker.formats.fields import (
+    Fields,
+    FrameTable,
+    Person,
+    as_object,
+    box_score_of,
+    header_of,
+    parse_json,
+    read_lines,
+)
+from tracker.formats.record import Moment, Results
+from tracker.formats.writer import TextWriter
+from tracker.types import Origin, TrackedPoses
 
 FORMAT = "pose-tracker/1"
 
+_ORIGINS = tuple(origin.name.lower() for origin in Origin)
 
-class JsonlWriter(ResultWriter):
+
+class JsonlWriter(TextWriter):
     """Writes poses with ids as JSON lines.
 
     The first line is an object with `format`, `skeleton`, `keypoint_names`, `source`, `size` (width, height), `fps` and
@@ -22,21 +37,59 @@ class JsonlWriter(ResultWriter):
     def _header_text(self) -> str:
         return _line({"format": FORMAT} | self.header.as_json())
 
-    def _frame_text(self, frame: Frame, tracked: TrackedPoses) -> str:
-        return _line(frame_record(frame, tracked))
+    def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
+        return _line(frame_record(moment, tracked))
+
+
+def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
+    """A frame as JSON values: `frame`, `time_s` and `people`, each with id, box, scores and keypoints.
+
+    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null, and so is an unknown time.
+    """
+    people = [_person(tracked, row, score) for row, score in enumerate(tracked.poses.pose_scores().tolist())]
+    return {"frame": moment.index, "time_s": _number(moment.time_s, 6), "people": people}
+
+
+def read_jsonl(path: Path) -> Results:
+    """The results in a file of JSON lines."""
+    lines = read_lines(path)
+    where, line = next(lines, (str(path), "{}"))
+    header = as_object(parse_json(line, where), where)
+    if header.values.get("format") != FORMAT:
+        raise InputError(f"{where} is no header of the format {FORMAT}; name a file that `track` wrote")
+    facts = header_of(header)
+    frames = FrameTable(facts.skeleton.num_keypoints)
+    for where, line in lines:
+        _add_frame(frames, as_object(parse_json(line, where), where), facts.skeleton.num_keypoints)
+    return frames.results(facts)
+
+
+def person_of(record: Fields, num_keypoints: int) -> Person:
+    """A person from the fields that `frame_record` gives; without `box_score` it follows from the pose's `score`."""
+    keypoints = record.keypoints("keypoints", num_keypoints)
+    has_box_score = record.has("box_score")
+    return Person(
+        track_id=record.whole("track_id"),
+        keypoints=keypoints,
+        box=record.numbers("box", 4),
+        box_score=record.number("box_score") if has_box_score else box_score_of(record.number("score"), keypoints),
+        origin=Origin(_ORIGINS.index(record.choice("origin", _ORIGINS))),
+        similarity=record.number("similarity", can_miss=True),
+        confirmed=record.choice("confirmed", (True, False)),
+    )
+
+
+def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
+    index = record.whole("frame")
+    if index in frames:
+        raise InputError(f"{record.where}: frame {index} was there before; correct the file")
+    frames.add_frame(index, record.number("time_s", can_miss=True))
+    for person in record.objects("people"):
+        frames.add_person(index, person_of(person, num_keypoints), person.where)
 
 
 def _line(record: dict[str, Any]) -> str:
     return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-def frame_record(frame: Frame, tracked: TrackedPoses) -> dict[str, Any]:
-    """A frame as JSON values: `frame`, `time_s` and `people`, each with id, box, scores and keypoints.
-
-    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null.
-    """
-    people = [_person(tracked, row, score) for row, score in enumerate(tracked.poses.pose_scores().tolist())]
-    return {"frame": frame.index, "time_s": round(frame.time_s, 6), "people": people}
 
 
 def _person(tracked: TrackedPoses, row: int, score: float) -> dict[str, Any]:
@@ -47,6 +100,7 @@ def _person(tracked: TrackedPoses, row: int, score: float) -> dict[str, Any]:
         "confirmed": bool(tracked.confirmed[row]),
         "box": [_number(value, 2) for value in poses.boxes[row].tolist()],
         "score": _number(score, 4),
+        "box_score": _number(float(poses.box_scores[row]), 4),
         "origin": Origin(poses.origin[row]).name.lower(),
         "similarity": _number(float(tracked.similarities[row]), 4),
         "keypoints": [[_number(x, 2), _number(y, 2), round(s, 4) if s else 0] for (x, y), s in keypoints],

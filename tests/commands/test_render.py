@@ -1,0 +1,140 @@
+"""The overlay, drawn again from results: the same pictures, and one line where results and video do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from tests.commands.conftest import BOXES, TIMES_S, Run, texture
+from tests.video.clips import write_clip
+from tracker.commands import render as render_command
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="bgr24").astype(int) for frame in container.decode(video=0)]
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+
+
+def drawn(path: Path) -> list[bool]:
+    """In which pictures somebody is drawn."""
+    left, _, right, bottom = BOXES[1]
+    below_the_text = np.s_[24:bottom, left:right]
+    return [bool(np.abs(picture - texture())[below_the_text].mean() > 20) for picture in pictures(path)]
+
+
+@pytest.fixture
+def tracked(track: Run) -> None:
+    """The clip tracked, its overlay in first.mp4."""
+    assert track("--output", "first.mp4", "--poses", "out.jsonl").code == 0
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".npz", ".csv"])
+@pytest.mark.usefixtures("tracked")
+def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> None:
+    if suffix != ".jsonl":
+        run("convert", "out.jsonl", f"out{suffix}")
+    done = run("render", f"out{suffix}", clip, "--output", "again.mp4")
+    assert (done.code, done.out, done.err) == (0, "", "written: again.mp4, 10 frames\n")
+    assert times_of(Path("again.mp4")) == pytest.approx(TIMES_S, abs=1e-4)
+    first, again = pictures(Path("first.mp4")), pictures(Path("again.mp4"))
+    # the line of text says how fast the first one was, which coding lets shine through elsewhere
+    differences = [np.abs(a - b)[24:].mean() for a, b in zip(first, again, strict=True)]
+    assert max(differences) < 10 < np.abs(again[2] - again[1])[24:].mean()  # as people appear
+    assert drawn(Path("again.mp4")) == drawn(Path("first.mp4")) == [False] * 2 + [True] * 8
+
+
+@pytest.mark.usefixtures("tracked")
+def test_no_network_is_loaded(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.pipeline.build_pipeline", None)
+    monkeypatch.setattr("tracker.runtime.OnnxNetwork", None)
+    assert run("render", "out.jsonl", clip).code == 0
+    assert Path("clip_rendered.mp4").exists()
+
+
+@pytest.mark.usefixtures("tracked")
+def test_boxes_alone_can_be_drawn(run: Run, clip: Path) -> None:
+    run("convert", "out.jsonl", "out.txt")
+    assert run("render", "out.txt", clip, "--output", "again.mp4").code == 0
+    assert len(pictures(Path("again.mp4"))) == len(TIMES_S)
+
+
+@pytest.mark.usefixtures("tracked")
+def test_unconfirmed_people_are_drawn_on_demand(run: Run, clip: Path) -> None:
+    run("render", "out.jsonl", clip, "--output", "again.mp4", "--show-unconfirmed")
+    assert drawn(Path("again.mp4")) == [True] * 10
+
+
+def test_a_part_begins_where_it_was_tracked(run: Run, track: Run, clip: Path) -> None:
+    track("--poses", "out.jsonl", "--start", "0.2", "--end", "0.4")
+    done = run("render", "out.jsonl", clip, "--output", "again.mp4", "--max-frames", "4")
+    assert done.code == 0
+    assert times_of(Path("again.mp4")) == pytest.approx(np.subtract(TIMES_S[4:8], TIMES_S[4]), abs=1e-4)
+    assert drawn(Path("again.mp4")) == [False, False, True, True]
+
+
+def test_a_longer_video_is_told(run: Run, track: Run, clip: Path) -> None:
+    track("--poses", "out.jsonl", "--max-frames", "6")
+    done = run("render", "out.jsonl", clip, "--output", "again.mp4")
+    assert done.err.splitlines()[0] == f"note: out.jsonl ends at frame 5, {clip} at 9"
+    assert drawn(Path("again.mp4")) == [False] * 2 + [True] * 4 + [False] * 4
+
+
+def test_a_folder_has_the_rate_of_the_results(run: Run, track: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(folder / f"{number}.png"), texture())
+    track("--poses", "out.jsonl", "--fps", "10", source=folder)
+    assert run("render", "out.jsonl", folder).code == 0
+    assert times_of(Path("pictures_rendered.mp4")) == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-4)
+
+
+def test_keypoints_fade_at_the_score_at_which_they_were_dropped(
+    run: Run, track: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track("--poses", "out.jsonl", "--keypoint-threshold", "0.6", "--max-frames", "1")
+    seen = []
+    overlay = render_command._overlay
+    monkeypatch.setattr(render_command, "_overlay", lambda *both: seen.append(overlay(*both)) or seen[-1])
+    for options in ([], ["--keypoint-threshold", "0.2"]):
+        run("render", "out.jsonl", clip, "--output", "again.mp4", "--max-frames", "1", "--overwrite", *options)
+    assert [renderer._threshold for renderer in seen] == [0.6, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["out.jsonl", "small.mp4"], 1, "has 64 by 48 pixels, out.jsonl was made of 96 by 64", id="size"),
+        pytest.param(["out.jsonl", "slow.mp4"], 1, "1 is at 0.500 s of slow.mp4, at 0.040 s of out.jsonl", id="times"),
+        pytest.param(["out.txt", "short.mp4"], 1, "ends after 3 frames, but out.txt goes on to frame 9", id="length"),
+        pytest.param(["out.jsonl", "0"], 2, "camera 0 shows something else now", id="camera"),
+        pytest.param(["out.jsonl", "absent.mp4"], 1, "cannot open absent.mp4", id="no video"),
+        pytest.param(["absent.jsonl", "slow.mp4"], 1, "absent.jsonl cannot be read", id="no poses"),
+        pytest.param(["empty.jsonl", "slow.mp4"], 1, "empty.jsonl has no frame", id="no frames"),
+        pytest.param(["out.jsonl", "slow.mp4", "--output", "x.avi"], 1, "ends in .mp4, .m4v, .mov", id="container"),
+        pytest.param(["out.jsonl", "slow.mp4", "--output", "first.mp4"], 1, "first.mp4 exists", id="exists"),
+        pytest.param(["out.jsonl", "slow.mp4", "--output", "slow.mp4"], 2, "overwrite the input", id="onto itself"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("tracked")
+def test_what_does_not_fit_is_told_in_one_line(
+    run: Run, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    write_clip(tmp_path / "small.mp4", [np.zeros((48, 64, 3), np.uint8)] * 10, times_s=TIMES_S)
+    write_clip(tmp_path / "slow.mp4", [texture()] * 10, times_s=[number / 2 for number in range(10)])
+    write_clip(tmp_path / "short.mp4", [texture()] * 3, times_s=TIMES_S[:3])
+    run("convert", "out.jsonl", "out.txt")
+    (tmp_path / "empty.jsonl").write_text((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    done = run("render", *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
+    assert message in done.err
+    assert not list(tmp_path.glob("*_rendered.mp4"))

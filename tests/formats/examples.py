@@ -1,0 +1,100 @@
+"""Results to write: two people by hand, and any by chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tracker.formats import FrameResult, Header, Results
+from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, Skeleton
+from tracker.types import Origin, Poses, TrackedPoses
+
+HEADER = Header(COCO_17, "clip.mp4", (64, 48), 29.97, {"flow": "dis"})
+
+
+def two_people() -> TrackedPoses:
+    """Person 3, new, and person 8, carried, whose left ear is missing."""
+    keypoints = np.arange(68, dtype=np.float32).reshape(2, 17, 2) + np.float32(0.125)
+    scores = np.full((2, 17), 0.5, np.float32)
+    keypoints[1, 3], scores[1, 3] = np.nan, 0
+    poses = Poses(
+        keypoints=keypoints,
+        scores=scores,
+        boxes=np.array([[0, 1, 20, 40], [30, 1, 50, 40.256]], np.float32),
+        box_scores=np.array([0.9, 0.8], np.float32),
+        origin=np.array([Origin.DETECTED, Origin.PROPAGATED], np.int8),
+    )
+    return TrackedPoses(poses, np.array([3, 8]), np.array([np.nan, 0.75], np.float32), np.array([False, True]))
+
+
+def example() -> Results:
+    """Two people, nobody, and two people again."""
+    people = (two_people(), TrackedPoses.empty(17), two_people())
+    return Results(HEADER, tuple(FrameResult(index, index / 25, tracked) for index, tracked in enumerate(people)))
+
+
+def people_with_ids(ids: list[int]) -> TrackedPoses:
+    """People of those ids, one beside the other."""
+    rows = len(ids)
+    poses = Poses(
+        keypoints=np.tile(np.arange(1, 35, dtype=np.float32).reshape(1, 17, 2), (rows, 1, 1)),
+        scores=np.full((rows, 17), 0.5, np.float32),
+        boxes=np.tile(np.array([[1, 2, 30, 40]], np.float32), (rows, 1)),
+        box_scores=np.ones(rows, np.float32),
+        origin=np.zeros(rows, np.int8),
+    )
+    return TrackedPoses(poses, np.array(ids, np.int64), np.full(rows, np.nan, np.float32), np.ones(rows, np.bool_))
+
+
+@st.composite
+def any_results(draw: st.DrawFn) -> Results:
+    """Up to five frames of up to four people, some of whom have no keypoints or no box; facts may be unknown.
+
+    The shape is drawn, and the seed of the numbers.
+    """
+    skeleton = draw(st.sampled_from([COCO_17, BODY_19, POSETRACK_17]))
+    numbers = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    indices = sorted(draw(st.sets(st.integers(0, 10**6), min_size=1, max_size=5)))
+    header = Header(
+        skeleton,
+        draw(st.sampled_from(["", "clip.mp4", "Zürich 1.mp4", "\udcff.mp4"])),
+        draw(st.sampled_from([None, (640, 480)])),
+        draw(st.sampled_from([None, 25.0, 29.97002997002997])),
+        draw(st.sampled_from([{}, {"flow": "dis", "gate": 0.3, "paths": [None, "a"]}])),
+    )
+    has_times = draw(st.booleans())
+    frames = [
+        FrameResult(index, index / 29.97 if has_times else np.nan, _people(numbers, draw(st.integers(0, 4)), skeleton))
+        for index in indices
+    ]
+    return Results(header, tuple(frames))
+
+
+def _people(numbers: np.random.Generator, count: int, skeleton: Skeleton) -> TrackedPoses:
+    shape = (count, skeleton.num_keypoints)
+    is_missing = numbers.random(shape) < numbers.choice([0, 0.3, 1], (count, 1), p=[0.4, 0.5, 0.1])
+    corner = numbers.uniform(-50, 2000, (count, 2))
+    poses = Poses(
+        keypoints=_without(numbers.uniform(-20, 2000, (*shape, 2)), is_missing),
+        # of 3 decimals, so that rounding moves none over the threshold of the pose's score
+        scores=np.where(is_missing, 0, numbers.integers(1, 1001, shape) / 1000).astype(np.float32),
+        boxes=_without(
+            np.concatenate([corner, corner + numbers.uniform(1, 500, (count, 2))], axis=1), numbers.random(count) < 0.1
+        ),
+        box_scores=numbers.random(count).astype(np.float32),
+        origin=numbers.integers(0, 2, count).astype(np.int8),
+    )
+    return TrackedPoses(
+        poses=poses,
+        track_ids=numbers.choice(2000, count, replace=False).astype(np.int64),
+        similarities=_without(numbers.random(count), numbers.random(count) < 0.3),
+        confirmed=numbers.random(count) < 0.7,
+    )
+
+
+def _without(values: Any, is_missing: Any) -> Any:
+    values = values.astype(np.float32)
+    values[is_missing] = np.nan
+    return values

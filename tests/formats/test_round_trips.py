@@ -1,0 +1,237 @@
+"""What a format holds survives there and back, and conversions compose; what it drops is told."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.formats.examples import any_results, example, people_with_ids, two_people
+from tracker.boxes import boxes_around
+from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
+from tracker.formats.record import convert_people
+from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17
+from tracker.types import Poses, TrackedPoses
+
+few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+
+# Half of the last decimal, and what single precision takes.
+PIXELS, SCORES, TIMES = 0.0055, 1e-4, 1e-6
+PIXELS_OF = {"openpose": 6e-4, "npz": 0}
+
+
+def there_and_back(results: Results, name: str) -> Results:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"out{FORMATS[name].suffix}"
+        with open_writer(path, results.header, name) as writer:
+            for frame in results.frames:
+                writer.write(frame, frame.tracked)
+        return read_results(path)
+
+
+def what_is_held(results: Results, name: str) -> Results:
+    """The results with what a reader assumes in place of all that the format drops."""
+    writer = FORMATS[name].writer
+    drops, header = writer.drops, results.header
+    skeleton = writer.skeleton or header.skeleton
+    numbers: dict[int, int] = {}
+    frames = []
+    for frame in results.frames:
+        tracked = _held_of_people(convert_people(frame.tracked, header.skeleton, skeleton), drops)
+        if name in ("coco", "posetrack"):
+            tracked = _with_boxes(tracked)
+        if "the original track ids" in drops:
+            ids = [numbers.setdefault(track_id, len(numbers)) for track_id in tracked.track_ids.tolist()]
+            tracked = replace(tracked, track_ids=np.array(ids, np.int64))
+        if len(tracked) or "frames without people" not in drops:
+            frames.append(FrameResult(frame.index, np.nan if "times" in drops else frame.time_s, tracked))
+    if "the source" in drops:
+        has_size = "the picture's size" not in drops
+        header = Header(skeleton, "", header.size_wh if has_size else None, None)
+    if name == "mot":
+        frames = [replace(frame, tracked=_in_coco(frame.tracked)) for frame in frames]
+        header = replace(header, skeleton=COCO_17)
+    return Results(header, tuple(frames))
+
+
+def _held_of_people(tracked: TrackedPoses, drops: Iterable[str]) -> TrackedPoses:
+    if "people without a box" in drops:
+        tracked = tracked[np.flatnonzero(np.isfinite(tracked.poses.boxes[:, 0]))]
+    count = len(tracked)
+    poses = tracked.poses
+    keypoints, scores = poses.keypoints.copy(), poses.scores.copy()
+    is_lost = np.full(scores.shape, "keypoints" in drops)
+    if "keypoints beyond the left or upper edge" in drops:
+        is_lost |= (keypoints.round(2) <= 0).any(axis=2)
+    keypoints[is_lost], scores[is_lost] = np.nan, 0
+    poses = Poses(
+        keypoints=keypoints,
+        scores=scores,
+        boxes=boxes_around(keypoints) if "boxes" in drops else poses.boxes,
+        box_scores=np.ones(count, np.float32) if "box scores" in drops else poses.box_scores,
+        origin=np.zeros(count, np.int8) if "who was carried by flow" in drops else poses.origin,
+    )
+    return TrackedPoses(
+        poses=poses,
+        track_ids=tracked.track_ids,
+        similarities=np.full(count, np.nan, np.float32) if "similarities" in drops else tracked.similarities,
+        confirmed=np.ones(count, np.bool_) if "who is unconfirmed" in drops else tracked.confirmed,
+    )
+
+
+def _with_boxes(tracked: TrackedPoses) -> TrackedPoses:
+    """People of whom those without a box have one around their keypoints."""
+    boxes = np.where(np.isnan(tracked.poses.boxes), boxes_around(tracked.poses.keypoints), tracked.poses.boxes)
+    return replace(tracked, poses=replace(tracked.poses, boxes=boxes))
+
+
+def _in_coco(tracked: TrackedPoses) -> TrackedPoses:
+    """People of whom only the box is known."""
+    missing = np.full((len(tracked), 17, 2), np.nan, np.float32)
+    return replace(tracked, poses=replace(tracked.poses, keypoints=missing, scores=np.zeros_like(missing[..., 0])))
+
+
+def check_same(found: Results, held: Results, names: tuple[str, ...], source: Results) -> None:
+    """Equal up to the decimals of the formats.
+
+    Not compared: the ends of the head where they are estimated for PoseTrack, with the boxes around them, and the box
+    scores of people without a sure keypoint, which do not follow from the pose scores that COCO's forms hold.
+    """
+    assert found.header == held.header
+    assert [frame.index for frame in found.frames] == [frame.index for frame in held.frames]
+    times = [[frame.time_s for frame in results.frames] for results in (found, held)]
+    np.testing.assert_allclose(*times, atol=TIMES)
+    is_estimated = np.zeros(held.header.skeleton.num_keypoints, bool)
+    if "posetrack" in names and source.header.skeleton is not POSETRACK_17:
+        is_estimated = np.array([name.startswith("head_") for name in held.header.skeleton.keypoint_names])
+    for frame, expected in zip(found.frames, held.frames, strict=True):
+        _check_people(frame.tracked, expected.tracked, names, ~is_estimated)
+
+
+def _check_people(found: TrackedPoses, held: TrackedPoses, names: tuple[str, ...], compared: Any) -> None:
+    pixels = sum(PIXELS_OF.get(name, PIXELS) for name in names) + 1e-3
+    assert found.track_ids.tolist() == held.track_ids.tolist()
+    assert found.confirmed.tolist() == held.confirmed.tolist()
+    assert found.poses.origin.tolist() == held.poses.origin.tolist()
+    np.testing.assert_allclose(found.similarities, held.similarities, atol=SCORES)
+    keypoints, scores = found.poses.keypoints[:, compared], found.poses.scores[:, compared]
+    np.testing.assert_allclose(keypoints, held.poses.keypoints[:, compared], atol=pixels)
+    np.testing.assert_allclose(scores, held.poses.scores[:, compared], atol=SCORES)
+    is_sure = np.ones(len(held), bool)
+    if {"coco", "posetrack"} & set(names):
+        is_sure = (scores > 0.2).any(axis=1)
+    if compared.all():
+        np.testing.assert_allclose(found.poses.boxes, held.poses.boxes, atol=pixels)
+    np.testing.assert_allclose(found.poses.box_scores[is_sure], held.poses.box_scores[is_sure], atol=2 * SCORES)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(results=any_results())
+@few
+def test_there_and_back(name: str, results: Results) -> None:
+    held = what_is_held(results, name)
+    if held.frames or name in ("jsonl", "npz"):
+        check_same(there_and_back(results, name), held, (name,), results)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(results=any_results())
+@few
+def test_the_second_time_nothing_changes(name: str, results: Results) -> None:
+    if not what_is_held(results, name).frames:
+        return
+    once = there_and_back(results, name)
+    twice = there_and_back(once, name)
+    assert twice.header == once.header
+    for frame, other in zip(twice.frames, once.frames, strict=True):
+        np.testing.assert_array_equal(frame.tracked.poses.keypoints, other.tracked.poses.keypoints)
+        np.testing.assert_array_equal(frame.tracked.poses.scores, other.tracked.poses.scores)
+        np.testing.assert_allclose(frame.tracked.poses.boxes, other.tracked.poses.boxes, atol=1e-3)
+
+
+@given(
+    results=any_results(),
+    first=st.sampled_from(sorted(FORMATS)),
+    second=st.sampled_from(sorted(FORMATS)),
+)
+@settings(few, max_examples=100)
+def test_conversions_compose(results: Results, first: str, second: str) -> None:
+    held = what_is_held(what_is_held(results, first), second)
+    if held.frames:
+        found = there_and_back(there_and_back(results, first), second)
+        check_same(found, held, (first, second), results)
+
+
+# What the example loses in each format.
+LOST: dict[str, set[str]] = {
+    "jsonl": set(),
+    "npz": set(),
+    "csv": {"frames without people", "the picture's size", "the frame rate", "the source", "the settings"},
+    "coco": {"times", "who was carried by flow", "similarities", "who is unconfirmed"}
+    | {"the frame rate", "the source", "the settings"},
+}
+LOST["csv-long"] = LOST["csv"]
+LOST["mot"] = LOST["csv"] | LOST["coco"] | {"keypoints"}
+LOST["openpose"] = LOST["coco"] | {"the picture's size", "boxes", "box scores"}
+LOST["posetrack"] = LOST["coco"] | {"the original track ids", "keypoints beyond the left or upper edge"}
+LOST["posetrack"] |= {"left_eye", "right_eye"}
+
+
+def lost_of(results: Results, name: str) -> set[str]:
+    writer = FORMATS[name].writer
+    return set(results.lost_in(writer.drops, writer.skeleton))
+
+
+def at_the_edge() -> Results:
+    """The example, with a keypoint in the first column of pixels."""
+    results = example()
+    results.frames[0].tracked.poses.keypoints[0, 0] = 0, 7
+    return results
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_lost_has_a_name(name: str) -> None:
+    assert lost_of(at_the_edge(), name) == LOST[name]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_more_is_lost_by_going_back(name: str) -> None:
+    assert lost_of(there_and_back(at_the_edge(), name), name) == {"openpose": {"boxes"}}.get(name, set())
+
+
+def test_people_without_a_box_are_lost_in_mot() -> None:
+    people = people_with_ids([1, 2])
+    people.poses.boxes[0] = np.nan
+    results = Results(Header(COCO_17, "", None, None), (FrameResult(0, np.nan, people),))
+    assert lost_of(results, "mot") == {"keypoints", "people without a box"}
+    assert there_and_back(results, "mot").frames[0].tracked.track_ids.tolist() == [2]
+
+
+def test_keypoints_without_a_place_are_named() -> None:
+    in_body = example().in_skeleton(BODY_19)
+    in_body.frames[0].tracked.poses.keypoints[:, 17] = 5, 6
+    assert set(in_body.lost_in(frozenset(), COCO_17)) == {"neck", "head_top"}
+    assert {"neck", "head_top"} <= lost_of(in_body, "openpose")
+    assert {"left_eye", "right_eye"} == set(in_body.lost_in(frozenset(), POSETRACK_17))
+
+
+def test_another_skeleton_has_the_keypoints_by_name() -> None:
+    results = example().in_skeleton(POSETRACK_17)
+    assert results.header.skeleton is POSETRACK_17
+    found, source = results.frames[0].tracked.poses, two_people().poses
+    knees = POSETRACK_17.index("left_knee"), COCO_17.index("left_knee")
+    np.testing.assert_array_equal(found.keypoints[:, knees[0]], source.keypoints[:, knees[1]])
+    assert np.isnan(found.keypoints[:, POSETRACK_17.index("head_top")]).all()
+
+
+@pytest.mark.parametrize("name", ["posetrack", "coco"])
+def test_the_pose_score_survives_where_the_box_score_is_not_stated(name: str) -> None:
+    found = there_and_back(example(), name).frames[0].tracked.poses
+    assert found.pose_scores() == pytest.approx([0.45, 0.4], abs=1e-6)

@@ -1,0 +1,148 @@
+"""`render`: the overlay video again, from results and the video that was tracked."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.commands.options import HelpFormatter
+from tracker.errors import InputError, UsageError
+from tracker.formats import Results, read_results
+from tracker.outputs import check_apart, check_output
+from tracker.tracking.config import TrackerConfig
+from tracker.types import Frame, TrackedPoses
+
+if TYPE_CHECKING:
+    from tracker.video.overlay import OverlayRenderer
+    from tracker.video.source import VideoSource
+
+# Results state times to the microsecond, video files at best to a tick of their clock.
+_TIME_TOLERANCE_S = 1e-3
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "render",
+        help="draw the overlay again from results, without networks",
+        description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by index "
+        "and checked by time; of a part that was tracked with --start, the start is known by the first time.",
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
+    parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="overlay video; default: VIDEO_rendered.mp4 here")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.add_argument("--start", type=float, metavar="S", help="where frame 0 is; default: the time in POSES, or 0")
+    parser.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
+    parser.add_argument("--fps", type=float, metavar="R", help="rate of images; default: that in POSES, or 25")
+    parser.add_argument(
+        "--keypoint-threshold", type=float, metavar="X", help="lower scores are drawn faded; default: as tracked"
+    )
+    parser.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the overlay video."""
+    if args.video.isdigit():
+        raise UsageError(f"camera {args.video} shows something else now; name the video that was tracked")
+    output = _choose_output(args)
+    results = read_results(args.poses)
+    if not results.frames:
+        raise InputError(f"{args.poses} has no frame, so there is nothing to draw; name another file")
+    from tracker.video.source import open_source
+
+    start_s = _start_of(results) if args.start is None else args.start
+    fps = args.fps or results.header.fps
+    with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
+        _check_size(args, results, source)
+        num_frames = _draw(args, results, source, output)
+    last = results.frames[-1].index
+    if num_frames > last + 1:
+        print(f"note: {args.poses} ends at frame {last}, {args.video} at {num_frames - 1}", file=sys.stderr)
+    print(f"written: {output}, {num_frames} frames", file=sys.stderr)
+    return 0
+
+
+def _choose_output(args: argparse.Namespace) -> Path:
+    from tracker.video.writer import check_container
+
+    output: Path = args.output or Path(f"{Path(args.video).resolve().stem}_rendered.mp4")
+    check_container(output)
+    check_apart(output, Path(args.video))
+    check_output(output, args.overwrite)
+    return output
+
+
+def _start_of(results: Results) -> float | None:
+    """Second of the video at which frame 0 is, None if the results do not say."""
+    first = results.frames[0]
+    if first.index > 0 or not math.isfinite(first.time_s):
+        return None
+    return max(first.time_s - _TIME_TOLERANCE_S, 0)
+
+
+def _check_size(args: argparse.Namespace, results: Results, source: VideoSource) -> None:
+    stated = results.header.size_wh
+    if stated and stated != source.size_wh:
+        sizes = " by ".join(map(str, source.size_wh)), " by ".join(map(str, stated))
+        raise InputError(
+            f"{args.video} has {sizes[0]} pixels, {args.poses} was made of {sizes[1]}; name the video that was tracked"
+        )
+
+
+def _draw(args: argparse.Namespace, results: Results, source: VideoSource, output: Path) -> int:
+    """Write the video, with the people of the results; how many frames it has."""
+    from tqdm import tqdm
+
+    from tracker.video.writer import VideoWriter
+
+    overlay = _overlay(args, results)
+    num_frames = 0
+    matched = _match(args, results, source)
+    with (
+        VideoWriter(output, fps=source.fps) as film,
+        tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
+    ):
+        for frame, tracked in bar:
+            film.write(overlay.draw(frame.image, tracked, time_s=frame.time_s), frame.time_s)
+            num_frames += 1
+        last = results.frames[-1].index
+        if args.max_frames is None and last >= num_frames:
+            raise InputError(
+                f"{args.video} ends after {num_frames} frames, but {args.poses} goes on to frame {last}; "
+                "name the video that was tracked"
+            )
+    return num_frames
+
+
+def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) -> Iterator[tuple[Frame, TrackedPoses]]:
+    """Each frame with its people; InputError if the results have it at another time."""
+    found = {frame.index: frame for frame in results.frames}
+    nobody = TrackedPoses.empty(results.header.skeleton.num_keypoints)
+    for frame in frames:
+        result = found.get(frame.index)
+        if result and abs(result.time_s - frame.time_s) > _TIME_TOLERANCE_S:  # never so for an unknown time
+            raise InputError(
+                f"frame {frame.index} is at {frame.time_s:.3f} s of {args.video}, at {result.time_s:.3f} s of "
+                f"{args.poses}; name the video that was tracked, with the same --start and --fps"
+            )
+        yield frame, result.tracked if result else nobody
+
+
+def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
+    from tracker.video.overlay import OverlayRenderer
+
+    threshold = args.keypoint_threshold
+    if threshold is None:
+        stated = results.header.settings.get("keypoint_threshold")
+        threshold = stated if isinstance(stated, float) else TrackerConfig().keypoint_threshold
+    return OverlayRenderer(
+        results.header.skeleton, keypoint_threshold=threshold, show_unconfirmed=args.show_unconfirmed
+    )

@@ -1,0 +1,255 @@
+"""Reading files that others wrote: every fault becomes one line that names file, place and field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from tracker.boxes import boxes_around
+from tracker.errors import InputError
+from tracker.formats.record import FrameResult, Header, Results
+from tracker.skeletons import SKELETONS, Skeleton
+from tracker.types import DoubleArray, Origin, Poses, TrackedPoses
+
+# Coordinates of pictures stay far below; larger ones would lose their meaning in single precision.
+LARGEST_NUMBER = 1e9
+# What every reader of JSON takes exactly.
+LARGEST_WHOLE = 2**53
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of an object in a file. where: the file and the place in it, for messages."""
+
+    values: Mapping[str, Any]
+    where: str
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a field, not null and not an empty list."""
+        return self.values.get(name) not in (None, [])
+
+    def whole(self, name: str, least: int = 0) -> int:
+        """A whole number; one of floating point counts if it has no fraction."""
+        value = self._required(name)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= LARGEST_WHOLE:
+            raise self.fault(name, f"must be a whole number of {least} or more")
+        return value
+
+    def number(self, name: str, *, can_miss: bool = False) -> float:
+        """A number; NaN for a null where it can miss."""
+        return float(self.numbers(name, can_miss=can_miss))
+
+    def numbers(self, name: str, *shape: int, can_miss: bool = True) -> DoubleArray:
+        """An array of that shape within ±1e9; NaN for each null where they can miss."""
+        value = self._required(name)
+        kind = f"{' × '.join(map(str, shape))} numbers" if shape else "a number"
+        try:
+            array = np.array(value, np.float64)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            raise self.fault(name, f"must be {kind}") from None
+        if array.shape != shape:
+            raise self.fault(name, f"must be {kind}")
+        if (np.isnan(array) & (not can_miss) | (np.abs(array) > LARGEST_NUMBER)).any():
+            raise self.fault(name, f"must be {kind} within ±{LARGEST_NUMBER:.0e}")
+        return array
+
+    def choice(self, name: str, values: Sequence[Any]) -> Any:
+        """One of some values, of the same type."""
+        value = self._required(name)
+        if not any(value == known and type(value) is type(known) for known in values):
+            raise self.fault(name, f"must be {' or '.join(map(json.dumps, values))}")
+        return value
+
+    def text(self, name: str) -> str:
+        """A text."""
+        value = self._required(name)
+        if not isinstance(value, str):
+            raise self.fault(name, "must be a text")
+        return value
+
+    def objects(self, name: str) -> list[Fields]:
+        """A list of objects."""
+        value = self._required(name)
+        if not isinstance(value, list):
+            raise self.fault(name, "must be a list")
+        return [as_object(item, f"{self.where}: {name}[{number}]") for number, item in enumerate(value)]
+
+    def keypoints(self, name: str, num_keypoints: int) -> DoubleArray:
+        """(K, 3) x, y and score; x and y are null together, and such a keypoint has the score 0."""
+        triples = self.numbers(name, num_keypoints, 3)
+        missing = np.isnan(triples[:, :2])
+        if (missing[:, 0] != missing[:, 1]).any() or np.isnan(triples[:, 2]).any():
+            raise self.fault(name, "must have x and y or neither, and scores")
+        triples[missing[:, 0], 2] = 0
+        return triples
+
+    def fault(self, name: str, rule: str) -> InputError:
+        """What is wrong with a field."""
+        value = self.values[name]
+        found = f"a list of {len(value)}" if isinstance(value, list) else repr(value)[:60]
+        return InputError(f"{self.where}: {name} {rule}, not {found}; correct the file")
+
+    def _required(self, name: str) -> Any:
+        if name not in self.values:
+            raise InputError(f"{self.where} lacks {name}; correct the file")
+        return self.values[name]
+
+
+class Person(NamedTuple):
+    """Somebody in a file. keypoints: (K, 3) x, y and score, NaN and 0 where missing. box: (4,) xyxy, NaN if unknown."""
+
+    track_id: int
+    keypoints: DoubleArray
+    box: DoubleArray
+    box_score: float = 1.0
+    origin: Origin = Origin.DETECTED
+    similarity: float = np.nan
+    confirmed: bool = True
+
+
+class FrameTable:
+    """Collects the people of a file, in whatever order they stand there."""
+
+    def __init__(self, num_keypoints: int) -> None:
+        self._num_keypoints = num_keypoints
+        self._times_s: dict[int, float] = {}
+        self._people: dict[int, dict[int, Person]] = {}
+
+    def add_frame(self, index: int, time_s: float = np.nan) -> None:
+        """A frame, of which people may follow; it may be known already."""
+        self._times_s.setdefault(index, time_s)
+        self._people.setdefault(index, {})
+
+    def add_person(self, index: int, person: Person, where: str) -> None:
+        """Somebody in a frame that was added; InputError if their id is there already."""
+        if person.track_id in self._people[index]:
+            raise InputError(f"{where}: track_id {person.track_id} is twice in frame {index}; correct the file")
+        self._people[index][person.track_id] = person
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._people
+
+    def results(self, header: Header) -> Results:
+        """The frames by rising index."""
+        return Results(
+            header,
+            tuple(
+                FrameResult(index, self._times_s[index], self._stack(list(self._people[index].values())))
+                for index in sorted(self._people)
+            ),
+        )
+
+    def _stack(self, people: list[Person]) -> TrackedPoses:
+        if not people:
+            return TrackedPoses.empty(self._num_keypoints)
+        triples = np.array([person.keypoints for person in people], np.float32)
+        poses = Poses(
+            keypoints=triples[..., :2],
+            scores=triples[..., 2],
+            boxes=np.array([person.box for person in people], np.float32),
+            box_scores=np.array([person.box_score for person in people], np.float32),
+            origin=np.array([person.origin for person in people], np.int8),
+        )
+        return TrackedPoses(
+            poses=poses,
+            track_ids=np.array([person.track_id for person in people], np.int64),
+            similarities=np.array([person.similarity for person in people], np.float32),
+            confirmed=np.array([person.confirmed for person in people], np.bool_),
+        )
+
+
+def box_around(keypoints: DoubleArray) -> DoubleArray:
+    """The box (4,) around the keypoints (K, 3) of a person, NaN without any."""
+    return boxes_around(keypoints[np.newaxis, :, :2].astype(np.float32))[0].astype(np.float64)
+
+
+def box_score_of(pose_score: float, keypoints: DoubleArray) -> float:
+    """The box score that gives a pose this score: see `Poses.pose_scores`, of which it is the inverse."""
+    scores = keypoints[:, 2].astype(np.float32)
+    kept = scores[scores > np.float32(0.2)]
+    return pose_score / float(kept.mean()) if len(kept) else pose_score
+
+
+def skeleton_with(names: Iterable[str]) -> Skeleton | None:
+    """The smallest known skeleton that has all those keypoints."""
+    wanted = set(names)
+    fitting = [skeleton for skeleton in SKELETONS.values() if wanted <= set(skeleton.keypoint_names)]
+    return min(fitting, key=lambda skeleton: skeleton.num_keypoints, default=None)
+
+
+def header_of(record: Fields) -> Header:
+    """The header that `Header.as_json` wrote."""
+    skeleton = SKELETONS[record.choice("skeleton", tuple(SKELETONS))]
+    if record.values.get("keypoint_names") != list(skeleton.keypoint_names):
+        raise InputError(f"{record.where}: keypoint_names must be those of {skeleton.name}; correct the file")
+    settings = record.values.get("settings")
+    return Header(
+        skeleton=skeleton,
+        source=record.text("source"),
+        size_wh=size_of(record, "size") if record.has("size") else None,
+        fps=record.number("fps") if record.has("fps") else None,
+        settings=settings if isinstance(settings, dict) else {},
+    )
+
+
+def size_of(record: Fields, name: str) -> tuple[int, int]:
+    """Width and height, whole and 1 or more."""
+    size = record.numbers(name, 2, can_miss=False)
+    if (size < 1).any() or (size % 1).any():
+        raise record.fault(name, "must be a width and a height")
+    return int(size[0]), int(size[1])
+
+
+def as_object(value: Any, where: str) -> Fields:
+    """The fields of what must be an object."""
+    if not isinstance(value, dict):
+        raise InputError(f"{where} is no object; correct the file")
+    return Fields(value, where)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """JSON values; InputError for other text, and for NaN, which JSON does not know."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is no JSON ({error}); correct the file or name another") from error
+
+
+def read_json(path: Path) -> Any:
+    """The values of a JSON file."""
+    with readable(path):
+        text = path.read_text(encoding="utf-8-sig")
+    return parse_json(text, str(path))
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Where each line stands, and the line; lines of white space are left out."""
+    with readable(path), path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield f"{path}: line {number}", line
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Errors of opening and decoding become one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}); check the name") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 (byte {error.start}); name another file") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")

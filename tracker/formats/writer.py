@@ -1,0 +1,118 @@
+"""How results are written: frame by frame beside their final name, and moved into place when complete."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self, TextIO
+
+from tracker.errors import OutputError
+from tracker.formats.record import Fact, Header, Moment, convert_people
+from tracker.outputs import partial_path, publish
+from tracker.skeletons import Skeleton
+from tracker.types import TrackedPoses
+
+
+class ResultWriter(ABC):
+    """Results under way to a file or folder, a context manager.
+
+    The first frame opens it. Left by an exception, what was written stays under the partial name. Raises OutputError
+    when it cannot be written (disk full, say). drops: what the format cannot hold. skeleton: to which keypoints are
+    brought by name, None for any.
+    """
+
+    drops: ClassVar[frozenset[Fact]] = frozenset()
+    skeleton: ClassVar[Skeleton | None] = None
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self._is_open = False
+
+    def write(self, moment: Moment, tracked: TrackedPoses) -> None:
+        """Append the people of a frame; frames come by rising index."""
+        with _reported(self.path):
+            if not self._is_open:
+                self._open()
+                self._is_open = True
+            self._append(moment, self._converted(tracked))
+
+    def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
+        """The people as the format holds them."""
+        return convert_people(tracked, self.header.skeleton, self.skeleton or self.header.skeleton)
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Make the partial file."""
+
+    @abstractmethod
+    def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
+        """Write a frame."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Make the partial file complete and close it."""
+
+    def _publish(self) -> None:
+        publish(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_open:
+            return
+        if kind is not None:
+            with suppress(OSError):  # the exception on its way says more
+                self._finish()
+            return
+        with _reported(self.path):
+            self._finish()
+            self._publish()
+
+
+class TextWriter(ResultWriter):
+    """A text file that is streamed: what a frame adds is on disk when `write` returns, whatever ends the process."""
+
+    _file: TextIO
+
+    @abstractmethod
+    def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
+        """What a frame adds."""
+
+    def _header_text(self) -> str:
+        """What stands before the first frame."""
+        return ""
+
+    def _footer_text(self) -> str:
+        """What stands after the last frame."""
+        return ""
+
+    def _open(self) -> None:
+        # A file name that is no UTF-8 is escaped, in JSON's own way.
+        self._file = partial_path(self.path).open("w", encoding="utf-8", newline="", errors="backslashreplace")
+        self._file.write(self._header_text())
+
+    def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
+        self._file.write(self._frame_text(moment, tracked))
+        self._file.flush()
+
+    def _finish(self) -> None:
+        with self._file:
+            self._file.write(self._footer_text())
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Errors of the file system become one line."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
