@@ -210,6 +210,6 @@ def test_the_help_names_every_setting_and_what_it_is(run: Run, capsys: pytest.Ca
         run("train", "pose", "--help")
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for option, default in (("--rotation-deg X", "[30.0]"), ("--input-size X X", "[256 192]"), ("--ema X", "[0.999]")):
+    for option, default in (("--rotation-deg X", "[25.0]"), ("--input-size X X", "[256 192]"), ("--ema X", "[0.999]")):
         assert default in text[text.index(f"{option} ") :][:200]
     assert "--teacher" not in text

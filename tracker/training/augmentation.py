@@ -17,13 +17,13 @@ class Appearance:
     occlusion: shares.
     """
 
-    brightness: float = 0.3
-    contrast: float = 0.3
-    saturation: float = 0.4
-    cast: float = 0.1
-    blur: float = 0.2
-    noise: float = 0.15
-    occlusion: float = 0.3
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    cast: float = 0.05
+    blur: float = 0.05
+    noise: float = 0.05
+    occlusion: float = 0.1
 
 
 def warp(pictures: Tensor, matrices: Tensor, size_wh: tuple[int, int]) -> Tensor:

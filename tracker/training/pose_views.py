@@ -28,13 +28,13 @@ class Views:
     views that show the upper or the lower half alone. damage: share that is compressed, or shaken.
     """
 
-    scale: float = 0.3
-    rotation_deg: float = 40.0
-    rotated: float = 0.6
+    scale: float = 0.25
+    rotation_deg: float = 25.0
+    rotated: float = 0.5
     flip: float = 0.5
     shift: float = 0.02
-    half_body: float = 0.15
-    damage: float = 0.15
+    half_body: float = 0.05
+    damage: float = 0.05
 
 
 @dataclass(frozen=True, eq=False)
