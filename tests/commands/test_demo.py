@@ -192,7 +192,7 @@ def test_the_photo_scene_says_whether_ids_were_kept(
     ],
 )
 def test_the_promise(run: Run, photo_frames: list[PhotoFrame], tmp_path: Path, networks: list[Any]) -> None:
-    """Both people are found wherever a third of them is seen, with two ids in all; faces and shoulders are in place."""
+    """Both people are found wherever half of them is seen, with two ids in all; faces and shoulders are in place."""
     if not networks and not {"detector", "pose"} <= {weights.kind for weights in read_manifest()}:
         pytest.skip("no default networks are shipped yet")
     if networks and not SHARED.is_dir():
@@ -207,12 +207,12 @@ def test_the_promise(run: Run, photo_frames: list[PhotoFrame], tmp_path: Path, n
     errors = [
         keypoint_errors(truth, row, found["people"], leftmost if row == NEAR else 3 - leftmost, names)
         for truth, found in zip(photo_frames, tracked, strict=True)
-        for row in np.flatnonzero(truth.seen >= 1 / 3)
+        for row in np.flatnonzero(truth.seen >= 1 / 2)
     ]
     face, shoulders = np.split(np.array(errors), [len(FACE)], axis=1)
     assert np.nanmax(face.mean(axis=1)) <= 0.15
     assert np.nanquantile(face, 0.95) <= 0.05
-    assert np.nanquantile(shoulders, 0.95) <= 0.1
+    assert np.nanquantile(shoulders, 0.95) <= 0.15
 
 
 def keypoint_errors(
