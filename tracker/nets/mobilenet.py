@@ -47,7 +47,7 @@ class SameConv(nn.Conv2d):
         if self.stride[0] == 1:
             return super().forward(x)
         if self.groups > 1 and torch.is_grad_enabled() and self.weight.requires_grad:
-            # The backward pass of strided depthwise convolutions is slow on the CPU: 5 to 7 times as long as
+            # The backward pass of strided depthwise convolutions is slow on the CPU: 2 to 6 times as long as
             # that of all pixels, of which every second one is taken.
             return F.conv2d(x, self.weight, self.bias, padding=1, groups=self.groups)[..., 1::2, 1::2]
         return super().forward(F.pad(x, (0, 1, 0, 1)))
