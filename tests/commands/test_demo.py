@@ -185,14 +185,21 @@ def test_the_photo_scene_says_whether_ids_were_kept(
 
 
 @pytest.mark.parametrize(
-    "networks",
+    ("networks", "least_seen", "shoulders_off"),
     [
-        pytest.param([], id="shipped"),
-        pytest.param(THIRD_PARTY, id="third-party", marks=pytest.mark.shared),
+        pytest.param([], 1 / 2, 0.15, id="shipped"),
+        pytest.param(THIRD_PARTY, 1 / 3, 0.1, id="third-party", marks=pytest.mark.shared),
     ],
 )
-def test_the_promise(run: Run, photo_frames: list[PhotoFrame], tmp_path: Path, networks: list[Any]) -> None:
-    """Both people are found wherever half of them is seen, with two ids in all; faces and shoulders are in place."""
+def test_the_promise(
+    run: Run,
+    photo_frames: list[PhotoFrame],
+    tmp_path: Path,
+    networks: list[Any],
+    least_seen: float,
+    shoulders_off: float,
+) -> None:
+    """Both people are found where enough of them is seen, with two ids in all; faces and shoulders are in place."""
     if not networks and not {"detector", "pose"} <= {weights.kind for weights in read_manifest()}:
         pytest.skip("no default networks are shipped yet")
     if networks and not SHARED.is_dir():
@@ -207,12 +214,12 @@ def test_the_promise(run: Run, photo_frames: list[PhotoFrame], tmp_path: Path, n
     errors = [
         keypoint_errors(truth, row, found["people"], leftmost if row == NEAR else 3 - leftmost, names)
         for truth, found in zip(photo_frames, tracked, strict=True)
-        for row in np.flatnonzero(truth.seen >= 1 / 2)
+        for row in np.flatnonzero(truth.seen >= least_seen)
     ]
     face, shoulders = np.split(np.array(errors), [len(FACE)], axis=1)
     assert np.nanmax(face.mean(axis=1)) <= 0.15
     assert np.nanquantile(face, 0.95) <= 0.05
-    assert np.nanquantile(shoulders, 0.95) <= 0.15
+    assert np.nanquantile(shoulders, 0.95) <= shoulders_off
 
 
 def keypoint_errors(

@@ -46,7 +46,7 @@ def test_a_store_is_made_once(tmp_path: Path, sources: list[Path]) -> None:
     open_halves(tmp_path, sources)
     sources[0].unlink()
     assert len(open_halves(tmp_path, sources)) == 10
-    with pytest.raises(InputError, match=r"0\.png is missing or no picture"):
+    with pytest.raises(InputError, match=r"0\.png cannot be read"):
         open_store(tmp_path / "cache", ["halves", 2], sources, halves, "halving")
     assert not list(tmp_path.glob("cache/*partial*"))
 

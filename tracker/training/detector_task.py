@@ -144,7 +144,7 @@ class DetectorTask:
     """What a training run needs to know of person detectors.
 
     size: of the square scenes, pixels. teacher: looks at every scene; None trains on the labels alone. empty_weight:
-    what cells of pictures without people count. num_scenes: so many different ones, each kept in memory (50 kB) when it
+    what cells of pictures without people count. num_scenes: so many different ones, each kept in memory (42 kB) when it
     was first made, because making one takes half as long as learning from it; 0 makes a new one each time.
     """
 

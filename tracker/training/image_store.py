@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from tracker.errors import InputError
 from tracker.training.stream import run_ahead
 from tracker.types import Image, IntArray
+from tracker.video.images import read_image
 
 # How pictures are kept.
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 92)
@@ -62,17 +62,9 @@ def open_store(
     return ImageStore(path)
 
 
-def read_picture(path: Path) -> Image:
-    """A picture (H, W, 3) uint8 BGR; InputError if it is missing or none."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} is missing or no picture; check the folder of the training data")
-    return np.asarray(image, np.uint8)
-
-
 def _write(path: Path, sources: Sequence[Path], cut: Callable[[int, Image], Iterable[Image]], description: str) -> None:
     def encode(number: int) -> tuple[tuple[int, int], list[bytes]]:
-        source = read_picture(sources[number])
+        source = read_image(sources[number])
         encoded = [cv2.imencode(".jpg", picture, JPEG)[1].tobytes() for picture in cut(number, source)]
         return (source.shape[1], source.shape[0]), encoded
 

@@ -139,7 +139,7 @@ class DetectorRecipe(Recipe):
     zoom_in_mosaic: tuple[float, float] = _of((0.7, 1.4), "likewise in a mosaic")
     negatives: float = _of(0.15, "share of places for pictures without people")
     empty_weight: float = _of(3.0, "what their cells count in the loss")
-    num_scenes: int = _of(20_000, "different compositions, kept in memory (50 kB each); 0 makes new ones all the time")
+    num_scenes: int = _of(20_000, "different compositions, kept in memory (42 kB each); 0 makes new ones all the time")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -78,7 +78,7 @@ def read_image(path: Path) -> Image:
     try:
         data = np.fromfile(path, np.uint8)  # cv2.imread knows no paths outside the code page of Windows
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its name and permissions") from error
     with opencv_silenced():
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
