@@ -12,7 +12,7 @@ from tracker.pose.crops import crop_matrices, invert_matrices
 from tracker.training.augmentation import Appearance, vary, warp
 from tracker.types import Image
 
-NOTHING = Appearance(0, 0, 0, 0, 0, 0, 0)
+NOTHING = Appearance(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def picture(height: int = 90, width: int = 70) -> Image:
@@ -61,20 +61,21 @@ def test_nothing_varies_without_shares() -> None:
 @pytest.mark.parametrize(
     "appearance",
     [
-        pytest.param(Appearance(0.5, 0, 0, 0, 0, 0, 0), id="brightness"),
-        pytest.param(Appearance(0, 0.5, 0, 0, 0, 0, 0), id="contrast"),
-        pytest.param(Appearance(0, 0, 0.5, 0, 0, 0, 0), id="saturation"),
-        pytest.param(Appearance(0, 0, 0, 0.3, 0, 0, 0), id="cast"),
-        pytest.param(Appearance(0, 0, 0, 0, 1, 0, 0), id="blur"),
-        pytest.param(Appearance(0, 0, 0, 0, 0, 1, 0), id="noise"),
-        pytest.param(Appearance(0, 0, 0, 0, 0, 0, 1), id="occlusion"),
+        pytest.param(Appearance(0.5, 0, 0, 0, 0, 0, 0, 0), id="brightness"),
+        pytest.param(Appearance(0, 0.5, 0, 0, 0, 0, 0, 0), id="contrast"),
+        pytest.param(Appearance(0, 0, 0.5, 0, 0, 0, 0, 0), id="saturation"),
+        pytest.param(Appearance(0, 0, 0, 0.3, 0, 0, 0, 0), id="cast"),
+        pytest.param(Appearance(0, 0, 0, 0, 1, 0, 0, 0), id="blur"),
+        pytest.param(Appearance(0, 0, 0, 0, 0, 1, 0, 0), id="noise"),
+        pytest.param(Appearance(0, 0, 0, 0, 0, 0, 1, 0), id="occlusion"),
+        pytest.param(Appearance(0, 0, 0, 0, 0, 0, 0, 1), id="sharp"),
     ],
 )
 def test_each_change_happens_alone_and_depends_on_the_seed(appearance: Appearance) -> None:
     pictures = as_tensor(np.stack([picture(), picture()[::-1], picture()[:, ::-1]])).float()
     before = pictures.clone()
     varied = vary(pictures.clone(), appearance, generator(1))
-    assert (varied - before).abs().flatten(1).amax(dim=1).min() > 0.5
+    assert (varied - before).abs().flatten(1).amax(dim=1).min() > 0.3
     assert varied.min() >= 0
     assert varied.max() <= 255
     assert torch.equal(varied, vary(pictures.clone(), appearance, generator(1)))
@@ -83,12 +84,12 @@ def test_each_change_happens_alone_and_depends_on_the_seed(appearance: Appearanc
 
 def test_contrast_turns_about_grey_and_saturation_keeps_it() -> None:
     grey = torch.full((8, 3, 4, 4), 128.0)
-    torch.testing.assert_close(vary(grey.clone(), Appearance(0, 0.5, 0.5, 0, 0, 0, 0), generator()), grey)
+    torch.testing.assert_close(vary(grey.clone(), Appearance(0, 0.5, 0.5, 0, 0, 0, 0, 0), generator()), grey)
 
 
 def test_what_stands_in_front_is_of_another_picture() -> None:
     pictures = torch.stack([torch.full((3, 40, 30), 10.0), torch.full((3, 40, 30), 200.0)])
-    varied = vary(pictures, Appearance(0, 0, 0, 0, 0, 0, 1), generator())
+    varied = vary(pictures, Appearance(0, 0, 0, 0, 0, 0, 1, 0), generator())
     for own, other, result in ((10, 200, varied[0]), (200, 10, varied[1])):
         covered = result == other
         assert (covered | (result == own)).all()
@@ -98,10 +99,23 @@ def test_what_stands_in_front_is_of_another_picture() -> None:
 def test_blurred_pictures_lose_detail_and_keep_their_light() -> None:
     checks = torch.zeros(4, 3, 32, 32)
     checks[..., ::2] = 200
-    blurred = vary(checks.clone(), Appearance(0, 0, 0, 0, 1, 0, 0), generator())
+    blurred = vary(checks.clone(), Appearance(0, 0, 0, 0, 1, 0, 0, 0), generator())
     assert (blurred.std(dim=(1, 2, 3)) <= checks.std(dim=(1, 2, 3))).all()
     assert blurred.std() < 0.9 * checks.std()
     assert blurred.mean().item() == pytest.approx(100, abs=5)
+
+
+def test_sharp_pictures_gain_detail_where_there_is_some() -> None:
+    waves = 100 + 40 * torch.sin(torch.arange(32.0)).expand(8, 3, 32, 32)
+    sharp = vary(waves.clone(), Appearance(0, 0, 0, 0, 0, 0, 0, 1), generator())
+    gains = sharp.std(dim=(1, 2, 3)) / waves.std(dim=(1, 2, 3))
+    # A wave of one radian per pixel loses (1 - cos 1) / 2 by the blur, of which up to twice is added.
+    assert (gains > 1).all()
+    assert gains.max() < 1 + 2 * 0.23 + 0.02
+    assert gains.std() > 0.05
+    assert sharp.mean().item() == pytest.approx(waves.mean().item(), abs=0.5)
+    grey = torch.full((8, 3, 4, 4), 90.0)
+    torch.testing.assert_close(vary(grey.clone(), Appearance(0, 0, 0, 0, 0, 0, 0, 1), generator()), grey)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -25,7 +25,7 @@ def test_the_papers_recipe_on_coco() -> None:
     assert (config.ema, config.max_gradient, config.frozen_stages, config.trunk_rate) == (0, math.inf, -1, 1)
     assert recipe.batch_size // recipe.accumulate == 32
     assert recipe.part(Views) == Views(0.3, 40, 0.6, 0.5, 0, 0, 0)
-    assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0)
+    assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
     assert (recipe.network, recipe.skeleton, recipe.input_size) == ("PoseResNet50", "coco17", (256, 192))
 
 
@@ -65,7 +65,7 @@ def test_steps(changes: dict[str, Any], num_rows: int, num_steps: int) -> None:
 @pytest.mark.parametrize("recipe", [*POSE_PRESETS.values(), *DETECTOR_PRESETS.values()])
 def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
     plain = without_augmentation(recipe)
-    assert plain.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0)
+    assert plain.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
     assert plain.learning_rate == recipe.learning_rate
     if isinstance(plain, PoseRecipe):
         assert plain.part(Views) == Views(0, 0, 0, 0, 0, 0, 0)
@@ -83,6 +83,8 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         pytest.param("pose", {"input_size": (250, 192)}, "multiples of 32, not 250 192", id="an odd size"),
         pytest.param("pose", {"network": "PoseResNet50"}, "frozen_stages must be -1", id="a frozen ResNet"),
         pytest.param("pose", {"true_repeats": 0}, "true_repeats must be above 0", id="nobody"),
+        pytest.param("pose", {"repeats": ("coco",)}, "repeats must be NAME=TIMES each, not 'coco'", id="no times"),
+        pytest.param("pose", {"repeats": ("coco=0",)}, "not 'coco=0'", id="no people of a folder"),
         pytest.param("detector", {"size": 300}, "size must be a multiple of 32", id="an odd scene"),
         pytest.param("detector", {"grids": (0.5, 0.5, 0.5)}, "sum to 1, not 0.5 0.5 0.5", id="more than all"),
         pytest.param("detector", {"zoom_alone": (2.0, 1.0)}, "zoom_alone must be two rising", id="falling zoom"),

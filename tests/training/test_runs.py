@@ -46,13 +46,23 @@ def test_people_are_chosen_by_their_labels_and_boxes() -> None:
     points = [few, many, many, many, many, many]
     people = annotate([Path("a")], [(0, box, point) for box, point in zip(boxes, points, strict=True)])
     people.box_scores[4] = 0.3
-    # 0 has one keypoint, 2 and 3 have no box, 4 no sure one; 1 and 5 have eight true limbs and come twice
-    assert choose_rows(people, PoseRecipe()).tolist() == [1, 5, 1, 5]
+    # 0 has one keypoint, 2 and 3 have no box, 4 no sure one
+    assert choose_rows(people, PoseRecipe()).tolist() == [1, 5]
+    # 1 and 5 have eight true limbs
     assert choose_rows(people, PoseRecipe(true_repeats=3)).tolist() == [1, 5, 1, 5, 1, 5]
     people.weights[1, COCO_17.index("left_hip")] = 0.9
-    assert choose_rows(people, PoseRecipe()).tolist() == [1, 5, 5]
+    assert choose_rows(people, PoseRecipe(true_repeats=2)).tolist() == [1, 5, 5]
     paper = POSE_PRESETS["paper-coco"]
     assert choose_rows(people, paper).tolist() == [0, 1, 4, 5]
+
+
+def test_people_of_some_folders_come_more_often() -> None:
+    point = dict.fromkeys(LIMBS, (20.0, 30.0))
+    pictures = [Path("all/a/1"), Path("all/b/1"), Path("all/c/1")]
+    people = annotate(pictures, [(0, BOX, point), (1, BOX, point), (2, (np.nan,) * 4, point), (2, BOX, point)])
+    recipe = PoseRecipe(repeats=("b=2", "c=3", "absent=9"))
+    assert choose_rows(people, recipe).tolist() == [0, 1, 3, 1, 3, 3]
+    assert choose_rows(people, replace(recipe, true_repeats=2)).tolist() == [0, 1, 3] * 2 + [1, 3] * 2 + [3] * 2
 
 
 def test_keypoints_of_little_weight_do_not_count_as_labelled() -> None:

@@ -89,17 +89,22 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
 
 def _add_setting(group: Any, setting: Field[Any], default: Any) -> None:
     """An option for a field of a recipe; it is None unless it is given."""
-    shown = " ".join(f"{value:.4g}" for value in default) if isinstance(default, tuple) else default
+    shown = " ".join(map(_short, default)) if isinstance(default, tuple) else default
     options: dict[str, Any] = {"help": f"{setting.metadata['help']} [{shown}]".replace("%", "%%"), "default": None}
     if isinstance(default, bool):
         options["action"] = argparse.BooleanOptionalAction
     elif setting.metadata["choices"]:
         options["choices"] = setting.metadata["choices"]
     elif isinstance(default, tuple):
-        options |= {"type": type((*default, 0.0)[0]), "nargs": len(default) or "*", "metavar": "X"}
+        kind = type((*default, 0.0)[0])
+        options |= {"type": kind, "nargs": "*" if kind is str else len(default) or "*", "metavar": "X"}
     else:
         options |= {"type": type(default), "metavar": "N" if isinstance(default, int) else "X"}
     group.add_argument(f"--{setting.name.replace('_', '-')}", **options)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def run_pose(args: argparse.Namespace) -> int:

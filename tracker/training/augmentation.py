@@ -14,7 +14,7 @@ class Appearance:
     """How pictures are varied; each share is that of the pictures it happens to.
 
     brightness, contrast, saturation: largest relative change. cast: largest factor on a colour. blur, noise,
-    occlusion: shares.
+    occlusion, sharp: shares.
     """
 
     brightness: float = 0.2
@@ -24,6 +24,7 @@ class Appearance:
     blur: float = 0.05
     noise: float = 0.05
     occlusion: float = 0.1
+    sharp: float = 0.6
 
 
 def warp(pictures: Tensor, matrices: Tensor, size_wh: tuple[int, int]) -> Tensor:
@@ -47,6 +48,7 @@ def vary(pictures: Tensor, how: Appearance, generator: torch.Generator) -> Tenso
     """Pictures (B, 3, H, W) in 0–255 with other light, colour and sharpness, and things in front of people."""
     pictures = _occlude(pictures, how.occlusion, generator)
     pictures = _blur(pictures, how.blur, generator)
+    pictures = _sharpen(pictures, how.sharp, generator)
     pictures = _recolour(pictures, how, generator)
     pictures = _add_noise(pictures, how.noise, generator)
     return pictures.clamp_(0, 255)
@@ -81,6 +83,17 @@ def _blur(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
         size = [max(8, int(side / factor)) for side, factor in zip(pictures.shape[2:], shrinking, strict=True)]
         small = F.interpolate(pictures[i : i + 1], size, mode="bilinear", antialias=True)
         pictures[i : i + 1] = F.interpolate(small, pictures.shape[2:], mode="bilinear", align_corners=False)
+    return pictures
+
+
+def _sharpen(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Stressed detail, as of a large picture that was shrunk: up to twice the difference from the blurred one added."""
+    chosen = _chosen(len(pictures), share, generator)
+    sharp = pictures[chosen]
+    bell = torch.tensor([1.0, 2.0, 1.0], device=pictures.device) / 4
+    kernel = (bell[:, None] * bell).expand(3, 1, 3, 3)
+    blurred = F.conv2d(F.pad(sharp, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
+    pictures[chosen] += (sharp - blurred) * _uniform((len(chosen), 1, 1, 1), 0, 2, generator)
     return pictures
 
 

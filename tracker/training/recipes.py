@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
 )
 _SHARES = (
     "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
-    "cast", "blur", "noise", "occlusion", "negatives",
+    "cast", "blur", "sharp", "noise", "occlusion", "negatives",
 )  # fmt: skip
 
 Part = TypeVar("Part")
@@ -50,6 +50,7 @@ class Recipe:
     saturation: float = _of(0.2, "likewise")
     cast: float = _of(0.05, "largest relative change of one colour")
     blur: float = _of(0.05, "share of pictures that lose detail")
+    sharp: float = _of(0.0, "share of pictures whose detail is stressed")
     noise: float = _of(0.05, "share of pictures with noise")
     occlusion: float = _of(0.1, "share of pictures with something in front")
     channels: int = _of(96, "of the deconvolutions of a network with MobileNetV2")
@@ -93,7 +94,11 @@ class PoseRecipe(Recipe):
     )
     min_keypoints: int = _of(5, "people with fewer labelled keypoints are left out")
     min_box_score: float = _of(0.4, "so are people with less sure boxes")
-    true_repeats: int = _of(2, "times that people with 8 or more true limb keypoints come per epoch")
+    true_repeats: int = _of(1, "times that people with 8 or more true limb keypoints come per epoch")
+    repeats: tuple[str, ...] = _of(
+        ("flickr8k=2", "coco=10"), "times that people in folders of these names come, each NAME=TIMES"
+    )
+    sharp: float = _of(0.6, "share of pictures whose detail is stressed")
     stored_zoom: float = _of(1.3125, "size of the stored crops, which show more, over the input's")
     scale: float = _of(0.25, "standard deviation and bound of the relative size")
     rotation_deg: float = _of(25.0, "standard deviation of the rotation, bound at twice it")
@@ -109,6 +114,7 @@ class PoseRecipe(Recipe):
             raise ValueError(f"input_size must be multiples of 32, not {' '.join(map(str, self.input_size))}")
         if self.frozen_stages >= 0 and self.network != "PoseMobileNet":
             raise ValueError(f"frozen_stages must be -1 for {self.network}: only MobileNetV2's are frozen")
+        times_of(self.repeats)
         for name in ("true_repeats", "stored_zoom"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
@@ -153,9 +159,20 @@ class DetectorRecipe(Recipe):
                 raise ValueError(f"{name} must be two rising numbers above 0, not {low} {high}")
 
 
+def times_of(repeats: Sequence[str]) -> dict[str, int]:
+    """Times by name from NAME=TIMES each; ValueError for another form."""
+    times = {}
+    for text in repeats:
+        name, _, number = text.partition("=")
+        if not (name and number.isascii() and number.isdigit() and int(number)):
+            raise ValueError(f"repeats must be NAME=TIMES each, not {text!r}")
+        times[name] = int(number)
+    return times
+
+
 # Everything that varies pictures, switched off.
 _PLAIN_APPEARANCE: dict[str, Any] = dict.fromkeys(
-    ("brightness", "contrast", "saturation", "cast", "blur", "noise", "occlusion"), 0.0
+    ("brightness", "contrast", "saturation", "cast", "blur", "sharp", "noise", "occlusion"), 0.0
 )
 _PLAIN_VIEWS: dict[str, Any] = dict.fromkeys(
     ("scale", "rotation_deg", "rotated", "flip", "shift", "half_body", "damage"), 0.0
@@ -184,6 +201,7 @@ _PAPER_COCO = PoseRecipe(
     min_keypoints=1,
     min_box_score=0.0,
     true_repeats=1,
+    repeats=(),
     stored_zoom=1.5,
     scale=0.3,
     rotation_deg=40.0,

@@ -30,7 +30,7 @@ from tracker.training.initial import initialise
 from tracker.training.loop import LoopConfig, Task, TrainingRun
 from tracker.training.pose_task import PoseTask
 from tracker.training.pose_views import Views, store_crops
-from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, PoseRecipe, Recipe
+from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, PoseRecipe, Recipe, times_of
 from tracker.training.validation import detector_validation, pose_validation
 from tracker.types import BoolArray, IntArray
 
@@ -141,15 +141,20 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
 
 
 def choose_rows(annotations: Annotations, recipe: PoseRecipe) -> IntArray:
-    """The people to draw from, those with true limbs more than once: rows, as often as they come in an epoch."""
+    """The people to draw from: rows, as often as they come in an epoch.
+
+    Those with true limbs and those in folders of some names come more than once. Folders that are absent do not matter.
+    """
     labelled = (~np.isnan(annotations.keypoints[..., 0]) & (annotations.weights > 0.5)).sum(axis=1)
     sizes = annotations.boxes[:, 2:] - annotations.boxes[:, :2]
     usable: BoolArray = np.isfinite(sizes).all(axis=1) & (sizes >= 0).all(axis=1) & (sizes > 0).any(axis=1)
     usable &= (labelled >= recipe.min_keypoints) & (annotations.box_scores >= recipe.min_box_score)
     limbs = [i for i, name in enumerate(annotations.skeleton.keypoint_names) if name.endswith(_LIMBS)]
     is_true = (annotations.weights[:, limbs] == 1).sum(axis=1) >= 8
-    repeated = np.flatnonzero(usable & is_true)
-    return np.concatenate([np.flatnonzero(usable), *[repeated] * (recipe.true_repeats - 1)])
+    times = times_of(recipe.repeats)
+    times_of_picture = np.array([times.get(path.parent.name, 1) for path in annotations.paths], np.int64)
+    counts = np.where(is_true, recipe.true_repeats, 1) * times_of_picture[annotations.picture] * usable
+    return np.concatenate([np.flatnonzero(counts > number) for number in range(max(1, counts.max(initial=0)))])
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
