@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def check_apart(path: Path, source: Path) -> None:
     """Refuse, as UsageError, an output that would overwrite the file it is made of."""
     if source.resolve() in (path.resolve(), partial_path(path).resolve()):
         raise UsageError(f"to write {path} would overwrite the input; name another output")
+
+
+def explain_write_error(path: Path, error: OSError, left: str = "") -> OutputError:
+    """The line on a file that cannot be written; left: what there is of it. Of a full disk it names the remedy.
+
+    >>> str(explain_write_error(Path("out.csv"), OSError(errno.ENOSPC, "No space left on device")))
+    'cannot write out.csv: No space left on device; free some or name another folder'
+    """
+    remedy = "; free some or name another folder" if error.errno == errno.ENOSPC else ""
+    return OutputError(f"cannot write {path}: {error.strerror or error}{left}{remedy}")
 
 
 def publish(path: Path) -> None:

@@ -8,7 +8,11 @@ import pytest
 
 from tests.commands.conftest import Run, read_lines
 from tests.formats.examples import HEADER, example, people_with_ids
+from tests.formats.posetrack_files import posetrack_17, posetrack_18, save, with_change
+from tests.vectors import read_json
 from tracker.formats import FORMATS, FrameResult, open_writer, read_results
+from tracker.formats.posetrack import read_posetrack
+from tracker.formats.posetrack_conversion import to_posetrack17, to_posetrack18
 from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17
 
 
@@ -27,7 +31,7 @@ def test_every_format_can_be_written_and_read_back(run: Run, poses: Path, name: 
     assert run("convert", poses, out, "--format", name).code == 0
     assert run("convert", out, "back.jsonl").code == 0
     frames = {record["frame"]: record["people"] for record in read_lines(Path("back.jsonl"))[1:]}
-    ids = [0, 1] if name == "posetrack" else [3, 8]
+    ids = [0, 1] if name.startswith("posetrack") else [3, 8]
     assert {frame: [person["track_id"] for person in people] for frame, people in frames.items() if people} == {
         0: ids,
         2: ids,
@@ -112,3 +116,84 @@ def test_overwrite_replaces(run: Run, poses: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text().startswith("frame,")
     for _ in range(2):
         assert run("convert", poses, "folder", "--format", "openpose", "--overwrite").code == 0
+
+
+class TestPoseTrack:
+    """Between PoseTrack's forms everything is converted as its own tool does; all else goes as results do."""
+
+    def test_18_to_17(self, run: Run, tmp_path: Path) -> None:
+        source = save(posetrack_18(), tmp_path / "in.json")
+        done = run("convert", source, "out.json", "--format", "posetrack17")
+        assert (done.code, done.out, done.err) == (0, "", "written: out.json, 3 frames\n")
+        assert read_json(Path("out.json")) == to_posetrack17(read_posetrack(source))
+
+    def test_17_to_18(self, run: Run, tmp_path: Path) -> None:
+        source = save(posetrack_17(), tmp_path / "in.json")
+        assert run("convert", source, "out.json", "--format", "posetrack18").code == 0
+        assert read_json(Path("out.json")) == to_posetrack18(read_posetrack(source))
+
+    def test_folders(self, run: Run, tmp_path: Path) -> None:
+        for name in ("000342_mpii_test", "000343_mpii_test"):
+            save(posetrack_18(), tmp_path / "in" / f"{name}.json")
+        done = run("convert", "in", "out", "--format", "posetrack17")
+        assert (done.code, done.err) == (0, "written: out, 2 files, 6 frames\n")
+        assert run("convert", "out", "back", "--format", "posetrack18").code == 0
+        for folder, version in (("out", "17"), ("back", "18")):
+            found = sorted((tmp_path / folder).iterdir())
+            assert [path.name for path in found] == ["000342_mpii_test.json", "000343_mpii_test.json"]
+            assert {read_posetrack(path).version for path in found} == {version}
+
+    def test_a_folder_is_written_over_only_if_that_is_asked(self, run: Run, tmp_path: Path) -> None:
+        save(posetrack_18(), tmp_path / "in/a.json")
+        save("precious", tmp_path / "out/a.json")
+        check_refusal(run("convert", "in", "out", "--format", "posetrack17"), 1, "exists; move it away or pass --over")
+        assert read_json(tmp_path / "out/a.json") == "precious"
+        assert run("convert", "in", "out", "--format", "posetrack17", "--overwrite").code == 0
+        assert read_posetrack(tmp_path / "out/a.json").version == "17"
+
+    @pytest.mark.parametrize(("name", "version"), [("posetrack17", "17"), ("posetrack18", "18"), ("posetrack", "18")])
+    def test_other_results_become_predictions(self, run: Run, poses: Path, name: str, version: str) -> None:
+        assert run("convert", poses, "out.json", "--format", name).code == 0
+        sequence = read_posetrack(Path("out.json"))
+        assert sequence.version == version
+        assert [frame.track_ids.tolist() for frame in sequence.frames] == [[0, 1], [], [0, 1]]
+
+    def test_coco_becomes_predictions(self, run: Run, poses: Path) -> None:
+        run("convert", poses, "coco.json", "--format", "coco")
+        assert run("convert", "coco.json", "out.json", "--format", "posetrack17").code == 0
+        assert read_posetrack(Path("out.json")).version == "17"
+
+    def test_a_folder_of_openpose_becomes_predictions(self, run: Run, poses: Path) -> None:
+        run("convert", poses, "folder", "--format", "openpose")
+        assert run("convert", "folder", "out.json", "--format", "posetrack17").code == 0
+        assert len(read_posetrack(Path("out.json")).frames) == 3
+
+    def test_17_is_read_as_results(self, run: Run, tmp_path: Path) -> None:
+        save(posetrack_17(), tmp_path / "in.json")
+        assert run("convert", "in.json", "out.jsonl").code == 0
+        assert [len(record["people"]) for record in read_lines(Path("out.jsonl"))[1:]] == [2, 0, 4]
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            ("18.json x.json --format posetrack18", 2, "18.json has the form of PoseTrack18 already; name another"),
+            ("17.json x.json --format posetrack17", 2, "17.json has the form of PoseTrack17 already; name another"),
+            ("18.json 18.json --format posetrack17 --overwrite", 2, "to write 18.json would overwrite the input"),
+            ("18.json x.json --format posetrack17 --skeleton coco17", 2, "--skeleton has no meaning between"),
+            ("18.json mixed --format posetrack17", 1, "mixed is a folder; name a file in it"),
+            ("mixed x --format posetrack17", 1, "b.json has the form of PoseTrack17, not of PoseTrack18"),
+            ("mixed 17.json --format posetrack17", 1, "cannot make the folder 17.json"),
+            ("none x --format posetrack17", 1, "none holds no .json files; name the folder that does"),
+            ("bad.json x.json --format posetrack17", 1, "bad.json: images[0] lacks id; correct the file"),
+        ],
+    )  # fmt: skip
+    def test_what_is_refused(self, run: Run, tmp_path: Path, arguments: str, code: int, message: str) -> None:
+        save(posetrack_18(), tmp_path / "18.json")
+        save(posetrack_17(), tmp_path / "17.json")
+        save(with_change(posetrack_18(), "images/0/id", ...), tmp_path / "bad.json")
+        save(posetrack_18(), tmp_path / "mixed/a.json")
+        save(posetrack_17(), tmp_path / "mixed/b.json")
+        (tmp_path / "none").mkdir()
+        before = {path: path.read_text() for path in tmp_path.glob("*.json")}
+        check_refusal(run("convert", *arguments.split()), code, message)
+        assert {path: path.read_text() for path in tmp_path.glob("*.json")} == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -128,7 +130,7 @@ def test_posetrack_is_what_its_evaluator_asks_for(tmp_path: Path) -> None:
     }
     people = content["annotations"]
     assert [(person["id"], person["image_id"] - first, person["track_id"]) for person in people] == [
-        (1, 0, 0), (2, 0, 1), (3, 2, 0), (4, 2, 1),
+        (100 * first, 0, 0), (100 * first + 1, 0, 1), (100 * first + 200, 2, 0), (100 * first + 201, 2, 1),
     ]  # fmt: skip
     assert people[0]["bbox"] == [0, 1, 20, 39]
     assert people[0]["score"] == pytest.approx(0.45)
@@ -322,6 +324,30 @@ def test_a_full_disk_gets_one_line(tmp_path: Path, name: str) -> None:
     path_of(tmp_path, name, "out.partial").symlink_to("/dev/full")
     with pytest.raises(OutputError, match="No space left"):
         write(path_of(tmp_path, name), name)
+
+
+class NearlyFull(io.FileIO):
+    """A file on a disk that has room for 20,000 bytes."""
+
+    def write(self, data: Any) -> int:
+        room = 20_000 - self.tell()
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(bytes(data)[:room])
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "csv-long", "mot"])
+def test_of_a_frame_that_does_not_fit_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", lambda path, *_, **__: NearlyFull(path, "w"))
+        with pytest.raises(OutputError, match="No space left"):
+            write(path_of(tmp_path, name), name, HEADER, *[two_people()] * 1000)
+    frames = read_results(path_of(tmp_path, name, "out.partial")).frames
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert len(frames) > 1
+    assert {len(frame.tracked) for frame in frames} == {2}
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,4 +1,4 @@
-"""`convert`: results from one format into another."""
+"""`convert`: results from one format into another, and PoseTrack's files from one of its forms into the other."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tracker.commands.options import HelpFormatter
-from tracker.errors import InputError
+from tracker.errors import InputError, OutputError, UsageError
 from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
-from tracker.outputs import check_apart
+from tracker.formats.posetrack import read_content, version_of
+from tracker.formats.posetrack_conversion import convert_posetrack
+from tracker.outputs import check_apart, check_output
 from tracker.skeletons import SKELETONS
+
+# The forms between which PoseTrack's files are converted as its own tool does.
+_POSETRACK_VERSIONS = {"posetrack17": "17", "posetrack18": "18"}
 
 
 def add_parser(commands: Any) -> None:
@@ -20,11 +25,14 @@ def add_parser(commands: Any) -> None:
         "convert",
         help="turn results into another format",
         description="Write the results in IN as OUT. What the format of OUT cannot hold is dropped, and named in one "
-        "line. Keypoints are mapped by name.",
+        "line. Keypoints are mapped by name. With --format posetrack17, a PoseTrack18 or 21 file or a folder of such "
+        "files, annotations or predictions, is converted as PoseTrack's own tool does; posetrack18 does the reverse.",
         formatter_class=HelpFormatter,
     )
     suffixes = ", ".join(SUFFIXES)
-    parser.add_argument("input", type=Path, metavar="IN", help=f"results ({suffixes}), or a folder of OpenPose's")
+    parser.add_argument(
+        "input", type=Path, metavar="IN", help=f"results ({suffixes}), or a folder of OpenPose's or PoseTrack's files"
+    )
     parser.add_argument("output", type=Path, metavar="OUT", help=f"file to write ({suffixes}), or a folder")
     parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
     parser.add_argument("--skeleton", choices=SKELETONS, help="keypoints to write; default: those of IN")
@@ -36,6 +44,9 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert one file or folder."""
     check_apart(args.output, args.input)
+    version = _POSETRACK_VERSIONS.get(args.format)
+    if version and (sources := _posetrack_files(args.input, version)):
+        return _convert_posetrack(args, sources, version)
     check_results_output(args.output, args.format, args.overwrite)
     results = read_results(args.input)
     if not results.frames:
@@ -58,3 +69,39 @@ def _write(results: Results, path: Path, name: str | None) -> list[str]:
         for frame in results.frames:
             writer.write(frame, frame.tracked)
     return results.lost_in(writer.drops, writer.skeleton)
+
+
+def _posetrack_files(path: Path, version: str) -> list[Path]:
+    """The files to convert into that version: the path or what is in it; none if the first is not PoseTrack's."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no .json files; name the folder that does")
+    found = version_of(read_content(files[0])) if files[0].suffix.lower() == ".json" else None
+    if found and (found == "17") == (version == "17"):
+        raise UsageError(f"{files[0]} has the form of PoseTrack{found} already; name another --format")
+    return files if found else []
+
+
+def _convert_posetrack(args: argparse.Namespace, sources: list[Path], version: str) -> int:
+    """Convert files between PoseTrack's forms; those of a folder keep their names in the folder OUT."""
+    if args.skeleton:
+        raise UsageError("--skeleton has no meaning between PoseTrack's forms; leave it out")
+    targets = [args.output]
+    if args.input.is_dir():
+        _make_folder(args.output)
+        targets = [args.output / source.name for source in sources]
+    for target in targets:
+        check_output(target, args.overwrite)
+    num_frames = 0
+    for source, target in zip(sources, targets, strict=True):
+        num_frames += len(convert_posetrack(source, target, version).frames)
+    files = f"{len(sources)} files, " if args.input.is_dir() else ""
+    print(f"written: {args.output}, {files}{num_frames} frames", file=sys.stderr)
+    return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error

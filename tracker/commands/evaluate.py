@@ -1,20 +1,21 @@
-"""`evaluate`: how right detectors and pose networks are, against annotated pictures."""
+"""`evaluate`: how right detectors, pose networks and tracked poses are, against annotated pictures."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.commands.options import HelpFormatter, add_detector_options
-from tracker.errors import UsageError
+from tracker.errors import OutputError, UsageError
 from tracker.outputs import check_output, partial_path, publish
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import Annotation, GroundTruth, Picture
+    from tracker.evaluation.posetrack.measure import MeasuredSequence
     from tracker.types import Image, PersonDetector, PoseEstimator, Poses
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ def add_parser(commands: Any) -> None:
     measures = parser.add_subparsers(required=True, metavar="MEASURE")
     _add_coco(measures)
     _add_pck(measures)
+    _add_posetrack(measures)
 
 
 def _add_coco(measures: Any) -> None:
@@ -94,6 +96,24 @@ def _add_pck(measures: Any) -> None:
     parser.set_defaults(run=run_pck)
 
 
+def _add_posetrack(measures: Any) -> None:
+    parser = measures.add_parser(
+        "posetrack",
+        help="AP, MOTA and HOTA of tracked poses, as PoseTrack's own programs give them",
+        description="AP and CLEAR-MOT of poseval, and AP and HOTA of PoseTrack21's kit, of prediction files. Beside "
+        "poseval's MOTA, which leaves out the last frame and counts a frame without predictions as one miss and one "
+        "false positive, stands one that counts every person. MOTP is over the matches.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("what is measured")
+    group.add_argument("--gt", type=Path, required=True, metavar="DIR", help="ground truth: a folder of files, or one")
+    group.add_argument("--pred", type=Path, required=True, metavar="DIR", help="predictions, with the same file names")
+    group.add_argument("--format", choices=("17", "18", "21"), help="of the ground truth; default: told by its content")
+    _add_outputs(group)
+    group.add_argument("--plot", type=Path, metavar="DIR", help="draw precision over recall, and who had which id when")
+    parser.set_defaults(run=run_posetrack)
+
+
 def _add_outputs(group: Any) -> None:
     group.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     group.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -153,6 +173,61 @@ def run_pck(args: argparse.Namespace) -> int:
     if args.json:
         _write_json(args.json, figures | {"threshold": args.threshold, "num_people": num_people})
     return 0
+
+
+def run_posetrack(args: argparse.Namespace) -> int:
+    """Print the figures in percent to stdout, in Markdown, of all sequences and then of each."""
+    from tracker.evaluation.posetrack.files import pair_files
+    from tracker.evaluation.posetrack.measure import note_on_scores
+    from tracker.evaluation.posetrack.summary import as_json, summarise_all, summarise_sequence
+    from tracker.evaluation.posetrack.tables import sequence_table, total_table
+
+    pairs, note = pair_files(args.gt, args.pred)
+    plots = _posetrack_plots(args.plot, [truth.stem for truth, _ in pairs]) if args.plot else {}
+    _check_outputs(args, args.json, *plots.values())
+    measured = _measure_posetrack(pairs, args.format)
+    total = summarise_all(measured)
+    for line in filter(None, (note, *(sequence.note for sequence in measured), note_on_scores(measured))):
+        print(f"note: {line}", file=sys.stderr)
+    print(total_table(total))
+    if len(measured) > 1:
+        print(f"\n{sequence_table([summarise_sequence(sequence) for sequence in measured])}")
+    if args.json:
+        _write_json(args.json, as_json(measured, total))
+    if args.plot:
+        _draw_posetrack(measured, plots)
+    return 0
+
+
+def _posetrack_plots(folder: Path, sequences: Iterable[str]) -> dict[str, Path]:
+    """The pictures that will be drawn: by sequence, and under no name the one of all."""
+    from tracker.evaluation.posetrack.plots import check_can_draw
+
+    check_can_draw()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error
+    return {"": folder / "precision_recall.png"} | {name: folder / f"{name}_ids.png" for name in sequences}
+
+
+def _measure_posetrack(pairs: Iterable[tuple[Path, Path]], version: str | None) -> list[MeasuredSequence]:
+    from tqdm import tqdm
+
+    from tracker.evaluation.posetrack.measure import measure_sequence
+    from tracker.formats.posetrack import read_posetrack
+
+    shown = tqdm(pairs, unit="sequence", disable=not sys.stderr.isatty(), leave=False)
+    return [measure_sequence(read_posetrack(truth, version), read_posetrack(found)) for truth, found in shown]
+
+
+def _draw_posetrack(measured: Sequence[MeasuredSequence], plots: Mapping[str, Path]) -> None:
+    from tracker.evaluation.posetrack.ap import pool
+    from tracker.evaluation.posetrack.plots import draw_precision_recall, draw_timeline
+
+    draw_precision_recall(pool(sequence.ranking for sequence in measured), plots[""])
+    for sequence in measured:
+        draw_timeline(sequence.timeline, sequence.name, plots[sequence.name])
 
 
 def _check_combination(args: argparse.Namespace) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import DependencyError, InputError
+from tracker.formats.fields import LARGEST_NUMBER, read_json
 from tracker.skeletons import COCO_17, Skeleton, convert_keypoints
 from tracker.types import Candidates, Detections, Image, Poses
 from tracker.video.images import read_image
@@ -89,7 +88,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
 
     Of several categories only `person` counts. Raises InputError, naming record and field, for a malformed file.
     """
-    content = _read_json(path)
+    content = read_json(path, refuse_nan=False)
     if not isinstance(content, dict):
         raise InputError(f"{path} is no COCO ground truth (an object with images and annotations); name another file")
     person_id = _person_id(content, path)
@@ -106,7 +105,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
 
 def read_results(path: Path, truth: GroundTruth, kind: Kind) -> list[Annotation]:
     """People in a COCO results file; InputError for a malformed record or for an image that the truth lacks."""
-    content = _read_json(path)
+    content = read_json(path, refuse_nan=False)
     image_ids = {picture.id for picture in truth.pictures}
     results = []
     for record in _records(content, "results", path):
@@ -235,14 +234,14 @@ class _Record:
 
     def number(self, field: str, default: float | None = None) -> float:
         value = self.values.get(field, default)
-        if not _is_finite(value):
-            raise self._fault(field, "must be a finite number")
+        if not _is_number(value):
+            raise self._fault(field, f"must be a number within ±{LARGEST_NUMBER:.0e}")
         return value
 
     def numbers(self, field: str, count: int, default: list[float] | None = None) -> list[float]:
         values = self.values.get(field) or default
-        if not isinstance(values, list) or len(values) != count or not all(map(_is_finite, values)):
-            raise self._fault(field, f"must be {count} finite numbers")
+        if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
+            raise self._fault(field, f"must be {count} numbers within ±{LARGEST_NUMBER:.0e}")
         return values
 
     def image_id(self, field: str, *, among: Iterable[int] | None = None, unlike: Iterable[int] = ()) -> int:
@@ -271,17 +270,8 @@ class _Record:
         return InputError(f"{self.where}: {field} {rule}, not {found}; correct the file")
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the name") from error
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); name another file") from error
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= LARGEST_NUMBER
 
 
 def _records(items: Any, name: str, path: Path) -> Iterator[_Record]:

@@ -14,6 +14,7 @@ from tracker.formats.jsonl import JsonlWriter, read_jsonl
 from tracker.formats.mot import MotWriter, read_mot
 from tracker.formats.npz import NpzWriter, read_npz
 from tracker.formats.openpose import OpenPoseWriter, check_folder, read_openpose
+from tracker.formats.posetrack_conversion import PoseTrack17Writer
 from tracker.formats.record import FrameResult, Header, Results
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import check_output
@@ -49,6 +50,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "csv-long": Format(".csv", LongCsvWriter),
         "mot": Format(".txt", MotWriter),
         "posetrack": Format(".json", PoseTrackWriter),
+        "posetrack17": Format(".json", PoseTrack17Writer),
+        "posetrack18": Format(".json", PoseTrackWriter),
         "coco": Format(".json", CocoWriter),
         "openpose": Format("", OpenPoseWriter, check_folder),
         "npz": Format(".npz", NpzWriter),

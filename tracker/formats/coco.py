@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from tracker.formats.fields import (
     read_json,
     skeleton_with,
 )
+from tracker.formats.posetrack import read_posetrack17_results, sequence_id
 from tracker.formats.record import Fact, Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import POSETRACK_17, Skeleton
@@ -31,9 +33,8 @@ from tracker.types import DoubleArray, FloatArray, TrackedPoses
 
 # What PoseTrack's evaluator takes.
 _MAX_IDS = 1000
-# How PoseTrack names sequences, and the leading number of their images' ids.
-_SEQUENCE = re.compile(r"(\d{1,6})_(mpii|bonn|mpiinew)(?:_|$)")
-_SOURCES = {"mpii": 1, "bonn": 2, "mpiinew": 3}
+# From here on ids of images are PoseTrack's.
+_LEAST_SEQUENCE_ID = 10**10
 # Where the ends of the head are on the way from the middle of the shoulders to the nose. DetectAndTrack puts the top at
 # 2; on the annotated people that were tried 1.5 was within PCKh's reach more often (7 of 13 instead of 4), and the neck
 # always.
@@ -64,7 +65,6 @@ class CocoWriter(TextWriter):
     drops: ClassVar[frozenset[Fact]] = _COMMON_DROPS
 
     _visible = 2
-    _first_image_id = 0
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
@@ -72,34 +72,40 @@ class CocoWriter(TextWriter):
         self._num_people = 0
 
     def _header_text(self) -> str:
-        skeleton = self.skeleton or self.header.skeleton
-        category = {
-            "id": 1,
-            "name": "person",
-            "keypoints": skeleton.keypoint_names,
-            "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
-        }
+        category = category_of(self.skeleton or self.header.skeleton)
         return f'{{"categories":[{_json(category)}],"annotations":['
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         annotations = self._annotations(moment.index, tracked)
         text = "".join(
-            (",\n" if number else "\n") + _json(annotation | {"id": number + 1})
-            for number, annotation in enumerate(annotations, self._num_people)
+            (",\n" if self._num_people + row else "\n") + _json(annotation | {"id": self._person_id(moment.index, row)})
+            for row, annotation in enumerate(annotations)
         )
         self._num_people += len(annotations)
         self._indices.append(moment.index)
         return text
 
     def _footer_text(self) -> str:
-        images = ",\n".join(_json(self._image(index)) for index in self._indices)
+        images = ",\n".join(_json(self._image(index)) for index in self._listed())
         return f'\n],"images":[\n{images}\n]}}\n'
 
+    def _listed(self) -> Iterable[int]:
+        """Indices of the frames that the file lists."""
+        return self._indices
+
     def _image(self, index: int) -> dict[str, Any]:
-        image_id = self._first_image_id + index
+        image_id, name = self._image_of(index)
         size = self.header.size_wh
         sides = {} if size is None else {"width": size[0], "height": size[1]}
-        return {"id": image_id, "frame_id": image_id, "file_name": f"images/{self.path.stem}/{index:06d}.jpg"} | sides
+        return {"id": image_id, "frame_id": image_id, "file_name": name} | sides
+
+    def _image_of(self, index: int) -> tuple[int, str]:
+        """Id and file name of a frame's image."""
+        return index, f"images/{self.path.stem}/{index:06d}.jpg"
+
+    def _person_id(self, index: int, row: int) -> int:
+        """The id of the person in that row of that frame."""
+        return self._num_people + row + 1
 
     def _annotations(self, index: int, tracked: TrackedPoses) -> list[dict[str, Any]]:
         kept = self._is_kept(tracked.poses.keypoints)
@@ -110,7 +116,7 @@ class CocoWriter(TextWriter):
         pose_scores = poses.pose_scores().astype(np.float64).round(6).tolist()
         return [
             {
-                "image_id": self._first_image_id + index,
+                "image_id": self._image_of(index)[0],
                 "category_id": 1,
                 "track_id": self._track_id(int(tracked.track_ids[row]), index),
                 **_box_fields(boxes[row]),
@@ -139,6 +145,10 @@ class PoseTrackWriter(CocoWriter):
     it. For a skeleton without neck or top of the head they are estimated from the nose and the shoulders, with the
     least score of these. Ids are renumbered from 0 in order of appearance; OutputError for person 1001. A file named
     as a sequence, such as 000342_mpii_test.json, has the ids of its images: source · 10^10 + sequence · 10^4 + index.
+    The ids of people are then those of their images · 100 + row.
+
+    images: ids and file names of a sequence's images, of which frame 0 is the first; by default they are made up. All
+    are listed, whatever is written, since the evaluators count them.
     """
 
     drops: ClassVar[frozenset[Fact]] = _COMMON_DROPS | {
@@ -149,14 +159,27 @@ class PoseTrackWriter(CocoWriter):
 
     _visible = 1
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, header: Header, images: Sequence[tuple[int, str]] | None = None) -> None:
         super().__init__(path, header)
+        self._images = images
+        self._first_image_id = sequence_id(path.stem) or 0
         self._track_ids: dict[int, int] = {}
-        if sequence := _SEQUENCE.match(path.stem):
-            self._first_image_id = _SOURCES[sequence[2]] * 10**10 + int(sequence[1]) * 10**4
+
+    def _listed(self) -> Iterable[int]:
+        return super()._listed() if self._images is None else range(len(self._images))
+
+    def _image_of(self, index: int) -> tuple[int, str]:
+        if self._images is not None:
+            return self._images[index]
+        image_id, name = super()._image_of(index)
+        return self._first_image_id + image_id, name
+
+    def _person_id(self, index: int, row: int) -> int:
+        image_id, _ = self._image_of(index)
+        return image_id * 100 + row if image_id >= _LEAST_SEQUENCE_ID else super()._person_id(index, row)
 
     def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
-        return _with_estimated_head(super()._converted(tracked), self.header.skeleton)
+        return _with_estimated_head(super()._converted(tracked), self.skeleton, self.header.skeleton)
 
     def _is_kept(self, keypoints: FloatArray) -> Any:
         return (keypoints.round(2) > 0).all(axis=2)
@@ -172,12 +195,15 @@ class PoseTrackWriter(CocoWriter):
 
 
 def read_coco(path: Path) -> Results:
-    """The results in a file of PoseTrack18 or COCO; every annotation must have a `track_id`.
+    """The results in a file of PoseTrack or COCO; every annotation must have a `track_id`.
 
-    The number that ends an image's `file_name` is its frame's index. A keypoint is missing where x, y and visibility
-    are 0. Without `scores` those of the keypoints are 1, without `bbox` it is around the keypoints.
+    PoseTrack17 is read as `read_posetrack17_results` says. In the others the number that ends an image's `file_name` is
+    its frame's index. A keypoint is missing where x, y and visibility are 0. Without `scores` those of the keypoints
+    are 1, without `bbox` it is around the keypoints.
     """
     content = as_object(read_json(path), str(path))
+    if "annolist" in content.values:
+        return read_posetrack17_results(path)
     skeleton, order = _skeleton_of(content)
     frames = FrameTable(skeleton.num_keypoints)
     images = content.objects("images")
@@ -192,6 +218,17 @@ def read_coco(path: Path) -> Results:
             raise record.fault("image_id", "must be the id of an image")
         frames.add_person(indices[image_id], _person(record, skeleton, order), record.where)
     return frames.results(Header(skeleton, "", _size(images), None))
+
+
+def category_of(skeleton: Skeleton) -> dict[str, Any]:
+    """The category of people with those keypoints; edges are counted from 1."""
+    return {
+        "supercategory": "person",
+        "id": 1,
+        "name": "person",
+        "keypoints": list(skeleton.keypoint_names),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
+    }
 
 
 def _skeleton_of(content: Fields) -> tuple[Skeleton, list[int]]:
@@ -259,14 +296,14 @@ def _box_fields(box: DoubleArray) -> dict[str, Any]:
     return {"bbox": box.tolist(), "area": round(float(box[2] * box[3]), 2)}
 
 
-def _with_estimated_head(tracked: TrackedPoses, skeleton: Skeleton) -> TrackedPoses:
-    """People of PoseTrack's skeleton with the ends of the head that the skeleton they come from does not have."""
+def _with_estimated_head(tracked: TrackedPoses, skeleton: Skeleton, source: Skeleton) -> TrackedPoses:
+    """People of a PoseTrack skeleton with the ends of the head that the skeleton they come from does not have."""
     keypoints, scores = tracked.poses.keypoints.copy(), tracked.poses.scores.copy()
-    nose, left, right = (POSETRACK_17.index(name) for name in ("nose", "left_shoulder", "right_shoulder"))
+    nose, left, right = (skeleton.index(name) for name in ("nose", "left_shoulder", "right_shoulder"))
     middle = (keypoints[:, left] + keypoints[:, right]) / 2
-    for name in _HEAD.keys() & set(missing_in(skeleton, POSETRACK_17)):
-        keypoints[:, POSETRACK_17.index(name)] = middle + _HEAD[name] * (keypoints[:, nose] - middle)
-        scores[:, POSETRACK_17.index(name)] = scores[:, [nose, left, right]].min(axis=1)
+    for name in _HEAD.keys() & set(missing_in(source, skeleton)):
+        keypoints[:, skeleton.index(name)] = middle + _HEAD[name] * (keypoints[:, nose] - middle)
+        scores[:, skeleton.index(name)] = scores[:, [nose, left, right]].min(axis=1)
     return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores))
 
 

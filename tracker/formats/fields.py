@@ -45,6 +45,10 @@ class Fields:
 
     def number(self, name: str, *, can_miss: bool = False) -> float:
         """A number; NaN for a null where it can miss."""
+        value: Any = self.values.get(name)
+        # Most values take this short way; the long one says what is wrong with the others.
+        if type(value) in (float, int) and abs(value) <= LARGEST_NUMBER:
+            return float(value)
         return float(self.numbers(name, can_miss=can_miss))
 
     def numbers(self, name: str, *shape: int, can_miss: bool = True) -> DoubleArray:
@@ -57,7 +61,8 @@ class Fields:
             raise self.fault(name, f"must be {kind}") from None
         if array.shape != shape:
             raise self.fault(name, f"must be {kind}")
-        if (np.isnan(array) & (not can_miss) | (np.abs(array) > LARGEST_NUMBER)).any():
+        is_within = np.abs(array) <= LARGEST_NUMBER
+        if not np.all(is_within | np.isnan(array) if can_miss else is_within):
             raise self.fault(name, f"must be {kind} within ±{LARGEST_NUMBER:.0e}")
         return array
 
@@ -92,14 +97,16 @@ class Fields:
         return triples
 
     def fault(self, name: str, rule: str) -> InputError:
-        """What is wrong with a field."""
+        """What is wrong with a field, be it that it is not there."""
+        if name not in self.values:
+            return InputError(f"{self.where} lacks {name}; correct the file")
         value = self.values[name]
         found = f"a list of {len(value)}" if isinstance(value, list) else repr(value)[:60]
         return InputError(f"{self.where}: {name} {rule}, not {found}; correct the file")
 
     def _required(self, name: str) -> Any:
         if name not in self.values:
-            raise InputError(f"{self.where} lacks {name}; correct the file")
+            raise self.fault(name, "must be there")
         return self.values[name]
 
 
@@ -215,19 +222,19 @@ def as_object(value: Any, where: str) -> Fields:
     return Fields(value, where)
 
 
-def parse_json(text: str, where: str) -> Any:
-    """JSON values; InputError for other text, and for NaN, which JSON does not know."""
+def parse_json(text: str, where: str, *, refuse_nan: bool = True) -> Any:
+    """JSON values; InputError for other text, and for NaN, which JSON does not know, unless the caller looks for it."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse if refuse_nan else None)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is no JSON ({error}); correct the file or name another") from error
 
 
-def read_json(path: Path) -> Any:
-    """The values of a JSON file."""
+def read_json(path: Path, *, refuse_nan: bool = True) -> Any:
+    """The values of a JSON file, read as `parse_json` does."""
     with readable(path):
         text = path.read_text(encoding="utf-8-sig")
-    return parse_json(text, str(path))
+    return parse_json(text, str(path), refuse_nan=refuse_nan)
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:

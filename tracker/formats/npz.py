@@ -110,7 +110,11 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         # NumPy does not close what it opened itself when the archive is damaged.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return dict(stored)
+            arrays = dict(stored)
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{name} is no array")
+        return arrays
     except OSError:
         raise
     except Exception as error:  # a damaged archive can raise almost anything

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, TextIO
+from typing import BinaryIO, ClassVar, Self
 
 from tracker.errors import OutputError
 from tracker.formats.record import Fact, Header, Moment, convert_people
-from tracker.outputs import partial_path, publish
+from tracker.outputs import explain_write_error, partial_path, publish
 from tracker.skeletons import Skeleton
 from tracker.types import TrackedPoses
 
@@ -77,9 +77,12 @@ class ResultWriter(ABC):
 
 
 class TextWriter(ResultWriter):
-    """A text file that is streamed: what a frame adds is on disk when `write` returns, whatever ends the process."""
+    """A text file that is streamed: what a frame adds is on disk when `write` returns, whatever ends the process.
 
-    _file: TextIO
+    A frame that does not fit on a full disk leaves no part of itself behind.
+    """
+
+    _file: BinaryIO
 
     @abstractmethod
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
@@ -94,17 +97,29 @@ class TextWriter(ResultWriter):
         return ""
 
     def _open(self) -> None:
-        # A file name that is no UTF-8 is escaped, in JSON's own way.
-        self._file = partial_path(self.path).open("w", encoding="utf-8", newline="", errors="backslashreplace")
-        self._file.write(self._header_text())
+        # A buffer would keep what a full disk did not take, and write the rest of a line later.
+        self._file = partial_path(self.path).open("wb", buffering=0)
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        self._file.write(self._frame_text(moment, tracked))
-        self._file.flush()
+        header = "" if self._file.tell() else self._header_text()
+        self._write(header + self._frame_text(moment, tracked))
 
     def _finish(self) -> None:
         with self._file:
-            self._file.write(self._footer_text())
+            self._write(self._footer_text())
+
+    def _write(self, text: str) -> None:
+        # A file name that is no UTF-8 is escaped, in JSON's own way.
+        rest = text.encode(errors="backslashreplace")
+        before = self._file.tell()
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with suppress(OSError):  # a device cannot be cut
+                self._file.seek(before)
+                self._file.truncate()
+            raise
 
 
 @contextmanager
@@ -115,4 +130,4 @@ def _reported(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise explain_write_error(path, error) from error

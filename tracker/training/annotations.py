@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tracker.errors import InputError
+from tracker.formats.fields import LARGEST_NUMBER, read_json
 from tracker.skeletons import COCO_17, Skeleton, convert_keypoints
 from tracker.types import BoolArray, FloatArray, IntArray
 
@@ -101,8 +101,7 @@ def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool
     `keypoint_scores`, a teacher's peaks in 0–1 (1 where true), as weights; `extra_keypoints`, {name: [x, y, v]}
     of keypoints that COCO has not. Raises InputError for a file that is missing or malformed.
     """
-    with reading(path, "COCO-keypoints"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "COCO-keypoints") as content:
         images = sorted(content["images"], key=lambda image: image["id"])
         rows = {image["id"]: row for row, image in enumerate(images)}
         annotated = {person["image_id"] for person in content["annotations"]}
@@ -116,34 +115,40 @@ def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool
             is_negative=np.array(negative, bool),
             picture=np.array([rows[person["image_id"]] for person in people], np.int64),
             boxes=_boxes(people),
-            box_scores=np.array([person.get("score", 1.0) for person in people], np.float32),
+            box_scores=numbers([person.get("score", 1.0) for person in people]),
             keypoints=keypoints,
             weights=weights,
         )
 
 
 @contextmanager
-def reading(path: Path, form: str) -> Iterator[None]:
-    """Whatever a missing or malformed file raises becomes an InputError that names it and the form it must have."""
+def reading(path: Path, form: str) -> Iterator[Any]:
+    """The values of a JSON file; what they raise where they are not as expected becomes an InputError with the form."""
     try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the name") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        yield read_json(path)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         reason = " ".join(repr(error).split())[:150]
         raise InputError(f"{path} is no {form} file ({reason}); get it again or name another folder") from error
 
 
+def numbers(rows: Sequence[Any], *shape: int) -> FloatArray:
+    """The numbers (N, *shape) of each person in a file; ValueError for others, and beyond ±1e9."""
+    array = np.array(rows, np.float64).reshape(-1, *shape)
+    if not (np.abs(array) <= LARGEST_NUMBER).all():
+        raise ValueError(f"a number is beyond ±{LARGEST_NUMBER:.0e}")
+    return array.astype(np.float32)
+
+
 def _boxes(people: Sequence[dict[str, Any]]) -> FloatArray:
-    boxes = np.array([person["bbox"] for person in people], np.float32).reshape(-1, 4)
+    boxes = numbers([person["bbox"] for person in people], 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
 
 
 def _keypoints(people: Sequence[dict[str, Any]], skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:
     """Keypoints (N, K, 2) and their weights (N, K)."""
-    labels = np.array([person.get("keypoints", [0] * 51) for person in people], np.float32).reshape(-1, 17, 3)
-    peaks = np.array([person.get("keypoint_scores", [1.0] * 17) for person in people], np.float32).reshape(-1, 17)
+    labels = numbers([person.get("keypoints", [0] * 51) for person in people], 17, 3)
+    peaks = numbers([person.get("keypoint_scores", [1.0] * 17) for person in people], 17)
     coco, weights = _label_weights(labels, peaks)
     keypoints, weights = convert_keypoints(coco, weights, COCO_17, skeleton)
     for row, person in enumerate(people):

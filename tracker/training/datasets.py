@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from tracker.boxes import boxes_around
 from tracker.errors import InputError
 from tracker.evaluation.coco import GroundTruth, Picture, read_ground_truth
 from tracker.skeletons import BODY_19, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
-from tracker.training.annotations import Annotations, join_annotations, read_coco, reading
+from tracker.training.annotations import Annotations, join_annotations, numbers, read_coco, reading
 from tracker.types import FloatArray, IntArray
 
 _COCO = "annotations/person_keypoints_{}2017.json"
@@ -109,12 +108,11 @@ def read_posetrack(path: Path, folder: Path, skeleton: Skeleton) -> Annotations:
 
     folder: where the file names begin. People without keypoints are left out. Raises InputError for a malformed file.
     """
-    with reading(path, "PoseTrack18"):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path, "PoseTrack18") as content:
         images = [image for image in content["images"] if image.get("is_labeled", True)]
         rows = {image["id"]: row for row, image in enumerate(images)}
         people = [p for p in content["annotations"] if p["image_id"] in rows and any(p["keypoints"][2::3])]
-        labels = np.array([person["keypoints"] for person in people], np.float32).reshape(-1, 17, 3)
+        labels = numbers([person["keypoints"] for person in people], 17, 3)
         people_rows = np.array([rows[person["image_id"]] for person in people], np.int64)
         paths = [folder / image["file_name"] for image in images]
     annotations = _annotations(paths, people_rows, labels, POSETRACK_17, skeleton)
@@ -128,19 +126,20 @@ def read_mpii(path: Path, pictures: Path, skeleton: Skeleton) -> Annotations:
     region of the official code. People without a centre are left out. Raises InputError for a malformed file.
     Source: `MPIIDataset._get_db` of the official code.
     """
-    with reading(path, "MPII"):
-        people = [p for p in json.loads(path.read_text(encoding="utf-8")) if p["center"][0] != -1]
+    with reading(path, "MPII") as content:
+        people = [p for p in content if p["center"][0] != -1]
         rows = {name: row for row, name in enumerate(sorted({person["image"] for person in people}))}
-        joints = np.array([person["joints"] for person in people], np.float32).reshape(-1, 16, 2)
-        visible = np.array([person["joints_vis"] for person in people], np.float32).reshape(-1, 16, 1)
-        centres = np.array([person["center"] for person in people], np.float64).reshape(-1, 2)
-        scales = np.array([[person["scale"]] for person in people], np.float64).reshape(-1, 1)
+        joints = numbers([person["joints"] for person in people], 16, 2)
+        visible = numbers([person["joints_vis"] for person in people], 16, 1)
+        centres = numbers([person["center"] for person in people], 2)
+        scales = numbers([person["scale"] for person in people], 1)
         people_rows = np.array([rows[person["image"]] for person in people], np.int64)
+        paths = [pictures / name for name in rows]
     # The file counts pixels from 1.
     labels = np.concatenate([joints - 1, visible], axis=2)
     centres += scales * [0, 15] - 1
     boxes = np.concatenate([centres - 100 * scales, centres + 100 * scales], axis=1).astype(np.float32)
-    return _annotations([pictures / name for name in rows], people_rows, labels, MPII_16, skeleton, boxes)
+    return _annotations(paths, people_rows, labels, MPII_16, skeleton, boxes)
 
 
 def _annotations(
@@ -205,5 +204,5 @@ def _own(folder: Path, files: Sequence[Path], skeleton: Skeleton) -> Dataset:
 
 
 def _has_tracks(path: Path) -> bool:
-    with reading(path, "COCO-keypoints"):
-        return any("track_id" in person for person in json.loads(path.read_text(encoding="utf-8"))["annotations"])
+    with reading(path, "COCO-keypoints") as content:
+        return any("track_id" in person for person in content["annotations"])

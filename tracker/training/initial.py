@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -45,9 +44,10 @@ def _read_npz(path: Path) -> dict[str, torch.Tensor]:
             for name, value in arrays.items():
                 if place := _place_in_head(name):
                     state[place] = torch.from_numpy(value.astype(np.float32))
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except Exception as error:  # a damaged archive can raise almost anything
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ModelError(
-            f"{path} holds no weights of MobileNetV2 ({error}); name another file to start from"
+            f"{path} holds no weights of MobileNetV2 ({reason}); name another file to start from"
         ) from error
     return state
 

@@ -1,0 +1,213 @@
+"""`evaluate posetrack` gives the figures of the official programs, and says in one line what keeps it from them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import Outcome, Run
+from tests.evaluation.posetrack.people import FIRST_ID
+from tests.vectors import FOLDERS, read_json
+from tracker.skeletons import POSETRACK_17
+
+CASE = FOLDERS["own"] / "posetrack" / "edge_dummy"
+NAMES = ["000700_mpii_test", "000701_bonn_train"]
+# What newer libraries make of MOTP, and messages of the official programs.
+INFORMATIVE = {"motp_with_motmetrics_1_4", "sum_dist_all_events", "hota_pose_error", "posemap_error"}
+
+
+def official_cases() -> list[Any]:
+    """A parameter for each folder of ground truth, predictions and figures, in both folders of reference numbers."""
+    found = []
+    for label, folder in FOLDERS.items():
+        cases = [path.parent for path in sorted(folder.rglob("expected.json")) if (path.parent / "gt").is_dir()]
+        found += [pytest.param(case, id=f"{label}-{case.name}") for case in cases]
+        if not cases:
+            reason = f"{folder} holds no PoseTrack evaluations; name another folder with TRACKER_VECTORS"
+            found.append(pytest.param(None, id=label, marks=pytest.mark.skip(reason=reason)))
+    return found
+
+
+def to_be_compared(expected: dict[str, Any], check: list[str]) -> dict[str, Any]:
+    """The blocks of expected.json that its case allows to compare."""
+    kept = {"joints": expected["joints"]}
+    kept["poseval"] = {
+        name: {block: figures for block, figures in blocks.items() if block in check}
+        for name, blocks in expected["poseval"].items()
+    }
+    kept["poseval_counts"] = expected.get("poseval_counts", {})
+    kit = dict(expected.get("posetrack21", {}))
+    if "ap" not in check:
+        kit.pop("posemap", None)
+    return kept | {"posetrack21": kit}
+
+
+def differences(expected: Any, found: Any, path: str = "") -> list[str]:
+    """Where something expected is not found, or more than 1e-6 away."""
+    if isinstance(expected, dict):
+        keys = [key for key in expected if key not in INFORMATIVE]
+        missing = [f"{path}/{key} is missing" for key in keys if key not in found]
+        return missing + [
+            line for key in keys if key in found for line in differences(expected[key], found[key], f"{path}/{key}")
+        ]
+    if isinstance(expected, list):
+        if len(expected) != len(found):
+            return [f"{path}: {len(found)} values, not {len(expected)}"]
+        rows = enumerate(zip(expected, found, strict=True))
+        return [line for row, pair in rows for line in differences(*pair, f"{path}/{row}")]
+    is_number = isinstance(expected, int | float) and isinstance(found, int | float)
+    same = abs(expected - found) <= 1e-6 if is_number else expected == found
+    return [] if same else [f"{path}: {found}, not {expected}"]
+
+
+@pytest.mark.vectors_posetrack
+@pytest.mark.parametrize("case", official_cases())
+def test_the_figures_are_the_official_ones(case: Path, run: Run) -> None:
+    expected = read_json(case / "expected.json")
+    check = expected.get("check", ["ap", "mot"])
+    done = run("evaluate", "posetrack", "--gt", case / "gt", "--pred", case / "pred", "--json", "out.json")
+    assert done.code == 0
+    assert differences(to_be_compared(expected, check), read_json(Path("out.json"))) == []
+
+
+def test_the_same_content_in_both_forms_has_the_same_figures(run: Run) -> None:
+    """Converted to PoseTrack17, which PoseTrack21's kit does not read, but ours does."""
+    for name in ("gt", "pred"):
+        assert run("convert", CASE / name, name, "--format", "posetrack17").code == 0
+    assert evaluate(run, CASE / "gt", CASE / "pred", "--json", "18.json").code == 0
+    assert evaluate(run, "gt", "pred", "--json", "17.json", "--format", "17").code == 0
+    (first, second) = (read_json(Path(f"{version}.json"))["poseval"] for version in ("17", "18"))
+    assert differences(first, second) == []
+
+
+def test_a_difference_would_be_noticed() -> None:
+    expected = read_json(CASE / "expected.json")
+    assert differences(expected, expected) == []
+    assert differences(expected, json.loads(json.dumps(expected).replace("61.5414", "61.5415"))) != []
+    assert differences({"a": None}, {"a": 0}) == ["/a: 0, not None"]
+    assert differences({"a": {"b": 1}}, {"a": {}}) == ["/a/b is missing"]
+
+
+def evaluate(run: Run, gt: str | Path, pred: str | Path, *arguments: str | Path) -> Outcome:
+    return run("evaluate", "posetrack", "--gt", gt, "--pred", pred, *arguments)
+
+
+def file(*track_ids: list[int], first: int = 0, **more: Any) -> dict[str, Any]:
+    """A ground truth or prediction: people with those ids in each frame, every keypoint of a person at one place."""
+    numbers = range(first, first + len(track_ids))
+    images = [{"id": FIRST_ID + number, "file_name": f"{number:06d}.jpg", "is_labeled": True} for number in numbers]
+    people = [
+        {
+            "image_id": FIRST_ID + number,
+            "track_id": track_id,
+            "keypoints": [100 * row + 100, 100, 1] * 17,
+            "scores": [0.5] * 17,
+            "bbox_head": [0, 0, 30, 40],
+        }
+        for number, ids in zip(numbers, track_ids, strict=True)
+        for row, track_id in enumerate(ids)
+    ]
+    category = {"id": 1, "name": "person", "keypoints": list(POSETRACK_17.keypoint_names)}
+    return {"images": images, "annotations": people, "categories": [category]} | more
+
+
+def save(folder: str, **files: Any) -> Path:
+    path = Path(folder).absolute()
+    path.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (path / f"{name}.json").write_text(json.dumps(content))
+    return path
+
+
+def refused(done: Outcome, code: int = 1) -> str:
+    """The only line of a command that failed and printed nothing else."""
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
+    return done.err
+
+
+def test_tables_and_notes(run: Run) -> None:
+    gt = save("gt", a=file([1], [1]), b=file([1], [1], [1]))
+    pred = save("pred", a=file([7], [7]), b=file([7], [8], [8]), c=file([9]))
+    done = evaluate(run, gt, pred)
+    assert done.code == 0
+    assert done.err == f"note: {pred} has 1 files without ground truth, which are left out: c.json\n"
+    total, by_sequence = done.out.split("\n\n")
+    assert "| AP                         | 100.0 |" in total
+    # three frames count, one of them a switch
+    assert "| MOTA                       |  66.7 |" in total
+    assert "| MOTA, every person counted |  80.0 |" in total
+    assert [line.split("|")[1].strip() for line in by_sequence.splitlines()] == ["sequence", "-" * 10, "a", "b"]
+
+
+def test_one_file_has_one_table(run: Run) -> None:
+    gt, pred = save("gt", a=file([1], [1])), save("pred", other=file([7], [7]))
+    done = evaluate(run, gt / "a.json", pred / "other.json")
+    assert (done.code, done.err) == (0, "")
+    assert "sequence" not in done.out
+
+
+def test_images_in_another_order_are_noted(run: Run) -> None:
+    gt = save("gt", a=file([1], [2]))
+    backwards = file([1], [2])
+    backwards["images"].reverse()
+    done = evaluate(run, gt, save("pred", a=backwards))
+    assert "note: a: the prediction lists the images in another order" in done.err
+    assert "| AP                         | 100.0 |" in done.out
+
+
+@pytest.mark.parametrize(
+    ("prediction", "message"),
+    [
+        pytest.param(file([7]), "the prediction for a has 1 images, the ground truth 2", id="an image too few"),
+        pytest.param(file([7], [7], first=1), f"lacks the image {FIRST_ID} (000000.jpg)", id="another image"),
+        pytest.param(file([7, 7], [7]), "track_id must be that of one person only in an image", id="an id twice"),
+        pytest.param(file([7], [7], annotations=None), "annotations must be a list", id="malformed"),
+        pytest.param([], "a.json is no object", id="something else"),
+    ],
+)
+def test_predictions_that_cannot_be_measured(run: Run, prediction: Any, message: str) -> None:
+    gt, pred = save("gt", a=file([1], [1])), save("pred", a=prediction)
+    assert message in refused(evaluate(run, gt, pred, "--json", "out.json"))
+    assert not Path("out.json").exists()
+
+
+def test_missing_predictions_are_told_before_anything_is_read(run: Run) -> None:
+    gt, pred = save("gt", a=file([1]), b="broken"), save("pred", a="broken")
+    assert "lacks the predictions for 1 of 2 sequences: b.json" in refused(evaluate(run, gt, pred))
+
+
+def test_the_ground_truth_must_have_the_stated_form(run: Run) -> None:
+    gt = save("gt", a=file([1], [1]))
+    assert "has the form of PoseTrack18, not of PoseTrack17" in refused(evaluate(run, gt, gt, "--format", "17"))
+
+
+def test_plots(run: Run) -> None:
+    assert evaluate(run, CASE / "gt", CASE / "pred", "--plot", "new/plots").code == 0
+    assert sorted(path.name for path in Path("new/plots").iterdir()) == [
+        *(f"{name}_ids.png" for name in NAMES),
+        "precision_recall.png",
+    ]
+
+
+def test_outputs_that_exist_are_kept(run: Run) -> None:
+    gt = save("gt", a=file([1], [1]))
+    for name in ("out.json", "a_ids.png"):
+        Path(name).write_text("mine")
+    assert "out.json exists; move it away or pass --overwrite" in refused(evaluate(run, gt, gt, "--json", "out.json"))
+    assert "a_ids.png exists" in refused(evaluate(run, gt, gt, "--plot", "."))
+    assert evaluate(run, gt, gt, "--json", "out.json", "--plot", ".", "--overwrite").code == 0
+    assert read_json(Path("out.json"))["poseval"]["total"]["ap"]["table"]["Total"] == 100
+    assert Path("a_ids.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_folder_that_cannot_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    gt = save("gt", a=file([1], [1]))
+    message = refused(evaluate(run, gt, gt, "--plot", gt / "a.json" / "plots"))
+    assert "cannot make the folder" in message
+    monkeypatch.setattr(sys.modules["importlib.util"], "find_spec", lambda _: None)
+    assert "no plots without matplotlib" in refused(evaluate(run, gt, gt, "--plot", "plots"))
+    assert not Path("plots").exists()

@@ -1,0 +1,214 @@
+"""The figures of made-up crowds: what changes nothing, what perfection gives, JSON and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.evaluation.posetrack.people import crowd, frame, measure, person, sequence
+from tracker.evaluation.posetrack.measure import MeasuredSequence, measure_sequence, note_on_scores
+from tracker.evaluation.posetrack.summary import GROUPS, as_json, by_group, summarise_all, summarise_sequence
+from tracker.evaluation.posetrack.tables import sequence_table, total_table
+from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence
+from tracker.skeletons import POSETRACK_15
+
+SEEDS = range(3)
+ROWS = ("track_ids", "keypoints", "visibilities", "scores", "pose_scores", "boxes", "head_boxes", "has_points")
+
+
+def figures(*measured: MeasuredSequence) -> Any:
+    return as_json(measured, summarise_all(measured))
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {key: leaf for name, item in value.items() for key, leaf in flat(item, f"{path}/{name}").items()}
+    if isinstance(value, list):
+        return {key: leaf for row, item in enumerate(value) for key, leaf in flat(item, f"{path}/{row}").items()}
+    return {path: value}
+
+
+def assert_same(first: Any, second: Any) -> None:
+    first, second = flat(first), flat(second)
+    assert first.keys() == second.keys()
+    differing = {
+        key: (value, second[key])
+        for key, value in first.items()
+        if value != second[key] and not (isinstance(value, float) and value == pytest.approx(second[key], abs=1e-9))
+    }
+    assert differing == {}
+
+
+def shuffle_people(one: PoseTrackFrame, rng: np.random.Generator) -> PoseTrackFrame:
+    order = rng.permutation(len(one))
+    return replace(one, **{name: getattr(one, name)[order] for name in ROWS})
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_people_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pair = crowd(seed)
+    shuffled = (replace(part, frames=tuple(shuffle_people(one, rng) for one in part.frames)) for part in pair)
+    assert_same(figures(measure_sequence(*pair)), figures(measure_sequence(*shuffled)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_predicted_images_changes_nothing_but_the_note(seed: int) -> None:
+    truth, predicted = crowd(seed)
+    backwards = measure_sequence(truth, replace(predicted, frames=predicted.frames[::-1]))
+    assert backwards.note is not None
+    assert_same(figures(measure_sequence(truth, predicted)), figures(backwards))
+
+
+def test_the_order_of_sequences_changes_nothing() -> None:
+    measured = [measure_sequence(*crowd(seed)) for seed in SEEDS]
+    assert_same(figures(*measured), figures(*measured[::-1]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_other_track_ids_change_nothing(seed: int) -> None:
+    truth, predicted = crowd(seed)
+    renamed = (
+        replace(part, frames=tuple(replace(one, track_ids=997 - 3 * one.track_ids) for one in part.frames))
+        for part in (truth, predicted)
+    )
+    assert_same(figures(measure_sequence(truth, predicted)), figures(measure_sequence(*renamed)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_truth_is_perfect(seed: int) -> None:
+    truth = crowd(seed)[0]
+    total = summarise_all([measure_sequence(truth, truth)])
+    for table in (total.ap, total.ap21, total.mot, total.every_person):
+        assert all(values == pytest.approx(100) for values in table.values())
+    assert all(table == pytest.approx(1) for table in total.hota.values())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_total_of_one_sequence_is_its_own(seed: int) -> None:
+    """But for HOTA, whose total is another kind of mean."""
+    measured = measure_sequence(*crowd(seed))
+    one, total = summarise_sequence(measured), summarise_all([measured])
+    assert all((one.ap[name] == total.ap[name]).all() for name in one.ap)
+    assert all((one.mot[name] == total.mot[name]).all() for name in one.mot)
+    assert one.hota["HOTA"][:, :15] == pytest.approx(total.hota["HOTA"][:, :15])
+
+
+def test_a_sequence_without_predictions() -> None:
+    """Counted as poseval counts it: a miss, a false alarm and an object for each frame but the last."""
+    truth = crowd(0)[0]
+    nobody = replace(truth, frames=tuple(frame(number=number) for number in range(len(truth.frames))))
+    found = figures(measure_sequence(truth, nobody))
+    assert found["poseval"]["total"]["ap"]["ap"] == [0] * 16
+    assert found["poseval"]["total"]["mot"]["mota"] == [-100] * 16
+    assert found["every_person_counted"]["total"]["mota"] == [0] * 16
+    assert found["poseval_counts"]["total"][0] == {
+        "num_objects": 5, "num_detections": 0, "num_misses": 5, "num_false_positives": 5, "num_switches": 0,
+        "sum_dist_matched": 0,
+    }  # fmt: skip
+    assert found["posetrack21"]["frame_flags_before_ignore_regions"][truth.name] == {
+        "labeled_frames_without_gt": 0,
+        "labeled_frames_without_prediction": 6,
+    }
+
+
+def test_json() -> None:
+    measured = [measure_sequence(*crowd(seed)) for seed in SEEDS]
+    found = figures(*measured)
+    names = [one.name for one in measured]
+    assert found["joints"] == [*POSETRACK_15.keypoint_names[:12], "neck", "nose", "head_top"]
+    assert list(found["poseval"]) == list(found["every_person_counted"]) == [*names, "total"]
+    assert list(found["posetrack21"]["hota_pose"]) == [*names, "COMBINED_SEQ"]
+    assert found["posetrack21"]["joints"][:4] == ["nose", "head_bottom", "head_top", "left_shoulder"]
+    assert found["poseval_counts"]["evaluated_frames_mot"] == dict.fromkeys(names, 5)
+    nose = measured[0].hota.tp[0, POSETRACK_15.index("nose")]
+    assert found["posetrack21"]["hota_pose"][names[0]]["tp_alpha0"][0] == nose
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_undefined_figures_are_null() -> None:
+    noses = [frame([person(1, only=["nose"])], number=number) for number in range(2)]
+    found = figures(measure(noses, [frame([person(7)], number=number) for number in range(2)]))
+    ap, mot = found["poseval"]["total"]["ap"], found["poseval"]["total"]["mot"]
+    assert ap["ap"] == [None] * 13 + [100, None, 100]
+    assert ap["pre"] == [0] * 13 + [100, 0, pytest.approx(100 / 15)]
+    assert mot["rec"] == [None] * 13 + [100, None, 100]
+    assert ap["table"]["Head"] is None
+    assert (ap["table"]["Total"], mot["table"]["Knee"], mot["table"]["Total"]) == (100, None, 100)
+    assert found["posetrack21"]["posemap"]["COMBINED_SEQ"]["map"]["Head"] == pytest.approx(100 / 3)
+
+
+def test_columns_are_means_of_their_keypoints() -> None:
+    values = np.arange(16.0)
+    columns = by_group(values)
+    assert columns == {
+        "Head": 13, "Shou": 8.5, "Elb": 8.5, "Wri": 8.5, "Hip": 2.5, "Knee": 2.5, "Ankl": 2.5, "Total": 15,
+    }  # fmt: skip
+    assert sorted(keypoint for group in GROUPS.values() for keypoint in group) == list(range(15))
+
+
+def test_tables() -> None:
+    """Aligned, so that they can be read in a terminal."""
+    measured = [measure_sequence(*crowd(seed)) for seed in SEEDS]
+    total = summarise_all(measured)
+    lines = total_table(total).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert cells(lines[0]) == ["", "Head", "Shou", "Elb", "Wri", "Hip", "Knee", "Ankl", "Total", "MOTP", "Prec", "Rec"]
+    rows = {row[0]: row[1:] for row in map(cells, lines[2:])}
+    assert rows["MOTA"][7:] == [f"{total.mot[name][-1]:.1f}" for name in ("mota", "motp", "pre", "rec")]
+    assert rows["AP"][7:] == [
+        f"{total.ap['ap'][-1]:.1f}",
+        "–",
+        *(f"{total.ap[name][-1]:.1f}" for name in ("pre", "rec")),
+    ]
+    assert rows["MOTA, every person counted"][7] == f"{total.every_person['mota'][-1]:.1f}"
+    assert rows["HOTA (PoseTrack21)"][7:] == [f"{100 * total.hota['HOTA'][:, -1].mean():.1f}", "–", "–", "–"]
+    per_sequence = sequence_table([summarise_sequence(one) for one in measured]).splitlines()
+    assert len({len(line) for line in per_sequence}) == 1
+    assert [cells(line)[0] for line in per_sequence[2:]] == [one.name for one in measured]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")[1:-1]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "note"),
+    [
+        pytest.param([0.5, 0.5], None, id="all have some"),
+        pytest.param([0.5, np.nan], "15 of 30 predicted keypoints have no score", id="some have none"),
+        pytest.param([np.nan, np.nan], "30 of 30 predicted", id="none has any"),
+        pytest.param([], None, id="nobody"),
+    ],
+)
+def test_missing_scores_are_noted(scores: Sequence[float], note: str | None) -> None:
+    people = [person(7 + row, 100 + row, score=score) for row, score in enumerate(scores)]
+    found = note_on_scores([measure([frame([person(1)])], [frame(people)])])
+    assert found is None if note is None else note in str(found)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "holders"),
+    [
+        pytest.param([person(7)], [7], id="one"),
+        pytest.param([person(7, 300)], [-1], id="nobody"),
+        pytest.param(
+            [person(7, only=["nose"]), person(8, 101, only=["left_hip", "right_hip"])], [8], id="most keypoints"
+        ),
+        pytest.param([person(8, only=["nose"]), person(7, only=["left_hip"])], [7], id="of equals the lowest id"),
+    ],
+)
+def test_who_has_a_person(predicted: list[Any], holders: list[int]) -> None:
+    timeline = measure([frame([person(1)])], [frame(predicted)]).timeline
+    assert timeline.holders.tolist() == holders
+    assert (timeline.track_ids.tolist(), timeline.frames.tolist(), timeline.num_frames) == ([1], [0], 1)
+
+
+def test_sequences_are_told_apart_by_name() -> None:
+    named: PoseTrackSequence = sequence([frame([person(1)])], "000007_mpii_test")
+    assert measure_sequence(named, named).name == "000007_mpii_test"

@@ -1,0 +1,124 @@
+"""Pictures of an evaluation: precision over recall by keypoint, and who had which id when."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracker.errors import DependencyError
+from tracker.evaluation.posetrack.ap import Ranking, ap_figures
+from tracker.evaluation.posetrack.measure import Timeline
+from tracker.evaluation.posetrack.summary import GROUPS
+from tracker.outputs import partial_path, publish
+from tracker.skeletons import POSETRACK_15
+from tracker.types import IntArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which the colour-blind tell apart; black is for marks.
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
+_CURVES = ((_COLORS[0], "-"), (_COLORS[3], "--"), ("black", ":"))
+_TITLES = ("head", "shoulders", "elbows", "wrists", "hips", "knees", "ankles")
+
+
+def check_can_draw() -> None:
+    """DependencyError with the command that installs matplotlib where it is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise DependencyError("no plots without matplotlib; run: pip install 'matplotlib>=3.8,<4'")
+
+
+def draw_precision_recall(ranking: Ranking, path: Path) -> None:
+    """Draw precision over recall as PNG, a panel for each kind of keypoint, with the AP of each keypoint."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    ap = ap_figures(ranking)["ap"]
+    figure.suptitle(f"Precision over recall, mAP {ap[-1]:.1f}")
+    panels = figure.subplots(2, 4, sharex=True, sharey=True)
+    for axes, title, keypoints in zip(panels.flat, _TITLES, GROUPS.values(), strict=False):
+        for keypoint, (color, style) in zip(keypoints, _CURVES, strict=False):
+            curve = ranking.curve(keypoint)
+            axes.plot(*curve, color=color, linestyle=style, label=f"{_label(keypoint)} {ap[keypoint]:.1f}")
+        axes.set(title=title, xlim=(0, 1), ylim=(0, 1.03))
+        axes.legend(loc="lower left", title="AP", fontsize="small", title_fontsize="small")
+        axes.grid(alpha=0.3)
+    panels[0, -1].tick_params(labelbottom=True)
+    panels[-1, -1].set_axis_off()
+    figure.supxlabel("recall")
+    figure.supylabel("precision")
+    _save(figure, path)
+
+
+def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
+    """Draw as PNG which predicted id held each true person when; a row per person, in the order they come.
+
+    A bar is coloured by the id and labelled with it, if there is room. A triangle marks a switch to another id. A thin
+    line stands where nobody is predicted for the person, nothing where the ground truth has them not.
+    """
+    from matplotlib.figure import Figure
+
+    people = timeline.track_ids[np.sort(np.unique(timeline.track_ids, return_index=True)[1])]
+    ids = timeline.holders[np.sort(np.unique(timeline.holders, return_index=True)[1])]
+    colors = {holder: _COLORS[place % len(_COLORS)] for place, holder in enumerate(ids[ids >= 0].tolist())}
+    figure = Figure(figsize=(13, 1.3 + 0.3 * max(len(people), 2)), layout="constrained")
+    axes = figure.subplots()
+    axes.locator_params(axis="x", integer=True)
+    num_switches = sum(_draw_person(axes, row, timeline, person, colors) for row, person in enumerate(people.tolist()))
+    axes.set(
+        title=f"{name}: {len(people)} people, {len(colors)} ids, {num_switches} switches",
+        xlabel="frame, of those with people in the ground truth    (▼ another id    — found by nobody)",
+        ylabel="person",
+        xlim=(0, max(timeline.num_frames, 1)),
+        ylim=(max(len(people), 1) - 0.4, -0.6),
+        yticks=range(len(people)),
+        yticklabels=people.tolist(),
+    )
+    _save(figure, path)
+
+
+def _draw_person(axes: Any, row: int, timeline: Timeline, person: int, colors: dict[int, str]) -> int:
+    """Draw a row; returns how many switches it has."""
+    theirs = timeline.track_ids == person
+    frames, holders = timeline.frames[theirs], timeline.holders[theirs]
+    begins, ends, _ = _runs(frames, np.zeros_like(frames))
+    axes.hlines([row] * len(begins), begins, ends, color="0.6", linewidth=1, zorder=0)
+    held = holders >= 0
+    begins, ends, ids = _runs(frames[held], holders[held])
+    bars = np.column_stack([begins, ends - begins])
+    axes.broken_barh(
+        bars, (row - 0.32, 0.64), facecolors=[colors[holder] for holder in ids.tolist()], edgecolors="white"
+    )
+    for (begin, width), holder in zip(bars.tolist(), ids.tolist(), strict=True):
+        if width / timeline.num_frames > 0.009 * (1 + len(str(holder))):
+            ink = "white" if colors[holder] == _COLORS[0] else "black"
+            axes.text(begin + width / 2, row, holder, ha="center", va="center", fontsize="small", color=ink)
+    switches = begins[1:][np.diff(ids) != 0]
+    axes.plot(switches, [row - 0.36] * len(switches), "kv", markersize=5, clip_on=False)
+    return len(switches)
+
+
+def _runs(frames: IntArray, values: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """First frame, frame after the last, and value of each run of successive frames with the same value."""
+    starts = np.flatnonzero((np.diff(frames, prepend=-2) != 1) | (np.diff(values, prepend=-2) != 0))
+    ends = np.append(starts[1:], len(frames))[: len(starts)] - 1
+    return frames[starts], frames[ends] + 1, values[starts]
+
+
+def _label(keypoint: int) -> str:
+    """The side of a limb's keypoint, the name of another.
+
+    >>> [_label(keypoint) for keypoint in (0, 12, 13)]
+    ['right', 'neck', 'nose']
+    """
+    name = POSETRACK_15.keypoint_names[keypoint]
+    return {"head_bottom": "neck", "head_top": "top", "nose": "nose"}.get(name, name.split("_")[0])
+
+
+def _save(figure: Figure, path: Path) -> None:
+    partial = partial_path(path)
+    figure.savefig(partial, dpi=100)
+    publish(path)
