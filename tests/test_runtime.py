@@ -145,6 +145,15 @@ def test_an_operator_that_the_engine_lacks_is_named(tmp_path: Path) -> None:
         OnnxNetwork(path, "cpu")
 
 
+@pytest.mark.parametrize("name", [b"skeleton", b"coco17", b"answer"], ids=["key", "value", "output"])
+def test_names_that_are_no_text_are_refused(tmp_path: Path, name: bytes) -> None:
+    path = write_constant_graph(tmp_path / "a.onnx", [IMAGE], {"answer": ANSWER}, {"skeleton": "coco17"})
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+    with pytest.raises(ModelError) as error:
+        OnnxNetwork(path, "cpu")
+    assert str(path) in _message(error)
+
+
 def test_unusual_tensors_are_refused(tmp_path: Path) -> None:
     path = write_constant_graph(tmp_path / "a.onnx", [TensorInfo("depth", (1, 2), "uint16")], {"answer": ANSWER})
     with pytest.raises(ModelError, match=r"depth is a tensor\(uint16\)"):
@@ -165,7 +174,7 @@ def test_the_number_of_threads_is_handed_on() -> None:
     ],
 )
 def test_threads_by_default(monkeypatch: pytest.MonkeyPatch, cores: int, threads: int) -> None:
-    monkeypatch.setattr(runtime, "_num_cores", lambda: cores)
+    monkeypatch.setattr(runtime, "num_cores", lambda: cores)
     options = runtime._session_options(0)
     assert options.intra_op_num_threads == threads
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
@@ -316,7 +325,7 @@ def test_preloading_keeps_stdout_clean(
 
 
 def test_native_messages_are_muted_and_come_back(capfd: pytest.CaptureFixture[str]) -> None:
-    with contextlib.suppress(RuntimeError), runtime._muted_native_stderr():
+    with contextlib.suppress(RuntimeError), runtime.muted_native_stderr():
         os.write(2, b"hidden")
         raise RuntimeError
     os.write(2, b"shown")

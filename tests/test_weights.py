@@ -201,6 +201,8 @@ def test_weights_in_half_precision_are_computed_with_in_single(tmp_path):
         pytest.param(DETECTOR | {"arguments": "3"}, "detector", "makes no network", id="no table"),
         pytest.param(DETECTOR | {"arguments": '{"depth": 3}'}, "detector", "makes no network", id="unknown argument"),
         pytest.param(DETECTOR | {"arguments": '{"channels": -4}'}, "detector", "makes no network", id="negative"),
+        pytest.param(DETECTOR | {"arguments": '{"channels": 9600}'}, "detector", "from 1 to 1024", id="two zeros more"),
+        pytest.param(DETECTOR | {"arguments": "[" * 9999}, "detector", "makes no network", id="too deep"),
         pytest.param(DETECTOR | {"arguments": '{"channels": 9}'}, "detector", "of another shape", id="other channels"),
     ],
 )
@@ -314,6 +316,7 @@ def test_what_the_manifest_says_can_be_read(tmp_path):
         pytest.param('skeleton = "body19"', "", id="no skeleton"),
         pytest.param("body19", "body20", id="unknown skeleton"),
         pytest.param("mean = [127.5,", "mean = [", id="two means"),
+        pytest.param("mean = [127.5,", "mean = " + "[" * 9999, id="too deep"),
         pytest.param("std = [127.5,", "std = [0,", id="a std of 0"),
         pytest.param("std = [127.5,", 'std = ["a",', id="a std in letters"),
         pytest.param("[256, 192]", "[256]", id="one size"),

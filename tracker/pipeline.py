@@ -220,19 +220,20 @@ def build_pipeline(
     detector_size: int | None = None,
     detector_score: float = 0.5,
     detector_type: str | None = None,
+    num_threads: int = 0,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
     detector, pose_model: a file, an object of your own, or None for what is shipped. device: auto, cpu, cuda
-    or cuda:N. flow: dis, lk or none. detector_type: as for `load_detector`. Raises ModelError, DeviceError and
-    UsageError.
+    or cuda:N. flow: dis, lk or none. detector_type, num_threads: as for `load_detector`. Raises ModelError,
+    DeviceError and UsageError.
     """
     if detector is None or isinstance(detector, str | Path):
         path = find_default("detector", device) if detector is None else Path(detector)
-        detector = load_detector(path, device, detector_score, detector_size, detector_type=detector_type)
+        detector = load_detector(path, device, detector_score, detector_size, num_threads, detector_type)
     if pose_model is None or isinstance(pose_model, str | Path):
         path = find_default("pose", device) if pose_model is None else Path(pose_model)
-        pose_model = TopDownEstimator(load_pose_network(path, device), flip_test=flip_test)
+        pose_model = TopDownEstimator(load_pose_network(path, device, num_threads), flip_test=flip_test)
     config = config or TrackerConfig()
     return Pipeline(detector, pose_model, create_flow(flow), config, detect_every, detector_batch)
 

@@ -78,6 +78,8 @@ class OnnxNetwork:
         kind, index = _parse_device(device)
         if not path.is_file():
             raise ModelError(f"there is no network file {path}; check the name")
+        if not os.access(path, os.R_OK):
+            raise ModelError(f"no permission to read {path}; change its permissions or copy it")
         self.path = path
         self.note: str | None = None
         options = _session_options(num_threads)
@@ -89,9 +91,12 @@ class OnnxNetwork:
                 raise _no_cuda(device, obstacle)
             self.note = f"{path.name} runs on the CPU: {obstacle}" if obstacle else None
         self.engine = f"ONNX Runtime {_onnxruntime().__version__} on {_device_of(self._session)}"
-        self.inputs = tuple(_tensor_info(path, node) for node in self._session.get_inputs())
-        self.outputs = tuple(_tensor_info(path, node) for node in self._session.get_outputs())
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        try:
+            self.inputs = tuple(_tensor_info(path, node) for node in self._session.get_inputs())
+            self.outputs = tuple(_tensor_info(path, node) for node in self._session.get_outputs())
+            self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{path} has names that are no UTF-8, so it is damaged: get or export it again") from error
 
     def run(self, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """All outputs, in the graph's order, for one array per input, in the graph's order.
@@ -249,8 +254,10 @@ def _torch_cuda_obstacle(index: int) -> str | None:
 
 @functools.cache
 def _onnxruntime() -> ModuleType:
+    # Since 1.29 it reports its use to its makers and keeps an id in the folder for temporary files.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        with _muted_native_stderr():
+        with muted_native_stderr():
             import onnxruntime
     except ImportError as error:
         raise explain_import_error(error) from error
@@ -260,7 +267,7 @@ def _onnxruntime() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _muted_native_stderr() -> Iterator[None]:
+def muted_native_stderr() -> Iterator[None]:
     """Silence warnings of native code about GPUs it does not find, printed while the library is imported."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -284,13 +291,14 @@ def _engine_errors() -> tuple[type[Exception], ...]:
 def _session_options(num_threads: int) -> Any:
     options = _onnxruntime().SessionOptions()
     # A given number also keeps ONNX Runtime from pinning its threads to cores, where other stages run too.
-    options.intra_op_num_threads = num_threads or min(4, max(1, _num_cores() // 2))
+    options.intra_op_num_threads = num_threads or min(4, max(1, num_cores() // 2))
     # Threads that spin for work take it from the other stages; small networks swing by a factor of two.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -36,6 +36,9 @@ _OPTIONS: dict[Kind, str] = {"pose": "--pose-model FILE", "detector": "--detecto
 # res50_coco_256x192-ec54d7f3_20200709.pth.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})_\d{8}\.pth$")
 
+# Numbers of channels, keypoints and layers; one digit more, by mistake or damage, would take gigabytes.
+_LARGEST_ARGUMENT = 1024
+
 
 @dataclass(frozen=True)
 class ShippedFile:
@@ -89,7 +92,7 @@ def read_manifest(manifest: Path = MANIFEST) -> tuple[ShippedNetwork, ...]:
         if content:
             raise ValueError(f"unknown: {', '.join(content)}")
         return tuple(_shipped_network(**entry) for entry in networks)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{manifest} is malformed ({error}); install the program again") from error
 
 
@@ -136,10 +139,10 @@ def load_network(path: Path, kind: Kind) -> nn.Module:
         raise ModelError(f"{path} states {name} in its metadata, but must be {known}; name another file")
     arguments = metadata.get("arguments", "{}")
     try:
-        model = _network_class(name)(**json.loads(arguments))
+        model = _build(name, json.loads(arguments))
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise ModelError(f"{path} states {name} with {arguments!r}, which makes no network ({reason})") from error
+        raise ModelError(f"{path} states {name} with {arguments[:100]!r}, which makes no network ({reason})") from error
     load_strictly(model, load_checkpoint(path), path)
     return model.eval()
 
@@ -179,6 +182,13 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
             "name a checkpoint of this network"
         )
     model.load_state_dict(dict(state))
+
+
+def _build(name: str, arguments: Any) -> nn.Module:
+    for argument, value in dict(arguments).items():
+        if isinstance(value, int) and not 0 < value <= _LARGEST_ARGUMENT:
+            raise ValueError(f"{argument} must be from 1 to {_LARGEST_ARGUMENT}")
+    return _network_class(name)(**arguments)
 
 
 def _network_class(name: str) -> type[nn.Module]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ TIMES_S = [0.0, 0.04, 0.08, 0.16, 0.2, 0.24, 0.3, 0.36, 0.4, 0.48]
 _PEAK = 0.9
 _DESCRIPTION = {"skeleton": "coco17", "color": "rgb", "mean": "[0, 0, 0]", "std": "[1, 1, 1]"}
 _CROP = TensorInfo("image", (1, 3, 64, 48), "float32")
+_HEATMAPS = TensorInfo("heatmaps", (1, 17, 16, 12), "float32")
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +37,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The options that name a detector of `BOXES` with scores 0.9 and 0.8 and a pose network of scores 0.9."""
     folder = tmp_path_factory.mktemp("models")
-    image = TensorInfo("image", (1, 3, SIZE_WH[1], SIZE_WH[0]), "float32")
-    dets = np.array([[*BOXES[0], 0.9], [*BOXES[1], 0.8]], np.float32)[None]
-    detector = write_constant_graph(folder / "det.onnx", [image], {"dets": dets, "labels": np.zeros((1, 2), np.int64)})
-    pose = write_constant_graph(folder / "pose.onnx", [_CROP], {"heatmaps": heatmaps()}, _DESCRIPTION)
+    detector = write_detector(folder / "det.onnx", [[*BOXES[0], 0.9], [*BOXES[1], 0.8]])
+    pose = write_pose_network(folder / "pose.onnx", heatmaps())
     return ["--detector", str(detector), "--pose-model", str(pose)]
 
 
@@ -87,6 +86,31 @@ def heatmaps() -> np.ndarray[Any, Any]:
     return maps
 
 
+def write_detector(path: Path, rows: Sequence[Sequence[float]]) -> Path:
+    """A detector of those boxes with their scores."""
+    image = TensorInfo("image", (1, 3, SIZE_WH[1], SIZE_WH[0]), "float32")
+    dets = np.array(rows, np.float32)[None]
+    return write_constant_graph(path, [image], {"dets": dets, "labels": np.zeros((1, len(rows)), np.int64)})
+
+
+def write_pose_network(path: Path, maps: np.ndarray[Any, Any]) -> Path:
+    """A pose network that gives those heatmaps for one crop at a time."""
+    return write_constant_graph(path, [_CROP], {"heatmaps": maps}, _DESCRIPTION)
+
+
+def write_pose_network_for_batches(path: Path) -> Path:
+    """A pose network that gives `heatmaps` for each of several crops."""
+    nodes = [
+        Node("GlobalMaxPool", ["image"], "brightest"),
+        Node("Gather", ["brightest", "first"], "blue", {"axis": 1}),
+        Node("Mul", ["blue", "zero"], "nothing"),
+        Node("Add", ["maps", "nothing"], "heatmaps"),
+    ]
+    crops, output = (replace(info, shape=(None, *info.shape[1:])) for info in (_CROP, _HEATMAPS))
+    constants = {"maps": heatmaps(), "first": np.zeros(1, np.int64), "zero": np.zeros(1, np.float32)}
+    return write_graph(path, [crops], [output], nodes=nodes, constants=constants, metadata=_DESCRIPTION)
+
+
 def write_pose_network_afraid_of_the_dark(path: Path) -> Path:
     """A pose network that gives NaN for a crop without a value of 30."""
     nodes = [
@@ -96,9 +120,8 @@ def write_pose_network_afraid_of_the_dark(path: Path) -> Path:
         Node("Div", ["root", "root"], "one"),
         Node("Mul", ["maps", "one"], "heatmaps"),
     ]
-    output = TensorInfo("heatmaps", (1, 17, 16, 12), "float32")
     constants = {"maps": heatmaps(), "limit": np.array(30, np.float32)}
-    return write_graph(path, [_CROP], [output], nodes=nodes, constants=constants, metadata=_DESCRIPTION)
+    return write_graph(path, [_CROP], [_HEATMAPS], nodes=nodes, constants=constants, metadata=_DESCRIPTION)
 
 
 def read_lines(path: Path) -> list[Any]:

@@ -104,4 +104,5 @@ def test_a_setting_out_of_range_is_named_as_its_option() -> None:
 
 def test_model_options_are_those_that_build_a_pipeline() -> None:
     defaults = {name: parameter.default for name, parameter in inspect.signature(build_pipeline).parameters.items()}
+    assert defaults.pop("num_threads") == 0  # `track` has an option of its own for each process
     assert model_options(parse()) == defaults | {"config": TrackerConfig()}

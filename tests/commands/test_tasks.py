@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ def plan(*arguments: str) -> list[tuple[str, str | None, str | None]]:
 
 
 def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """All but the fingerprints of other files."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return found - {f"{name}.fingerprint" for name in found}
 
 
 @pytest.fixture
@@ -95,6 +98,16 @@ def test_where_outputs_go(clips: Path, arguments: list[str], expected: Any) -> N
     assert plan(*arguments) == expected
 
 
+def test_the_overlay_of_an_image_is_a_picture(clips: Path) -> None:
+    (clips / "in/shot.png").touch()
+    assert plan("in/shot.png") == [("in/shot.png", "shot_tracked.png", "shot_tracked.jsonl")]
+    assert [overlay for _, overlay, _ in plan("in/shot.png", "in/a.mp4", "--output", "x")] == [
+        "x/shot_tracked.png", "x/a_tracked.mp4",
+    ]  # fmt: skip
+    assert plan("in/*.png") == [("in/*.png", "in_tracked.mp4", "in_tracked.jsonl")]
+    assert plan("in/shot.png", "--output", "x.mp4") == [("in/shot.png", "x.mp4", None)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -136,12 +149,15 @@ def test_each_input_has_a_fresh_tracker_and_outputs_of_its_own(clips: Path, trac
     assert (header["source"], other_header["source"]) == ("a.mp4", "b.mp4")
 
 
-def test_each_input_has_a_summary_of_its_own(clips: Path, track_all: Run) -> None:
-    lines = track_all("in/[ab].mp4", "--poses", "out").err.splitlines()
-    assert [line for line in lines if line.startswith("[")] == ["[1/2] in/a.mp4", "[2/2] in/b.mp4"]
-    assert lines.count("20 poses with 2 ids, of which 2 are confirmed people") == 2
-    times = [line for line in lines if line.startswith("ms per frame: ")]
-    assert len(times) == 2
+def test_each_input_has_a_line_and_all_have_a_summary(clips: Path, track_all: Run) -> None:
+    a, b, speed, people, times, *parts, written = track_all("in/[ab].mp4", "--poses", "out").err.splitlines()
+    for number, line in enumerate((a, b), 1):
+        assert re.fullmatch(rf"\[{number}/2\] in/{'ab'[number - 1]}\.mp4: 10 frames, [\d.]+ frames/s", line)
+    assert speed.startswith("20 frames in ")
+    assert people == "40 poses with 4 ids, of which 4 are confirmed people"
+    assert times.startswith("ms per frame: ")
+    assert [part.split(":")[0] for part in parts if not part.startswith("note: ")] == ["detector", "pose"]
+    assert written == "written: out"
 
 
 @pytest.mark.parametrize(
@@ -161,14 +177,17 @@ def test_an_input_that_fails_is_reported_and_the_others_go_on(
     assert files(clips / "out") == {"a_tracked.jsonl", "b_tracked.jsonl"}
 
 
-def test_outputs_that_exist_are_kept_and_the_others_are_written(clips: Path, track_all: Run) -> None:
+@pytest.mark.parametrize(("name", "left"), [("b_tracked", ""), ("b_tracked.partial", " (left by an interrupted run)")])
+def test_outputs_of_unknown_origin_are_kept_and_nothing_is_done(
+    clips: Path, track_all: Run, monkeypatch: pytest.MonkeyPatch, name: str, left: str
+) -> None:
+    monkeypatch.setattr("tracker.pipeline.build_pipeline", None)
     (clips / "out").mkdir()
-    (clips / "out/a_tracked.jsonl").write_text("precious")
-    check_one_failed(
-        track_all("in/a.mp4", "in/b.mp4", "--poses", "out"), "a_tracked.jsonl exists; move it away or pass"
-    )
-    assert (clips / "out/a_tracked.jsonl").read_text() == "precious"
-    assert len(read_lines(clips / "out/b_tracked.jsonl")) == 1 + len(TIMES_S)
+    (clips / f"out/{name}.jsonl").write_text("precious")
+    done = track_all("in/a.mp4", "in/b.mp4", "--poses", "out")
+    line = f"error: out/{name}.jsonl exists{left}; move it away or pass --overwrite\n"
+    assert (done.code, done.out, done.err) == (1, "", line)
+    assert {path.name: path.read_text() for path in (clips / "out").iterdir()} == {f"{name}.jsonl": "precious"}
 
 
 def check_one_failed(done: Outcome, message: str) -> None:
@@ -212,4 +231,5 @@ def test_ctrl_c_ends_all_inputs(clips: Path, track_all: Run, monkeypatch: pytest
 
     monkeypatch.setattr(Pipeline, "run", interrupt)
     done = track_all("in/a.mp4", "in/b.mp4", "--poses", "out")
-    assert (done.code, done.err) == (130, "[1/2] in/a.mp4\ninterrupted\n")
+    stopped = "stopped: 0 of 2 inputs are complete; run it again, without --overwrite, for the others\n"
+    assert (done.code, done.err) == (130, f"{stopped}interrupted\n")

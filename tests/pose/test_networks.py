@@ -258,6 +258,8 @@ def test_other_suffixes_are_refused(tmp_path, name):
         pytest.param("mean = [1, 2]", "three numbers", id="two means"),
         pytest.param("mean = 5", "makes no sense", id="a single mean"),
         pytest.param("mean = [1, 2, inf]", "three numbers", id="endless mean"),
+        pytest.param(f"mean = [1, 2, 9{'0' * 400}]", "makes no sense", id="mean beyond floating point"),
+        pytest.param("mean = " + "[" * 9999, "is no TOML", id="too deep"),
         pytest.param("std = [1, 0, 1]", "above 0", id="std of 0"),
         pytest.param("input_size = [250, 192]", "multiples of 32", id="size that is no multiple of 32"),
         pytest.param("input_size = [256.0, 192]", "multiples of 32", id="size that is no integer"),

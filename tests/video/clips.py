@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 RED, GREEN, BLUE, WHITE = (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255)
@@ -29,6 +31,14 @@ def numbered_image(number: int, width: int = 64, height: int = 48) -> np.ndarray
 def number_of(image: np.ndarray[Any, Any]) -> int:
     """Which `numbered_image` this is, after decoding."""
     return round((float(image.mean()) - 8) / 8)
+
+
+def oriented_jpeg(image: np.ndarray[Any, Any], orientation: int) -> bytes:
+    """A JPEG whose EXIF tag says how it is to be turned, from 1 to 8."""
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    tiff = b"MM\0*\0\0\0\x08" + b"\0\x01" + struct.pack(">HHIHH", 0x112, 3, 1, orientation, 0) + bytes(4)
+    segment = b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+    return encoded[:2] + segment + encoded[2:]
 
 
 def noise_images(count: int) -> list[np.ndarray[Any, Any]]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.video.clips import BLUE, GREEN, RED, WHITE, corner_image, number_of, numbered_image
+from tests.video.clips import BLUE, GREEN, RED, WHITE, corner_image, number_of, numbered_image, oriented_jpeg
 from tracker.errors import InputError
 from tracker.types import Image
 from tracker.video.images import read_image
@@ -111,10 +111,21 @@ def test_a_picture_whose_name_looks_like_a_pattern_is_that_picture(tmp_path: Pat
 # --- faults
 
 
+def bmp(width: int, height: int) -> bytes:
+    """The header of a BMP, with a pixel."""
+    return struct.pack("<2sI4xIIiiHH24x", b"BM", 62, 54, 40, width, height, 1, 24) + bytes(8)
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\xff\xd8\xff\xe0" + bytes(40)],
-    ids=["empty", "text", "only a PNG's signature", "only a JPEG's"],
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no picture", id="text"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), id="only a PNG's signature"),
+        pytest.param(b"\xff\xd8\xff\xe0" + bytes(40), id="only a JPEG's"),
+        pytest.param(bmp(1 << 21, 1), id="wider than OpenCV takes"),
+        pytest.param(bmp(100_000, 100_000), id="more pixels than OpenCV takes"),
+    ],
 )
 def test_a_broken_image_is_left_out_and_named(tmp_path: Path, data: bytes) -> None:
     write_images(tmp_path, "1.png", "2.png", "3.png")
@@ -145,6 +156,23 @@ def test_opencv_says_nothing_about_a_broken_image(tmp_path: Path, capfd: pytest.
     with pytest.raises(InputError, match="is no image"):
         read_image(tmp_path / "x.webp")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("length", [100, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_png_that_ends_within_a_chunk_is_not_given_the_memory_that_it_claims(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    data = bytearray(png(8, 8, 8, 0, bytes(8)))
+    data[33:37] = struct.pack(">I", length)  # that of the pixels
+    (tmp_path / "x.png").write_bytes(data)
+    monkeypatch.setattr("tracker.video.images.cv2.imdecode", lambda *_: pytest.fail("OpenCV would take the memory"))
+    with pytest.raises(InputError, match="is no image or is damaged"):
+        read_image(tmp_path / "x.png")
+
+
+def test_what_follows_the_end_of_a_png_is_no_chunk(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(png(8, 8, 8, 0, bytes(8)) + b"\xff" * 20)
+    assert read_image(tmp_path / "x.png").shape == (8, 8, 3)
 
 
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
@@ -232,10 +260,7 @@ def test_a_16_bit_tiff_is_scaled(tmp_path: Path) -> None:
     ],
 )
 def test_exif_orientation_is_honoured_once(tmp_path: Path, orientation: int, expected: tuple[Any, ...]) -> None:
-    encoded = cv2.imencode(".jpg", corner_image(), [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
-    tiff = b"MM\0*\0\0\0\x08" + b"\0\x01" + struct.pack(">HHIHH", 0x112, 3, 1, orientation, 0) + bytes(4)
-    segment = b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
-    (tmp_path / "x.jpg").write_bytes(encoded[:2] + segment + encoded[2:])
+    (tmp_path / "x.jpg").write_bytes(oriented_jpeg(corner_image(), orientation))
     image = read_image(tmp_path / "x.jpg")
     assert image.shape == ((64, 128, 3) if orientation < 5 else (128, 64, 3))
     np.testing.assert_allclose(corners(image), expected, atol=6)

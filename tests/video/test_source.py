@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ from tests.video.clips import (
 )
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
-from tracker.video.source import VideoSource, match_inputs, open_source
+from tracker.video.source import VideoSource, absolute_spec, files_of, match_inputs, open_images, open_source
 
 
 def read_all(spec: Path | str, **options: Any) -> list[Frame]:
@@ -343,6 +345,18 @@ def recording(path: Path) -> None:
     path.write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 1 << 40) + bytes(99))
 
 
+def unknown_kind(path: Path) -> None:
+    write_clip(path, noise_images(8))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"abcd"))
+
+
+def huge(path: Path) -> None:
+    """A GIF that claims pictures of a gigabyte each."""
+    write_clip(path, [corner_image()] * 3, codec="gif", pix_fmt="rgb8")
+    data = path.read_bytes()
+    path.write_bytes(data[:6] + struct.pack("<HH", 16_000, 16_000) + data[10:])
+
+
 def undecodable(path: Path) -> None:
     write_clip(path, noise_images(8), movflags="faststart")
     data = path.read_bytes()
@@ -371,6 +385,8 @@ def undecodable(path: Path) -> None:
         ("nothing.mp4", lambda path: path.touch(), r"is empty \(0 bytes\)"),
         ("sound.mp4", silent_sound, "has no video stream"),
         ("undecodable.mp4", undecodable, "damaged packets were skipped"),
+        ("unknown.mp4", unknown_kind, r"unknown\.mp4 is damaged, or of a kind that FFmpeg cannot decode; convert it"),
+        ("huge.gif", huge, "damaged packets were skipped"),
         ("folder", lambda path: path.mkdir(), r"holds no images .*; name an image folder, a video, or videos by a pat"),
         ("folder.mp4", lambda path: path.mkdir(), "holds no images"),  # whatever it is called
         ("*.mp4", lambda path: None, r"cannot open .*\*\.mp4 \(No such file or directory\)"),  # nothing matches
@@ -413,6 +429,80 @@ def test_what_a_pattern_stands_for(
         (tmp_path / name).touch()
     (tmp_path / "a").mkdir()
     assert match_inputs(spec) == expected
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder one stands in: `in` with two videos and two folders of images, `shots` with images, `text` without."""
+    for name in ("in/10.MP4", "in/2.mkv", "in/.3.mp4", "in/notes.txt", "in/b/0.png", "in/a/0.jpg", "in/c/x/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"123")
+    shutil.copytree(tmp_path / "in", tmp_path / "shots")
+    (tmp_path / "shots/2.png").touch()
+    (tmp_path / "shots/10.png").write_bytes(b"12")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/notes.txt").touch()
+    (tmp_path / "0").symlink_to(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("in", ["in/2.mkv", "in/10.MP4", "in/a", "in/b"]),  # not what is hidden, no video, or deeper
+        ("shots", ["shots"]),  # its own images are what is meant
+        ("text", ["text"]),  # an error of its own when it is opened
+        ("0", ["0"]),  # a camera
+        ("", [""]),
+    ],
+)
+def test_what_a_folder_stands_for(folders: Path, spec: str, expected: list[str]) -> None:
+    assert match_inputs(spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("in/2.mkv", ["in/2.mkv"]),
+        ("shots", ["shots/2.png", "shots/10.png"]),
+        ("shots/*.png", ["shots/2.png", "shots/10.png"]),
+        ("text", []),
+        ("absent", []),
+        ("0", []),  # a camera
+        ("rtsp://host/1", []),
+    ],
+)
+def test_the_files_of_an_input(folders: Path, spec: str, expected: list[str]) -> None:
+    assert list(map(str, files_of(spec))) == expected
+
+
+def test_folders_that_may_not_be_looked_into_are_told_when_they_are_opened(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert match_inputs("in") == ["in"]
+    assert files_of("in") == []
+
+
+@pytest.mark.parametrize("spec", ["0", "rtsp://host/1", "{}/in/*.mp4"])
+def test_an_input_is_the_same_wherever_one_stands(folders: Path, spec: str) -> None:
+    assert absolute_spec(spec.format(folders)) == spec.format(folders)
+    assert absolute_spec("in/*.mp4") == str(folders / "in/*.mp4")
+
+
+def test_images_that_are_all_needed(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("b.png", "a.png", "c.png")]
+    for number, path in enumerate(paths[:2]):
+        cv2.imwrite(str(path), numbered_image(number))
+    with open_images("name", paths, 29.97, max_frames=2) as source:
+        assert (source.name, source.fps, source.num_frames) == ("name", Fraction(2997, 100), 2)
+        assert [number_of(frame.image) for frame in source] == [0, 1]
+    with open_images("name", paths, 25) as source, pytest.raises(InputError, match=r"c\.png cannot be read"):
+        list(source)
 
 
 def test_a_pattern_of_videos_is_no_single_source(clip: Path) -> None:

@@ -262,7 +262,7 @@ def fake_container(times_s: list[float | None], flags: int = 0) -> Any:
     """A container whose frames have those times."""
     frames = [SimpleNamespace(time=time_s) for time_s in times_s]
     packets = [SimpleNamespace(decode=lambda frame=frame: [frame]) for frame in frames]
-    video = SimpleNamespace(average_rate=None, thread_type="")
+    video = SimpleNamespace(average_rate=None, thread_type="", codec_context=SimpleNamespace())
     return SimpleNamespace(
         streams=SimpleNamespace(best=lambda kind: video),
         format=SimpleNamespace(flags=flags),

@@ -17,7 +17,7 @@ from tracker.errors import OutputError
 from tracker.outputs import partial_path
 from tracker.types import Frame
 from tracker.video.source import open_source
-from tracker.video.writer import VideoWriter, check_container
+from tracker.video.writer import PictureWriter, VideoWriter, check_container, is_picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,6 +137,32 @@ def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
     for refuse in (check_container, VideoWriter):
         with pytest.raises(OutputError, match=r"ends in \.mp4, \.m4v, \.mov"):
             refuse(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("a.png", 0), ("a.jpg", 8), ("B.JPEG", 8)])
+def test_a_single_picture(tmp_path: Path, name: str, tolerance: int) -> None:
+    path = tmp_path / name
+    assert is_picture(path)
+    path.write_text("old")
+    with PictureWriter(path) as writer:
+        writer.write(numbered_image(5, 63, 47), 0)
+        assert path.read_text() == "old"
+    np.testing.assert_allclose(read(path)[0].image, numbered_image(5, 63, 47), atol=tolerance)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_picture_file_holds_one_picture(tmp_path: Path) -> None:
+    writer = PictureWriter(tmp_path / "a.png")
+    writer.write(numbered_image(1), 0)
+    with pytest.raises(ValueError, match="holds one picture"), writer:
+        writer.write(numbered_image(2), 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_picture_there_is_no_picture_file(tmp_path: Path) -> None:
+    with PictureWriter(tmp_path / "a.png"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- interruptions

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_photo(args: argparse.Namespace) -> None:
     """Write the clip, track it as `track` does, and compare with the truth."""
-    from tracker.commands.track import track_source
+    from tracker.commands.run import track_source
     from tracker.evaluation.oracle import count_switches
     from tracker.evaluation.photo_scene import PhotoScene
     from tracker.pipeline import build_pipeline

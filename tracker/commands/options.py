@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,46 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         if isinstance(action.default, bool):
             return f"{action.help} (default: {'on' if action.default else 'off'})"
         return super()._get_help_string(action)
+
+
+def add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """What concerns data sets and several inputs: --split, --overlays, --workers and what belongs to it."""
+    group = parser.add_argument_group(
+        "data sets and several inputs",
+        "An input whose outputs were made with the same settings and networks is left out; NAME.fingerprint beside "
+        "them says how they were made.",
+    )
+    group.add_argument("--split", metavar="NAME", help="part of the data set; default: val, or the only one")
+    group.add_argument("--overlays", action="store_true", help="overlay videos beside the predictions of a data set")
+    group.add_argument("--workers", type=_count, metavar="N", help="processes; default: 1, or one for each of --gpus")
+    group.add_argument("--gpus", type=_gpu_numbers, metavar="N,...", help="CUDA devices that workers take in turn")
+    group.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="Ray cluster, or auto; its machines must see inputs and networks at the same paths",
+    )
+    group.add_argument(
+        "--threads", type=_count, metavar="N", help="of each process on the CPU; default: cores by workers, if several"
+    )
+
+
+def refuse_batch_options(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option that has no meaning with a single input."""
+    for option in ("workers", "gpus", "ray"):
+        if getattr(args, option):
+            raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
+    return int(text)
+
+
+def _gpu_numbers(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} must be numbers of CUDA devices such as 0,1")
+    return tuple(map(int, text.split(",")))
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tracker.formats import Header, ResultWriter, open_writer
+from tracker.formats import ResultWriter
 from tracker.pipeline import StageTimes
 from tracker.types import Frame, TrackedPoses
 from tracker.video.overlay import OverlayRenderer
 from tracker.video.window import LiveWindow, window_problem
-from tracker.video.writer import VideoWriter
+from tracker.video.writer import PictureWriter, VideoWriter, is_picture
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -22,33 +22,32 @@ if TYPE_CHECKING:
 class Sinks:
     """The outputs of one run, a context manager: left without an error, the files are moved into place.
 
-    output, poses: files to write, or None. poses_format: None to go by the suffix. confirmed_only: leave others out of
-    the poses file. show: open a live window, or say why there is none.
+    output: overlay to write, or None. results: the poses' writer, or None. confirmed_only: leave others out of the
+    poses. show: open a live window of that title, or say why there is none.
     """
 
     def __init__(
         self,
         *,
         output: Path | None,
-        poses: Path | None,
-        poses_format: str | None,
+        results: ResultWriter | None,
         confirmed_only: bool,
         show: bool,
         fps: Fraction | None,
-        header: Header,
+        title: str,
         overlay: OverlayRenderer,
         times: StageTimes,
     ) -> None:
         self._stack = ExitStack()
-        self._window = _open_window(header.source) if show else None
-        self._video = VideoWriter(output, fps=fps) if output else None
-        self._results: ResultWriter | None = open_writer(poses, header, poses_format) if poses else None
+        self._window = _open_window(title) if show else None
+        self._drawing = _open_drawing(output, fps) if output else None
+        self._results = results
         self._confirmed_only = confirmed_only
         self._overlay = overlay
         self._times = times
 
     def __enter__(self) -> Self:
-        for sink in (self._video, self._results, self._window):
+        for sink in (self._drawing, self._results, self._window):
             if sink is not None:
                 self._stack.enter_context(sink)
         return self
@@ -63,14 +62,18 @@ class Sinks:
         if self._results:
             with self._times.measure("write"):
                 self._results.write(frame, tracked[tracked.confirmed] if self._confirmed_only else tracked)
-        if not self._video and not self._window:
+        if not self._drawing and not self._window:
             return True
         with self._times.measure("draw"):
             picture = self._overlay.draw(frame.image, tracked, time_s=frame.time_s, frames_per_s=frames_per_s)
-        if self._video:
+        if self._drawing:
             with self._times.measure("encode"):
-                self._video.write(picture, frame.time_s)
+                self._drawing.write(picture, frame.time_s)
         return self._window.show(picture) if self._window else True
+
+
+def _open_drawing(path: Path, fps: Fraction | None) -> VideoWriter | PictureWriter:
+    return PictureWriter(path) if is_picture(path) else VideoWriter(path, fps=fps)
 
 
 def _open_window(title: str) -> LiveWindow | None:

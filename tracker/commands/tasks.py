@@ -7,25 +7,31 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tracker.errors import OutputError, UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
+from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
 from tracker.outputs import check_output, partial_path
+
+_DEFAULT_SPLIT = "val"
+# What ends the names of outputs without their suffix.
+_OUTPUT = re.compile(r"_tracked(\.partial)?$")
 
 
 def plan_tasks(args: argparse.Namespace) -> list[argparse.Namespace]:
     """The arguments for each input: `input` is one of them, `output` and `poses` are its own files or None.
 
-    Folders for the outputs of several inputs are made. Raises UsageError for outputs of an unknown kind, over an
-    input, or over one another; OutputError for a folder that cannot be made. Whether outputs exist is not looked at.
+    Added are `name`, as it is called in messages; `sequence`, None unless it is one of a data set; `is_batch`, whether
+    outputs go to folders; and `fingerprint`, None. Without a named file the overlay of an image is a picture, that of
+    all else a video. Folders for the outputs of several inputs are made. Raises UsageError for options that do not go
+    together, and for outputs of an unknown kind, over an input, or over one another; OutputError for a folder that
+    cannot be made. Whether outputs exist is not looked at.
     """
-    from tracker.video.source import match_inputs
-
-    inputs = [spec for given in args.input for spec in match_inputs(given)]
-    is_batch = inputs != args.input or len(inputs) > 1
-    tasks = [_choose_outputs(args, spec, is_batch) for spec in inputs]
+    dataset = _find_dataset(args)
+    tasks = _plan_sequences(args, dataset) if dataset else _plan_inputs(args)
     _refuse_collisions(tasks)
-    if is_batch:
+    if tasks[0].is_batch:
         for folder in filter(None, (args.output, args.poses)):
             _make_folder(folder)
     for task in tasks:
@@ -53,15 +59,78 @@ def describe_input(spec: str) -> str:
     return public_address(spec) if is_address(spec) else spec
 
 
+def _find_dataset(args: argparse.Namespace) -> PoseTrackDataset | None:
+    """The data set that is named; UsageError for options that have no meaning with it, or without."""
+    dataset = next(filter(None, map(find_dataset, map(Path, filter(None, args.input)))), None)
+    if dataset is None:
+        if args.split or args.overlays:
+            option = "--split" if args.split else "--overlays"
+            raise UsageError(f"{option} is for data sets, and {args.input[0]} is no PoseTrack data set; leave it out")
+        return None
+    if len(args.input) > 1:
+        raise UsageError(f"{dataset.root} is a data set, which is tracked alone; name the other inputs in another call")
+    if not args.output:
+        raise UsageError(f"{dataset.root} is a data set; name the folder for its predictions: --output DIR")
+    for option in ("poses", "show", "start"):
+        if getattr(args, option):
+            raise UsageError(f"--{option} has no meaning with the data set {dataset.root}; leave it out")
+    return dataset
+
+
+def _plan_sequences(args: argparse.Namespace, dataset: PoseTrackDataset) -> list[argparse.Namespace]:
+    split = args.split or (dataset.splits[0] if len(dataset.splits) == 1 else _DEFAULT_SPLIT)
+    if not args.split and split not in dataset.splits:
+        raise UsageError(f"{dataset.root} has the splits {', '.join(dataset.splits)}; name one with --split")
+    suffix = FORMATS[args.format or "posetrack"].suffix
+    return [
+        _task(
+            args,
+            str(sequence.annotation),
+            name=sequence.name,
+            output=args.output / f"{sequence.name}.mp4" if args.overlays else None,
+            poses=args.output / f"{sequence.name}{suffix}",
+            sequence=sequence,
+            is_batch=True,
+        )
+        for sequence in dataset.sequences(split)
+    ]
+
+
+def _plan_inputs(args: argparse.Namespace) -> list[argparse.Namespace]:
+    inputs = [spec for given in args.input for spec in _inputs_of(given)]
+    is_batch = inputs != args.input or len(inputs) > 1
+    return [_choose_outputs(args, spec, is_batch) for spec in inputs]
+
+
+def _inputs_of(given: str) -> list[str]:
+    """The inputs that are named; outputs of ours in a folder of videos are none."""
+    from tracker.video.source import match_inputs
+
+    inputs = match_inputs(given)
+    if inputs == [given] or not Path(given).is_dir():
+        return inputs
+    return [spec for spec in inputs if not _OUTPUT.search(Path(spec).stem)] or [given]
+
+
 def _choose_outputs(args: argparse.Namespace, spec: str, is_batch: bool) -> argparse.Namespace:
-    output, poses = args.output, args.poses
+    output, poses, has_folders = args.output, args.poses, is_batch
     if not (output or poses or args.show):
-        output, poses, is_batch = Path(), Path(), True
-    if is_batch:
+        output, poses, has_folders = Path(), Path(), True
+    if has_folders:
         name = _name_of(spec)
-        output = output and output / f"{name}_tracked.mp4"
+        output = output and output / f"{name}_tracked{'.png' if _is_image(spec) else '.mp4'}"
         poses = poses and poses / f"{name}_tracked{FORMATS[args.format or 'jsonl'].suffix}"
-    return argparse.Namespace(**vars(args) | {"input": spec, "output": output, "poses": poses})
+    return _task(args, spec, name=describe_input(spec), output=output, poses=poses, sequence=None, is_batch=is_batch)
+
+
+def _task(args: argparse.Namespace, spec: str, **facts: Any) -> argparse.Namespace:
+    return argparse.Namespace(**vars(args) | facts | {"input": spec, "fingerprint": None})
+
+
+def _is_image(spec: str) -> bool:
+    from tracker.video.images import is_image
+
+    return is_image(Path(spec))
 
 
 def _name_of(spec: str) -> str:
@@ -88,12 +157,14 @@ def _refuse_collisions(tasks: Sequence[argparse.Namespace]) -> None:
     for path, count in Counter(outputs).items():
         if not inputs.isdisjoint((path.resolve(), partial_path(path).resolve())):
             raise UsageError(f"to write {path} would overwrite the input; name another output")
+        if count > len(tasks):
+            raise UsageError(f"--output and --poses are the same file {path}; name two")
         if count > 1:
             raise UsageError(f"{count} of the inputs would be written to {path}; track them in calls of their own")
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.suffix and not folder.is_dir():
+    if re.match(r"\.[a-zA-Z]", folder.suffix) and not folder.is_dir():  # of results/v1.2 it is a number
         raise UsageError(f"{folder} looks like a file, but of several inputs each has its own; name a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,8 +174,18 @@ def _make_folder(folder: Path) -> None:
 
 def _check_kinds(task: argparse.Namespace) -> None:
     if task.output:
-        from tracker.video.writer import check_container
-
-        check_container(task.output)
+        _check_overlay(task)
     if task.poses:
         format_of(task.poses, task.format)
+
+
+def _check_overlay(task: argparse.Namespace) -> None:
+    from tracker.video.writer import check_container, is_picture
+
+    if not is_picture(task.output):
+        check_container(task.output)
+    elif not (_is_image(task.input) or task.max_frames == 1):
+        raise UsageError(
+            f"{task.output} holds one picture, and {describe_input(task.input)} is no single image; name a video file "
+            "that ends in .mp4, or pass --max-frames 1"
+        )

@@ -99,8 +99,8 @@ class OnnxHeatmapNetwork:
     graph is another one.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
-        self._network = OnnxNetwork(path, device)
+    def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
+        self._network = OnnxNetwork(path, device, num_threads)
         if not any(len(info.shape) == 4 for info in self._network.outputs):
             raise _no_heatmaps(self._network, "K")  # before somebody describes a detector as a pose network
         settings = _stated_settings(self._network.metadata, path)
@@ -119,9 +119,10 @@ class OnnxHeatmapNetwork:
         return np.concatenate([self._network.run(batch)[self._output] for batch in batches])
 
 
-def load_pose_network(path: Path, device: str = "auto") -> HeatmapNetwork:
+def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) -> HeatmapNetwork:
     """The heatmap network in an .onnx file, a .safetensors file of ours, or a PoseResNet checkpoint.
 
+    device, num_threads: as for `OnnxNetwork`; torch, which runs checkpoints, keeps its own number.
     Files of ours state in their metadata what they are. What a checkpoint (.pth, .pth.tar, .pt, .safetensors)
     leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and width, `style`, `color`,
     `mean`, `std`), otherwise from its name (`256x192`, height first; `caffe`), otherwise it is as published:
@@ -130,7 +131,7 @@ def load_pose_network(path: Path, device: str = "auto") -> HeatmapNetwork:
     another kind or not described.
     """
     if path.name.endswith(".onnx"):
-        return OnnxHeatmapNetwork(path, device)
+        return OnnxHeatmapNetwork(path, device, num_threads)
     if path.name.endswith(_CHECKPOINT_SUFFIXES):
         metadata = read_metadata(path)
         if "network" in metadata:

@@ -32,7 +32,7 @@ def settings_beside(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is no TOML ({error}); correct it") from error
     return parse_settings(content, str(file))
 
@@ -50,7 +50,7 @@ def parse_settings(stated: Mapping[str, Any], source: str) -> dict[str, Any]:
             raise ModelError(f"{source} states {key!r}, which is unknown; known: {', '.join(SETTINGS)}")
         try:
             settings[key] = SETTINGS[key](value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise ModelError(f"{source} states {key} = {value!r}, which makes no sense ({error})") from error
     return settings
 

@@ -29,6 +29,9 @@ _CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
 # What FFmpeg also plays: text as pictures of letters, and lists of other files.
 _NO_VIDEOS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp"})
 
+# A little over 16K. Each picture that is larger, as one damaged byte may have it, would take gigabytes.
+_MAX_PIXELS = 1 << 27
+
 # By how much the sound of a whole file may outlast its pictures.
 _SOUND_TAIL_S = 0.5
 
@@ -44,11 +47,15 @@ def open_file(path: Path, fps: Fraction) -> FileReader:
 
 
 def best_video_stream(container: Any, name: str) -> Any:
-    """The video stream to track; InputError if there is none, with the container closed."""
+    """The video stream to track; InputError, with the container closed, if there is none or it has no decoder."""
     stream = container.streams.best("video")
     if stream is None:
         container.close()
         raise InputError(f"{name} has no video stream, only sound or subtitles; choose a video")
+    if stream.codec_context is None:
+        container.close()
+        raise InputError(f"{name} is damaged, or of a kind that FFmpeg cannot decode; convert it to H.264")
+    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return stream
 
 

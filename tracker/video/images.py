@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,27 +20,31 @@ _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"
 
 
 class ImagesReader:
-    """Images, one per 1/fps seconds, each in its own size; those that cannot be read leave a gap in the times."""
+    """Images, one per 1/fps seconds, each in its own size.
+
+    One that cannot be read leaves a gap in the times, or is an InputError where `all_needed`.
+    """
 
     is_live = False
 
-    def __init__(self, name: str, paths: Sequence[Path], fps: Fraction) -> None:
+    def __init__(self, name: str, paths: Sequence[Path], fps: Fraction, *, all_needed: bool = False) -> None:
         self.name = name
         self.fps: Fraction | None = fps
         self.num_frames: int | None = len(paths)
         self.warning: str | None = None
         self._paths = paths
         self._rate = fps
+        self._all_needed = all_needed or len(paths) == 1
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
-        """Time and picture of each image from `start_s` on; InputError if the only image is broken."""
+        """Time and picture of each image from `start_s` on; InputError if one that is needed is broken."""
         first = math.ceil(Fraction(start_s).limit_denominator(1_000_000) * self._rate)
         left_out = 0
         for position, path in enumerate(self._paths[first:], first):
             try:
                 image = read_image(path)
             except InputError as error:
-                if self.num_frames == 1:
+                if self._all_needed:
                     raise
                 left_out += 1
                 self.warning = f"{left_out} of {self.num_frames} images left out; the last of them: {error}"
@@ -52,16 +57,21 @@ class ImagesReader:
 
 def open_folder(path: Path, fps: Fraction) -> ImagesReader:
     """The images of a folder in natural order (2 before 10); InputError if it has none or cannot be listed."""
-    try:
-        paths = [entry for entry in path.iterdir() if is_image(entry) and not entry.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"{path} cannot be listed ({error.strerror}); check its permissions") from error
+    paths = [entry for entry in list_folder(path) if is_image(entry)]
     if not paths:
         raise InputError(
             f"{path} holds no images ({' '.join(sorted(_SUFFIXES))}); name an image folder, a video, or videos by a "
             "pattern such as 'folder/*.mp4'"
         )
-    return ImagesReader(path.resolve().name, sorted(paths, key=natural_key), fps)
+    return ImagesReader(path.resolve().name, paths, fps)
+
+
+def list_folder(path: Path) -> list[Path]:
+    """What is in a folder in natural order, hidden files left out; InputError if it cannot be listed."""
+    try:
+        return sorted((entry for entry in path.iterdir() if not entry.name.startswith(".")), key=natural_key)
+    except OSError as error:
+        raise InputError(f"{path} cannot be listed ({error.strerror}); check its permissions") from error
 
 
 def is_image(path: Path) -> bool:
@@ -76,14 +86,36 @@ def read_image(path: Path) -> Image:
     several pages it is the first picture.
     """
     try:
-        data = np.fromfile(path, np.uint8)  # cv2.imread knows no paths outside the code page of Windows
+        data = path.read_bytes()  # cv2.imread knows no paths outside the code page of Windows
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check its name and permissions") from error
-    with opencv_silenced():
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    image = _decode(data)
     if image is None:
         raise InputError(f"{path} is no image or is damaged; remove it or copy it again")
-    return image  # type: ignore[return-value]
+    return image
+
+
+def _decode(data: bytes) -> Image | None:
+    if not data or _is_cut_png(data):
+        return None
+    try:
+        with opencv_silenced():
+            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[return-value]
+    except cv2.error:  # a size beyond its limits
+        return None
+
+
+def _is_cut_png(data: bytes) -> bool:
+    """Whether a PNG ends within a chunk; OpenCV 5 would first take as much memory as the chunk claims, up to 4 GB."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return False
+    place = 8
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"IEND":
+            return False
+        place += 12 + length
+    return place > len(data)
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -18,10 +19,17 @@ from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
 from tracker.video.file import open_file
-from tracker.video.images import ImagesReader, is_image, natural_key, open_folder
+from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
 from tracker.video.stream import is_address, open_stream
 
 _DEFAULT_FPS = Fraction(25)
+# What is taken for a video where a folder is searched; a file that is named may have any suffix.
+_VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".3gp", ".ogv", ".gif", ".mjpeg"),
+        *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    }
+)
 
 
 class Reader(Protocol):
@@ -167,8 +175,8 @@ def open_source(
     end_s: part to deliver, in seconds; the end is exclusive. Raises InputError for what cannot be read, and
     UsageError for an empty name, a pattern that videos match or a range without frames.
     """
-    _check_range(fps, start_s, end_s, max_frames)
-    reader = _reader_of(spec, Fraction(fps).limit_denominator(100_000) if fps else _DEFAULT_FPS)
+    check_range(fps, start_s, end_s, max_frames)
+    reader = _reader_of(spec, _exact(fps) if fps else _DEFAULT_FPS)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
     except BaseException:
@@ -176,13 +184,44 @@ def open_source(
         raise
 
 
+def open_images(
+    name: str,
+    paths: Sequence[Path],
+    fps: float | Fraction,
+    *,
+    end_s: float | None = None,
+    max_frames: int | None = None,
+) -> VideoSource:
+    """Open images that are all needed, one frame for each: InputError, once it is read, for one that is broken."""
+    reader = ImagesReader(name, paths, _exact(fps), all_needed=True)
+    return VideoSource(reader, end_s=end_s, max_frames=max_frames)
+
+
 def match_inputs(spec: str) -> list[str]:
     """The inputs that `spec` names: each video and folder of a pattern is one of its own, images are one together.
 
-    What is no pattern, what exists under that very name, and a pattern that nothing matches come back as they are.
+    A folder without images names the videos and the folders of images in it. All else, what exists under the very name
+    of a pattern, and a pattern that nothing matches come back as they are.
     """
-    paths = _match(spec)
+    paths = _match(spec) or _inputs_in(spec)
     return [spec] if all(map(is_image, paths)) else [str(path) for path in paths]
+
+
+def files_of(spec: str) -> list[Path]:
+    """The files that an input is read from; none for a camera, a stream, and what is not there."""
+    if _is_camera(spec) or is_address(spec):
+        return []
+    with suppress(OSError):
+        path = Path(spec)
+        if path.is_dir():
+            return list(filter(is_image, list_folder(path)))
+        return [path] if path.is_file() else _match(spec)
+    return []
+
+
+def absolute_spec(spec: str) -> str:
+    """The same input, wherever one stands."""
+    return spec if _is_camera(spec) or is_address(spec) else str(Path(spec).absolute())
 
 
 def is_pattern(spec: str) -> bool:
@@ -198,9 +237,36 @@ def _match(spec: str) -> list[Path]:
     return sorted(map(Path, glob.iglob(spec, recursive=True)), key=natural_key)  # noqa: PTH207
 
 
+def _inputs_in(spec: str) -> list[Path]:
+    """The videos and the folders of images in a folder that has no images of its own."""
+    entries = [] if not spec or _is_camera(spec) else _entries(Path(spec))
+    if any(map(is_image, entries)):
+        return []
+    return [entry for entry in entries if _is_video(entry) or any(map(is_image, _entries(entry)))]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in _VIDEO_SUFFIXES and path.is_file()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing for what is none, or cannot be listed, which opening it tells."""
+    with suppress(OSError):
+        return list_folder(folder) if folder.is_dir() else []
+    return []
+
+
+def _is_camera(spec: str) -> bool:
+    return spec.isascii() and spec.isdigit()
+
+
+def _exact(fps: float | Fraction) -> Fraction:
+    return Fraction(fps).limit_denominator(100_000)
+
+
 def _reader_of(spec: str, fps: Fraction) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
-    if spec.isascii() and spec.isdigit():
+    if _is_camera(spec):
         return open_camera(int(spec))
     if not spec:
         raise UsageError("--input is empty; name a video, an image folder, an address or the number of a camera")
@@ -225,9 +291,10 @@ def _open_images(name: str, paths: Sequence[Path], fps: Fraction) -> ImagesReade
     return ImagesReader(name, paths, fps)
 
 
-def _check_range(
+def check_range(
     fps: float | Fraction | None, start_s: float | None, end_s: float | None, max_frames: int | None
 ) -> None:
+    """Refuse, as UsageError, a part of a source that makes no sense; arguments as for `open_source`."""
     if fps is not None and not 0 < fps < math.inf:
         raise UsageError(f"--fps must be more than 0, not {fps}")
     if start_s is not None and not 0 <= start_s < math.inf:

@@ -1,4 +1,4 @@
-"""Video files out: H.264 with the input's timestamps, playable whatever interrupts the run."""
+"""Overlays out: H.264 with the input's timestamps, playable whatever interrupts the run, or a single picture."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ import av
 import cv2
 
 from tracker.errors import OutputError
-from tracker.outputs import partial_path, publish
+from tracker.outputs import explain_write_error, partial_path, publish
 from tracker.types import Image
+from tracker.video.opencv_log import opencv_silenced
 
 # All three are the same family, whose fragmented form survives an interruption with exact timestamps.
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
+
+_PICTURES = (".png", ".jpg", ".jpeg")
 
 # MPEG's clock: fine enough that every usual frame rate has whole ticks.
 _TIME_BASE = Fraction(1, 90_000)
@@ -36,6 +39,11 @@ def check_container(path: Path) -> None:
     """Refuse a video file name whose suffix is not supported; OutputError names those that are."""
     if path.suffix.lower() not in _FORMATS:
         raise OutputError(f"cannot write {path}: name a video file that ends in {', '.join(_FORMATS)}")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file of this name is to hold a single picture."""
+    return path.suffix.lower() in _PICTURES
 
 
 class VideoWriter:
@@ -151,6 +159,41 @@ class VideoWriter:
             self._container = None
 
 
+class PictureWriter:
+    """Writes one picture as PNG or JPEG, by the suffix; used like `VideoWriter`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._encoded = b""
+
+    def write(self, image: Image, time_s: float) -> None:
+        """Take the picture (H, W, 3) uint8 BGR; ValueError for a second one, OutputError if it is too large."""
+        if self._encoded:
+            raise ValueError(f"{self._path} holds one picture")
+        with opencv_silenced(), suppress(cv2.error):  # where OpenCV 4 raises it, OpenCV 5 gives nothing
+            self._encoded = bytes(cv2.imencode(self._path.suffix.lower(), image)[1])
+        if not self._encoded:
+            raise OutputError(f"cannot write {self._path}: its format holds no picture so large; scale the input down")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._encoded:
+            with _reported(self._path):
+                self._publish()
+
+    def _publish(self) -> None:
+        try:
+            partial_path(self._path).write_bytes(self._encoded)
+            publish(self._path)
+        except OSError:
+            partial_path(self._path).unlink(missing_ok=True)
+            raise
+
+
 @contextmanager
 def _reported(path: Path) -> Iterator[None]:
     """Errors of FFmpeg and the file system become one line that says what is left."""
@@ -159,7 +202,8 @@ def _reported(path: Path) -> Iterator[None]:
     except (av.FFmpegError, OSError) as error:
         partial = partial_path(path)
         left = f"; the video so far is in {partial}" if partial.exists() else ""
-        raise OutputError(f"cannot write {path}: {error.strerror or error}{left}") from error
+        reason = OSError(error.errno, error.strerror or str(error))  # which not all of FFmpeg's are
+        raise explain_write_error(path, reason, left) from error
 
 
 def _remux(path: Path, container_format: str) -> None:

@@ -1,0 +1,187 @@
+"""A batch on a Ray cluster: a local one, a worker of which is killed, and what is said without one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import Run
+from tests.commands.datasets import SEQUENCES, contents, write_dataset
+from tests.commands.runs import DEADLINE_S, MODULE
+from tracker.commands import cluster
+
+SETTINGS = ["--device", "cpu", "--detect-every", "2", "--threads", "1"]
+# Two CPUs, and so two tasks at once; ends with its standard input.
+HEAD = """
+import sys, ray
+options = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80_000_000, "log_to_driver": False}
+context = ray.init(_temp_dir=sys.argv[1], **options)
+print(context.address_info["gcs_address"], flush=True)
+sys.stdin.read()
+ray.shutdown()
+"""
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None or not Path("/proc").is_dir(),
+    reason="ray is not installed (the extra `cluster`), or processes cannot be listed in /proc",
+)
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Ray cluster of this machine alone, for whoever has the token in this process's environment."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    pipe = subprocess.PIPE
+    # Paths of sockets are short, so this is no folder of pytest's.
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        subprocess.Popen([sys.executable, "-c", HEAD, folder], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as head,
+    ):
+        try:
+            assert head.stdout
+            found = head.stdout.readline().strip()
+            assert found, head.stderr and head.stderr.read()
+            yield found
+        finally:
+            head.communicate()
+
+
+def pids_at_work() -> set[int]:
+    """The processes of Ray that are tracking, by their titles."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(f"ray::{cluster._track_there.__name__}".encode()):
+                found.add(int(path.parent.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@needs_ray
+def test_a_worker_is_killed_and_no_sequence_is_lost_or_written_twice(
+    run: Run, models: list[str], tmp_path: Path, address: str
+) -> None:
+    write_dataset(tmp_path / "data", num_frames=40)
+    (tmp_path / f"data/images/val/{SEQUENCES[3]}/000020.jpg").write_bytes(b"")
+    command = [*MODULE, "--input", "data", *models, *SETTINGS, "--output", "cluster", "--overlays", "--ray", address]
+    others = pids_at_work()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + DEADLINE_S
+        while not (pids := pids_at_work() - others):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(pids.pop(), signal.SIGKILL)
+        _, err = process.communicate(timeout=3 * DEADLINE_S)
+    assert process.returncode == 1
+    told = [line for line in err.splitlines() if line.startswith(("[", "error: "))]
+    assert sorted(name for name in SEQUENCES for line in told if name in line) == list(SEQUENCES)
+    assert [line for line in told if f"{SEQUENCES[3]}/000020.jpg is no image or is damaged" in line]
+    assert err.endswith("1 of 4 sequences failed\n")
+    alone = run("track", "--input", "data", *models, *SETTINGS, "--output", "alone")
+    assert alone.code == 1
+    assert contents(tmp_path / "cluster", "*.json") == contents(tmp_path / "alone")
+    assert {path.stem for path in (tmp_path / "cluster").glob("*.mp4")} == set(SEQUENCES[:3])
+    resumed = run("track", "--input", "data", *models, *SETTINGS, "--output", "cluster")
+    assert resumed.err.startswith("3 of 4 sequences were complete")
+
+
+@pytest.fixture
+def track_data(run: Run, models: list[str], tmp_path: Path) -> Run:
+    """Runs `track` on a data set with those further arguments."""
+    write_dataset(tmp_path / "data", SEQUENCES[:1])
+    return lambda *arguments: run("track", "--input", "data", *models, "--output", "out", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--ray", "auto", "--workers", "2"],
+            "the Ray cluster decides how many workers there are; leave out --workers",
+        ),
+        (["--ray", "auto", "--gpus", "0"], "the Ray cluster decides how many workers there are; leave out --workers"),
+        (
+            ["--ray", "auto", "--format", "openpose"],
+            "--format openpose writes folders, which --ray does not bring back",
+        ),
+    ],
+)
+def test_wrong_usage(track_data: Run, options: list[str], message: str) -> None:
+    done = track_data(*options)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert message in done.err
+
+
+def test_without_ray_there_is_one_line(track_data: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = track_data("--ray", "auto")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith("error: no cluster without ray (")
+    assert done.err.endswith("; run: pip install 'pose-tracker[cluster]'\n")
+
+
+class Ray(SimpleNamespace):
+    """Ray as far as it is asked for what a cluster has."""
+
+    def __init__(self, gpus: float, *cpus: float) -> None:
+        nodes = [{"Alive": True, "Resources": {"CPU": number}} for number in cpus]
+        gone = {"Alive": False, "Resources": {"CPU": 64}}
+        super().__init__(
+            init=lambda **_: None,
+            shutdown=lambda: None,
+            cluster_resources=lambda: {"GPU": gpus} if gpus else {},
+            nodes=lambda: [*nodes, gone],
+        )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "needed", "there"),
+    [
+        pytest.param(2, "auto", 1, "cuda", id="a GPU where there are some"),
+        pytest.param(2, "cuda:1", 1, "cuda", id="which one is not ours to say"),
+        pytest.param(2, "cpu", 0, "cpu", id="none if they are not wanted"),
+        pytest.param(0, "auto", 0, "cpu", id="none where there are none"),
+    ],
+)
+def test_a_task_demands_a_gpu(gpus: int, device: str, needed: int, there: str) -> None:
+    assert cluster._num_gpus(Ray(gpus, 4), device) == needed
+    options: dict[str, Any] = {"detector": Path("det.onnx"), "pose_model": None, "device": device}
+    expected = {"detector": Path("det.onnx").absolute(), "pose_model": None, "device": there}
+    assert cluster._options_there(options, needed) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--device", "cuda"], 1, "device cuda does not work: the Ray cluster has no GPU; use --device auto or cpu"),
+        (["--threads", "9"], 2, "no machine of the Ray cluster has 9 CPUs; pass --threads 8 or fewer"),
+    ],
+)
+def test_what_a_cluster_would_never_have_is_refused(
+    track_data: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Ray(0, 8, 4))
+    done = track_data("--ray", "auto", *options)
+    assert (done.code, done.err) == (code, f"error: {message}\n")
+
+
+def test_where_nobody_answers_there_is_one_line(track_data: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Ray(0, 8))
+    done = track_data("--ray", "127.0.0.1:1")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert done.err.startswith("error: no Ray cluster at 127.0.0.1:1 (")

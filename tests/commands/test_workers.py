@@ -1,0 +1,149 @@
+"""A batch in several processes: the same results, and what becomes of processes that die or are interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import Run
+from tests.commands.datasets import SEQUENCES, contents, deadly, write_dataset
+from tests.commands.runs import DEADLINE_S, MODULE, running, write_endless_clip
+from tracker.cli import build_parser
+from tracker.commands.options import model_options
+from tracker.commands.progress import Progress
+from tracker.commands.tasks import plan_tasks
+from tracker.commands.workers import track_in_workers
+from tracker.errors import DeviceError, UsageError
+
+# All processes with one thread, so that their numbers are the same.
+SETTINGS = ["--device", "cpu", "--detect-every", "2", "--threads", "1"]
+
+needs_sigkill = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+
+
+@pytest.fixture
+def track_data(run: Run, models: list[str]) -> Run:
+    """Runs `track` on `data` with those arguments."""
+    return lambda *arguments: run("track", "--input", "data", *models, *SETTINGS, *arguments)
+
+
+def tasks_of(root: Path, models: Sequence[str]) -> tuple[list[argparse.Namespace], dict[str, Any]]:
+    """What `track` makes of a data set, and the options of the pipeline."""
+    arguments = ["track", "--input", str(root), *models, *SETTINGS, "--output", str(root / "out")]
+    args = build_parser().parse_args(arguments)
+    return plan_tasks(args), model_options(args)
+
+
+def work(tasks: Sequence[argparse.Namespace], options: dict[str, Any], num_workers: int) -> Progress:
+    with Progress("sequences", len(tasks), 0, verbose=False) as progress:
+        track_in_workers(tasks, options, ["cpu"] * num_workers, 1, progress)
+    return progress
+
+
+def test_two_workers_write_what_one_process_writes(track_data: Run, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    (root / f"images/val/{SEQUENCES[1]}/000004.jpg").write_bytes(b"")
+    alone, together = track_data("--output", "alone"), track_data("--output", "together", "--workers", "2")
+    assert alone.code == together.code == 1
+    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
+    assert len(contents(tmp_path / "alone")) == 3
+    for done in (alone, together):
+        told = [line for line in done.err.splitlines() if line.startswith("error: ")]
+        assert len(told) == 1
+        assert f"{SEQUENCES[1]}/000004.jpg is no image or is damaged" in told[0]
+        assert "\n15 frames in " in done.err
+        assert done.err.endswith("1 of 4 sequences failed\n")
+    assert {line[:5] for line in together.err.splitlines()[:4]} >= {"[1/4]", "[4/4]"}
+
+
+@needs_sigkill
+def test_the_sequence_of_a_worker_that_dies_is_tried_once_more(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks, options = tasks_of(write_dataset(tmp_path / "data"), models)
+    for task, num_deaths in zip(tasks, (1, 0, 9, 0), strict=True):
+        task.sequence = deadly(task.sequence, tmp_path / f"{task.name}.deaths", num_deaths)
+    progress = work(tasks, options, num_workers=2)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[")]
+    died = "its worker died (SIGKILL: perhaps memory was short); another one begins it anew"
+    assert sorted(warnings) == [
+        f"error: {SEQUENCES[2]}: its worker died again (SIGKILL: perhaps memory was short); try fewer workers",
+        f"warning: {SEQUENCES[0]}: {died}",
+        f"warning: {SEQUENCES[2]}: {died}",
+    ]
+    assert progress.num_failed == 1
+    assert progress.summary()[0].startswith("15 frames in ")
+    assert set(contents(tmp_path / "data/out")) == {f"{SEQUENCES[number]}.json" for number in (0, 1, 3)}
+
+
+class Bomb:
+    """Ends the process that takes it over."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (3,)
+
+
+def test_a_worker_that_dies_before_it_begins_ends_the_run(models: list[str], tmp_path: Path) -> None:
+    tasks, options = tasks_of(write_dataset(tmp_path / "data"), models)
+    line = r"a worker on cpu died while it loaded the networks \(exit code 3\); try fewer workers"
+    with pytest.raises(DeviceError, match=line):
+        work(tasks, options | {"detector": Bomb()}, num_workers=1)
+    assert not contents(tmp_path / "data/out")
+
+
+def test_what_keeps_a_worker_from_loading_networks_is_raised(models: list[str], tmp_path: Path) -> None:
+    tasks, options = tasks_of(write_dataset(tmp_path / "data"), models)
+    with pytest.raises(UsageError, match=r"det\.onnx takes 96×64 only"):
+        work(tasks, options | {"detector_size": 64}, num_workers=1)
+
+
+def wait_for_end_of(group: int) -> None:
+    """Until no process of a group is left."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        assert time.monotonic() < deadline, "a process is left"
+        time.sleep(0.005)
+
+
+@needs_sigkill
+def test_ctrl_c_ends_all_processes(models: list[str], tmp_path: Path) -> None:
+    clip = write_endless_clip(tmp_path / "a.mkv")
+    shutil.copy(clip, tmp_path / "b.mkv")
+    inputs = [str(tmp_path / name) for name in ("a.mkv", "b.mkv")]
+    command = [*MODULE, "--input", *inputs, *models, *SETTINGS, "--workers", "2", "--poses", str(tmp_path)]
+    with running(command, 1, tmp_path / "a_tracked.partial.jsonl") as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, err = process.communicate(timeout=DEADLINE_S)
+    stopped = "stopped: 0 of 2 inputs are complete; run it again, without --overwrite, for the others\n"
+    assert (process.returncode, err) == (130, f"{stopped}interrupted\n")
+    wait_for_end_of(process.pid)
+    assert (tmp_path / "a_tracked.jsonl.fingerprint").exists()  # so that the next run may replace what is left
+
+
+@needs_sigkill
+def test_a_run_that_is_killed_and_resumed_writes_what_one_run_writes(
+    models: list[str], tmp_path: Path, track_data: Run
+) -> None:
+    write_dataset(tmp_path / "data", num_frames=40)
+    command = [*MODULE, "--input", "data", *models, *SETTINGS, "--workers", "2", "--output", "resumed"]
+    with running(command, 1, tmp_path / "resumed" / f"{SEQUENCES[0]}.json") as process:
+        process.kill()
+    wait_for_end_of(process.pid)  # workers have nobody left to work for
+    done = track_data("--output", "resumed")
+    assert done.code == 0
+    assert " of 4 sequences were complete; --overwrite" in done.err
+    assert track_data("--output", "whole").code == 0
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")

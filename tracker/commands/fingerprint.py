@@ -1,0 +1,142 @@
+"""The file beside the outputs of an input of a batch that says how they were made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tracker.errors import ModelError, OutputError
+from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.pose.settings import settings_path
+from tracker.weights import Kind, find_default, sha256_of
+
+SUFFIX = ".fingerprint"
+# Options that say what is read and written, by whom and how fast, but change nothing in what is written. Networks are
+# compared by their content.
+_INDIFFERENT = frozenset(
+    {
+        *("run", "verbose", "input", "split", "output", "poses", "overlays", "overwrite", "show"),
+        *("detector", "pose_model", "detector_batch", "device", "workers", "gpus", "threads", "ray"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """How the outputs of an input are made, and the file in which it stands.
+
+    The file is written before the outputs, so that whatever a killed run leaves is known as its own, and again, with
+    the sizes of the outputs, when these are complete.
+    """
+
+    path: Path
+    made_of: Mapping[str, Any]
+
+    def claim(self) -> None:
+        """Say of outputs that are not there yet how they will be made."""
+        self._write({})
+
+    def complete(self, outputs: Sequence[Path]) -> None:
+        """Say that the outputs are whole."""
+        self._write({path.name: _size(path) for path in outputs})
+
+    def withdraw(self) -> None:
+        """Take the claim back."""
+        self.path.unlink(missing_ok=True)
+
+    def fits(self, outputs: Sequence[Path]) -> bool | None:
+        """Whether all outputs are there, complete, and made like this; None if nothing says how they were made.
+
+        False for those that a run of this very kind left incomplete. Raises OutputError for outputs that were made
+        otherwise, or were changed since.
+        """
+        stored = self._read()
+        if stored is None:
+            return None
+        sizes = stored.pop("outputs")
+        if stored != self.made_of:
+            raise OutputError(
+                f"{outputs[-1]} was made {_difference(stored, self.made_of)}; pass --overwrite, or name another folder"
+            )
+        for path in outputs:
+            if path.exists() and path.name in sizes and _size(path) != sizes[path.name]:
+                raise OutputError(f"{path} was changed since it was made; move it away or pass --overwrite")
+        return all(path.exists() and path.name in sizes for path in outputs)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            stored = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        tables = ("settings", "networks", "outputs")
+        is_ours = isinstance(stored, dict) and all(isinstance(stored.get(name), dict) for name in tables)
+        return stored if is_ours else None
+
+    def _write(self, sizes: Mapping[str, int]) -> None:
+        try:
+            text = json.dumps({**self.made_of, "outputs": sizes}, indent=1)
+            partial_path(self.path).write_text(text, encoding="utf-8")
+            publish(self.path)
+        except OSError as error:
+            raise explain_write_error(self.path, error) from error
+
+
+def describe_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What all outputs of a batch have in common: settings, networks and version of the program.
+
+    Raises ModelError for a network that is missing.
+    """
+    settings = {name: value for name, value in vars(args).items() if name not in _INDIFFERENT}
+    networks = {
+        "detector": _digest(args.detector, "detector", args.device),
+        "pose network": _digest(args.pose_model, "pose", args.device),
+    }
+    described: dict[str, Any] = json.loads(
+        json.dumps({"version": _version(), "settings": settings, "networks": networks})
+    )
+    return described
+
+
+def describe_files(paths: Sequence[Path]) -> dict[str, int]:
+    """Number, size together and latest change of the files that an input is read from."""
+    stats = [path.stat() for path in paths]
+    return {
+        "files": len(paths),
+        "bytes": sum(stat.st_size for stat in stats),
+        "changed_ns": max(stat.st_mtime_ns for stat in stats),
+    }
+
+
+def _digest(path: Path | None, kind: Kind, device: str) -> list[str]:
+    """The sha256 of a network's file and of the settings beside it."""
+    path = path or find_default(kind, device)
+    if not path.is_file():
+        raise ModelError(f"there is no network file {path}; check the name")
+    return [sha256_of(file) for file in (path, settings_path(path)) if file.is_file()]
+
+
+def _version() -> str | None:
+    try:
+        return metadata.version("pose-tracker")
+    except metadata.PackageNotFoundError:  # run from a folder, not installed
+        return None
+
+
+def _difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first thing in which two ways of making outputs differ, in words."""
+    for name, value in wanted["settings"].items():
+        if stored["settings"].get(name) != value:
+            return f"with --{name.replace('_', '-')} {stored['settings'].get(name)}, not {value}"
+    for name, digest in wanted["networks"].items():
+        if stored["networks"].get(name) != digest:
+            return f"with another {name}"
+    return "of another state of its input" if stored.get("input") != wanted["input"] else "by another version"
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else (path,)))

@@ -1,0 +1,206 @@
+"""Inputs of a batch in several processes, each of which has loaded the networks once."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from tracker.commands.batch_input import discard, load_pipeline, track_task
+from tracker.commands.progress import Outcome, Progress
+from tracker.errors import DeviceError, TrackerError
+
+# How often an input is begun before it counts as failed, since it may be what kills its workers.
+_MAX_TRIES = 2
+_PATIENCE_S = 5
+_READY, _FRAME = "ready", "frame"
+
+
+def assign_devices(num_workers: int, device: str, gpus: Sequence[int]) -> list[str]:
+    """The device of each worker: the GPUs in turn, or `device` for all.
+
+    >>> assign_devices(3, "auto", [0, 2])
+    ['cuda:0', 'cuda:2', 'cuda:0']
+    """
+    return [f"cuda:{gpus[number % len(gpus)]}" if gpus else device for number in range(num_workers)]
+
+
+def track_in_workers(
+    tasks: Sequence[argparse.Namespace],
+    options: Mapping[str, Any],
+    devices: Sequence[str],
+    num_threads: int,
+    progress: Progress,
+) -> None:
+    """Track all tasks, begun in this order, by a process for each device.
+
+    The first is begun when all processes have loaded the networks; what keeps one of them from that is raised here. The
+    task of a process that dies is begun once more, by another process. However this ends, so do the processes.
+    """
+    pool = _Pool(tasks, options, num_threads, progress)
+    try:
+        for device in devices:
+            pool.start(device)
+        pool.run()
+    finally:
+        pool.stop()
+
+
+class _Worker:
+    """A process and this end of its connection; task: the one it is at, None before and between them."""
+
+    def __init__(self, options: Mapping[str, Any], num_threads: int) -> None:
+        context = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
+        self.device: str = options["device"]
+        self.task: argparse.Namespace | None = None
+        self.is_ready = False
+        self.connection, theirs = context.Pipe()
+        with theirs, _without_interrupt():
+            self.process = context.Process(target=_serve, args=(theirs, options, num_threads), daemon=True)
+            self.process.start()
+
+    def give(self, task: argparse.Namespace) -> None:
+        """Let it begin a task."""
+        self.task = task
+        with suppress(OSError):  # it has died, as the next look at its connection shows
+            self.connection.send(task)
+
+    def receive(self) -> Any:
+        """What it says next; None if it has died."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            return None
+
+
+class _Pool:
+    """The processes, and the tasks that none of them has begun."""
+
+    def __init__(
+        self, tasks: Sequence[argparse.Namespace], options: Mapping[str, Any], num_threads: int, progress: Progress
+    ) -> None:
+        self._waiting = deque(tasks)
+        self._options = options
+        self._num_threads = num_threads
+        self._progress = progress
+        self._tries: Counter[str] = Counter()
+        self._workers: list[_Worker] = []
+        self._has_begun = False
+
+    def start(self, device: str) -> None:
+        """Add a process."""
+        self._workers.append(_Worker({**self._options, "device": device}, self._num_threads))
+
+    def run(self) -> None:
+        """Have all tasks done."""
+        while self._waiting or any(worker.task for worker in self._workers):
+            ready = wait([worker.connection for worker in self._workers])
+            for worker in [worker for worker in self._workers if worker.connection in ready]:
+                self._react(worker, worker.receive())
+            self._hand_out()
+
+    def stop(self) -> None:
+        """End all processes at once."""
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(_PATIENCE_S)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+
+    def _react(self, worker: _Worker, message: Any) -> None:
+        if message == _FRAME:
+            self._progress.count_frames()
+        elif message == _READY:
+            worker.is_ready = True
+        elif isinstance(message, Outcome):
+            worker.task = None
+            self._progress.end_input(message)
+        elif message is None:
+            self._replace(worker)
+        else:
+            raise message
+
+    def _hand_out(self) -> None:
+        """Give tasks to those who have none; to begin with, once everybody is ready."""
+        self._has_begun = self._has_begun or all(worker.is_ready for worker in self._workers)
+        for worker in self._workers if self._has_begun else ():
+            if worker.is_ready and worker.task is None and self._waiting:
+                worker.give(self._waiting.popleft())
+
+    def _replace(self, dead: _Worker) -> None:
+        """Take leave of a process that died, and have its task done by another one."""
+        how = _how_it_died(dead.process.exitcode)
+        dead.connection.close()
+        self._workers.remove(dead)
+        if dead.task:
+            self._retry(dead.task, how)
+        elif not dead.is_ready:
+            raise DeviceError(f"a worker on {dead.device} died while it loaded the networks ({how}); try fewer workers")
+        if self._waiting:
+            self.start(dead.device)
+
+    def _retry(self, task: argparse.Namespace, how: str) -> None:
+        self._tries[task.name] += 1
+        if self._tries[task.name] < _MAX_TRIES:
+            self._progress.say(f"warning: {task.name}: its worker died ({how}); another one begins it anew")
+            self._waiting.appendleft(task)
+        else:
+            discard(task)
+            error = f"its worker died again ({how}); try fewer workers"
+            self._progress.end_input(Outcome(task.name, error=error))
+
+
+def _how_it_died(exit_code: int | None) -> str:
+    """An exit code in words.
+
+    >>> _how_it_died(-9), _how_it_died(3)
+    ('SIGKILL: perhaps memory was short', 'exit code 3')
+    """
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    name = signal.Signals(-exit_code).name
+    return f"{name}: perhaps memory was short" if name == "SIGKILL" else name
+
+
+def _serve(connection: Connection, options: Mapping[str, Any], num_threads: int) -> None:
+    """What a process does: load the networks, then one task after the other, until it is ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        pipeline = load_pipeline(options, num_threads)
+    except (TrackerError, ImportError, OSError) as error:
+        connection.send(error)
+        return
+    connection.send(_READY)
+    with suppress(EOFError, OSError):  # with its parent it ends in any case
+        while True:
+            connection.send(track_task(connection.recv(), pipeline, on_frame=lambda: connection.send(_FRAME)))
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as there is nobody left to work for, so that the next run has the outputs to itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Ctrl-C is ignored here, and by a process that is started here until it can see to that itself."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
