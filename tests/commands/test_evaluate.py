@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, Outcome, Run, texture
+from tests.evaluation.coco_cases import coco_cases
+from tests.vectors import read_json
+from tracker.skeletons import CROWDPOSE_14
 
 ONE = pytest.approx(1)
+TABLES = ("ap_by_threshold_and_area", "recall_by_threshold_and_area")
 THRESHOLDS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
 
@@ -107,10 +111,42 @@ def test_saved_poses_are_the_measure_of_themselves(run: Run, evaluate: Run, tmp_
     gt = write_truth(tmp_path / "found-gt.json", truth)
     done = run("evaluate", "coco", "--gt", gt, "--pred", "found.json", "--json", "out.json")
     assert (done.code, done.err) == (0, "")
-    assert figures() == {
-        "ap": ONE, "ap50": ONE, "ap75": ONE, "ap_medium": ONE, "ap_large": None, "ar": ONE,
-        "kind": "keypoints", "num_images": 2, "num_people": 4,
-    }  # fmt: skip
+    written = figures()
+    assert [written.pop(name) for name in ("kind", "num_images", "num_people")] == ["keypoints", 2, 4]
+    shown = {"ap": ONE, "ap50": ONE, "ap75": ONE, "ap_medium": ONE, "ap_large": None, "ar": ONE}
+    assert {name: written.pop(name) for name in shown} == shown
+    assert set(written) == {"stats", *TABLES, "iou_thresholds", "area_labels"}
+
+
+@pytest.mark.vectors_coco
+@pytest.mark.parametrize("case", coco_cases())
+def test_the_figures_are_the_official_ones(case: Path, run: Run) -> None:
+    options = ["--gt", case / "gt.json", "--pred", case / "results.json", "--json", "out.json"]
+    assert run("evaluate", "coco", *options).code == 0
+    written, expected = figures(), read_json(case / "expected.json")
+    assert written["stats"] == pytest.approx(expected["stats"], abs=1e-6)
+    assert written["area_labels"] == expected["area_labels"]
+    for name in ("iou_thresholds", *TABLES):
+        np.testing.assert_allclose(np.array(written[name], float), np.array(expected[name], float), rtol=0, atol=1e-6)
+    shown = {name: value for name, value in expected["stats"].items() if name.startswith("AP") or name == "AR"}
+    assert {name: written[name.lower()] for name in shown} == pytest.approx(shown, abs=1e-6)
+
+
+def test_networks_on_crowdpose(run: Run, evaluate: Run, gt: Path) -> None:
+    content = json.loads(gt.read_text())
+    content["categories"] = [{"id": 7, "name": "person", "keypoints": list(CROWDPOSE_14.keypoint_names)}]
+    content["annotations"] = [person | {"keypoints": [9, 9, 2] * 14, "category_id": 7} for person in people(1)]
+    gt.write_text(json.dumps(content))
+    assert evaluate("--boxes", "ground-truth", "--save", "found.json").code == 0
+    results = json.loads(Path("found.json").read_text())
+    assert [(result["category_id"], result["keypoints"][36:]) for result in results] == [(7, [0] * 6)] * 2
+    for person, result in zip(content["annotations"], results, strict=True):
+        person["keypoints"] = result["keypoints"]
+    content["images"][0]["crowdIndex"] = 0.5
+    gt.write_text(json.dumps(content))
+    done = run("evaluate", "coco", "--gt", gt, "--pred", "found.json")
+    assert done.out.splitlines()[0] == "| ap | ap50 | ap75 | ar | ap easy | ap medium | ap hard |"
+    assert done.out.splitlines()[2] == "| 1.000 | 1.000 | 1.000 | 1.000 | – | 1.000 | – |"
 
 
 def test_saved_results_give_the_figures_of_their_run(run: Run, evaluate: Run, gt: Path) -> None:

@@ -143,6 +143,13 @@ def test_tables_and_notes(run: Run) -> None:
     assert [line.split("|")[1].strip() for line in by_sequence.splitlines()] == ["sequence", "-" * 10, "a", "b"]
 
 
+def test_weak_keypoints_are_left_out_of_mota_alone(run: Run) -> None:
+    gt, pred = save("gt", a=file([1], [1])), save("pred", a=file([7], [7]))  # their scores are 0.5
+    done = evaluate(run, gt, pred, "--keypoint-score", "0.6")
+    assert "| AP                         | 100.0 |" in done.out
+    assert "| MOTA                       |   0.0 |" in done.out
+
+
 def test_one_file_has_one_table(run: Run) -> None:
     gt, pred = save("gt", a=file([1], [1])), save("pred", other=file([7], [7]))
     done = evaluate(run, gt / "a.json", pred / "other.json")

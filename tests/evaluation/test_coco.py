@@ -17,7 +17,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tests.vectors import SHARED, read_json
+from tests.evaluation.coco_cases import coco_cases
+from tests.vectors import read_json
 from tracker.errors import DependencyError, InputError
 from tracker.evaluation.coco import (
     GroundTruth,
@@ -25,6 +26,7 @@ from tracker.evaluation.coco import (
     box_results,
     check_pictures,
     evaluate_detections,
+    evaluate_in_detail,
     evaluate_poses,
     evaluate_results,
     false_people,
@@ -33,11 +35,9 @@ from tracker.evaluation.coco import (
     read_picture,
     read_results,
 )
-from tracker.skeletons import BODY_19, COCO_17, MPII_16
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16
+from tracker.tracking.oks import oks
 from tracker.types import Detections, Poses
-
-VECTORS = SHARED / "vectors/coco/dev"
-COCO_CASES = ["empty", "mixed", "mixed_bbox", "perfect"]
 
 ONE = pytest.approx(1)  # pycocotools adds a rounding error to its divisors
 
@@ -300,15 +300,124 @@ def test_saved_poses_give_the_same_figures_by_hand(truth: Truth, tmp_path: Path)
     assert 0 < figures["ap"] < 1
 
 
-@pytest.mark.shared
-@pytest.mark.skipif(not VECTORS.is_dir(), reason="the reference vectors are not beside the checkout")
-@pytest.mark.parametrize("case", COCO_CASES)
-def test_reference_figures(case: str) -> None:
-    truth = read_ground_truth(VECTORS / case / "gt.json")
-    figures = evaluate_results(truth, read_results(VECTORS / case / "results.json", truth, "keypoints"), "keypoints")
-    expected = read_json(VECTORS / case / "expected.json")["stats"]
-    names = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_medium": "AP_medium", "ap_large": "AP_large", "ar": "AR"}
-    assert figures == {name: pytest.approx(expected[theirs], abs=1e-9) for name, theirs in names.items()}
+@pytest.mark.vectors_coco
+@pytest.mark.parametrize("case", coco_cases())
+def test_oks_is_the_official_one(case: Path) -> None:
+    """That of tracking, with the sigmas and areas that the evaluation takes; of people with visible keypoints."""
+    truth = read_ground_truth(case / "gt.json")
+    results = read_results(case / "results.json", truth, "keypoints")
+    sigmas = truth.skeleton.sigmas
+    for image_id, matrix in (
+        read_json(case / "expected.json").get("oks_rows_are_score_sorted_detections_top20", {}).items()
+    ):
+        best = sorted((r for r in results if r["image_id"] == int(image_id)), key=lambda r: -r["score"])[:20]
+        given = np.array([result["keypoints"] for result in best]).reshape(len(best), -1, 3)[..., :2]
+        (picture,) = (picture for picture in truth.pictures if picture.id == int(image_id))
+        for person, column in zip(picture.people, np.transpose(matrix), strict=True):
+            if person["num_keypoints"]:
+                triples = np.reshape(person["keypoints"], (-1, 3))
+                true = np.where(triples[:, 2:] > 0, triples[:, :2], np.nan)
+                area = np.array([person["area"] or 0.53 * person["bbox"][2] * person["bbox"][3]])
+                similarity = oks(given, area.repeat(len(best)), true[None], area, sigmas)
+                np.testing.assert_allclose(similarity[:, 0], column, rtol=0, atol=1e-9)
+
+
+CROWD_IDS = {1: 0.199, 2: 0.2, 3: 0.799, 4: 0.8, 5: 1.0, 6: None}
+CROWD_KEYPOINTS = [value for i in range(14) for value in (20 + 6 * i, 10 + 3 * i, 2)]
+
+
+def crowd_truth(truth: Truth, *people: dict[str, Any]) -> GroundTruth:
+    """Ground truth in CrowdPose's form, with pictures of those crowd indices."""
+    images = [{"id": number, "crowdIndex": index} for number, index in CROWD_IDS.items()]
+    names = list(CROWDPOSE_14.keypoint_names)
+    return truth(*people, images=images, categories=[{"id": 1, "name": "person", "keypoints": names}])
+
+
+def crowd_person(image_id: int, **changed: Any) -> dict[str, Any]:
+    return person(image_id, **{"keypoints": CROWD_KEYPOINTS} | changed)
+
+
+def found_exactly(*image_ids: int, keypoints: list[float] = CROWD_KEYPOINTS) -> list[dict[str, Any]]:
+    return [{"image_id": image_id, "keypoints": keypoints, "score": 0.5} for image_id in image_ids]
+
+
+def test_crowdpose_is_known_by_its_keypoints(truth: Truth) -> None:
+    assert crowd_truth(truth).skeleton is CROWDPOSE_14
+    names = [
+        {"id": 1, "name": "person", "keypoints": list(names)} for names in (COCO_17.keypoint_names, "abcdefghijklmn")
+    ]
+    for category in (*names, {"id": 1, "name": "person"}):
+        assert truth(categories=[category]).skeleton is COCO_17
+
+
+def test_crowdpose_has_figures_of_its_groups(truth: Truth) -> None:
+    gt = crowd_truth(truth, *map(crowd_person, CROWD_IDS))
+    figures = evaluate_results(gt, found_exactly(1, 2, 6), "keypoints")
+    assert list(figures) == ["ap", "ap50", "ap75", "ar", "ap_easy", "ap_medium", "ap_hard"]
+    assert figures["ap"] == pytest.approx(51 / 101)
+    # one of one, one of two and none of two; the picture without an index is in none
+    assert [figures[name] for name in ("ap_easy", "ap_medium", "ap_hard")] == [1, 0.505, 0]
+
+
+def test_groups_without_anybody_are_undefined(truth: Truth) -> None:
+    figures = evaluate_results(crowd_truth(truth, crowd_person(4), crowd_person(6)), found_exactly(4), "keypoints")
+    assert [figures[name] for name in ("ap_easy", "ap_medium", "ap_hard")] == [None, None, 1]
+
+
+@pytest.mark.parametrize(("oks_value", "ap"), [(0.72, 0.5), (0.78, 0.6)])
+def test_crowdpose_scales_oks_by_the_box_alone(truth: Truth, oks_value: float, ap: float) -> None:
+    gt = crowd_truth(truth, crowd_person(1, keypoints=CROWD_KEYPOINTS[:3] + [0] * 39, area=9))
+    sigma = CROWDPOSE_14.sigmas[0]
+    off = math.sqrt(-math.log(oks_value) * 0.53 * BOX[2] * BOX[3] * 8 * sigma**2)
+    moved = [CROWD_KEYPOINTS[0] + off, *CROWD_KEYPOINTS[1:]]
+    assert evaluate_results(gt, found_exactly(1, keypoints=moved), "keypoints")["ap"] == pytest.approx(ap)
+
+
+def test_who_counts_on_crowdpose_is_stated(truth: Truth) -> None:
+    """The files count keypoints that are seen, not those that are guessed: who has only those is not looked for."""
+    gt = crowd_truth(truth, crowd_person(1), crowd_person(2, num_keypoints=0))
+    assert evaluate_results(gt, found_exactly(1, 2), "keypoints")["ap"] == ONE
+
+
+def test_results_without_keypoints_are_left_out_on_crowdpose_only(truth: Truth) -> None:
+    """Officially so; one of them before the true person halves the precision elsewhere."""
+    empty = {"image_id": 1, "score": 0.9}
+    crowd = crowd_truth(truth, crowd_person(1))
+    assert evaluate_results(crowd, [empty | {"keypoints": [0] * 42}, *found_exactly(1)], "keypoints")["ap"] == ONE
+    coco = truth(person(1))
+    results = [empty | {"keypoints": [0] * 51}, *found_exactly(1, keypoints=KEYPOINTS)]
+    assert evaluate_results(coco, results, "keypoints")["ap"] == pytest.approx(0.5)
+
+
+def test_poses_are_brought_to_crowdpose_by_name(truth: Truth) -> None:
+    gt = crowd_truth(truth, crowd_person(1, keypoints=CROWD_KEYPOINTS[:36] + [0] * 6))
+    given = np.zeros((19, 2), np.float32)
+    given[5:17] = np.reshape(CROWD_KEYPOINTS, (14, 3))[:12, :2]
+    given[17:] = (1, 2), (3, 4)
+    (result,) = keypoint_results({1: poses(given)}, BODY_19, CROWDPOSE_14)
+    assert result["keypoints"][36:] == [3, 4, 1, 1, 2, 1]  # head, neck
+    (result,) = keypoint_results({1: poses(given[:17])}, COCO_17, CROWDPOSE_14)
+    assert result["keypoints"][36:] == [0] * 6
+    assert evaluate_poses(gt, {1: poses(given[:17])}, COCO_17)["ap"] == ONE
+
+
+def test_boxes_of_crowdpose(truth: Truth) -> None:
+    figures = evaluate_detections(crowd_truth(truth, crowd_person(1)), {1: found(BOX, scores=[0.9])})
+    assert list(figures) == ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar"]
+    assert figures["ap_medium"] == ONE
+
+
+def test_details_are_by_threshold_and_size(truth: Truth) -> None:
+    figures, details = evaluate_in_detail(
+        truth(person()), box_results({1: found([20, 10, 100, 39], scores=[0.9])}), "boxes"
+    )
+    assert details["area_labels"] == ["all", "small", "medium", "large"]
+    assert details["iou_thresholds"] == pytest.approx(np.linspace(0.5, 0.95, 10))
+    ap = np.array(details["ap_by_threshold_and_area"], float)  # at IoU 0.78
+    assert ap[:, 0] == pytest.approx([1] * 6 + [0] * 4)
+    assert np.isnan(ap[:, [1, 3]]).all()
+    assert details["recall_by_threshold_and_area"][0] == [1, None, 1, None]
+    assert (details["stats"]["AP"], details["stats"]["AR1"], details["stats"]["AR_large"]) == (figures["ap"], 0.6, None)
 
 
 def test_pycocotools_is_silenced(truth: Truth, capsys: pytest.CaptureFixture[str]) -> None:
@@ -333,6 +442,9 @@ def test_without_pycocotools_the_message_says_how_to_get_it(truth: Truth, monkey
             {"images": [{"id": "a1"}]}, r"images\[0\]: id must be a whole number, not 'a1'", id="id is a word"
         ),
         pytest.param({"images": [{"id": 1}, {"id": "1"}]}, r"images\[1\]: id must be used once", id="id twice"),
+        pytest.param(
+            {"images": [{"id": 1, "crowdIndex": "high"}]}, r"images\[0\]: crowdIndex must be a number", id="crowd index"
+        ),
         pytest.param({"images": [{"id": 1, "width": 5, "height": "x"}]}, r"images\[0\]: height must", id="size"),
         pytest.param({"categories": [{"name": "person"}]}, r"categories\[0\] lacks id", id="category without id"),
         pytest.param(
@@ -390,6 +502,16 @@ def test_malformed_results(truth: Truth, tmp_path: Path, text: str, message: str
     path.write_text(text)
     with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{message}"):
         read_results(path, truth(), "boxes")
+
+
+def test_crowdpose_wants_14_keypoints(truth: Truth) -> None:
+    with pytest.raises(InputError, match=r"annotations\[0\]: keypoints must be 42 numbers .* not a list of 51"):
+        crowd_truth(truth, person())
+    gt = crowd_truth(truth, crowd_person(1))
+    path = gt.path.with_name("results.json")
+    path.write_text(json.dumps([{"image_id": 1, "keypoints": KEYPOINTS, "score": 1}]))
+    with pytest.raises(InputError, match=r"results\[0\]: keypoints must be 42 numbers .* not a list of 51"):
+        read_results(path, gt, "keypoints")
 
 
 def test_results_without_keypoints_are_no_poses(truth: Truth, tmp_path: Path) -> None:

@@ -119,3 +119,14 @@ def test_people_without_torso_are_left_out() -> None:
 
 def test_the_threshold_can_be_chosen() -> None:
     assert pck(moved(LIMBS, 50), threshold=0.5)[0]["pck"] == 1
+
+
+def test_ground_truth_of_crowdpose() -> None:
+    """Its head counts as the head top, as elsewhere."""
+    crowdpose = points()[[*LIMBS, HEAD_TOP, NECK]]
+    triples = np.column_stack([crowdpose, np.full(14, 2)]).ravel().tolist()
+    annotation = {"iscrowd": 0, "num_keypoints": 14, "keypoints": triples, "extra_keypoints": [0] * 6}
+    picture = Picture(1, "", None, (annotation,), is_negative=False)
+    gt = GroundTruth(Path("gt.json"), (picture,), person_id=1, skeleton=CROWDPOSE_14)
+    given = {1: poses(moved(HEAD_TOP, 50))}
+    assert evaluate_pck(gt, given, BODY_19) == ({"pck": 1, "pck_neck": 1, "pck_head_top": 0}, 1)

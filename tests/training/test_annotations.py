@@ -75,7 +75,9 @@ def test_keypoints_that_coco_lacks(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param(None, "cannot be read", id="missing"),
-        pytest.param("{", "is no COCO-keypoints file", id="no JSON"),
+        pytest.param("{", "is no JSON", id="no JSON"),
+        pytest.param("[" * 99_999, "is no JSON", id="too deep"),
+        pytest.param('{"images": NaN, "annotations": []}', "NaN is no number of JSON", id="NaN"),
         pytest.param("[]", "is no COCO-keypoints file", id="a list"),
         pytest.param('{"images": []}', "KeyError\\('annotations'\\)", id="without annotations"),
         pytest.param('{"images": [], "annotations": [{"image_id": 1}]}', "KeyError\\(1\\)", id="of an unknown image"),
@@ -83,6 +85,22 @@ def test_keypoints_that_coco_lacks(tmp_path: Path) -> None:
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": [1]}]}',
             "ValueError",
             id="a box of one number",
+        ),
+        pytest.param(
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": []}]}',
+            "ValueError",
+            id="an empty box",
+        ),
+        pytest.param(
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": [1, 1, 1, 1e300]}]}',
+            r"a number is beyond ±1e\+09",
+            id="a box beyond all pictures",
+        ),
+        pytest.param(
+            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": [1, 1, 1, 9%s]}]}'
+            % ("9" * 400),
+            "OverflowError",
+            id="a box beyond floating point",
         ),
         pytest.param(
             '{"images": [{"id": 1, "file_name": "a"}],'

@@ -201,6 +201,7 @@ def test_an_unknown_folder(tmp_path: Path) -> None:
         pytest.param("annot/train.json", [{"image": "a"}], "'center'", id="MPII: no centre"),
         pytest.param("annot/train.json", [MPII[0] | {"joints": [[1, 2]]}], "ValueError", id="MPII: one joint"),
         pytest.param("annot/train.json", [MPII[0] | {"scale": "big"}], "ValueError", id="MPII: a scale in words"),
+        pytest.param("annot/train.json", [MPII[0] | {"image": None}], "TypeError", id="MPII: no name"),
         pytest.param("train/a.json", {"images": []}, "no COCO-keypoints file", id="ours: no people"),
     ],
 )

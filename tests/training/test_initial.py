@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -135,6 +136,15 @@ def test_arrays_that_do_not_fit(tmp_path: Path, arrays: Any, message: str) -> No
     if arrays is not None:
         np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(ModelError, match=message) as raised:
+        initialise(PoseMobileNet(19, 8), tmp_path / "a.npz")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("member", [b"no array", b"\x93NUMPY\x01\x00\xff\xff{"])
+def test_damaged_arrays_are_refused_in_one_line(tmp_path: Path, member: bytes) -> None:
+    with ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("final_w.npy", member)
+    with pytest.raises(ModelError, match="holds no weights of MobileNetV2") as raised:
         initialise(PoseMobileNet(19, 8), tmp_path / "a.npz")
     assert "\n" not in str(raised.value)
 

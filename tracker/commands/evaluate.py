@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.commands.options import HelpFormatter, add_detector_options
-from tracker.errors import OutputError, UsageError
+from tracker.errors import InputError, OutputError, UsageError
 from tracker.outputs import check_output, partial_path, publish
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import Annotation, GroundTruth, Picture
     from tracker.evaluation.posetrack.measure import MeasuredSequence
-    from tracker.types import Image, PersonDetector, PoseEstimator, Poses
+    from tracker.types import DoubleArray, Image, PersonDetector, PoseEstimator, Poses
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ def add_parser(commands: Any) -> None:
     measures = parser.add_subparsers(required=True, metavar="MEASURE")
     _add_coco(measures)
     _add_pck(measures)
+    _add_pckh(measures)
     _add_posetrack(measures)
 
 
@@ -44,7 +45,8 @@ def _add_coco(measures: Any) -> None:
         description="OKS AP of poses, or AP of boxes, by pycocotools: of results in a file, or of networks that are "
         "run on the pictures first. Where the ground truth states no area, that of a person's box stands in, times "
         "0.53 for poses. Poses in the detector's boxes go through OKS-NMS at 0.9. For boxes, recall at IoU 0.5 and "
-        "false people per picture without people are given too.",
+        "false people per picture without people are given too. Ground truth that names CrowdPose's 14 keypoints is "
+        "measured as CrowdPose's, with AP of easy, medium and hard pictures.",
         formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("what is measured")
@@ -96,6 +98,31 @@ def _add_pck(measures: Any) -> None:
     parser.set_defaults(run=run_pck)
 
 
+def _add_pckh(measures: Any) -> None:
+    parser = measures.add_parser(
+        "pckh",
+        help="share of keypoints that are right on MPII, in sizes of the head",
+        description="PCKh of MPII in percent, as the official code gives it: keypoints within half of 0.6 times the "
+        "diagonal of the head box, means without pelvis and thorax. Its Mean@0.1 is at 0.11. Of keypoints in a file, "
+        "or of a network that is run on the pictures first, in boxes by the annotated centres and scales.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("what is measured")
+    group.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth: MPII's gt_valid.mat")
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--pred",
+        type=Path,
+        metavar="FILE",
+        help="keypoints N × 16 × 2 in pixels from 1: preds in a .mat file, or lists in a JSON file",
+    )
+    source.add_argument("--images", type=Path, metavar="DIR", help="pictures to run the network on")
+    group.add_argument("--annotations", type=Path, metavar="FILE", help="who is in them: the official valid.json")
+    _add_outputs(group)
+    _add_pose_options(parser.add_argument_group("networks"))
+    parser.set_defaults(run=run_pckh)
+
+
 def _add_posetrack(measures: Any) -> None:
     parser = measures.add_parser(
         "posetrack",
@@ -109,6 +136,12 @@ def _add_posetrack(measures: Any) -> None:
     group.add_argument("--gt", type=Path, required=True, metavar="DIR", help="ground truth: a folder of files, or one")
     group.add_argument("--pred", type=Path, required=True, metavar="DIR", help="predictions, with the same file names")
     group.add_argument("--format", choices=("17", "18", "21"), help="of the ground truth; default: told by its content")
+    group.add_argument(
+        "--keypoint-score",
+        type=float,
+        metavar="S",
+        help="leave predicted keypoints of a lower score out of MOT and HOTA; AP takes all",
+    )
     _add_outputs(group)
     group.add_argument("--plot", type=Path, metavar="DIR", help="draw precision over recall, and who had which id when")
     parser.set_defaults(run=run_posetrack)
@@ -135,7 +168,7 @@ def run_coco(args: argparse.Namespace) -> int:
     """Print AP, and for boxes recall and false people by score, to stdout, in Markdown."""
     _check_combination(args)
     _check_outputs(args, args.json, args.save)
-    from tracker.evaluation.coco import evaluate_results, load_pycocotools, read_ground_truth
+    from tracker.evaluation.coco import evaluate_in_detail, load_pycocotools, read_ground_truth
 
     load_pycocotools()
     truth = read_ground_truth(args.gt)
@@ -143,16 +176,16 @@ def run_coco(args: argparse.Namespace) -> int:
     results, false_results = _results(args, truth, negatives)
     if args.save:
         _write_json(args.save, [result | {"category_id": truth.person_id} for result in results])
-    figures: dict[str, Any] = dict(evaluate_results(truth, results, args.kind))
+    figures, details = evaluate_in_detail(truth, results, args.kind)
     _print_table(figures, [figures.values()])
-    figures |= {"kind": args.kind, "num_images": len(truth.pictures), "num_people": truth.num_people}
+    details |= {"kind": args.kind, "num_images": len(truth.pictures), "num_people": truth.num_people}
     if args.kind == "boxes":
         rows = _by_threshold(truth, results, negatives, false_results)
-        figures |= {"num_negatives": len(negatives.pictures), "thresholds": rows}
+        details |= {"num_negatives": len(negatives.pictures), "thresholds": rows}
         print()
         _print_table(rows[0], [row.values() for row in rows])
     if args.json:
-        _write_json(args.json, figures)
+        _write_json(args.json, figures | details)
     return 0
 
 
@@ -175,6 +208,22 @@ def run_pck(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_pckh(args: argparse.Namespace) -> int:
+    """Print PCKh in percent to stdout, in Markdown."""
+    if bool(args.images) != bool(args.annotations):
+        raise UsageError("--images needs --annotations, and these nothing else")
+    _check_outputs(args, args.json)
+    from tracker.evaluation.pckh import evaluate_pckh, read_predictions, read_truth
+
+    truth = read_truth(args.gt)
+    found = read_predictions(args.pred, len(truth)) if args.pred else _estimate_mpii(args, len(truth))
+    figures = evaluate_pckh(truth, found)
+    _print_table(figures, [figures.values()])
+    if args.json:
+        _write_json(args.json, figures | {"num_people": len(truth)})
+    return 0
+
+
 def run_posetrack(args: argparse.Namespace) -> int:
     """Print the figures in percent to stdout, in Markdown, of all sequences and then of each."""
     from tracker.evaluation.posetrack.files import pair_files
@@ -185,7 +234,7 @@ def run_posetrack(args: argparse.Namespace) -> int:
     pairs, note = pair_files(args.gt, args.pred)
     plots = _posetrack_plots(args.plot, [truth.stem for truth, _ in pairs]) if args.plot else {}
     _check_outputs(args, args.json, *plots.values())
-    measured = _measure_posetrack(pairs, args.format)
+    measured = _measure_posetrack(pairs, args.format, args.keypoint_score)
     total = summarise_all(measured)
     for line in filter(None, (note, *(sequence.note for sequence in measured), note_on_scores(measured))):
         print(f"note: {line}", file=sys.stderr)
@@ -211,14 +260,19 @@ def _posetrack_plots(folder: Path, sequences: Iterable[str]) -> dict[str, Path]:
     return {"": folder / "precision_recall.png"} | {name: folder / f"{name}_ids.png" for name in sequences}
 
 
-def _measure_posetrack(pairs: Iterable[tuple[Path, Path]], version: str | None) -> list[MeasuredSequence]:
+def _measure_posetrack(
+    pairs: Iterable[tuple[Path, Path]], version: str | None, keypoint_score: float | None
+) -> list[MeasuredSequence]:
     from tqdm import tqdm
 
     from tracker.evaluation.posetrack.measure import measure_sequence
     from tracker.formats.posetrack import read_posetrack
 
     shown = tqdm(pairs, unit="sequence", disable=not sys.stderr.isatty(), leave=False)
-    return [measure_sequence(read_posetrack(truth, version), read_posetrack(found)) for truth, found in shown]
+    return [
+        measure_sequence(read_posetrack(truth, version), read_posetrack(found), keypoint_score)
+        for truth, found in shown
+    ]
 
 
 def _draw_posetrack(measured: Sequence[MeasuredSequence], plots: Mapping[str, Path]) -> None:
@@ -246,7 +300,9 @@ def _check_combination(args: argparse.Namespace) -> None:
 
 def _check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
     """Refuse outputs that exist, that are the same file twice, or that are an input."""
-    taken = {path.resolve() for name in ("gt", "pred", "negatives") if (path := getattr(args, name, None))}
+    taken = {
+        path.resolve() for name in ("gt", "pred", "negatives", "annotations") if (path := getattr(args, name, None))
+    }
     for path in filter(None, outputs):
         if path.resolve() in taken:
             raise UsageError(f"to write {path} would overwrite an input or another output; name another file")
@@ -269,12 +325,28 @@ def _results(
     detector = None if args.boxes == "ground-truth" else _load_detector(args)
     if detector is None or args.kind == "keypoints":
         estimator = _load_estimator(args)
-        return keypoint_results(_estimate(estimator, detector, truth, args.images), estimator.skeleton), []
+        poses = _estimate(estimator, detector, truth, args.images)
+        return keypoint_results(poses, estimator.skeleton, truth.skeleton), []
     results = box_results(_on_each(truth, args.images, lambda _, image: detector.detect([image])[0]))
     if not args.negatives:
         return results, results
     found = _on_each(negatives, args.negative_images, lambda _, image: detector.detect([image])[0])
     return results, box_results(found)
+
+
+def _estimate_mpii(args: argparse.Namespace, num_people: int) -> DoubleArray:
+    """Keypoints of MPII's people in the boxes of the annotations, in the order of the ground truth."""
+    from tracker.evaluation.coco import check_pictures
+    from tracker.evaluation.pckh import predictions_of, read_people
+
+    people = read_people(args.annotations)
+    if people.num_people != num_people:
+        raise InputError(
+            f"{args.annotations} lists {people.num_people} people, {args.gt} {num_people}; name files of the same split"
+        )
+    check_pictures(people, args.images)
+    estimator = _load_estimator(args)
+    return predictions_of(people, _estimate(estimator, None, people, args.images), estimator.skeleton)
 
 
 def _load_detector(args: argparse.Namespace) -> PersonDetector:

@@ -1,12 +1,13 @@
-"""Ground truth and results in COCO's formats, and their AP by pycocotools.
+"""Ground truth and results in the formats of COCO and CrowdPose, and their AP by pycocotools.
 
-COCO's keypoints are index coordinates, as those of `Poses` are; its boxes are left, top, width, height.
+Keypoints are index coordinates, as those of `Poses` are; boxes are left, top, width, height.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import DependencyError, InputError
 from tracker.formats.fields import LARGEST_NUMBER, read_json
-from tracker.skeletons import COCO_17, Skeleton, convert_keypoints
-from tracker.types import Candidates, Detections, Image, Poses
+from tracker.skeletons import COCO_17, CROWDPOSE_14, Skeleton, convert_keypoints
+from tracker.types import Candidates, Detections, DoubleArray, Image, Poses
 from tracker.video.images import read_image
 
 Kind: TypeAlias = Literal["keypoints", "boxes"]
@@ -27,14 +28,15 @@ Figures: TypeAlias = dict[str, float | None]
 Annotation: TypeAlias = dict[str, Any]
 
 _IOU_TYPES: dict[Kind, str] = {"keypoints": "keypoints", "boxes": "bbox"}
-# Where the statistics of pycocotools have our figures.
-_STATISTICS: dict[Kind, dict[str, int]] = {
-    "keypoints": {"ap": 0, "ap50": 1, "ap75": 2, "ap_medium": 3, "ap_large": 4, "ar": 5},
-    "boxes": {"ap": 0, "ap50": 1, "ap75": 2, "ap_small": 3, "ap_medium": 4, "ap_large": 5, "ar": 8},
+# The figures of pycocotools' summary, in its order.
+_STATISTICS: dict[Kind, str] = {
+    "keypoints": "AP AP50 AP75 AP_medium AP_large AR AR50 AR75 AR_medium AR_large",
+    "boxes": "AP AP50 AP75 AP_small AP_medium AP_large AR1 AR10 AR AR_small AR_medium AR_large",
 }
 # Share of its box that a person's mask covers, for annotations that state no area.
 _AREA_SHARES: dict[Kind, float] = {"keypoints": 0.53, "boxes": 1.0}
-_NUM_VALUES = 3 * COCO_17.num_keypoints
+# CrowdPose's groups of pictures: from which crowd index on, and below which.
+_CROWD_GROUPS = {"AP_easy": (-math.inf, 0.2), "AP_medium": (0.2, 0.8), "AP_hard": (0.8, math.inf)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Picture:
 
     size_wh: pixels, None where the file does not say. people: COCO annotations, checked, crowds among them;
     `area` is None where the file does not say, `extra_keypoints` are x, y, visibility of neck and head top.
-    is_negative: it shows nobody, being marked so or without annotations.
+    is_negative: it shows nobody, being marked so or without annotations. crowd_index: CrowdPose's measure of how much
+    people overlap, in 0–1, NaN where the file does not say.
     """
 
     id: int
@@ -51,6 +54,7 @@ class Picture:
     size_wh: tuple[int, int] | None
     people: tuple[Annotation, ...]
     is_negative: bool
+    crowd_index: float = math.nan
 
     @property
     def annotated_people(self) -> list[Annotation]:
@@ -66,11 +70,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What a COCO file says about people; person_id: their category."""
+    """What a COCO file says about people.
+
+    person_id: their category. skeleton: what their keypoints are.
+    """
 
     path: Path
     pictures: tuple[Picture, ...]
     person_id: int
+    skeleton: Skeleton = COCO_17
 
     @property
     def num_people(self) -> int:
@@ -86,12 +94,14 @@ class GroundTruth:
 def read_ground_truth(path: Path) -> GroundTruth:
     """The pictures and people of a COCO file, with or without keypoints.
 
-    Of several categories only `person` counts. Raises InputError, naming record and field, for a malformed file.
+    Of several categories only `person` counts. If it names the 14 keypoints of CrowdPose, people have those, and no
+    stated areas, since its evaluation does not read them; otherwise they have COCO's 17. Raises InputError, naming
+    record and field, for a malformed file.
     """
     content = read_json(path, refuse_nan=False)
     if not isinstance(content, dict):
         raise InputError(f"{path} is no COCO ground truth (an object with images and annotations); name another file")
-    person_id = _person_id(content, path)
+    person_id, skeleton = _person_category(content, path)
     people: dict[int, list[Annotation]] = {}
     images: dict[int, _Record] = {}
     for image in _records(content.get("images"), "images", path):
@@ -99,8 +109,9 @@ def read_ground_truth(path: Path) -> GroundTruth:
     for record in _records(content.get("annotations"), "annotations", path):
         image_id = record.image_id("image_id", among=images)
         if record.number("category_id", person_id) == person_id:
-            people.setdefault(image_id, []).append(_person(record, image_id))
-    return GroundTruth(path, tuple(_picture(*item, people.get(item[0], [])) for item in images.items()), person_id)
+            people.setdefault(image_id, []).append(_person(record, image_id, skeleton))
+    pictures = tuple(_picture(*item, people.get(item[0], [])) for item in images.items())
+    return GroundTruth(path, pictures, person_id, skeleton)
 
 
 def read_results(path: Path, truth: GroundTruth, kind: Kind) -> list[Annotation]:
@@ -113,7 +124,7 @@ def read_results(path: Path, truth: GroundTruth, kind: Kind) -> list[Annotation]
         if record.number("category_id", truth.person_id) != truth.person_id:
             continue
         if kind == "keypoints":
-            result["keypoints"] = record.numbers("keypoints", _NUM_VALUES)
+            result["keypoints"] = record.numbers("keypoints", 3 * truth.skeleton.num_keypoints)
         if kind == "boxes" or record.values.get("bbox"):
             result["bbox"] = record.numbers("bbox", 4)
         results.append(result)
@@ -143,16 +154,16 @@ def read_picture(picture: Picture, folder: Path) -> Image:
     return image
 
 
-def keypoint_results(poses: Mapping[int, Poses], skeleton: Skeleton) -> list[Annotation]:
-    """COCO results of the poses by image id, brought to COCO's 17 keypoints by name.
+def keypoint_results(poses: Mapping[int, Poses], skeleton: Skeleton, target: Skeleton = COCO_17) -> list[Annotation]:
+    """COCO results of the poses by image id, brought to the keypoints of the target by name.
 
     A keypoint that is missing, or that the skeleton does not have, is 0, 0, 0. Coordinates have 3 decimals.
     """
     results = []
     for image_id, people in poses.items():
-        keypoints, scores = convert_keypoints(people.keypoints, people.scores, skeleton, COCO_17)
+        keypoints, scores = convert_keypoints(people.keypoints, people.scores, skeleton, target)
         triples = np.nan_to_num(np.concatenate([keypoints, scores[..., None]], axis=2).astype(np.float64))
-        rows = triples.round(3).reshape(len(people), _NUM_VALUES).tolist()
+        rows = triples.round(3).reshape(len(people), 3 * target.num_keypoints).tolist()
         for row, score in zip(rows, _scores(people.pose_scores()), strict=True):
             results.append({"image_id": image_id, "category_id": 1, "keypoints": row, "score": score})
     return results
@@ -170,7 +181,7 @@ def box_results(detections: Mapping[int, Detections]) -> list[Annotation]:
 
 def evaluate_poses(truth: GroundTruth, poses: Mapping[int, Poses], skeleton: Skeleton) -> Figures:
     """OKS AP of the poses by image id, as `evaluate_results` gives it."""
-    return evaluate_results(truth, keypoint_results(poses, skeleton), "keypoints")
+    return evaluate_results(truth, keypoint_results(poses, skeleton, truth.skeleton), "keypoints")
 
 
 def evaluate_detections(truth: GroundTruth, detections: Mapping[int, Detections]) -> Figures:
@@ -181,16 +192,35 @@ def evaluate_detections(truth: GroundTruth, detections: Mapping[int, Detections]
 def evaluate_results(truth: GroundTruth, results: Sequence[Annotation], kind: Kind) -> Figures:
     """OKS or box AP: `ap`, `ap50`, `ap75`, `ap_medium`, `ap_large`, `ar` within 0–1; of boxes `ap_small` too.
 
-    A person without a stated area counts with that of the box, times 0.53 for OKS. Raises DependencyError
-    without pycocotools. Source: COCOeval.
+    On CrowdPose, AP of its groups of pictures stands in place of that by size: `ap_easy`, `ap_medium`, `ap_hard`. A
+    person without a stated area counts with that of the box, times 0.53 for OKS. Raises DependencyError without
+    pycocotools. Source: COCOeval.
     """
+    return evaluate_in_detail(truth, results, kind)[0]
+
+
+def evaluate_in_detail(truth: GroundTruth, results: Sequence[Annotation], kind: Kind) -> tuple[Figures, dict[str, Any]]:
+    """The figures of `evaluate_results`, and all that the official programs give, as JSON has it.
+
+    `stats` is their summary; `ap_by_threshold_and_area` and `recall_by_threshold_and_area` have a row for each of
+    `iou_thresholds` and a column for each of `area_labels`. Source: COCOeval; for CrowdPose xtcocotools, which leaves
+    out results whose keypoints all have the score 0, and rounds the figures of the groups to 4 decimals.
+    """
+    is_crowdpose = kind == "keypoints" and truth.skeleton is CROWDPOSE_14
+    if is_crowdpose:
+        results = [result for result in results if any(score > 0 for score in result["keypoints"][2::3])]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = _evaluator(truth, results, kind)
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    values = {name: float(evaluator.stats[index]) for name, index in _STATISTICS[kind].items()}
-    return {name: value if value >= 0 else None for name, value in values.items()}
+        values = dict(zip(_STATISTICS[kind].split(), evaluator.stats.tolist(), strict=True))
+        details = _by_threshold_and_area(evaluator)
+        if is_crowdpose:
+            values = _with_crowd_groups(values, truth, evaluator)
+    stats: Figures = {name: value if value >= 0 else None for name, value in values.items()}
+    figures = {name.lower(): value for name, value in stats.items() if name.startswith("AP") or name == "AR"}
+    return figures, {"stats": stats} | details
 
 
 def box_recalls(truth: GroundTruth, results: Sequence[Annotation], thresholds: Iterable[float]) -> list[float | None]:
@@ -284,13 +314,16 @@ def _records(items: Any, name: str, path: Path) -> Iterator[_Record]:
         yield _Record(item, where)
 
 
-def _person_id(content: Mapping[str, Any], path: Path) -> int:
-    """The category of people: the one of that name, or the only one; 1 where the file lists none."""
+def _person_category(content: Mapping[str, Any], path: Path) -> tuple[int, Skeleton]:
+    """Id and keypoints of people's category: the one of that name, or the only one; 1 where the file lists none."""
     categories = list(_records(content.get("categories", []), "categories", path))
     named = [record for record in categories if record.values.get("name") == "person"] or categories
     if len(named) > 1:
         raise InputError(f"{path} has {len(named)} categories, and not exactly one is person; name another file")
-    return int(named[0].number("id")) if named else 1
+    if not named:
+        return 1, COCO_17
+    is_crowdpose = named[0].values.get("keypoints") == list(CROWDPOSE_14.keypoint_names)
+    return int(named[0].number("id")), CROWDPOSE_14 if is_crowdpose else COCO_17
 
 
 def _picture(image_id: int, record: _Record, people: Sequence[Annotation]) -> Picture:
@@ -301,16 +334,19 @@ def _picture(image_id: int, record: _Record, people: Sequence[Annotation]) -> Pi
         size_wh=(int(record.number("width")), int(record.number("height"))) if has_size else None,
         people=tuple(people),
         is_negative=not people or record.values.get("negative") is True,
+        crowd_index=math.nan if record.values.get("crowdIndex") is None else record.number("crowdIndex"),
     )
 
 
-def _person(record: _Record, image_id: int) -> Annotation:
-    keypoints = record.numbers("keypoints", _NUM_VALUES, default=[0] * _NUM_VALUES)
+def _person(record: _Record, image_id: int, skeleton: Skeleton) -> Annotation:
+    num_values = 3 * skeleton.num_keypoints
+    keypoints = record.numbers("keypoints", num_values, default=[0] * num_values)
     extra = record.child("extra_keypoints")
+    states_area = record.values.get("area") is not None and skeleton is not CROWDPOSE_14
     return {
         "image_id": image_id,
         "bbox": record.numbers("bbox", 4),
-        "area": None if record.values.get("area") is None else record.number("area"),
+        "area": record.number("area") if states_area else None,
         "iscrowd": int(record.number("iscrowd", 0)),
         "keypoints": keypoints,
         "num_keypoints": int(record.number("num_keypoints", sum(v > 0 for v in keypoints[2::3]))),
@@ -332,7 +368,36 @@ def _evaluator(truth: GroundTruth, results: Iterable[Annotation], kind: Kind) ->
     _, evaluator = load_pycocotools()
     people = [_with_area(person, kind) for picture in truth.pictures for person in picture.people]
     found = [result | {"area": _area_of_result(result), "iscrowd": 0} for result in results]
-    return evaluator(_index(truth, people), _index(truth, found), _IOU_TYPES[kind])
+    made = evaluator(_index(truth, people), _index(truth, found), _IOU_TYPES[kind])
+    if truth.skeleton is not COCO_17:  # pycocotools has COCO's own
+        made.params.kpt_oks_sigmas = truth.skeleton.sigmas
+    return made
+
+
+def _by_threshold_and_area(evaluator: Any) -> dict[str, Any]:
+    """AP, the mean over the recalls, and recall, of as many people per picture as are taken at most."""
+    precisions, recalls = (evaluator.eval[name][..., 0, :, -1] for name in ("precision", "recall"))
+    return {
+        "iou_thresholds": evaluator.params.iouThrs.tolist(),
+        "area_labels": evaluator.params.areaRngLbl,
+        "ap_by_threshold_and_area": _undefined_as_none(precisions.mean(axis=1)),
+        "recall_by_threshold_and_area": _undefined_as_none(recalls),
+    }
+
+
+def _undefined_as_none(table: DoubleArray) -> list[list[float | None]]:
+    return [[value if value >= 0 else None for value in row] for row in table.tolist()]
+
+
+def _with_crowd_groups(stats: dict[str, float], truth: GroundTruth, evaluator: Any) -> dict[str, float]:
+    """Statistics with AP of the groups of pictures in place of figures by size; the evaluator is run on each group."""
+    groups = {}
+    for name, (least, limit) in _CROWD_GROUPS.items():
+        evaluator.params.imgIds = [picture.id for picture in truth.pictures if least <= picture.crowd_index < limit]
+        evaluator.evaluate()
+        evaluator.accumulate()
+        groups[name] = float(round(np.mean(evaluator.eval["precision"][:, :, :, 0]), 4))
+    return {name: value for name, value in stats.items() if "_" not in name} | groups
 
 
 def _index(truth: GroundTruth, annotations: Iterable[Annotation]) -> Any:

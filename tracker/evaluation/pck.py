@@ -29,7 +29,7 @@ def evaluate_pck(
     over people; those without a true torso are left out.
     """
     found = _stack([_in_body_19(poses[picture.id], skeleton) for picture in truth.pictures])
-    true = _stack([_true_keypoints(picture.annotated_people) for picture in truth.pictures])
+    true = _stack([_true_keypoints(picture.annotated_people, truth.skeleton) for picture in truth.pictures])
     torsos = np.linalg.norm(_middles(true[:, _SHOULDERS]) - _middles(true[:, _HIPS]), axis=1)
     measured = torsos > 0
     correct = np.linalg.norm(found - true, axis=2) <= threshold * torsos[:, None]
@@ -47,10 +47,18 @@ def _in_body_19(poses: Poses, skeleton: Skeleton) -> DoubleArray:
     return convert_keypoints(poses.keypoints, poses.scores, skeleton, BODY_19)[0].astype(np.float64)
 
 
-def _true_keypoints(people: list[Annotation]) -> DoubleArray:
+def _true_keypoints(people: list[Annotation], skeleton: Skeleton) -> DoubleArray:
     """(N, 19, 2) pixels, NaN where not annotated."""
-    values = np.array([[*person["keypoints"], *person["extra_keypoints"]] for person in people], np.float64)
-    triples = values.reshape(len(people), BODY_19.num_keypoints, 3)
+    keypoints = _visible([person["keypoints"] for person in people], skeleton.num_keypoints)
+    true, _ = convert_keypoints(keypoints, np.ones(keypoints.shape[:2]), skeleton, BODY_19)
+    extra = _visible([person["extra_keypoints"] for person in people], 2)
+    true[:, -2:] = np.where(np.isnan(extra), true[:, -2:], extra)
+    return true
+
+
+def _visible(values: list[list[float]], num_keypoints: int) -> DoubleArray:
+    """Points (N, K, 2) of x, y and visibility (N, 3 K), NaN where not visible."""
+    triples = np.array(values, np.float64).reshape(len(values), num_keypoints, 3)
     return np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
 
 

@@ -28,8 +28,8 @@ from tracker.formats.fields import (
 from tracker.formats.posetrack import read_posetrack17_results, sequence_id
 from tracker.formats.record import Fact, Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter
-from tracker.skeletons import POSETRACK_17, Skeleton
-from tracker.types import DoubleArray, FloatArray, TrackedPoses
+from tracker.skeletons import POSETRACK_17, Skeleton, convert_keypoints
+from tracker.types import DoubleArray, FloatArray, Poses, TrackedPoses
 
 # What PoseTrack's evaluator takes.
 _MAX_IDS = 1000
@@ -179,7 +179,7 @@ class PoseTrackWriter(CocoWriter):
         return image_id * 100 + row if image_id >= _LEAST_SEQUENCE_ID else super()._person_id(index, row)
 
     def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
-        return _with_estimated_head(super()._converted(tracked), self.skeleton, self.header.skeleton)
+        return replace(tracked, poses=as_posetrack(tracked.poses, self.header.skeleton, self.skeleton))
 
     def _is_kept(self, keypoints: FloatArray) -> Any:
         return (keypoints.round(2) > 0).all(axis=2)
@@ -192,6 +192,17 @@ class PoseTrackWriter(CocoWriter):
                 f"{_MAX_IDS} ids; write --format coco, or fewer frames"
             )
         return new
+
+
+def as_posetrack(poses: Poses, source: Skeleton, target: Skeleton = POSETRACK_17) -> Poses:
+    """The same people with keypoints of a PoseTrack skeleton; those of the head that the source lacks are estimated."""
+    keypoints, scores = convert_keypoints(poses.keypoints, poses.scores, source, target)
+    nose, left, right = (target.index(name) for name in ("nose", "left_shoulder", "right_shoulder"))
+    middle = (keypoints[:, left] + keypoints[:, right]) / 2
+    for name in _HEAD.keys() & set(missing_in(source, target)):
+        keypoints[:, target.index(name)] = middle + _HEAD[name] * (keypoints[:, nose] - middle)
+        scores[:, target.index(name)] = scores[:, [nose, left, right]].min(axis=1)
+    return replace(poses, keypoints=keypoints, scores=scores)
 
 
 def read_coco(path: Path) -> Results:
@@ -294,17 +305,6 @@ def _box_fields(box: DoubleArray) -> dict[str, Any]:
     if not np.isfinite(box).all():
         return {}
     return {"bbox": box.tolist(), "area": round(float(box[2] * box[3]), 2)}
-
-
-def _with_estimated_head(tracked: TrackedPoses, skeleton: Skeleton, source: Skeleton) -> TrackedPoses:
-    """People of a PoseTrack skeleton with the ends of the head that the skeleton they come from does not have."""
-    keypoints, scores = tracked.poses.keypoints.copy(), tracked.poses.scores.copy()
-    nose, left, right = (skeleton.index(name) for name in ("nose", "left_shoulder", "right_shoulder"))
-    middle = (keypoints[:, left] + keypoints[:, right]) / 2
-    for name in _HEAD.keys() & set(missing_in(source, skeleton)):
-        keypoints[:, skeleton.index(name)] = middle + _HEAD[name] * (keypoints[:, nose] - middle)
-        scores[:, skeleton.index(name)] = scores[:, [nose, left, right]].min(axis=1)
-    return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores))
 
 
 def _json(value: Any) -> str:

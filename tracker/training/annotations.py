@@ -133,7 +133,7 @@ def reading(path: Path, form: str) -> Iterator[Any]:
 
 def numbers(rows: Sequence[Any], *shape: int) -> FloatArray:
     """The numbers (N, *shape) of each person in a file; ValueError for others, and beyond ±1e9."""
-    array = np.array(rows, np.float64).reshape(-1, *shape)
+    array = np.array(rows, np.float64).reshape(len(rows), *shape)
     if not (np.abs(array) <= LARGEST_NUMBER).all():
         raise ValueError(f"a number is beyond ±{LARGEST_NUMBER:.0e}")
     return array.astype(np.float32)

@@ -54,8 +54,8 @@ class PictureStore:
     """Stored pictures of annotated people.
 
     scales: (M,), stored size over the annotated one. is_sure: (N,), of the annotations. with_people, negatives: rows
-    of the pictures in which somebody is annotated, and of those known to show nobody. first_rows: (M + 1,), where
-    each picture's people begin.
+    of the pictures in which somebody is annotated, as often as they come, and of those known to show nobody.
+    first_rows: (M + 1,), where each picture's people begin.
     """
 
     images: ImageStore

@@ -19,6 +19,8 @@ _SHARES = (
     "cast", "blur", "sharp", "noise", "occlusion", "negatives",
 )  # fmt: skip
 
+_REPEATS = "times that people, or pictures, of folders of these names come, each NAME=TIMES"
+
 Part = TypeVar("Part")
 AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
@@ -54,6 +56,7 @@ class Recipe:
     noise: float = _of(0.05, "share of pictures with noise")
     occlusion: float = _of(0.1, "share of pictures with something in front")
     channels: int = _of(96, "of the deconvolutions of a network with MobileNetV2")
+    repeats: tuple[str, ...] = _of((), _REPEATS)
 
     def __post_init__(self) -> None:
         for name in _SHARES:
@@ -64,6 +67,7 @@ class Recipe:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if self.steps < 0 or self.epochs < 0 or not self.steps + self.epochs:
             raise ValueError("steps or epochs must be above 0")
+        times_of(self.repeats)
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate must divide the batch size, and {self.accumulate} does not {self.batch_size}")
 
@@ -95,9 +99,7 @@ class PoseRecipe(Recipe):
     min_keypoints: int = _of(5, "people with fewer labelled keypoints are left out")
     min_box_score: float = _of(0.4, "so are people with less sure boxes")
     true_repeats: int = _of(1, "times that people with 8 or more true limb keypoints come per epoch")
-    repeats: tuple[str, ...] = _of(
-        ("flickr8k=2", "coco=10"), "times that people in folders of these names come, each NAME=TIMES"
-    )
+    repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=10"), _REPEATS)
     sharp: float = _of(0.6, "share of pictures whose detail is stressed")
     stored_zoom: float = _of(1.3125, "size of the stored crops, which show more, over the input's")
     scale: float = _of(0.25, "standard deviation and bound of the relative size")
@@ -114,7 +116,6 @@ class PoseRecipe(Recipe):
             raise ValueError(f"input_size must be multiples of 32, not {' '.join(map(str, self.input_size))}")
         if self.frozen_stages >= 0 and self.network != "PoseMobileNet":
             raise ValueError(f"frozen_stages must be -1 for {self.network}: only MobileNetV2's are frozen")
-        times_of(self.repeats)
         for name in ("true_repeats", "stored_zoom"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
@@ -137,8 +138,10 @@ class DetectorRecipe(Recipe):
     contrast: float = _of(0.3, "likewise")
     saturation: float = _of(0.4, "likewise")
     cast: float = _of(0.1, "largest relative change of one colour")
-    blur: float = _of(0.2, "share of pictures that lose detail")
-    noise: float = _of(0.15, "share of pictures with noise")
+    blur: float = _of(0.1, "share of pictures that lose detail")
+    sharp: float = _of(0.5, "share of pictures whose detail is stressed")
+    noise: float = _of(0.1, "share of pictures with noise")
+    repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=15"), _REPEATS)
     size: int = _of(320, "side of the composed pictures")
     grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
     zoom_alone: tuple[float, float] = _of((0.5, 2.2), "least and largest size of a picture, over what fills its place")

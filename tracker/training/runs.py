@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +123,8 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
     negatives = truth_of(dataset.train.without_pictures(others), options.data)
     sets = _validation_sets(dataset, train, options)
     pictures = store_pictures(train, options.cache)
+    shown = pictures.with_people
+    pictures = replace(pictures, with_people=np.repeat(shown, _times(train, recipe)[shown]))
     task = DetectorTask(
         pictures=pictures,
         size=recipe.size,
@@ -151,10 +153,14 @@ def choose_rows(annotations: Annotations, recipe: PoseRecipe) -> IntArray:
     usable &= (labelled >= recipe.min_keypoints) & (annotations.box_scores >= recipe.min_box_score)
     limbs = [i for i, name in enumerate(annotations.skeleton.keypoint_names) if name.endswith(_LIMBS)]
     is_true = (annotations.weights[:, limbs] == 1).sum(axis=1) >= 8
-    times = times_of(recipe.repeats)
-    times_of_picture = np.array([times.get(path.parent.name, 1) for path in annotations.paths], np.int64)
-    counts = np.where(is_true, recipe.true_repeats, 1) * times_of_picture[annotations.picture] * usable
+    counts = np.where(is_true, recipe.true_repeats, 1) * _times(annotations, recipe)[annotations.picture] * usable
     return np.concatenate([np.flatnonzero(counts > number) for number in range(max(1, counts.max(initial=0)))])
+
+
+def _times(annotations: Annotations, recipe: Recipe) -> IntArray:
+    """(M,): how often each picture comes."""
+    times = times_of(recipe.repeats)
+    return np.array([times.get(path.parent.name, 1) for path in annotations.paths], np.int64)
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:

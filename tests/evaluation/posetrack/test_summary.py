@@ -212,3 +212,35 @@ def test_who_has_a_person(predicted: list[Any], holders: list[int]) -> None:
 def test_sequences_are_told_apart_by_name() -> None:
     named: PoseTrackSequence = sequence([frame([person(1)])], "000007_mpii_test")
     assert measure_sequence(named, named).name == "000007_mpii_test"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_weak_keypoints_count_for_ap_alone(seed: int) -> None:
+    truth, predicted = crowd(seed)
+    strong = [
+        replace(frame, keypoints=np.where((frame.scores >= 0.5)[..., None], frame.keypoints, np.nan))
+        for frame in predicted.frames
+    ]
+    every = figures(measure_sequence(truth, predicted))
+    some = figures(measure_sequence(truth, replace(predicted, frames=tuple(strong))))
+    both = figures(measure_sequence(truth, predicted, 0.5))
+    for figures_of, block in ((every, "ap"), (some, "mot")):
+        assert_same(both["poseval"]["total"][block], figures_of["poseval"]["total"][block])
+        assert every["poseval"]["total"][block] != some["poseval"]["total"][block]
+    assert_same(both["posetrack21"]["posemap"], every["posetrack21"]["posemap"])
+    assert_same(both["posetrack21"]["hota_pose"], some["posetrack21"]["hota_pose"])
+
+
+@pytest.mark.parametrize(
+    ("score", "recall"),
+    [
+        pytest.param(0.5, 100, id="equality passes"),
+        pytest.param(0.499, 0, id="weak"),
+        pytest.param(np.nan, 100, id="unknown"),
+    ],
+)
+def test_what_a_weak_keypoint_is(score: float, recall: float) -> None:
+    frames = [frame([person(1, score=score)], number=number) for number in range(2)]
+    measured = measure_sequence(sequence(frames), sequence(frames), 0.5)
+    assert measured.mot.figures()["rec"][-1] == recall
+    assert summarise_all([measured]).ap["rec"][-1] == 100

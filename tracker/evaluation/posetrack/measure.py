@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,24 +57,31 @@ class MeasuredSequence:
     note: str | None
 
 
-def measure_sequence(truth: PoseTrackSequence, predicted: PoseTrackSequence) -> MeasuredSequence:
+def measure_sequence(
+    truth: PoseTrackSequence, predicted: PoseTrackSequence, keypoint_score: float | None = None
+) -> MeasuredSequence:
     """Measure the predictions for one sequence.
 
-    Images are paired by id. Raises InputError where the two do not list the same images, or where a person with
-    keypoints has no head box.
+    Images are paired by id. keypoint_score: predicted keypoints with a lower score count for AP alone, not for MOT and
+    HOTA, which are the better without them; by default all count. Raises InputError where the two do not list the same
+    images, or where a person with keypoints has no head box.
     """
     frames, note = pair_frames(truth, predicted)
     comparison, comparison21 = compare_frames(truth.frames, frames)
+    rankings = rank_keypoints(comparison), rank_keypoints(comparison21)
+    if keypoint_score is not None:
+        strong = [_without_weak(frame, keypoint_score) for frame in frames]
+        comparison, comparison21 = compare_frames(truth.frames, strong)
     matches = match_keypoints(comparison)
     mot, mot_every_person = count_events(comparison, matches)
     labeled = [frame.is_labeled for frame in truth.frames]
     return MeasuredSequence(
         name=truth.name,
         num_frames=comparison.num_frames,
-        ranking=rank_keypoints(comparison),
+        ranking=rankings[0],
         mot=mot,
         mot_every_person=mot_every_person,
-        ranking21=rank_keypoints(comparison21),
+        ranking21=rankings[1],
         hota=sum_up(comparison21),
         num_frames_without_truth=_num_empty(truth.frames, labeled),
         num_frames_without_prediction=_num_empty(frames, labeled),
@@ -93,6 +100,12 @@ def note_on_scores(measured: Sequence[MeasuredSequence]) -> str | None:
         f"{num_unscored} of {num_predicted} predicted keypoints have no score: they rank last together, "
         "while AP by poseval depends on their order"
     )
+
+
+def _without_weak(frame: PoseTrackFrame, keypoint_score: float) -> PoseTrackFrame:
+    """The same people without keypoints of a lower score; those without a score stay."""
+    weak = frame.scores < keypoint_score
+    return replace(frame, keypoints=np.where(weak[..., np.newaxis], np.nan, frame.keypoints))
 
 
 def _num_empty(frames: Sequence[PoseTrackFrame], labeled: Sequence[bool]) -> int:

@@ -106,7 +106,7 @@ def as_json(measured: Sequence[MeasuredSequence], total: Summary) -> dict[str, A
     """
     sequences = [summarise_sequence(sequence) for sequence in measured]
     every = [*sequences, total]
-    return _without_nan(
+    return without_nan(
         {
             "joints": [name.replace("head_bottom", "neck") for name in _NAMES],
             "poseval": {summary.name: _poseval(summary) for summary in every},
@@ -177,12 +177,12 @@ def _flags(sequence: MeasuredSequence) -> dict[str, int]:
     }
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """The same with lists for arrays, and None for NaN."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _without_nan(value.tolist())
+        return without_nan(value.tolist())
     return None if isinstance(value, float) and np.isnan(value) else value
