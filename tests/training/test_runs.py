@@ -135,6 +135,20 @@ def test_a_trained_detector_loads(tmp_path: Path, data: Path) -> None:
     assert '"false_at_0.3"' in log
 
 
+def test_a_detector_sees_pictures_of_some_folders_more_often(tmp_path: Path, data: Path) -> None:
+    once, thrice = (
+        start_detector_run(
+            DetectorRecipe(steps=2, batch_size=2, channels=8, size=64, frozen_stages=-1, repeats=repeats),
+            options_in(tmp_path / str(len(repeats)), data),
+        )
+        for repeats in ((), ("rendered=3",))
+    )
+    tasks: list[Any] = [once._task, thrice._task]
+    rows, repeated = (task.pictures.with_people.tolist() for task in tasks)
+    assert repeated == [row for row in rows for _ in range(3)]
+    assert len(rows) > 1
+
+
 def test_the_same_seed_trains_the_same_network(tmp_path: Path, data: Path) -> None:
     finals = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
