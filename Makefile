@@ -15,7 +15,7 @@ ifneq ($(shell ($(BIN)/python -c "import pip; print('works')") 2>/dev/null),work
 CLEAR := $(if $(wildcard $(VENV)/pyvenv.cfg),--clear)
 endif
 
-.PHONY: setup check test demo bench
+.PHONY: setup check test fuzz demo bench
 
 setup: $(STAMP)
 
@@ -33,6 +33,11 @@ check: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Damaged files of every kind for so many seconds; what is read wrongly is kept in fuzz/.
+fuzz: SECONDS ?= 600
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.runner --seconds $(SECONDS) $(ARGS)
 
 demo: setup
 	$(BIN)/python -m tracker demo --output demo --overwrite

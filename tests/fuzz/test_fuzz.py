@@ -1,0 +1,69 @@
+"""A short run over everything that is read, with the same damages each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.fuzz import runner
+from tests.fuzz.child import Child
+from tests.fuzz.mutations import bytes_damaged
+from tests.fuzz.runner import FUZZING, fuzz
+from tests.fuzz.targets import TARGETS, Target
+
+SHORT = settings(FUZZING, max_examples=5, derandomize=True)
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    with Child() as child:
+        yield child
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_whole_files_are_read(tmp_path: Path, name: str) -> None:
+    """Otherwise each damaged one would be refused, too, and nothing be learnt."""
+    path = tmp_path / TARGETS[name].file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    TARGETS[name].make(path)
+    TARGETS[name].read(path)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_files_are_read_or_refused(child: Child, tmp_path: Path, name: str) -> None:
+    fuzz(name, child, SHORT, tmp_path, counts := Counter())
+    assert counts[name] == SHORT.max_examples
+
+
+def refuse_zeros(path: Path) -> None:
+    assert 0 not in path.read_bytes()
+
+
+@pytest.fixture
+def bad_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only target is a reader that fails for a file with a zero in it."""
+    target = Target("x.bin", lambda path: path.write_bytes(b"whole" * 9), bytes_damaged, refuse_zeros)
+    monkeypatch.setattr(runner, "TARGETS", {"bad": target})
+    monkeypatch.setattr(runner, "FAILURES", tmp_path / "fuzz")
+
+
+@pytest.mark.usefixtures("bad_target")
+def test_a_file_that_is_read_wrongly_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["--seconds", "3600"]) == 1
+    kept = tmp_path / "fuzz" / "bad_x.bin"
+    assert 0 in kept.read_bytes()
+    assert f"bad: {kept} is read wrongly: Traceback" in capsys.readouterr().out
+    assert runner.main(["--replay", str(kept)]) == 1
+    assert "in refuse_zeros" in capsys.readouterr().out
+    kept.write_bytes(b"mended")
+    assert runner.main(["--replay", str(kept)]) == 0
+
+
+@pytest.mark.usefixtures("bad_target")
+def test_without_time_nothing_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["--seconds", "0"]) == 0
+    assert capsys.readouterr().out == "read in 0 s: bad 0\n"
