@@ -37,12 +37,12 @@ def draw_precision_recall(ranking: Ranking, path: Path) -> None:
 
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     ap = ap_figures(ranking)["ap"]
-    figure.suptitle(f"Precision over recall, mAP {ap[-1]:.1f}")
+    figure.suptitle(f"Precision over recall, mAP {_percent(ap[-1])}")
     panels = figure.subplots(2, 4, sharex=True, sharey=True)
     for axes, title, keypoints in zip(panels.flat, _TITLES, GROUPS.values(), strict=False):
         for keypoint, (color, style) in zip(keypoints, _CURVES, strict=False):
             curve = ranking.curve(keypoint)
-            axes.plot(*curve, color=color, linestyle=style, label=f"{_label(keypoint)} {ap[keypoint]:.1f}")
+            axes.plot(*curve, color=color, linestyle=style, label=f"{_label(keypoint)} {_percent(ap[keypoint])}")
         axes.set(title=title, xlim=(0, 1), ylim=(0, 1.03))
         axes.legend(loc="lower left", title="AP", fontsize="small", title_fontsize="small")
         axes.grid(alpha=0.3)
@@ -69,7 +69,7 @@ def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
     axes.locator_params(axis="x", integer=True)
     num_switches = sum(_draw_person(axes, row, timeline, person, colors) for row, person in enumerate(people.tolist()))
     axes.set(
-        title=f"{name}: {len(people)} people, {len(colors)} ids, {num_switches} switches",
+        title=f"{name}: {len(people)} people, {len(colors)} ids, switches: {num_switches}",
         xlabel="frame, of those with people in the ground truth    (▼ another id    — found by nobody)",
         ylabel="person",
         xlim=(0, max(timeline.num_frames, 1)),
@@ -78,6 +78,10 @@ def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
         yticklabels=people.tolist(),
     )
     _save(figure, path)
+
+
+def _percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.1f}"
 
 
 def _draw_person(axes: Any, row: int, timeline: Timeline, person: int, colors: dict[int, str]) -> int:
