@@ -169,7 +169,7 @@ def make_task(folder: Path, **changes: Any) -> DetectorTask:
         "normalization": Normalization("rgb", (127.5,) * 3, (127.5,) * 3),
         "teacher": None,
         "layouts": Layouts(),
-        "appearance": Appearance(0, 0, 0, 0, 0, 0, 0),
+        "appearance": Appearance(0, 0, 0, 0, 0, 0, 0, 0),
         "batch_size": 2,
         "seed": 0,
         "validate": lambda _: {},

@@ -19,7 +19,7 @@ from tracker.training.pose_task import PoseTask, normalise
 from tracker.training.pose_views import Views, store_crops
 
 STILL = Views(scale=0, rotation_deg=0, rotated=0, flip=0, shift=0, half_body=0, damage=0)
-PLAIN = Appearance(0, 0, 0, 0, 0, 0, 0)
+PLAIN = Appearance(0, 0, 0, 0, 0, 0, 0, 0)
 BOX = (20, 10, 50, 60)
 
 

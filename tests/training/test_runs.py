@@ -217,7 +217,7 @@ def test_twenty_people_are_learnt_by_heart(tmp_path: Path) -> None:
         normalization=normalization,
         sigma=1.5,
         views=Views(0, 0, 0, 0, 0, 0, 0),
-        appearance=Appearance(0, 0, 0, 0, 0, 0, 0),
+        appearance=Appearance(0, 0, 0, 0, 0, 0, 0, 0),
         batch_size=20,
         seed=0,
         validate=validate,
