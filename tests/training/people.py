@@ -31,6 +31,7 @@ def annotate(
         picture=np.array([picture for picture, _, _ in people], np.int64),
         boxes=np.array([box for _, box, _ in people], np.float32).reshape(-1, 4),
         box_scores=np.ones(len(people), np.float32),
+        certainties=np.ones(len(people), np.float32),
         keypoints=keypoints,
         weights=(~np.isnan(keypoints[..., 0])).astype(np.float32),
     )

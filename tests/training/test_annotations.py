@@ -63,6 +63,23 @@ def test_weights_of_keypoints(tmp_path: Path, visibility: int, peak: float, weig
     assert not annotations.weights[0, 1:].any()
 
 
+@pytest.mark.parametrize(
+    ("fields", "certainty"),
+    [
+        pytest.param({}, 1.0, id="true"),
+        pytest.param({"score": 0.4}, 0.4, id="a teacher's, without peaks"),
+        pytest.param(
+            {"score": 0.36, "keypoint_scores": [0.2] * 9 + [1, 0.8, 0.62] + [0.2] * 4 + [0.82]}, 0.54, id="with peaks"
+        ),
+        pytest.param({"score": 0.64, "keypoint_scores": [0.01] * 17}, 0.08, id="a dog"),
+        pytest.param({"score": 1.0, "keypoint_scores": [0.0] * 17}, 1.0, id="a true box without keypoints"),
+    ],
+)
+def test_how_surely_a_box_holds_a_person(tmp_path: Path, fields: dict[str, Any], certainty: float) -> None:
+    """The geometric mean of the box's score and of the mean of the four highest peaks."""
+    assert read(tmp_path, [person(**fields)]).certainties == pytest.approx([certainty], rel=1e-2)
+
+
 def test_keypoints_that_coco_lacks(tmp_path: Path) -> None:
     extra = {"neck": [3, 4, 2], "head_top": [0, 0, 0], "tail": [1, 1, 2]}
     annotations = read(tmp_path, [person(extra_keypoints=extra)])

@@ -20,6 +20,8 @@ _ABSENT_PEAK = 0.15
 # Below, a teacher's box is to be trusted only together with so many keypoints whose peaks reach the second number.
 _SURE_BOX = 0.6
 _SURE_KEYPOINTS, _SURE_PEAK = 5, 0.4
+# So many of a person's highest peaks say, beside the box's score, how surely it is one.
+_TELLING_PEAKS = 4
 # How much the emptiness of an absent keypoint's heatmap counts.
 _ABSENT_WEIGHT = 0.3
 
@@ -29,9 +31,10 @@ class Annotations:
     """The people of a set of M pictures, N rows.
 
     paths: M files. is_negative: (M,), pictures known to show nobody. picture: (N,), the row of each person's
-    picture, rising. boxes: (N, 4) xyxy pixels. box_scores: (N,) in 0–1, how sure the box is. keypoints: (N, K, 2)
-    pixels, NaN where unlabelled. weights: (N, K), what each keypoint's heatmap counts in the loss; above 0
-    without a keypoint, the heatmap is to be empty. skeleton: what the K are.
+    picture, rising. boxes: (N, 4) xyxy pixels. box_scores: (N,) in 0–1, how sure the box is. certainties: (N,) in
+    0–1, how surely it is a person, its keypoints considered: a dog has hardly any. keypoints: (N, K, 2) pixels, NaN
+    where unlabelled. weights: (N, K), what each keypoint's heatmap counts in the loss; above 0 without a keypoint,
+    the heatmap is to be empty. skeleton: what the K are.
     """
 
     skeleton: Skeleton
@@ -40,6 +43,7 @@ class Annotations:
     picture: IntArray
     boxes: FloatArray
     box_scores: FloatArray
+    certainties: FloatArray
     keypoints: FloatArray
     weights: FloatArray
 
@@ -54,7 +58,7 @@ class Annotations:
 
     def people(self, rows: BoolArray | IntArray) -> Annotations:
         """The same pictures with some of the people, by mask or rising index."""
-        names = ("picture", "boxes", "box_scores", "keypoints", "weights")
+        names = ("picture", "boxes", "box_scores", "certainties", "keypoints", "weights")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def with_people_alone(self) -> Annotations:
@@ -83,6 +87,7 @@ def join_annotations(parts: Sequence[Annotations]) -> Annotations:
         picture=np.concatenate([part.picture + offset for part, offset in zip(parts, offsets, strict=False)]),
         boxes=np.concatenate([part.boxes for part in parts]),
         box_scores=np.concatenate([part.box_scores for part in parts]),
+        certainties=np.concatenate([part.certainties for part in parts]),
         keypoints=np.concatenate([part.keypoints for part in parts]),
         weights=np.concatenate([part.weights for part in parts]),
     )
@@ -116,6 +121,7 @@ def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool
             picture=np.array([rows[person["image_id"]] for person in people], np.int64),
             boxes=_boxes(people),
             box_scores=numbers([person.get("score", 1.0) for person in people]),
+            certainties=numbers([_certainty(person) for person in people]),
             keypoints=keypoints,
             weights=weights,
         )
@@ -143,6 +149,18 @@ def _boxes(people: Sequence[dict[str, Any]]) -> FloatArray:
     boxes = numbers([person["bbox"] for person in people], 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
+
+
+def _certainty(person: dict[str, Any]) -> float:
+    """How surely it is a person: the score of a box that is true or has no peaks, else its geometric mean with theirs.
+
+    A teacher's highest peaks tell people from animals better than its box's score does.
+    """
+    score = float(person.get("score", 1.0))
+    if score >= 1 or "keypoint_scores" not in person:
+        return score
+    peak = np.mean(sorted(person["keypoint_scores"])[-_TELLING_PEAKS:])
+    return float(np.sqrt(max(score, 0.0) * max(peak, 0.0)))
 
 
 def _keypoints(people: Sequence[dict[str, Any]], skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:

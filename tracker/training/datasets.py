@@ -161,6 +161,7 @@ def _annotations(
         picture=picture,
         boxes=np.zeros((len(picture), 4), np.float32) if boxes is None else boxes,
         box_scores=np.ones(len(picture), np.float32),
+        certainties=np.ones(len(picture), np.float32),
         keypoints=keypoints,
         weights=weights,
     )

@@ -37,7 +37,7 @@ class CellTargets:
     """What the n cells of all strides shall say, fine to coarse.
 
     scores: (n,) in 0–1. distances: (n, 4) pixels to the sides of a box, which count where the score is above 0.
-    weights: (n,), 0 where nobody knows.
+    weights: (n,), what a cell counts in the loss.
     """
 
     scores: FloatArray
@@ -71,27 +71,30 @@ def cell_points(size: int) -> FloatArray:
 def label_cells(scene: Scene, seen: CellTargets | None, size: int, empty_weight: float = 1.0) -> CellTargets:
     """Targets from what a teacher saw, put right by the labels.
 
-    There is nobody in the empty regions, whose cells count `empty_weight`. Who is labelled for sure, and was seen
-    less surely or not at all, is put into the cell nearest to the centre of the box, at the stride of their size.
-    Cells that show a box which is labelled without being sure count neither way.
+    There is nobody in the empty regions, whose cells count `empty_weight`. The cells that show a labelled person say
+    together how surely it is one: their scores are multiplied so that the best has the label's; a label in doubt only
+    lowers them. Who is labelled for sure and was not seen is put into the cell nearest to the centre of the box, at
+    the stride of their size.
     """
     points = cell_points(size)
     if seen is None:
         nothing = np.zeros(len(points), np.float32)
         seen = CellTargets(nothing, np.zeros((len(points), 4), np.float32), np.ones_like(nothing))
-    scores, distances = seen.scores.copy(), seen.distances.copy()
+    distances = seen.distances.copy()
     is_empty = np.zeros(len(points), bool)
     for x0, y0, x1, y1 in scene.empty:
         is_empty |= (points >= (x0, y0)).all(axis=1) & (points < (x1, y1)).all(axis=1)
-    scores[is_empty] = 0
-    fits = iou(scene.boxes, np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1)) >= 0.5
-    best = np.where(fits, scores, 0).max(axis=1, initial=0)
-    is_doubtful = fits[~scene.is_sure].any(axis=0) & ~fits[scene.is_sure].any(axis=0) & (scores > _SEEN)
-    weights = np.where(is_doubtful, 0, np.where(is_empty, empty_weight, 1)).astype(np.float32)
-    for row in np.flatnonzero(scene.is_sure & (best < scene.scores)):
-        cell, box = _cell_of(scene.boxes[row], size), scene.boxes[row]
-        if scene.scores[row] > scores[cell]:
-            scores[cell], weights[cell] = scene.scores[row], 1
+    before = np.where(is_empty, 0, seen.scores)
+    scores, weights = before.copy(), np.where(is_empty, empty_weight, 1).astype(np.float32)
+    fits = iou(scene.boxes, np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1))
+    fits = np.where((fits >= 0.5) & (fits == fits.max(axis=0, initial=0)), before, 0)
+    for row, (box, score, is_sure) in enumerate(zip(scene.boxes, scene.scores, scene.is_sure, strict=True)):
+        best, shown = fits[row].max(), fits[row] > 0
+        if best > _SEEN:
+            factor = score / best
+            scores[shown] = before[shown] * (factor if is_sure else min(factor, 1))
+        elif is_sure and score > scores[cell := _cell_of(box, size)]:
+            scores[cell], weights[cell] = score, 1
             distances[cell] = [*(points[cell] - box[:2]), *(box[2:] - points[cell])]
     return CellTargets(scores, distances, weights)
 

@@ -38,7 +38,7 @@ class Scene:
     """A composed picture.
 
     image: (S, S, 3) uint8 BGR. boxes: (N, 4) xyxy pixels, of the annotated people that can be seen. scores: (N,)
-    in 0–1, how sure the boxes are. is_sure: (N,), those that hold a person without doubt. empty: (M, 4) xyxy pixels,
+    in 0–1, how surely the boxes hold a person. is_sure: (N,), those that do without doubt. empty: (M, 4) xyxy pixels,
     regions that are known to show nobody.
     """
 
@@ -83,7 +83,7 @@ class PictureStore:
             people = slice(self.first_rows[row], self.first_rows[row + 1])
             moved, seen = _move_boxes(self.annotations.boxes[people] * self.scales[row], matrix, rect)
             boxes.append(moved[seen])
-            scores.append(self.annotations.box_scores[people][seen])
+            scores.append(self.annotations.certainties[people][seen])
             is_sure.append(self.is_sure[people][seen])
             if self.annotations.is_negative[row]:
                 empty.append(np.array([rect], np.float64))
