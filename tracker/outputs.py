@@ -44,6 +44,14 @@ def check_apart(path: Path, source: Path) -> None:
         raise UsageError(f"to write {path} would overwrite the input; name another output")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there; OutputError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error
+
+
 def explain_write_error(path: Path, error: OSError, left: str = "") -> OutputError:
     """The line on a file that cannot be written; left: what there is of it. Of a full disk it names the remedy.
 

@@ -24,7 +24,6 @@ from tracker.pipeline import Pipeline
 from tracker.skeletons import BODY_19, COCO_17, convert_keypoints
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Image, Poses
-from tracker.weights import read_manifest
 
 THIRD_PARTY = [
     *("--detector", SHARED / "models/rtmdet_nano.onnx"),
@@ -200,8 +199,6 @@ def test_the_promise(
     shoulders_off: float,
 ) -> None:
     """Both people are found where enough of them is seen, with two ids in all; faces and shoulders are in place."""
-    if not networks and not {"detector", "pose"} <= {weights.kind for weights in read_manifest()}:
-        pytest.skip("no default networks are shipped yet")
     if networks and not SHARED.is_dir():
         pytest.skip("the networks are not beside the checkout")
     done = run("demo", *networks, "--device", "cpu")

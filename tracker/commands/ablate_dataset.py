@@ -83,7 +83,7 @@ def _find_sequences(args: argparse.Namespace) -> list[DatasetSequence]:
         raise UsageError(
             f"--input {args.input} is no PoseTrack data set; name the folder of its annotations and images"
         )
-    sequences = dataset.sequences(args.split or (dataset.splits[0] if len(dataset.splits) == 1 else "val"))
+    sequences = dataset.sequences(args.split or dataset.default_split)
     if args.gt is None:
         return sequences
     moved = [replace(sequence, annotation=args.gt / f"{sequence.name}.json") for sequence in sequences]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.commands.options import HelpFormatter, add_detector_options
-from tracker.errors import InputError, OutputError, UsageError
-from tracker.outputs import check_output, partial_path, publish
+from tracker.errors import InputError, UsageError
+from tracker.outputs import check_output, make_folder, partial_path, publish
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import Annotation, GroundTruth, Picture
@@ -253,10 +253,7 @@ def _posetrack_plots(folder: Path, sequences: Iterable[str]) -> dict[str, Path]:
     from tracker.evaluation.posetrack.plots import check_can_draw
 
     check_can_draw()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error
+    make_folder(folder)
     return {"": folder / "precision_recall.png"} | {name: folder / f"{name}_ids.png" for name in sequences}
 
 

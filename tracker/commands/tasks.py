@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tracker.errors import OutputError, UsageError
+from tracker.errors import UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
 from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
-from tracker.outputs import check_output, partial_path
+from tracker.outputs import check_output, make_folder, partial_path
 
-_DEFAULT_SPLIT = "val"
 # What ends the names of outputs without their suffix.
 _OUTPUT = re.compile(r"_tracked(\.partial)?$")
 
@@ -78,7 +77,7 @@ def _find_dataset(args: argparse.Namespace) -> PoseTrackDataset | None:
 
 
 def _plan_sequences(args: argparse.Namespace, dataset: PoseTrackDataset) -> list[argparse.Namespace]:
-    split = args.split or (dataset.splits[0] if len(dataset.splits) == 1 else _DEFAULT_SPLIT)
+    split = args.split or dataset.default_split
     if not args.split and split not in dataset.splits:
         raise UsageError(f"{dataset.root} has the splits {', '.join(dataset.splits)}; name one with --split")
     suffix = FORMATS[args.format or "posetrack"].suffix
@@ -166,10 +165,7 @@ def _refuse_collisions(tasks: Sequence[argparse.Namespace]) -> None:
 def _make_folder(folder: Path) -> None:
     if re.match(r"\.[a-zA-Z]", folder.suffix) and not folder.is_dir():  # of results/v1.2 it is a number
         raise UsageError(f"{folder} looks like a file, but of several inputs each has its own; name a folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error
+    make_folder(folder)
 
 
 def _check_kinds(task: argparse.Namespace) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import HelpFormatter
-from tracker.errors import OutputError, UsageError
-from tracker.outputs import check_output
+from tracker.errors import UsageError
+from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
     DETECTOR_PRESETS,
     POSE_PRESETS,
@@ -152,10 +152,7 @@ def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
     folder = args.output or Path("runs") / f"{args.kind}-{args.preset}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error
+    make_folder(folder)
     if args.overwrite:
         for name in _FILES:
             (folder / name).unlink(missing_ok=True)

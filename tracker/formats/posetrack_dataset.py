@@ -67,6 +67,11 @@ class PoseTrackDataset:
         """Names: train, val and test first."""
         return tuple(self.annotations)
 
+    @property
+    def default_split(self) -> str:
+        """The only split, else `val`, which may be absent."""
+        return self.splits[0] if len(self.splits) == 1 else "val"
+
     def sequences(self, split: str) -> list[DatasetSequence]:
         """The sequences of a split by name, none of them read; UsageError for a split that is not there."""
         if split not in self.annotations:
