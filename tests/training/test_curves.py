@@ -47,7 +47,7 @@ def test_a_picture_is_drawn(tmp_path: Path, lines: list[dict[str, float]]) -> No
     image = tmp_path / "curves.png"
     curves.draw(write_log(tmp_path, lines), image)
     picture = cv2.imread(str(image))
-    assert picture.shape[:2] == (800, 900)
+    assert picture.shape[:2] == (800, 1100)
     assert picture.std() > 5
     assert not list(tmp_path.glob("*partial*"))
 

@@ -19,17 +19,22 @@ def draw(log_path: Path, image_path: Path) -> None:
     """
     if not can_draw():
         return
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     curves = read_curves(log_path)
-    figure = Figure(figsize=(9, 8), layout="constrained")
+    figure = Figure(figsize=(11, 8), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     upper.semilogy(*zip(*curves.pop("loss", [(0, 1.0)]), strict=True), linewidth=1)
     upper.set(ylabel="loss")
-    for name, points in sorted(curves.items()):
-        lower.plot(*zip(*points, strict=True), marker=".", linewidth=1, label=name)
+    # By their last value, so that the legend has the order of the lines.
+    by_height = sorted(curves.items(), key=lambda curve: -curve[1][-1][1])
+    for number, (name, points) in enumerate(by_height):
+        lower.plot(
+            *zip(*points, strict=True), marker=".", linewidth=1, label=name, color=colormaps["tab20"](number % 20)
+        )
     if curves:
-        lower.legend(fontsize="small")
+        lower.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     lower.set(xlabel="step", ylabel="validation")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
