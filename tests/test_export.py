@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -13,16 +14,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tracker import export
 from tracker.errors import DependencyError, ModelError, OutputError
 from tracker.export import export_network, manifest_entry
 from tracker.pose import load_pose_network
 from tracker.runtime import OnnxNetwork, _onnxruntime
-from tracker.weights import load_network, read_metadata, sha256_of
+from tracker.weights import NETWORKS, load_network, read_metadata, sha256_of
 
 
-@pytest.fixture(scope="module", params=[POSE, DETECTOR], ids=["pose", "detector"])
+@pytest.fixture(scope="module", params=[POSE, DETECTOR, BOTTOM_UP], ids=["pose", "detector", "bottom-up"])
 def exported(request, tmp_path_factory):
     """The trained file and the two made of it."""
     folder = tmp_path_factory.mktemp("export")
@@ -78,22 +79,29 @@ def test_the_same_weights_make_the_same_bytes(exported, tmp_path):
 
 def test_batches_are_open_and_sizes_those_of_detectors_too(exported):
     network = OnnxNetwork(exported[1], "cpu")
-    is_pose = "heatmaps" in network.outputs[0].name
-    assert network.inputs[0].shape == ((None, 3, 64, 32) if is_pose else (None, 3, None, None))
-    height, width = (64, 32) if is_pose else (96, 128)
+    names, num_channels, strides, size_hw = {
+        "PoseMobileNet": (["heatmaps"], 19, [4], (64, 32)),
+        "PersonDetector": (["stride_8", "stride_16", "stride_32"], 5, [8, 16, 32], (None, None)),
+        "LitePose": (["heatmaps_0", "tags_0", "heatmaps_1"], 14, [4, 4, 2], (None, None)),
+    }[network.metadata["network"]]
+    assert [info.name for info in network.outputs] == names
+    assert network.inputs[0].shape == (None, 3, *size_hw)
+    height, width = size_hw if size_hw[0] else (96, 128)
     outputs = network.run(np.zeros((3, 3, height, width), np.float32))
-    strides = [4] if is_pose else [8, 16, 32]
-    expected = [(3, 19 if is_pose else 5, height // stride, width // stride) for stride in strides]
+    expected = [(3, num_channels, height // stride, width // stride) for stride in strides]
     assert [output.shape for output in outputs] == expected
 
 
 def test_the_graph_computes_what_was_trained(exported):
     trained, on_onnx, _ = exported
-    size_hw = (64, 32) if "Pose" in read_metadata(trained)["network"] else (96, 64)
+    network = read_metadata(trained)["network"]
+    size_hw = (64, 32) if network == "PoseMobileNet" else (96, 64)
     images = torch.rand(2, 3, *size_hw, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
-        expected = load_network(trained, "pose" if size_hw[1] == 32 else "detector")(images)
-    expected = [expected] if isinstance(expected, torch.Tensor) else expected
+        expected = load_network(trained, NETWORKS[network])(images)
+    expected = [expected] if isinstance(expected, torch.Tensor) else list(expected)
+    if network == "LitePose":
+        expected = [expected[0][:, :14], expected[0][:, 14:], expected[1]]
     for given, wanted in zip(OnnxNetwork(on_onnx, "cpu").run(images.numpy()), expected, strict=True):
         np.testing.assert_allclose(given, wanted.numpy(), rtol=0, atol=2e-3 * float(wanted.abs().max()))
 
@@ -103,7 +111,7 @@ def test_the_entry_for_the_manifest_is_toml(exported):
     (entry,) = tomllib.loads(manifest_entry(on_onnx, on_torch))["network"]
     stated = read_metadata(on_torch)
     assert entry["network"] == stated["network"]
-    assert entry["arguments"]["channels"] == 8
+    assert entry["arguments"] == json.loads(stated["arguments"])
     assert entry["mean"] == entry["std"] == [127.5] * 3
     assert entry.get("skeleton") == stated.get("skeleton")
     for path in (on_onnx, on_torch):

@@ -18,18 +18,28 @@ from tests.vectors import FOLDERS, cases, files
         "SB-6_R*.npz",
         "SB-7_*.npz",
         "SB-8_*.json",
+        "LP-1_*.npz",
+        "LP-2_*.npz",
     ],
 )
 def test_own_folder_holds_every_family(family):
     assert any(FOLDERS["own"].rglob(family))
 
 
-@pytest.mark.vectors_sb
-def test_given_folder_holds_cases():
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("SB", marks=pytest.mark.vectors_sb),
+        pytest.param("LP", marks=pytest.mark.vectors_litepose),
+    ],
+)
+def test_given_folder_holds_cases(code):
     """Any of the families will do, but a folder that was mistyped must not look like parity."""
     if not FOLDERS["given"].is_dir():
         pytest.skip(f"there is no folder {FOLDERS['given']}")
-    assert any(param.id.startswith("given-") for param in files("SB-*")), f"{FOLDERS['given']} holds no SB-* case"
+    assert any(param.id.startswith("given-") for param in files(f"{code}-*")), (
+        f"{FOLDERS['given']} holds no {code}-* case"
+    )
 
 
 def test_own_vectors_stay_small():

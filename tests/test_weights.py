@@ -12,9 +12,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tracker.errors import ModelError
-from tracker.weights import find_default, load_checkpoint, load_network, load_strictly, read_manifest, read_metadata
+from tracker.weights import (
+    NETWORKS,
+    find_default,
+    load_checkpoint,
+    load_network,
+    load_strictly,
+    read_manifest,
+    read_metadata,
+)
 
 
 def small_network():
@@ -175,10 +183,10 @@ def test_counters_may_be_absent_as_in_the_oldest_checkpoints(tmp_path):
     assert torch.equal(model[1].bias, state["1.bias"])
 
 
-@pytest.mark.parametrize("stated", [POSE, DETECTOR], ids=["pose", "detector"])
+@pytest.mark.parametrize("stated", [POSE, DETECTOR, BOTTOM_UP], ids=["pose", "detector", "bottom-up"])
 def test_our_networks_are_built_as_their_files_state(tmp_path, stated):
     path = write_weights(tmp_path / "a.safetensors", stated)
-    model = load_network(path, "pose" if stated is POSE else "detector")
+    model = load_network(path, NETWORKS[stated["network"]])
     assert type(model).__name__ == stated["network"]
     assert not model.training
     state = load_checkpoint(path)
@@ -204,6 +212,25 @@ def test_weights_in_half_precision_are_computed_with_in_single(tmp_path):
         pytest.param(DETECTOR | {"arguments": '{"channels": 9600}'}, "detector", "from 1 to 1024", id="two zeros more"),
         pytest.param(DETECTOR | {"arguments": "[" * 9999}, "detector", "makes no network", id="too deep"),
         pytest.param(DETECTOR | {"arguments": '{"channels": 9}'}, "detector", "of another shape", id="other channels"),
+        pytest.param(BOTTOM_UP, "pose", "states LitePose in its metadata, but must be PoseMobileNet", id="bottom-up"),
+        pytest.param(
+            BOTTOM_UP | {"arguments": '{"num_keypoints": 2, "stem": 8, "channels": [8, 9600]}'},
+            "bottom-up",
+            "channels must be from 1 to 1024",
+            id="too many in a list",
+        ),
+        pytest.param(
+            BOTTOM_UP | {"arguments": '{"num_keypoints": 2, "stem": 8, "channels": [8], "deconvolutions": ["a"]}'},
+            "bottom-up",
+            "makes no network",
+            id="words in a list",
+        ),
+        pytest.param(
+            BOTTOM_UP | {"arguments": '{"num_keypoints": 2, "stem": 8, "channels": [8], "deconvolutions": []}'},
+            "bottom-up",
+            "makes no network",
+            id="an empty list",
+        ),
     ],
 )
 def test_files_that_state_no_such_network_are_refused(tmp_path, stated, kind, words):
@@ -274,7 +301,14 @@ def test_the_device_decides_on_the_engine(tmp_path, monkeypatch, on_cuda):
     assert asked == ["cuda:1"]
 
 
-@pytest.mark.parametrize(("kind", "option"), [("pose", "--pose-model FILE"), ("detector", "--detector FILE")])
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        ("pose", "--pose-model FILE"),
+        ("detector", "--detector FILE"),
+        ("bottom-up", "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train"),
+    ],
+)
 def test_without_a_default_the_line_says_how_to_name_one(tmp_path, kind, option):
     assert option in refusal(find_default, kind, "cpu", manifest_of(tmp_path))
     assert option in refusal(find_default, kind, "cpu", tmp_path / "none.toml")

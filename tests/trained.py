@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tracker.nets.litepose import LitePose
 from tracker.nets.person_detector import PersonDetector
 from tracker.nets.pose_mobilenet import PoseMobileNet
 
@@ -25,6 +26,14 @@ POSE = {
     "input_size": "[64, 32]",
 }
 DETECTOR = {"network": "PersonDetector", "arguments": '{"channels": 8}'}
+BOTTOM_UP = POSE | {
+    "network": "LitePose",
+    "arguments": '{"num_keypoints": 14, "stem": 8, "channels": [8, 8, 16], "deconvolutions": [16, 8], '
+    '"num_blocks": [2, 1, 2], "expansion": 2, "kernel": 5}',
+    "skeleton": "crowdpose14",
+    "input_size": "[64, 64]",
+}
+BUILDERS = {"PoseMobileNet": PoseMobileNet, "PersonDetector": PersonDetector, "LitePose": LitePose.from_arguments}
 # Channels of the last convolutions, which start nearly at zero.
 _OUTPUTS = ((5,), (19,))
 
@@ -45,6 +54,6 @@ def like_trained(model: Network) -> Network:
 def write_weights(path: Path, metadata: dict[str, str], **changes: str) -> Path:
     """A file as training writes it: the weights of the network that the metadata states."""
     metadata = metadata | changes
-    network = {"PoseMobileNet": PoseMobileNet, "PersonDetector": PersonDetector}[metadata["network"]]
-    save_file(like_trained(network(**json.loads(metadata["arguments"]))).state_dict(), path, metadata)
+    network = BUILDERS[metadata["network"]](**json.loads(metadata["arguments"]))
+    save_file(like_trained(network).state_dict(), path, metadata)
     return path

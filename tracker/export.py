@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,13 @@ from tracker.detection.person_detector import INPUT_DESCRIPTION
 from tracker.errors import DependencyError, ModelError
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose import load_pose_network
+from tracker.pose.bottom_up_networks import load_bottom_up_network
 from tracker.weights import NETWORKS, Kind, load_network, read_metadata, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from tracker.nets.litepose import LitePose
 
 MAX_BYTES = 6_500_000
 # What the outputs of the two files may differ by.
@@ -67,10 +70,10 @@ def export_network(path: Path, stem: Path, overwrite: bool = False) -> tuple[Pat
 def manifest_entry(onnx: Path, safetensors: Path) -> str:
     """The entry for two exported files in weights/manifest.toml, but for licence, data and accuracy."""
     metadata, kind = _describe(safetensors)
-    arguments = ", ".join(f"{name} = {value}" for name, value in json.loads(metadata["arguments"]).items())
+    # A number, a list and a truth value are written in JSON as in TOML.
+    arguments = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(metadata["arguments"]).items())
     lines = ["[[network]]", f'kind = "{kind}"', f'network = "{metadata["network"]}"', f"arguments = {{ {arguments} }}"]
     lines += [f'{key} = "{metadata[key]}"' for key in ("skeleton", "color") if key in metadata]
-    # A list is written in JSON as in TOML.
     lines += [f"{key} = {metadata[key]}" for key in ("mean", "std", "input_size")]
     for name, file in (("onnx", onnx), ("safetensors", safetensors)):
         size, digits = file.stat().st_size, sha256_of(file)
@@ -130,7 +133,7 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
 
     from tracker.nets.deployment import arrange_for_export
 
-    names = ["heatmaps"] if kind == "pose" else [f"stride_{stride}" for stride in STRIDES]
+    names = _output_names(model, kind)
     axes = {0: "batch"} if kind == "pose" else {0: "batch", 2: "height", 3: "width"}
     open_axes = {name: {axis: f"{label}_{name}" if axis else label for axis, label in axes.items()} for name in names}
     buffer = io.BytesIO()
@@ -148,6 +151,13 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
             dynamo=False,
         )
     return buffer.getvalue()
+
+
+def _output_names(model: nn.Module, kind: Kind) -> list[str]:
+    if kind == "bottom-up":
+        outputs = enumerate(cast("LitePose", model).tag_outputs)
+        return [f"{maps}_{i}" for i, has_tags in outputs for maps in ("heatmaps", "tags")[: 1 + has_tags]]
+    return ["heatmaps"] if kind == "pose" else [f"stride_{stride}" for stride in STRIDES]
 
 
 def _store_in_half_precision(graph: Any) -> None:
@@ -184,6 +194,10 @@ def _check_agreement(kind: Kind, paths: list[Path]) -> None:
 
 def _outputs_on_noise(kind: Kind, path: Path) -> list[npt.NDArray[np.float32]]:
     random = np.random.default_rng(0)
+    if kind == "bottom-up":
+        images = random.integers(0, 256, (2, 64, 128, 3), np.uint8)
+        outputs = load_bottom_up_network(path, "cpu").maps(images)
+        return [maps for output in outputs for maps in (output.heatmaps, output.tags) if maps is not None]
     if kind == "pose":
         estimator = load_pose_network(path, "cpu")
         width, height = estimator.input_size_wh

@@ -21,16 +21,20 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-Kind: TypeAlias = Literal["pose", "detector"]
+Kind: TypeAlias = Literal["pose", "detector", "bottom-up"]
 
 # An installed wheel has the folder `weights` as a subpackage of this name.
 _INSTALLED = Path(__file__).with_name("default_weights")
 MANIFEST = (_INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "weights") / "manifest.toml"
 # Our own networks, by the name in their files.
 NETWORKS: Mapping[str, Kind] = MappingProxyType(
-    {"PoseMobileNet": "pose", "PoseResNet": "pose", "PersonDetector": "detector"}
+    {"PoseMobileNet": "pose", "PoseResNet": "pose", "PersonDetector": "detector", "LitePose": "bottom-up"}
 )
-_OPTIONS: dict[Kind, str] = {"pose": "--pose-model FILE", "detector": "--detector FILE"}
+_OPTIONS: dict[Kind, str] = {
+    "pose": "--pose-model FILE",
+    "detector": "--detector FILE",
+    "bottom-up": "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train litepose`",
+}
 
 # MMPose puts the first eight digits of a file's sha256 into its name, as in
 # res50_coco_256x192-ec54d7f3_20200709.pth.
@@ -57,14 +61,14 @@ class ShippedNetwork:
     """A network that comes with the program, as two files with the same weights, and what they state of themselves.
 
     network, arguments: the module and what it is built with. color, mean, std: of the input, 0–255 values.
-    input_size: height and width in pixels; a detector's input has any shape within it. skeleton: of a pose
-    network alone. data: names and licences of what it was trained on. accuracy: what was measured, its value,
-    and the command that measured it.
+    input_size: height and width in pixels; a detector's input has any shape within it, and that of a bottom-up network
+    any shape. skeleton: of all but detectors. data: names and licences of what it was trained on. accuracy: what was
+    measured, its value, and the command that measured it.
     """
 
     kind: Kind
     network: str
-    arguments: Mapping[str, int]
+    arguments: Mapping[str, Any]
     color: str
     mean: list[float]
     std: list[float]
@@ -78,7 +82,7 @@ class ShippedNetwork:
 
     def __post_init__(self) -> None:
         _check_fields(self)
-        if NETWORKS[self.network] != self.kind or (self.skeleton is None) == (self.kind == "pose"):
+        if NETWORKS[self.network] != self.kind or (self.skeleton is None) != (self.kind == "detector"):
             raise ValueError(f"{self.network} with skeleton {self.skeleton} is no {self.kind} network")
 
 
@@ -186,18 +190,25 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
 
 def _build(name: str, arguments: Any) -> nn.Module:
     for argument, value in dict(arguments).items():
-        if isinstance(value, int) and not 0 < value <= _LARGEST_ARGUMENT:
+        numbers = value if isinstance(value, list) else [value]
+        if any(type(number) is int and not 0 < number <= _LARGEST_ARGUMENT for number in (*numbers, len(numbers))):
             raise ValueError(f"{argument} must be from 1 to {_LARGEST_ARGUMENT}")
-    return _network_class(name)(**arguments)
+    return _builder(name)(**arguments)
 
 
-def _network_class(name: str) -> type[nn.Module]:
+def _builder(name: str) -> Callable[..., nn.Module]:
+    from tracker.nets.litepose import LitePose
     from tracker.nets.person_detector import PersonDetector
     from tracker.nets.pose_mobilenet import PoseMobileNet
     from tracker.nets.pose_resnet import PoseResNet
 
-    classes: tuple[type[nn.Module], ...] = (PersonDetector, PoseMobileNet, PoseResNet)
-    return next(cls for cls in classes if cls.__name__ == name)
+    builders: dict[str, Callable[..., nn.Module]] = {
+        "PersonDetector": PersonDetector,
+        "PoseMobileNet": PoseMobileNet,
+        "PoseResNet": PoseResNet,
+        "LitePose": LitePose.from_arguments,
+    }
+    return builders[name]
 
 
 def _shipped_network(*, onnx: Any, safetensors: Any, **facts: Any) -> ShippedNetwork:

@@ -8,8 +8,11 @@ from torch import nn
 
 from tests.trained import like_trained
 from tracker.nets.deployment import arrange_for_export
+from tracker.nets.litepose import LitePose, LitePoseConfig
 from tracker.nets.person_detector import PersonDetector
 from tracker.nets.pose_mobilenet import PoseMobileNet
+
+LITEPOSE = LitePose(3, LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5))
 
 
 def outputs(model, images):
@@ -34,7 +37,18 @@ def test_the_function_stays_the_same(network, size_hw):
         torch.testing.assert_close(given, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("network", [PoseMobileNet(2, 8), PersonDetector(8)], ids=["pose", "detector"])
+def test_litepose_gives_heatmaps_and_tags_apart():
+    model = like_trained(LITEPOSE)
+    images = torch.randn(2, 3, 32, 64, generator=torch.Generator().manual_seed(1))
+    coarse, fine = outputs(model, images)
+    given = outputs(arrange_for_export(model), images)
+    for maps, expected in zip(given, (coarse[:, :3], coarse[:, 3:], fine), strict=True):
+        torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "network", [PoseMobileNet(2, 8), PersonDetector(8), LITEPOSE], ids=["pose", "detector", "bottom-up"]
+)
 def test_the_original_is_not_changed(network):
     before = {name: value.clone() for name, value in network.train().state_dict().items()}
     arranged = arrange_for_export(network)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
-import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.nets.published import fill_weights, random_images
 from tests.vectors import cases, files, read_json
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.nets.resnet import Bottleneck
@@ -26,35 +25,11 @@ def settings_of(net_name):
     return int(depth), NUM_KEYPOINTS[dataset], (int(height), int(width)), style or "pytorch"
 
 
-def fill(name, shape, salt):
-    """Deterministic parameters by name, rule F of the vectors."""
-    if name.endswith("num_batches_tracked"):
-        return np.zeros(shape, np.int64)
-    rng = np.random.Generator(np.random.PCG64(zlib.crc32((salt + name).encode())))
-    if name.endswith("running_var"):
-        values = rng.uniform(0.5, 1.5, size=shape)
-    elif name.endswith(("running_mean", "bias")):
-        values = 0.1 * rng.standard_normal(size=shape)
-    elif len(shape) == 1:
-        values = rng.uniform(0.8, 1.2, size=shape)
-    else:
-        values = rng.standard_normal(size=shape) * np.sqrt(1 / np.prod(shape[1:]))
-    return values.astype(np.float32)
-
-
 @functools.cache
 def shapes_alone(depth, num_keypoints, style="pytorch"):
     """A network without memory for its weights."""
     with torch.device("meta"):
         return PoseResNet(depth, num_keypoints, style).eval()
-
-
-def digest(arrays):
-    sha = hashlib.sha256()
-    for name in sorted(arrays):
-        if not name.endswith("num_batches_tracked"):
-            sha.update(name.encode() + arrays[name].astype("<f4").tobytes())
-    return sha.hexdigest()
 
 
 @pytest.mark.vectors_sb
@@ -64,19 +39,15 @@ def test_outputs_are_the_published_ones(case):
     facts = read_json(case.path.with_name("SB-6_networks.json"))["nets"][name]
     depth, num_keypoints, size_hw, style = settings_of(name)
     model = PoseResNet(depth, num_keypoints, style).eval()
-    arrays = {key: fill(key, tuple(value.shape), facts["salt"]) for key, value in model.state_dict().items()}
-    assert digest(arrays) == facts["fill_digest"]
-    model.load_state_dict({key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()})
+    assert fill_weights(model, facts["salt"]) == facts["fill_digest"]
 
     stages = {}
     for stage in facts["stage_mean_f64"]:
         model.get_submodule(stage).register_forward_hook(
             lambda _module, _inputs, output, stage=stage: stages.update({stage: output.double()})
         )
-    rng = np.random.Generator(np.random.PCG64(int(case["input_seed"])))
-    image = rng.standard_normal(size=(1, 3, *size_hw)).astype(np.float32)
     with torch.inference_mode():
-        output = model(torch.from_numpy(image)).numpy()
+        output = model(random_images(int(case["input_seed"]), size_hw)).numpy()
 
     tolerance = max(20 * facts["f32_vs_f64_maxabs"], 1e-4 * facts["out_std"])
     assert output.shape == tuple(facts["out_shape"])

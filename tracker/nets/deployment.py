@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from tracker.nets.litepose import LitePose
 from tracker.nets.mobilenet import SameConv
 from tracker.nets.pose_mobilenet import PoseMobileNet
 
@@ -23,7 +24,7 @@ def arrange_for_export(model: nn.Module) -> nn.Module:
 
     Batch norm is folded into the convolutions, padding is the convolutions' own, and the last deconvolution of
     PoseMobileNet is four convolutions. On one thread of ONNX Runtime that takes 1.9 of PoseMobileNet's 13 ms and
-    3 of PersonDetector's 24.
+    3 of PersonDetector's 24. LitePose gives heatmaps and tags apart: of each output the heatmaps, then any tags.
     """
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
@@ -32,6 +33,8 @@ def arrange_for_export(model: nn.Module) -> nn.Module:
         for name, child in list(module.named_children()):
             if isinstance(child, SameConv) and child.stride[0] == 2:
                 setattr(module, name, _PaddedConv(child, (0, 1, 0, 1)))
+    if isinstance(model, LitePose):
+        return _SplitLitePose(model).eval()
     return _PhasedPoseMobileNet(model).eval() if isinstance(model, PoseMobileNet) else model.eval()
 
 
@@ -98,6 +101,30 @@ class _PhasedPoseMobileNet(nn.Module):
             lateral = self.lateral(fine[..., row::2, column::2])
             parts.append(self.final_layer(torch.relu(phase(coarse) + lateral)))
         return F.pixel_shuffle(torch.cat(parts, dim=1)[:, self.order], 2)
+
+
+class _SplitLitePose(nn.Module):
+    """LitePose without batch norm, its heatmaps and tags apart."""
+
+    def __init__(self, model: LitePose) -> None:
+        super().__init__()
+        self.model = model
+        for i, activate in enumerate(model.deconv_bnrelu):
+            norm = cast(nn.BatchNorm2d, activate.get_submodule("0"))
+            raw = fuse_conv_bn_eval(cast(nn.ConvTranspose2d, model.deconv_raw[i]), norm, transpose=True)
+            raw.bias = None  # the other one of the pair has it
+            model.deconv_raw[i] = raw
+            refined = cast(nn.ConvTranspose2d, model.deconv_refined[i])
+            model.deconv_refined[i] = fuse_conv_bn_eval(refined, norm, transpose=True)
+            activate.register_module("0", nn.Identity())
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Heatmaps and tags of images, coarse to fine."""
+        split = self.model.num_keypoints
+        maps = []
+        for output, has_tags in zip(self.model(images), self.model.tag_outputs, strict=True):
+            maps += [output[:, :split], output[:, split:]] if has_tags else [output]
+        return maps
 
 
 def _phase(deconvolution: nn.ConvTranspose2d, row: int, column: int) -> _PaddedConv:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tracker.nets.resnet import Style
     from tracker.pose.top_down import HeatmapNetwork
 
-_CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors")
+CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors")
 # What the published checkpoints of so many keypoints were trained on: skeleton, and height and width.
 _PUBLISHED = {17: (COCO_17, (256, 192)), 16: (MPII_16, (256, 256))}
 _MMPOSE_PREFIX = re.compile(r"^(backbone|keypoint_head|head)\.")
@@ -51,11 +51,37 @@ class Normalization:
         return planes
 
 
-class TorchHeatmapNetwork:
-    """A torch module from normalised images (N, 3, H, W) to heatmaps (N, K, h, w).
+class TorchImageNetwork:
+    """A torch module that takes normalised images (N, 3, H, W), with the pixels' way into it.
 
-    It runs in half precision on CUDA and in single precision on the CPU. input_size_wh: pixels.
+    It runs in half precision on CUDA and in single precision on the CPU. device, name, engine, note: as for
+    `TorchNetwork`.
     """
+
+    def __init__(self, model: nn.Module, normalization: Normalization, device: str = "auto", name: str = "") -> None:
+        import torch
+
+        self._network = TorchNetwork(model, device, name)
+        self._mean = torch.tensor(normalization.mean, device=self._network.torch_device)
+        self._std = torch.tensor(normalization.std, device=self._network.torch_device)
+        self._swaps_channels = normalization.color == "rgb"
+        self.name = self._network.name
+        self.note = self._network.note
+        self.engine = self._network.engine
+
+    def run(self, images: Image) -> list[FloatArray]:
+        """All outputs, in order, for images (N, H, W, 3) uint8 BGR."""
+        import torch
+
+        with explained_faults(self.name, self.engine, RuntimeError), torch.inference_mode():
+            # Pixels travel as bytes and are normalised on the device; permuted, they are channels last.
+            pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._network.torch_device)
+            ordered = pixels.flip(-1) if self._swaps_channels else pixels
+            return self._network.run(((ordered - self._mean) / self._std).permute(0, 3, 1, 2))
+
+
+class TorchHeatmapNetwork(TorchImageNetwork):
+    """A torch module from normalised images (N, 3, H, W) to heatmaps (N, K, h, w). input_size_wh: pixels."""
 
     def __init__(
         self,
@@ -67,28 +93,13 @@ class TorchHeatmapNetwork:
         device: str = "auto",
         name: str = "",
     ) -> None:
-        import torch
-
-        normalization = normalization or Normalization()
-        self._network = TorchNetwork(model, device, name)
-        self._mean = torch.tensor(normalization.mean, device=self._network.torch_device)
-        self._std = torch.tensor(normalization.std, device=self._network.torch_device)
-        self._swaps_channels = normalization.color == "rgb"
-        self.name = self._network.name
-        self.note = self._network.note
-        self.engine = self._network.engine
+        super().__init__(model, normalization or Normalization(), device, name)
         self.skeleton = skeleton
         self.input_size_wh = input_size_wh
 
     def heatmaps(self, crops: Image) -> FloatArray:
         """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR."""
-        import torch
-
-        with explained_faults(self.name, self.engine, RuntimeError), torch.inference_mode():
-            # Pixels travel as bytes and are normalised on the device; permuted, they are channels last.
-            pixels = torch.from_numpy(np.ascontiguousarray(crops)).to(self._network.torch_device)
-            ordered = pixels.flip(-1) if self._swaps_channels else pixels
-            return self._network.run(((ordered - self._mean) / self._std).permute(0, 3, 1, 2))[0]
+        return self.run(crops)[0]
 
 
 class OnnxHeatmapNetwork:
@@ -103,14 +114,14 @@ class OnnxHeatmapNetwork:
         self._network = OnnxNetwork(path, device, num_threads)
         if not any(len(info.shape) == 4 for info in self._network.outputs):
             raise _no_heatmaps(self._network, "K")  # before somebody describes a detector as a pose network
-        settings = _stated_settings(self._network.metadata, path)
+        settings = stated_settings(self._network.metadata, path)
         self.skeleton: Skeleton = settings["skeleton"]
         self.name = path.name
         self.engine = self._network.engine
         self.note = self._network.note
         self.input_size_wh, self._output = _find_signature(self._network, self.skeleton.num_keypoints)
         self._runs_singly = self._network.inputs[0].shape[0] == 1
-        self._normalization = _normalization(settings)
+        self._normalization = normalization_of(settings)
 
     def heatmaps(self, crops: Image) -> FloatArray:
         """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR, N at least 1."""
@@ -132,12 +143,12 @@ def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) ->
     """
     if path.name.endswith(".onnx"):
         return OnnxHeatmapNetwork(path, device, num_threads)
-    if path.name.endswith(_CHECKPOINT_SUFFIXES):
+    if path.name.endswith(CHECKPOINT_SUFFIXES):
         metadata = read_metadata(path)
         if "network" in metadata:
             return _load_our_network(path, metadata, device)
         return _load_checkpoint_network(path, device)
-    supported = ", ".join((".onnx", *_CHECKPOINT_SUFFIXES))
+    supported = ", ".join((".onnx", *CHECKPOINT_SUFFIXES))
     raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
 
 
@@ -200,7 +211,7 @@ def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
         model,
         skeleton,
         (size_hw[1], size_hw[0]),
-        normalization=_normalization({"color": "rgb" if from_mmpose else "bgr"} | settings),
+        normalization=normalization_of({"color": "rgb" if from_mmpose else "bgr"} | settings),
         device=device,
         name=path.name,
     )
@@ -208,7 +219,7 @@ def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
 
 def _load_our_network(path: Path, metadata: Mapping[str, str], device: str) -> TorchHeatmapNetwork:
     model = cast("PoseMobileNet | PoseResNet", load_network(path, "pose"))
-    settings = _stated_settings(metadata, path)
+    settings = stated_settings(metadata, path)
     num_keypoints = model.final_layer.out_channels
     if "input_size" not in settings or settings["skeleton"].num_keypoints != num_keypoints:
         raise ModelError(
@@ -216,13 +227,13 @@ def _load_our_network(path: Path, metadata: Mapping[str, str], device: str) -> T
             "metadata; train or export it again"
         )
     height, width = settings["input_size"]
-    normalization = _normalization(settings)
+    normalization = normalization_of(settings)
     return TorchHeatmapNetwork(
         model, settings["skeleton"], (width, height), normalization=normalization, device=device, name=path.name
     )
 
 
-def _stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+def stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     """The settings in a file's metadata or its .toml, among them the four that no network can do without."""
     stated = {key: value for key, value in metadata.items() if key in SETTINGS}
     settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
@@ -259,5 +270,6 @@ def _image_size_wh(info: TensorInfo) -> tuple[int, int] | None:
     return None
 
 
-def _normalization(settings: Mapping[str, Any]) -> Normalization:
+def normalization_of(settings: Mapping[str, Any]) -> Normalization:
+    """The normalisation that settings state, ImageNet's in RGB where they state none."""
     return Normalization(**{key: settings[key] for key in ("color", "mean", "std") if key in settings})
