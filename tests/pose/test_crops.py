@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.vectors import cases
+from tests.vectors import cases, files
 from tracker.pose.crops import (
     centres_and_scales,
     clean_annotated_boxes,
     crop_matrices,
+    fit_whole_image,
     heatmap_to_image,
     invert_matrices,
     transform_points,
@@ -193,3 +194,37 @@ def test_no_people_no_crops():
 def cases_file(case):
     """All arrays of the file of a case."""
     return type(case)(case.path)
+
+
+@pytest.mark.vectors_litepose
+@pytest.mark.parametrize("path", files("LP-2_resize.npz"))
+def test_whole_images_are_brought_to_the_official_sizes(path):
+    with np.load(path) as stored:
+        names, rows = stored["columns"].tolist(), stored["rows"]
+    for values in rows:
+        row = dict(zip(names, values, strict=True))
+        image_wh = int(row["img_w"]), int(row["img_h"])
+        size_wh, centre, scale = fit_whole_image(
+            image_wh, int(row["input_size"]), row["current_scale"], row["min_scale"]
+        )
+        assert size_wh == (row["resized_w"], row["resized_h"])
+        np.testing.assert_array_equal(centre, [[row["center_x"], row["center_y"]]])
+        np.testing.assert_allclose(scale, [[row["scale_x"], row["scale_y"]]], rtol=1e-12)
+        matrix = crop_matrices(centre, scale, size_wh)
+        np.testing.assert_allclose(matrix.ravel(), values[names.index("fwd00") :][:6], atol=1e-3)
+        np.testing.assert_allclose(invert_matrices(matrix).ravel(), values[names.index("inv00") :][:6], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("image_wh", "scale", "smallest", "size_wh"),
+    [
+        pytest.param((640, 480), 1, 1, (384, 256), id="341 is rounded up to 384"),
+        pytest.param((480, 640), 1, 1, (256, 384), id="portrait"),
+        pytest.param((500, 500), 1, 1, (256, 256), id="square"),
+        pytest.param((640, 480), 2, 1, (768, 512), id="the larger of two has exactly twice the sides"),
+        pytest.param((640, 480), 1, 0.5, (384, 256), id="the sides are rounded at the smaller scale"),
+        pytest.param((1, 1), 1, 1, (256, 256), id="one pixel"),
+    ],
+)
+def test_sides_of_the_input_are_multiples_of_64_at_the_smallest_scale(image_wh, scale, smallest, size_wh):
+    assert fit_whole_image(image_wh, 256, scale, smallest)[0] == size_wh

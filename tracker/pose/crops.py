@@ -17,6 +17,8 @@ from tracker.types import DoubleArray, FloatArray, Image, IntArray
 
 PIXELS_PER_SCALE = 200.0
 _PADDING = np.float32(1.25)
+# Bottom-up networks halve their input up to this often on the way to their coarsest map.
+_SIZE_STEP = 64
 
 
 def centres_and_scales(boxes_xywh: npt.NDArray[Any], size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -34,6 +36,34 @@ def centres_and_scales(boxes_xywh: npt.NDArray[Any], size_wh: tuple[int, int]) -
     scales = (np.stack([width, height], axis=1) / PIXELS_PER_SCALE).astype(np.float32)
     scales[centres[:, 0] != -1] *= _PADDING
     return centres, scales
+
+
+def fit_whole_image(
+    image_wh: tuple[int, int], input_size: int, scale: float = 1.0, smallest: float = 1.0
+) -> tuple[tuple[int, int], DoubleArray, DoubleArray]:
+    """Width and height of the input to a bottom-up network, and the region of the image that it shows.
+
+    input_size: the short side in pixels. scale, smallest: factors on it, of this input and the least of all that are
+    tried on the image. Both sides of the smallest input are rounded to multiples of 64, which stretches the region a
+    little beyond the image. Returns centre (1, 2) and scale (1, 2) as of `centres_and_scales`; the centre is a whole
+    pixel.
+    Source: `get_multi_scale_size` of the official code of LitePose.
+    """
+    width, height = image_wh
+    short, long = min(image_wh), max(image_wh)
+    least = _round_size(smallest * input_size)
+    in_short = int(least * scale / smallest)
+    in_long = int(_round_size(least / short * long) * scale / smallest)
+    stretched = in_long / in_short * short
+    portrait = width < height
+    size_wh = (in_short, in_long) if portrait else (in_long, in_short)
+    region_wh = (short, stretched) if portrait else (stretched, short)
+    centre = np.floor([[width / 2 + 0.5, height / 2 + 0.5]])
+    return size_wh, centre, np.array([region_wh]) / PIXELS_PER_SCALE
+
+
+def _round_size(size: float) -> int:
+    return int((size + _SIZE_STEP - 1) // _SIZE_STEP * _SIZE_STEP)
 
 
 def clean_annotated_boxes(
