@@ -126,6 +126,26 @@ class BoxPoses:
         )
 
 
+class SeesEverybody:
+    """Finds the same two people in every picture, the second one only in some, and notes how it was called."""
+
+    name = engine = "test"
+    note = None
+    skeleton = COCO_17
+
+    def __init__(self, missed: Sequence[int] = ()) -> None:
+        self.batches: list[int] = []
+        self._missed = missed
+
+    def find(self, images: Sequence[Image]) -> list[Poses]:
+        self.batches.append(len(images))
+        boxes = Candidates.from_detections(
+            Detections(np.array([[10, 10, 50, 90], [55, 10, 95, 90]], np.float32), np.full(2, 0.9, np.float32))
+        )
+        both = BoxPoses().estimate(images[0], boxes)
+        return [both[:1] if int(image[0, 0, 0]) in self._missed else both for image in images]
+
+
 class StandingStill:
     """A flow that moves nothing, with a cut before the frame of that number."""
 
@@ -158,6 +178,35 @@ def test_frames_come_in_order_with_one_id() -> None:
     assert {tuple(tracked.track_ids) for _, tracked in results} == {(1,)}
     assert set(pipeline.times.busy_s) == {"decode", "detect", "flow", "track", "pose"}
     assert pipeline.detector.batches == [4, 4, 2]
+
+
+def test_an_estimator_that_finds_people_needs_no_detector() -> None:
+    finder = SeesEverybody()
+    pipeline = Pipeline(None, finder, StandingStill(), detector_batch=4)
+    results = list(pipeline.run(frames(10)))
+    assert [frame.index for frame, _ in results] == list(range(10))
+    assert {tuple(sorted(tracked.track_ids)) for _, tracked in results} == {(1, 2)}
+    assert set(pipeline.times.busy_s) == {"decode", "flow", "track", "pose"}
+    assert finder.batches == [4, 4, 2]
+
+
+def test_who_was_not_found_is_carried_for_some_frames_with_a_falling_score() -> None:
+    missed = range(2, 20)
+    pipeline = Pipeline(None, SeesEverybody(missed), StandingStill())
+    second = [tracked.poses[tracked.track_ids == 2] for _, tracked in pipeline.run(frames(20))]
+    scores = [float(pose.scores[0].mean()) for pose in second if len(pose)]
+    # 0.8 falls by a tenth per frame until it is under 0.4
+    assert scores == pytest.approx([0.8, 0.8, *(0.8 * 0.9**n for n in range(1, 7))], rel=1e-5)
+    assert [int(pose.origin[0]) for pose in second if len(pose)] == [0, 0, *[1] * 6]
+
+
+def test_people_are_found_in_every_n_th_frame_and_carried_between() -> None:
+    finder = SeesEverybody()
+    results = list(Pipeline(None, finder, StandingStill(), detect_every=3).run(frames(7)))
+    assert finder.batches == [1, 1, 1]
+    assert [sorted(tracked.track_ids.tolist()) for _, tracked in results] == [[1, 2]] * 7
+    assert [tracked.poses.origin.tolist() for _, tracked in results][:3] == [[0, 0], [1, 1], [1, 1]]
+    assert results[2][1].poses.scores.min() == pytest.approx(0.8)  # nobody looked: nothing is held against them
 
 
 def test_detect_every_lets_propagation_carry_people_in_between() -> None:

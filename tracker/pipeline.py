@@ -10,32 +10,35 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from tracker.detection import load_detector
+from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
-from tracker.pose import TopDownEstimator, load_pose_network
+from tracker.pose import load_estimator, load_finder
 from tracker.tracking.config import TrackerConfig
-from tracker.tracking.propagation import merge_candidates
+from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import (
-    Candidates,
     Detections,
     FlowEstimator,
     Frame,
+    Image,
     Motion,
     PersonDetector,
     PoseEstimator,
+    PoseFinder,
+    Poses,
     TrackedPoses,
 )
 from tracker.video.source import open_source
-from tracker.weights import find_default
 
 T = TypeVar("T")
+PoseMethod: TypeAlias = Literal["top-down", "litepose"]
 
 
 class StageTimes:
@@ -122,10 +125,10 @@ def _take(ready: queue.Queue[T]) -> T:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A frame with all that depends on pixels alone; `detections` is None where the detector did not run."""
+    """A frame with all that depends on pixels alone; `found` is None where nobody was looked for."""
 
     frame: Frame
-    detections: Detections | None
+    found: Detections | Poses | None
     motion: Motion | None
 
 
@@ -133,13 +136,14 @@ class _Prepared:
 class Pipeline:
     """Detector, flow, pose estimator and tracker put together.
 
-    flow: recognises cuts, also where no setting makes use of its motion. detect_every: the detector looks at
-    every N-th frame, propagation carries people in between. detector_batch: frames that the detector is given
-    at once, which uses a GPU better; latency grows with it. times: busy seconds per stage, over all runs.
+    detector: None where the estimator finds people by itself, which then stands for it in what follows. flow:
+    recognises cuts, also where no setting makes use of its motion. detect_every: the detector looks at every N-th
+    frame, propagation carries people in between. detector_batch: frames that the detector is given at once, which uses
+    a GPU better; latency grows with it. times: busy seconds per stage, over all runs.
     """
 
-    detector: PersonDetector
-    estimator: PoseEstimator
+    detector: PersonDetector | None
+    estimator: PoseEstimator | PoseFinder
     flow: FlowEstimator
     config: TrackerConfig = field(default_factory=TrackerConfig)
     detect_every: int = 1
@@ -159,58 +163,76 @@ class Pipeline:
         """
         decoded = self.times.measure_each("decode", frames)
         if is_live:
-            chain = self._track(run_ahead(self._add_motion(self._detect(decoded)), depth=1))
+            chain = self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1))
         else:
-            detected = run_ahead(self._detect(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
+            detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
             prepared = run_ahead(self._add_motion(detected), depth=2)
             chain = run_ahead(self._track(prepared), depth=2)
         with closing(chain) as tracked:
             yield from tracked
 
-    def _detect(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Detections | None]]:
+    def _look(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Detections | Poses | None]]:
+        stage, look = self._eyes
         with closing(frames):
             numbered = enumerate(frames)
             while batch := list(itertools.islice(numbered, self.detector_batch)):
                 due = {number: frame.image for number, frame in batch if number % self.detect_every == 0}
-                with self.times.measure("detect"):
-                    found = self.detector.detect(list(due.values())) if due else []
-                detections = dict(zip(due, found, strict=True))
+                with self.times.measure(stage):
+                    results = look(list(due.values())) if due else []
+                found = dict(zip(due, results, strict=True))
                 for number, frame in batch:
-                    yield frame, detections.get(number)
+                    yield frame, found.get(number)
 
-    def _add_motion(self, detected: Generator[tuple[Frame, Detections | None]]) -> Generator[_Prepared]:
+    @property
+    def _eyes(self) -> tuple[str, Callable[[Sequence[Image]], Sequence[Detections | Poses]]]:
+        """Who finds people, and the name of that stage."""
+        if self.detector is not None:
+            return "detect", self.detector.detect
+        return "pose", cast(PoseFinder, self.estimator).find
+
+    def _add_motion(self, seen: Generator[tuple[Frame, Detections | Poses | None]]) -> Generator[_Prepared]:
         flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
         previous: Any = _NOTHING
-        with closing(detected):
-            for frame, detections in detected:
+        with closing(seen):
+            for frame, found in seen:
                 with self.times.measure("flow"):
                     current = flow.prepare(frame.image)
                     motion = None if previous is _NOTHING else flow.between(previous, current)
                     previous = current
-                yield _Prepared(frame, detections, motion)
+                yield _Prepared(frame, found, motion)
 
     def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
         tracker = PoseTracker(self.estimator.skeleton, self.config)
         with closing(prepared):
             for item in prepared:
-                with self.times.measure("track"):
-                    candidates = self._candidates(tracker, item)
-                with self.times.measure("pose"):
-                    poses = self.estimator.estimate(item.frame.image, candidates)
+                poses = self._merge(tracker, item) if self.detector is None else self._estimate(tracker, item)
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
                 yield item.frame, tracked
 
-    def _candidates(self, tracker: PoseTracker, item: _Prepared) -> Candidates:
-        propagated = tracker.predict(item.motion, decay=item.detections is not None)
-        detections = item.detections if item.detections is not None else Detections.empty()
-        return merge_candidates(detections, propagated, self.config)
+    def _estimate(self, tracker: PoseTracker, item: _Prepared) -> Poses:
+        """Top-down: poses in the boxes of detector and propagation together."""
+        with self.times.measure("track"):
+            propagated = tracker.predict(item.motion, decay=item.found is not None)
+            detections = item.found if isinstance(item.found, Detections) else Detections.empty()
+            candidates = merge_candidates(detections, propagated, self.config)
+        with self.times.measure("pose"):
+            return cast(PoseEstimator, self.estimator).estimate(item.frame.image, candidates)
+
+    def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
+        """Bottom-up: the poses that were found, and propagated ones of people who were not."""
+        skeleton = self.estimator.skeleton
+        with self.times.measure("track"):
+            propagated = tracker.predict_poses(item.motion, decay=item.found is not None)
+            found = item.found if isinstance(item.found, Poses) else Poses.empty(skeleton.num_keypoints)
+            return merge_poses(found, propagated, skeleton, self.config)
 
 
 def build_pipeline(
     *,
     detector: PersonDetector | Path | str | None = None,
-    pose_model: PoseEstimator | Path | str | None = None,
+    pose: PoseMethod = "top-down",
+    pose_model: PoseEstimator | PoseFinder | Path | str | None = None,
     device: str = "auto",
     flow: str = "dis",
     config: TrackerConfig | None = None,
@@ -224,18 +246,27 @@ def build_pipeline(
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
-    detector, pose_model: a file, an object of your own, or None for what is shipped. device: auto, cpu, cuda
-    or cuda:N. flow: dis, lk or none. detector_type, num_threads: as for `load_detector`. Raises ModelError,
-    DeviceError and UsageError.
+    detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or litepose, which
+    needs no detector. device: auto, cpu, cuda or cuda:N. flow: dis, lk or none. detector_type, num_threads: as for
+    `load_detector`. Raises ModelError, DeviceError and UsageError.
     """
+    config, motion = config or TrackerConfig(), create_flow(flow)
+    if pose == "litepose":
+        if detector is not None:
+            raise UsageError("litepose finds people without a detector; leave the detector out, or take pose top-down")
+        if pose_model is None or isinstance(pose_model, str | Path):
+            pose_model = load_finder(_path(pose_model), device, num_threads, flip_test=flip_test)
+        return Pipeline(None, pose_model, motion, config, detect_every, detector_batch)
     if detector is None or isinstance(detector, str | Path):
-        path = find_default("detector", device) if detector is None else Path(detector)
-        detector = load_detector(path, device, detector_score, detector_size, num_threads, detector_type)
+        file, settings = _path(detector), (detector_score, detector_size, num_threads, detector_type)
+        detector = load_detector(file, device, *settings)
     if pose_model is None or isinstance(pose_model, str | Path):
-        path = find_default("pose", device) if pose_model is None else Path(pose_model)
-        pose_model = TopDownEstimator(load_pose_network(path, device, num_threads), flip_test=flip_test)
-    config = config or TrackerConfig()
-    return Pipeline(detector, pose_model, create_flow(flow), config, detect_every, detector_batch)
+        pose_model = load_estimator(_path(pose_model), device, num_threads, flip_test=flip_test)
+    return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch)
+
+
+def _path(name: str | Path | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 def track_video(

@@ -54,7 +54,7 @@ class Frame:
 
 
 class RowTable:
-    """Row indexing and length for frozen dataclasses of parallel arrays."""
+    """Length, row indexing and joining for frozen dataclasses of parallel arrays."""
 
     def __len__(self) -> int:
         first = getattr(self, fields(self)[0].name)  # type: ignore[arg-type]
@@ -65,6 +65,12 @@ class RowTable:
         index = rows if isinstance(rows, slice) else _as_index(rows)
         values = {f.name: getattr(self, f.name)[index] for f in fields(self)}  # type: ignore[arg-type]
         return replace(self, **values)  # type: ignore[type-var]
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The people of several tables, at least one, in the order given."""
+        names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,18 @@ class PoseEstimator(Protocol):
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
         """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR."""
+
+
+class PoseFinder(Protocol):
+    """Finds everybody's keypoints in one look, without boxes; its other fields are those of `PoseEstimator`."""
+
+    name: str
+    engine: str
+    note: str | None
+    skeleton: Skeleton
+
+    def find(self, images: Sequence[Image]) -> list[Poses]:
+        """One `Poses` per image (H, W, 3) uint8 BGR, keypoints in that image's pixels."""
 
 
 @dataclass(frozen=True)

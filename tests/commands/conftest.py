@@ -15,6 +15,7 @@ from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tests.video.clips import write_clip
 from tracker.cli import main
 from tracker.runtime import TensorInfo
+from tracker.types import DoubleArray, FloatArray
 
 SIZE_WH = (96, 64)
 BOXES = [[10, 8, 34, 56], [55, 8, 79, 56]]
@@ -40,6 +41,29 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     detector = write_detector(folder / "det.onnx", [[*BOXES[0], 0.9], [*BOXES[1], 0.8]])
     pose = write_pose_network(folder / "pose.onnx", heatmaps())
     return ["--detector", str(detector), "--pose-model", str(pose)]
+
+
+@pytest.fixture(scope="session")
+def litepose(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The options that name a bottom-up network which sees somebody in each of `BOXES`."""
+    # The clip's pictures get 16 columns more on either side, so that their sides are multiples of 64.
+    centres = np.array([[(x0 + x1) / 2 + 16, (y0 + y1) / 2] for x0, y0, x1, y1 in BOXES])
+    spread = np.stack([np.tile([-8, 0, 8], 6)[:17], np.repeat([-20, -12, -4, 4, 12, 20], 3)[:17]], axis=1)
+    points = centres[:, None] + spread
+    maps = {f"heatmaps_{i}": _blobs(points / stride, (64 // stride, 128 // stride)) for i, stride in enumerate((4, 2))}
+    tags = np.zeros((1, 17, 16, 32), np.float32)
+    tags[..., 16:] = 5
+    path = tmp_path_factory.mktemp("litepose") / "litepose.onnx"
+    image = TensorInfo("image", (1, 3, 64, 128), "float32")
+    write_constant_graph(path, [image], maps | {"tags_0": tags}, _DESCRIPTION | {"input_size": "[64, 64]"})
+    return ["--pose", "litepose", "--pose-model", str(path)]
+
+
+def _blobs(points: DoubleArray, size_hw: tuple[int, int]) -> FloatArray:
+    """Heatmaps (1, K, h, w) with a Gaussian at each of the points (N, K, 2)."""
+    y, x = np.mgrid[: size_hw[0], : size_hw[1]]
+    squared = (x - points[..., 0, None, None]) ** 2 + (y - points[..., 1, None, None]) ** 2
+    return (_PEAK * np.exp(-squared / 2)).max(axis=0)[None].astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tracker.cli import build_parser
-from tracker.commands.options import DETECTOR_TYPES, model_options, tracker_config
+from tracker.commands.options import DETECTOR_TYPES, POSES, model_options, tracker_config
 from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
-from tracker.pipeline import build_pipeline
+from tracker.pipeline import PoseMethod, build_pipeline
 from tracker.tracking.config import TrackerConfig
 
 SETTINGS = [pytest.param(field.name, field.default, id=field.name) for field in fields(TrackerConfig)]
@@ -70,6 +70,16 @@ def test_every_setting_has_an_option_whose_default_the_help_shows(
 )
 def test_the_help_shows_the_other_defaults(help_of: Callable[[str, str], str], option: str, ending: str) -> None:
     assert help_of("track", option).endswith(ending)
+
+
+def test_the_methods_are_those_that_exist() -> None:
+    assert get_args(PoseMethod) == POSES
+
+
+@pytest.mark.parametrize("option", [("--detector", "x.onnx"), ("--detector-type", "yolox"), ("--detector-size", "320")])
+def test_litepose_needs_no_detector(option: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match=f"--pose litepose finds people without a detector; leave out {option[0]}$"):
+        model_options(parse("--pose", "litepose", *option))
 
 
 def test_the_types_of_detectors_are_those_that_exist() -> None:

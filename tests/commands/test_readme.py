@@ -23,7 +23,8 @@ def test_the_loop_of_the_readme_runs(
     loop = loop.replace('"clip.mp4"', repr(str(clip)))
     # Networks that see somebody in every picture stand in for the included ones.
     files = {"detector": Path(models[1]), "pose": Path(models[3])}
-    monkeypatch.setattr("tracker.pipeline.find_default", lambda kind, *_: files[kind])
+    for module in ("detection.detector", "pose.loading"):
+        monkeypatch.setattr(f"tracker.{module}.find_default", lambda kind, *_: files[kind])
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(loop, "README.md", "exec"), names)

@@ -224,6 +224,30 @@ def test_the_summary_says_how_much_how_fast_and_by_what(track: Run) -> None:
     assert written == ["written: out.mp4", "written: out.jsonl"]
 
 
+def test_litepose_finds_people_without_a_detector(clip: Path, litepose: list[str], run: Run, tmp_path: Path) -> None:
+    done = run("track", "--input", clip, *litepose, "--poses", "out.jsonl", "--keypoint-threshold", "0.2")
+    assert done.code == 0
+    assert "20 poses with 2 ids, of which 2 are confirmed people" in done.err
+    assert "detector" not in done.err
+    assert "pose: litepose.onnx" in done.err
+    header, *frames = read_lines(tmp_path / "out.jsonl")
+    assert (header["settings"]["detector"], header["settings"]["pose_model"]) == (None, "litepose.onnx")
+    for frame in frames:
+        for person in frame["people"]:
+            left, top, right, bottom = BOXES[person["track_id"] - 1]
+            keypoints = np.array(person["keypoints"])
+            assert keypoints.shape == (17, 3)
+            assert ((keypoints[:, :2] > [left, top]) & (keypoints[:, :2] < [right, bottom])).all()
+
+
+def test_litepose_without_weights_says_which_it_needs(clip: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracker.weights.read_manifest", lambda _: ())
+    done = run("track", "--input", clip, "--pose", "litepose")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "github.com/mit-han-lab/litepose" in done.err
+    assert "train litepose" in done.err
+
+
 def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
     assert "2 poses with 2 ids, of which 0 are confirmed people" in track("--max-frames", "1").err
 
@@ -300,8 +324,8 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--gate", "nan"], "--gate must be within 0 and 1, not nan", id="gate not a number"),
         pytest.param(["--gate", "high"], "--gate: invalid float value: 'high'", id="gate in words"),
         pytest.param(["--queue-length", "0"], "--queue-length must be 1 or more", id="no queue"),
-        pytest.param(["--fps", "-1"], "--fps must be more than 0, not -1.0", id="negative rate"),
-        pytest.param(["--fps", "inf"], "--fps must be more than 0", id="endless rate"),
+        pytest.param(["--fps", "-1"], "--fps must be within 0.00001 and 1000000, not -1.0", id="negative rate"),
+        pytest.param(["--fps", "inf"], "--fps must be within", id="endless rate"),
         pytest.param(["--start", "-1"], "--start must be 0 or more seconds", id="before the start"),
         pytest.param(["--start", "2", "--end", "1"], "--end (1.0 s) must come after --start (2.0 s)", id="backwards"),
         pytest.param(["--max-frames", "0"], "--max-frames must be 1 or more, not 0", id="no frames"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tracker.boxes import xyxy_to_xywh
 from tracker.errors import ModelError
 from tracker.pose import TopDownEstimator
-from tracker.pose.heatmaps import flip_back
+from tracker.pose.crops import transform_points
+from tracker.pose.heatmaps import decode_heatmaps, flip_back
 from tracker.skeletons import COCO_17
 from tracker.types import Candidates
 
@@ -65,6 +67,22 @@ def test_each_keypoint_is_found_in_its_box():
     np.testing.assert_allclose(poses.keypoints[0], [[100, 200]] * 17, atol=4)
     np.testing.assert_allclose(poses.keypoints[1], [[400, 150]] * 17, atol=4)
     assert (poses.scores > 0.4).all()
+
+
+def test_the_maps_of_a_look_lie_where_the_poses_are():
+    image, boxes = image_with_spots((100, 200), (400, 150)), candidates([40, 100, 160, 300], [340, 70, 460, 240])
+    estimator = TopDownEstimator(BrightSpots())
+    maps = estimator.look(image, xyxy_to_xywh(boxes.boxes))
+    assert maps.crops.shape == (2, 256, 192, 3)
+    assert maps.heatmap_wh == (48, 64)
+    cells = transform_points(maps.to_heatmaps, estimator.estimate(image, boxes).keypoints)
+    np.testing.assert_allclose(cells, decode_heatmaps(maps.heatmaps)[0], atol=1e-3)
+
+
+def test_a_look_at_nobody_runs_nothing():
+    network = BrightSpots()
+    maps = TopDownEstimator(network, flip_test=True).look(image_with_spots(), candidates().boxes)
+    assert (maps.heatmaps.shape, maps.to_heatmaps.shape, network.batches) == ((0, 17, 0, 0), (0, 2, 3), [])
 
 
 def test_boxes_scores_and_origins_are_the_candidates():

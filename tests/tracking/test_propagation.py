@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
-from tracker.tracking.propagation import merge_candidates
-from tracker.types import Candidates, Detections, Origin
+from tracker.tracking.propagation import merge_candidates, merge_poses
+from tracker.types import Candidates, Detections, Origin, Poses
 
 
 def boxes_at(*lefts: float) -> np.ndarray:
@@ -66,3 +67,42 @@ def test_an_overlap_equal_to_the_threshold_is_kept() -> None:
     for merge_iou, number in ((overlap, 2), (overlap - 1e-6, 1)):
         config = TrackerConfig(merge_iou=merge_iou)
         assert len(merge_candidates(detected(0), propagated(5), config)) == number
+
+
+def pose_at(x: float, score: float = 0.8, origin: Origin = Origin.DETECTED) -> Poses:
+    """Three keypoints in a row from x on, in a box of 100 × 100."""
+    keypoints = np.array([[[x, 50], [x + 20, 50], [x + 40, 50]]], np.float32)
+    box = np.array([[x, 0, x + 100, 100]], np.float32)
+    scores = np.full((1, 3), score, np.float32)
+    return Poses(keypoints, scores, box, scores[:, 0], np.array([origin], np.int8))
+
+
+def carried(*xs: float) -> Poses:
+    return Poses.join([Poses.empty(3), *(pose_at(x, 0.6, Origin.PROPAGATED) for x in xs)])
+
+
+def found(*xs: float) -> Poses:
+    return Poses.join([Poses.empty(3), *(pose_at(x) for x in xs)])
+
+
+THREE = Skeleton("three", ("a", "b", "c"), (), (), np.full(3, 0.1, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("found", "propagated", "expected"),
+    [
+        pytest.param(found(0), carried(3), [(0, Origin.DETECTED)], id="found again"),
+        pytest.param(found(0), carried(200), [(0, Origin.DETECTED), (200, Origin.PROPAGATED)], id="missed"),
+        pytest.param(
+            found(0), carried(2, 6), [(0, Origin.DETECTED), (6, Origin.PROPAGATED)], id="of two near one the other"
+        ),
+        pytest.param(found(), carried(5), [(5, Origin.PROPAGATED)], id="nobody found"),
+        pytest.param(found(7), carried(), [(7, Origin.DETECTED)], id="nobody carried"),
+        pytest.param(found(), carried(), [], id="nobody"),
+    ],
+)
+def test_carried_poses_stand_in_for_people_who_were_not_found(
+    found: Poses, propagated: Poses, expected: list[tuple[float, Origin]]
+) -> None:
+    merged = merge_poses(found, propagated, THREE, TrackerConfig())
+    assert list(zip(merged.boxes[:, 0].tolist(), merged.origin.tolist(), strict=True)) == expected

@@ -191,6 +191,40 @@ def test_the_score_of_a_carried_person_decays_until_they_are_let_go() -> None:
     assert scores == pytest.approx([0.4, 0.2])
 
 
+def test_carried_poses_follow_the_flow_with_a_falling_score_until_they_are_let_go() -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(score_decay=0.5, propagation_score=0.3))
+    tracker.update(people((100, 100), score=0.8, box_score=0.6))
+    steps = []
+    while len(poses := tracker.predict_poses(Shift((5, 0)))):
+        tracked = tracker.update(poses)
+        assert tracked.track_ids.tolist() == [1]
+        assert tracked.poses.origin.tolist() == [Origin.PROPAGATED]
+        steps.append((float(poses.scores[0, 0]), float(poses.box_scores[0])))
+        assert poses.boxes[0, 0] == pytest.approx(80 + 5 * len(steps))
+        assert poses.keypoints[0, :, 0] == pytest.approx(STANDING[:, 0] + 100 + 5 * len(steps))
+    assert steps == [pytest.approx((0.4, 0.3))]
+
+
+def test_poses_are_not_carried_where_propagation_is_off_after_a_cut_or_at_the_start() -> None:
+    tracker = PoseTracker(COCO_17)
+    assert len(tracker.predict_poses(None)) == 0
+    tracker.update(people((100, 100)))
+    assert len(tracker.predict_poses(Shift(is_cut=True))) == 0
+    tracker = PoseTracker(COCO_17, TrackerConfig(propagation=False))
+    tracker.update(people((100, 100)))
+    assert len(tracker.predict_poses(Shift())) == 0
+
+
+def test_dropped_keypoints_are_not_carried_nor_poses_of_fewer_than_three() -> None:
+    tracker = PoseTracker(COCO_17)
+    tracker.update(dropped(people((100, 100)), 14))
+    poses = tracker.predict_poses(Shift(), decay=False)
+    assert np.isnan(poses.keypoints[0, :14]).all()
+    assert poses.scores[0].tolist() == pytest.approx([0] * 14 + [0.9] * 3)
+    tracker.update(dropped(people((100, 100)), 15))
+    assert len(tracker.predict_poses(Shift())) == 0
+
+
 @pytest.mark.parametrize(
     ("poses", "carried"),
     [
@@ -239,7 +273,7 @@ def test_a_weak_propagated_pose_is_dropped() -> None:
 def test_of_two_poses_of_one_person_the_stronger_stays() -> None:
     tracker = PoseTracker(COCO_17)
     weak, strong = people((101, 100), box_score=0.5), people((100, 100), box_score=0.9)
-    tracked = tracker.update(together(weak, strong))
+    tracked = tracker.update(Poses.join([weak, strong]))
     assert tracked.poses.box_scores.tolist() == pytest.approx([0.9])
 
 
@@ -412,7 +446,7 @@ def test_a_second_look_at_somebody_opens_no_id(first: Poses, expected: list[int]
     whole, part = people((100, 100)), people((105, 100), box_score=0.6)
     similarity = oks(whole.keypoints, box_areas(whole.boxes), part.keypoints, box_areas(part.boxes), COCO_17.sigmas)
     assert tracker.config.newcomer_oks < similarity < tracker.config.duplicate_oks
-    assert tracker.update(together(whole, part)).track_ids.tolist() == expected
+    assert tracker.update(Poses.join([whole, part])).track_ids.tolist() == expected
 
 
 def test_a_propagated_pose_that_continues_nobody_keeps_no_detection_from_an_id() -> None:
@@ -420,7 +454,7 @@ def test_a_propagated_pose_that_continues_nobody_keeps_no_detection_from_an_id()
     follow(tracker, [people((100, 100))])
     tracker.predict(Shift())
     stray, newcomer = people((107, 100), origin=Origin.PROPAGATED), people((114, 100), box_score=0.8)
-    assert len(tracker.update(together(people((100, 100)), stray, newcomer))) == 2
+    assert len(tracker.update(Poses.join([people((100, 100)), stray, newcomer]))) == 2
 
 
 def test_a_person_with_a_box_that_is_no_number_is_left_out_alone() -> None:
@@ -428,7 +462,3 @@ def test_a_person_with_a_box_that_is_no_number_is_left_out_alone() -> None:
     frames = [people((100, 100), (300, 100)) for _ in range(3)]
     frames[1].boxes[0] = np.nan
     assert [ids_by_x(t) for t in follow(tracker, frames, Shift())] == [[1, 2], [2], [1, 2]]
-
-
-def together(*groups: Poses) -> Poses:
-    return Poses(*(np.concatenate([getattr(group, name) for group in groups]) for name in vars(groups[0])))

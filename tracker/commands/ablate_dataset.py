@@ -14,14 +14,16 @@ from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
+from tracker.detection import load_detector
 from tracker.errors import InputError, UsageError
 from tracker.evaluation.ablation import Ablation, Outcome, Setting
 from tracker.evaluation.posetrack.measure import measure_sequence
 from tracker.evaluation.posetrack.summary import without_nan
 from tracker.evaluation.recording import Networks
+from tracker.flow import create_flow
 from tracker.formats.posetrack_dataset import DatasetSequence, find_dataset
 from tracker.outputs import check_output, partial_path, publish
-from tracker.pipeline import Pipeline, build_pipeline
+from tracker.pose import load_estimator
 from tracker.tracking.config import TrackerConfig
 from tracker.types import PersonDetector, PoseEstimator
 
@@ -58,7 +60,7 @@ def ablate_dataset(args: argparse.Namespace, config: TrackerConfig) -> int:
         check_output(args.json, args.overwrite)
     sequences = _find_sequences(args)
     _check_truth(sequences)
-    networks = _load_networks(args, config)
+    networks = _load_networks(args)
     base = Setting(config, box_score=args.detector_score)
     swept = _sweep(base) if args.sweep else {}
     rows = _rows(base, args) | {_option(*threshold): setting for threshold, setting in swept.items()}
@@ -106,24 +108,14 @@ def _check_truth(sequences: Sequence[DatasetSequence]) -> None:
         raise InputError(f"{sequences[0].annotation.parent} has no keypoints to compare with; name other truth by --gt")
 
 
-def _load_networks(args: argparse.Namespace, config: TrackerConfig) -> Networks:
+def _load_networks(args: argparse.Namespace) -> Networks:
     least = min(args.detector_score, *_SWEEPS["detector_score"]) if args.sweep else args.detector_score
-    pipelines: list[Pipeline] = []
-    for path in args.detector or [None]:
-        pipelines.append(
-            build_pipeline(
-                detector=path,
-                pose_model=pipelines[0].estimator if pipelines else args.pose_model,
-                device=args.device,
-                flow=args.flow,
-                config=config,
-                flip_test=args.flip_test,
-                detector_size=args.detector_size,
-                detector_score=least,
-                detector_type=args.detector_type,
-            )
-        )
-    networks = Networks([pipeline.detector for pipeline in pipelines], pipelines[0].estimator, pipelines[0].flow)
+    detectors = [
+        load_detector(path, args.device, least, args.detector_size, detector_type=args.detector_type)
+        for path in args.detector or [None]
+    ]
+    estimator = load_estimator(args.pose_model, args.device, flip_test=args.flip_test)
+    networks = Networks(detectors, estimator, create_flow(args.flow))
     parts: list[PersonDetector | PoseEstimator] = [*networks.detectors, networks.estimator]
     for network in parts:
         note = f"; {network.note}" if network.note else ""

@@ -92,10 +92,10 @@ def describe_settings(args: argparse.Namespace) -> dict[str, Any]:
     Raises ModelError for a network that is missing.
     """
     settings = {name: value for name, value in vars(args).items() if name not in _INDIFFERENT}
-    networks = {
-        "detector": _digest(args.detector, "detector", args.device),
-        "pose network": _digest(args.pose_model, "pose", args.device),
-    }
+    top_down = args.pose == "top-down"
+    networks = {"pose network": _digest(args.pose_model, "pose" if top_down else "bottom-up", args.device)}
+    if top_down:
+        networks["detector"] = _digest(args.detector, "detector", args.device)
     described: dict[str, Any] = json.loads(
         json.dumps({"version": _version(), "settings": settings, "networks": networks})
     )

@@ -14,7 +14,8 @@ from tracker.tracking.config import MERGES, SIMILARITIES, TrackerConfig
 _DEFAULTS = TrackerConfig()
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
-# Likewise, the names that `tracker.detection` knows.
+# Likewise, the names that `tracker.pipeline` and `tracker.detection` know.
+POSES = ("top-down", "litepose")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "picodet")
 
 
@@ -73,8 +74,12 @@ def _gpu_numbers(text: str) -> tuple[int, ...]:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--detector, --pose-model, --device and what belongs to them."""
+    """--pose, --detector, --pose-model, --device and what belongs to them."""
     group = parser.add_argument_group("networks")
+    group.add_argument(
+        "--pose", choices=POSES, default="top-down",
+        help="poses in the boxes of a detector, or LitePose, which finds everybody at once",
+    )  # fmt: skip
     group.add_argument(
         "--detector",
         type=Path,
@@ -88,7 +93,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="detect in every N-th frame; flow carries people between",
+        help="look for people in every N-th frame; flow carries them between",
     )
     group.add_argument(
         "--detector-batch", type=int, default=1, metavar="N", help="frames detected at once: suits a GPU, adds latency"
@@ -97,7 +102,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--pose-model",
         type=Path,
         metavar="FILE",
-        help="pose network: .onnx with heatmaps, .safetensors of ours or a pose_resnet checkpoint; default: as shipped",
+        help="pose network: .onnx, .safetensors of ours, a pose_resnet or LitePose checkpoint; default: as shipped",
     )
     group.add_argument(
         "--flip-test", action="store_true", help="average with the mirrored crop: more exact, half the speed"
@@ -184,7 +189,10 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
     if args.detect_every > 1 and not args.propagation:
         raise UsageError("--detect-every needs propagation to carry people between; leave out --no-propagation")
+    if args.pose == "litepose":
+        refuse_detector(args)
     names = (
+        "pose",
         "detector",
         "pose_model",
         "device",
@@ -197,6 +205,13 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         "detector_type",
     )
     return {name: getattr(args, name) for name in names} | {"config": tracker_config(args)}
+
+
+def refuse_detector(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option on the detector, which bottom-up estimation has none of."""
+    for option in ("detector", "detector_type", "detector_size"):
+        if getattr(args, option) is not None:
+            raise UsageError(f"--pose litepose finds people without a detector; leave out --{option.replace('_', '-')}")
 
 
 def _in_options(message: str) -> str:

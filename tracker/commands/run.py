@@ -142,13 +142,13 @@ def track_quietly(
 
 
 def _report_on(args: argparse.Namespace, pipeline: Pipeline) -> Report:
-    detector, pose = pipeline.detector, pipeline.estimator
+    networks = {"detector": pipeline.detector, "pose": pipeline.estimator}
+    used = {role: network for role, network in networks.items() if network is not None}
     return Report(
         outputs=outputs_of(args),
         parts=[
-            f"detector: {detector.name}, {detector.engine}",
-            f"pose: {pose.name}, {pose.engine}",
-            *(f"note: {note}" for note in (detector.note, pose.note) if note),
+            *(f"{role}: {network.name}, {network.engine}" for role, network in used.items()),
+            *(f"note: {network.note}" for network in used.values() if network.note),
         ],
     )
 
@@ -186,7 +186,7 @@ def _open_sinks(
 
     skeleton = pipeline.estimator.skeleton
     settings = asdict(pipeline.config) | {
-        "detector": pipeline.detector.name,
+        "detector": pipeline.detector and pipeline.detector.name,
         "pose_model": pipeline.estimator.name,
         "flow": args.flow,
         "detect_every": args.detect_every,

@@ -18,7 +18,7 @@ from tracker.detection.yolox import YOLOX, YOLOX_NMS
 from tracker.errors import ModelError, UsageError
 from tracker.runtime import OnnxNetwork, SplittingRunner
 from tracker.types import Detections, FloatArray, Image
-from tracker.weights import load_network
+from tracker.weights import find_default, load_network
 
 # By the names of --detector-type; of those that fit a network alike, the first is taken.
 FAMILIES: Mapping[str, DetectorFamily] = MappingProxyType(
@@ -37,7 +37,7 @@ _MAX_CANDIDATES = 1000
 
 
 def load_detector(
-    path: Path,
+    path: Path | None,
     device: str = "auto",
     score_threshold: float = 0.5,
     size: int | None = None,
@@ -46,10 +46,10 @@ def load_detector(
 ) -> NetworkDetector:
     """The person detector in an .onnx file, of whichever family it is, or in a .safetensors file of ours.
 
-    device, num_threads: as for `OnnxNetwork`; torch, which runs .safetensors, keeps its own number.
-    score_threshold: people with this score or more are kept, 0–1. size: longer side of the input in pixels, for a
-    network that leaves it open; None stands for 416 there. detector_type: a name of FAMILIES; None has the family
-    told by the network's inputs and outputs, and by the file's name where several have the same.
+    path: None stands for what is shipped. device, num_threads: as for `OnnxNetwork`; torch, which runs .safetensors,
+    keeps its own number. score_threshold: people with this score or more are kept, 0–1. size: longer side of the input
+    in pixels, for a network that leaves it open; None stands for 416 there. detector_type: a name of FAMILIES; None has
+    the family told by the network's inputs and outputs, and by the file's name where several have the same.
     Raises ModelError for a file that is damaged or of no known family, UsageError for a size that does not
     suit the network, a threshold outside 0–1 or a type that does not exist, DeviceError for a CUDA device that does
     not work.
@@ -58,7 +58,7 @@ def load_detector(
         raise UsageError(f"there is no detector type {detector_type!r}; use {', '.join(FAMILIES)}")
     if not 0 <= score_threshold <= 1:
         raise UsageError(f"a detector's score threshold is between 0 and 1, not {score_threshold}")
-    network = open_network(path, device, num_threads)
+    network = open_network(path or find_default("detector", device), device, num_threads)
     return NetworkDetector(network, _recognise(network, detector_type), score_threshold, size)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import ModelError
@@ -12,7 +14,7 @@ from tracker.pose.crops import centres_and_scales, crop_matrices, heatmap_to_ima
 from tracker.pose.heatmaps import average_flipped, decode_heatmaps
 from tracker.runtime import SplittingRunner
 from tracker.skeletons import Skeleton
-from tracker.types import Candidates, FloatArray, Image, Poses
+from tracker.types import Candidates, DoubleArray, FloatArray, Image, Poses
 
 
 class HeatmapNetwork(Protocol):
@@ -29,6 +31,30 @@ class HeatmapNetwork(Protocol):
 
     def heatmaps(self, crops: Image) -> FloatArray:
         """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR, N at least 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class CropMaps:
+    """What a network sees of N people, and what it says of them.
+
+    crops: (N, H, W, 3) uint8 BGR. heatmaps: (N, K, h, w). centres, scales: (N, 2), the regions of the image, as of
+    `centres_and_scales`.
+    """
+
+    crops: Image
+    heatmaps: FloatArray
+    centres: FloatArray
+    scales: FloatArray
+
+    @property
+    def heatmap_wh(self) -> tuple[int, int]:
+        """Width and height of a heatmap in cells."""
+        return self.heatmaps.shape[3], self.heatmaps.shape[2]
+
+    @property
+    def to_heatmaps(self) -> DoubleArray:
+        """(N, 2, 3), from pixels of the image to cells."""
+        return crop_matrices(self.centres, self.scales, self.heatmap_wh)
 
 
 class TopDownEstimator:
@@ -69,15 +95,22 @@ class TopDownEstimator:
             scores[rows] = np.where(present, peaks, 0)
         return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
 
-    def _estimate_batch(self, image: Image, boxes_xywh: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Image positions (N, K, 2) and values (N, K) of the peaks."""
+    def look(self, image: Image, boxes_xywh: npt.NDArray[Any]) -> CropMaps:
+        """The crops around boxes (N, 4), which must be finite and have a size, and their heatmaps.
+
+        Those of nobody have no cells. Raises ModelError and DeviceError as `estimate` does.
+        """
         size_wh = self._network.input_size_wh
         centres, scales = centres_and_scales(boxes_xywh, size_wh)
         crops = warp_crops(image, crop_matrices(centres, scales, size_wh), size_wh)
-        heatmaps = self._heatmaps(crops)
-        positions, peaks = decode_heatmaps(heatmaps)
-        height, width = heatmaps.shape[2:]
-        return heatmap_to_image(positions, centres, scales, (width, height)), peaks
+        nothing = np.zeros((0, self.skeleton.num_keypoints, 0, 0), np.float32)
+        return CropMaps(crops, self._heatmaps(crops) if len(crops) else nothing, centres, scales)
+
+    def _estimate_batch(self, image: Image, boxes_xywh: DoubleArray) -> tuple[FloatArray, FloatArray]:
+        """Image positions (N, K, 2) and values (N, K) of the peaks."""
+        maps = self.look(image, boxes_xywh)
+        positions, peaks = decode_heatmaps(maps.heatmaps)
+        return heatmap_to_image(positions, maps.centres, maps.scales, maps.heatmap_wh), peaks
 
     def _heatmaps(self, crops: Image) -> FloatArray:
         heatmaps = self._run(crops)

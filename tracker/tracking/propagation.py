@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracker.boxes import boxes_around, iou, nms
+from tracker.boxes import box_areas, boxes_around, iou, nms
+from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.matching import match_greedily
+from tracker.tracking.oks import oks
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -102,6 +103,36 @@ def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, decay: bo
     return Candidates(boxes, scores[worthy], np.full(len(boxes), Origin.PROPAGATED, np.int8))
 
 
+def propagated_poses(entry: QueueEntry, config: TrackerConfig, *, decay: bool) -> Poses:
+    """The people of the last frame where the flow carried them, their scores decayed if `decay`.
+
+    Those of whom fewer than three keypoints are kept, or whose kept keypoints score too low by now, are given up.
+    """
+    factor = np.float32(config.score_decay if decay else 1)
+    worthy = (entry.kept.sum(axis=1) >= _MIN_KEYPOINTS) & (factor * entry.mean_scores >= config.propagation_score)
+    entry = entry[worthy]
+    return Poses(
+        keypoints=entry.moved,
+        scores=np.where(entry.kept, factor * entry.scores, 0).astype(np.float32),
+        boxes=entry.moved_boxes,
+        box_scores=factor * entry.box_scores,
+        origin=np.full(len(entry), Origin.PROPAGATED, np.int8),
+    )
+
+
+def merge_poses(found: Poses, propagated: Poses, skeleton: Skeleton, config: TrackerConfig) -> Poses:
+    """Found poses, then those propagated ones whose person was not found.
+
+    A propagated pose yields to the found one most similar to it (OKS of `gate` or more); each found pose stands for
+    one propagated pose only.
+    """
+    similarity = oks(
+        propagated.keypoints, box_areas(propagated.boxes), found.keypoints, box_areas(found.boxes), skeleton.sigmas
+    )
+    owners, _ = match_greedily(similarity, np.arange(len(found)), config.gate)
+    return Poses.join([found, propagated[owners < 0]])
+
+
 def merge_candidates(detections: Detections, propagated: Candidates, config: TrackerConfig) -> Candidates:
     """Detected and propagated boxes together, without doubles, best first within each origin.
 
@@ -113,8 +144,8 @@ def merge_candidates(detections: Detections, propagated: Candidates, config: Tra
     detected = Candidates.from_detections(detections)
     if config.merge == "prefer-detections":
         propagated = propagated[~_found_again(propagated.boxes, detected.boxes, config.merge_iou)]
-        return _join(detected, propagated)
-    union = _join(detected, propagated)
+        return Candidates.join([detected, propagated])
+    union = Candidates.join([detected, propagated])
     return union[nms(union.boxes, union.scores, config.merge_iou)]
 
 
@@ -123,14 +154,6 @@ def _found_again(propagated: FloatArray, detected: FloatArray, merge_iou: float)
     gate = np.nextafter(np.float32(merge_iou), np.float32(2))
     owners, _ = match_greedily(iou(propagated, detected), np.arange(len(detected)), float(gate))
     return owners >= 0
-
-
-def _join(first: Candidates, second: Candidates) -> Candidates:
-    return Candidates(
-        np.concatenate([first.boxes, second.boxes]),
-        np.concatenate([first.scores, second.scores]),
-        np.concatenate([first.origin, second.origin]),
-    )
 
 
 def _median_steps(steps: FloatArray) -> FloatArray:
@@ -142,8 +165,3 @@ def _median_steps(steps: FloatArray) -> FloatArray:
         ordered[rows, np.maximum(count - 1, 0) // 2] + ordered[rows, count // 2 - (count == ordered.shape[1])]
     ) / 2
     return np.where(count[:, None] > 0, middle, 0).astype(np.float32)
-
-
-def join_entries(entries: Sequence[QueueEntry]) -> QueueEntry:
-    """The people of several entries, at least one, as one entry: in the order given, all rows together."""
-    return QueueEntry(*(np.concatenate([getattr(e, f.name) for e in entries]) for f in fields(QueueEntry)))

@@ -14,7 +14,7 @@ from tracker.tracking.config import TrackerConfig
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Track, find_again
 from tracker.tracking.oks import oks, oks_nms
-from tracker.tracking.propagation import QueueEntry, join_entries, propagated_candidates
+from tracker.tracking.propagation import QueueEntry, propagated_candidates, propagated_poses
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -29,7 +29,7 @@ from tracker.types import (
 
 
 class PoseTracker:
-    """Follows the people of one video; each frame is one `predict` and one `update`.
+    """Follows the people of one video; each frame is one `predict` (or `predict_poses`) and one `update`.
 
     Two trackers share nothing: ids count from 1 in each, and an id is never given to a second person.
     Source: Xiao et al. 2018, section 3.3 and algorithm 1; the memory of lost people is an addition.
@@ -50,14 +50,17 @@ class PoseTracker:
         flow wanted): the queue stays in place. A cut empties the queue and the memory.
         decay: lower the carried scores; false in a frame in which the detector does not run.
         """
-        if motion is not None and motion.is_cut:
-            self._queue.clear()
-            self._tracks.clear()
-        if motion is not None and self._queue:
-            self._carry(motion)
-        if not self.config.propagation or not self._queue:
+        newest = self._newest_carried(motion)
+        if newest is None:
             return Candidates.from_detections(Detections.empty())
-        return propagated_candidates(self._queue[-1], self.config, decay=decay)
+        return propagated_candidates(newest, self.config, decay=decay)
+
+    def predict_poses(self, motion: Motion | None, *, decay: bool = True) -> Poses:
+        """`predict` for networks that need no boxes: known people's poses themselves, where the flow carried them."""
+        newest = self._newest_carried(motion)
+        if newest is None:
+            return Poses.empty(self._skeleton.num_keypoints)
+        return propagated_poses(newest, self.config, decay=decay)
 
     def update(self, poses: Poses) -> TrackedPoses:
         """Give the poses of this frame their ids and remember them.
@@ -77,9 +80,18 @@ class PoseTracker:
         self._frame += 1
         return tracked
 
+    def _newest_carried(self, motion: Motion | None) -> QueueEntry | None:
+        """Carry the queue; its newest entry, or None where nobody is to be propagated."""
+        if motion is not None and motion.is_cut:
+            self._queue.clear()
+            self._tracks.clear()
+        if motion is not None and self._queue:
+            self._carry(motion)
+        return self._queue[-1] if self.config.propagation and self._queue else None
+
     def _carry(self, motion: Motion) -> None:
         """Move every entry of the queue by one frame of flow, with one question to it."""
-        newest, joined = self._queue[-1], join_entries(list(self._queue))
+        newest, joined = self._queue[-1], QueueEntry.join(list(self._queue))
         arrived = motion.move(joined.moved.reshape(-1, 2))
         reliable = arrived.reliable.reshape(joined.kept.shape)
         older = np.arange(len(joined)) < len(joined) - len(newest)
@@ -116,7 +128,7 @@ class PoseTracker:
         past = list(self._queue) if self.config.similarity == "multi-flow" else list(self._queue)[-1:]
         if not past:
             return np.zeros((len(entry), 0), np.float32), np.zeros(0, np.int64)
-        old = join_entries(past)
+        old = QueueEntry.join(past)
         sizes = [len(one) for one in past]
         ages = np.repeat(np.arange(len(past))[::-1], sizes)
         similarity = self._similarity_to(entry, old) * np.float32(self.config.age_decay) ** ages
