@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from tracker.commands import ablate, bench, convert, demo, evaluate, export, render, track, train
+from tracker.commands import ablate, bench, convert, demo, evaluate, export, inspect, profile, render, track, train
 from tracker.errors import TrackerError, UsageError, explain_import_error
 
 
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (track, render, convert, demo, evaluate, train, ablate, bench, export):
+    for command in (track, render, convert, demo, evaluate, inspect, train, ablate, bench, profile, export):
         command.add_parser(commands)
     return parser
 

@@ -113,7 +113,7 @@ def test_saved_poses_are_the_measure_of_themselves(run: Run, evaluate: Run, tmp_
     assert (done.code, done.err) == (0, "")
     written = figures()
     assert [written.pop(name) for name in ("kind", "num_images", "num_people")] == ["keypoints", 2, 4]
-    shown = {"ap": ONE, "ap50": ONE, "ap75": ONE, "ap_medium": ONE, "ap_large": None, "ar": ONE}
+    shown = {"ap": ONE, "ap50": ONE, "ap75": ONE, "ap_medium": ONE, "ap_large": None, "ar": ONE, "mean_oks": ONE}
     assert {name: written.pop(name) for name in shown} == shown
     assert set(written) == {"stats", *TABLES, "iou_thresholds", "area_labels"}
 
@@ -145,8 +145,8 @@ def test_networks_on_crowdpose(run: Run, evaluate: Run, gt: Path) -> None:
     content["images"][0]["crowdIndex"] = 0.5
     gt.write_text(json.dumps(content))
     done = run("evaluate", "coco", "--gt", gt, "--pred", "found.json")
-    assert done.out.splitlines()[0] == "| ap | ap50 | ap75 | ar | ap easy | ap medium | ap hard |"
-    assert done.out.splitlines()[2] == "| 1.000 | 1.000 | 1.000 | 1.000 | – | 1.000 | – |"
+    assert done.out.splitlines()[0] == "| ap | ap50 | ap75 | ar | ap easy | ap medium | ap hard | mean oks |"
+    assert done.out.splitlines()[2] == "| 1.000 | 1.000 | 1.000 | 1.000 | – | 1.000 | – | 1.000 |"
 
 
 def test_saved_results_give_the_figures_of_their_run(run: Run, evaluate: Run, gt: Path) -> None:
@@ -167,6 +167,43 @@ def test_saved_results_give_the_figures_of_their_run(run: Run, evaluate: Run, gt
 def test_poses_in_either_boxes(evaluate: Run, boxes: str, scores: list[float]) -> None:
     assert evaluate("--boxes", boxes, "--save", "found.json").code == 0
     assert [result["score"] for result in json.loads(Path("found.json").read_text())] == pytest.approx(scores)
+
+
+def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str]) -> None:
+    source = ["--gt", gt, "--images", gt.with_suffix("")]
+    done = run("evaluate", "coco", *source, *litepose, "--save", "found.json", "--json", "out.json")
+    assert done.code == 0
+    assert done.err.startswith("litepose.onnx: ")
+    results = json.loads(Path("found.json").read_text())
+    assert [result["image_id"] for result in results] == [1, 1, 2, 2]
+    # the mean over the keypoints, as published: no box score is multiplied
+    for result in results:
+        assert result["score"] == pytest.approx(np.mean(result["keypoints"][2::3]), abs=1e-3)
+    truth = [person | {"keypoints": r["keypoints"]} for person, r in zip(people(1) + people(2), results, strict=True)]
+    gt.write_text(json.dumps(json.loads(gt.read_text()) | {"annotations": truth}))
+    assert run("evaluate", "coco", *source, *litepose, "--json", "out.json", "--overwrite").code == 0
+    assert figures()["mean_oks"] == pytest.approx(1, abs=1e-3)
+
+
+def test_networks_side_by_side(run: Run, gt: Path, litepose: list[str], models: list[str]) -> None:
+    pytest.importorskip("matplotlib")
+    networks = ["--top-down", models[3], "--litepose", litepose[3], *models[:2]]
+    outputs = ["--json", "out.json", "--plot", "out.png"]
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), *networks, *outputs)
+    assert done.code == 0
+    header, _, *rows = done.out.splitlines()
+    assert header == "| network | input | M parameters | GMACs | OKS AP | mean OKS | ms per picture |"
+    written = json.loads(Path("out.json").read_text())
+    assert [row["name"] for row in written] == ["pose.onnx", "litepose.onnx"]
+    assert [row.split(" | ")[0] for row in rows] == ["| pose.onnx", "| litepose.onnx"]
+    assert all(row["ms"] > 0 and 0 <= row["mean_oks"] <= 1 for row in written)
+    assert cv2.imread("out.png").shape == (550, 800, 3)
+
+
+def test_something_must_be_compared(run: Run, gt: Path) -> None:
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""))
+    assert is_refused(done, code=2)
+    assert "name networks with --top-down or --litepose" in done.err
 
 
 def test_true_boxes_need_no_detector(run: Run, gt: Path, models: list[str]) -> None:
@@ -222,6 +259,8 @@ def test_pck(run: Run, gt: Path, models: list[str]) -> None:
         pytest.param(["--save", "a", "--json", "a"], "another output", id="one file for two"),
         pytest.param(["--save", "gt.json", "--overwrite"], "overwrite an input", id="output is the input"),
         pytest.param(["--pred", "x"], "not allowed with", id="networks and results"),
+        pytest.param(["--pose", "litepose"], "leave out --detector", id="a detector for LitePose"),
+        pytest.param(["--pose", "litepose", "--boxes", "ground-truth"], "no use for true boxes", id="boxes for LitePose"),
     ],
 )
 def test_wrong_usage(evaluate: Run, options: list[str], message: str) -> None:

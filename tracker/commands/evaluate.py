@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracker.commands.options import HelpFormatter, add_detector_options
+from tracker.commands import evaluate_networks
+from tracker.commands.evaluation_inputs import (
+    check_outputs,
+    estimation_of,
+    load_detector_of,
+    load_estimator_of,
+    on_each,
+    write_json,
+)
+from tracker.commands.options import POSES, HelpFormatter, add_detector_options, refuse_detector
 from tracker.errors import InputError, UsageError
-from tracker.outputs import check_output, make_folder, partial_path, publish
+from tracker.outputs import make_folder
 
 if TYPE_CHECKING:
-    from tracker.evaluation.coco import Annotation, GroundTruth, Picture
+    from tracker.evaluation.coco import Annotation, GroundTruth
     from tracker.evaluation.posetrack.measure import MeasuredSequence
-    from tracker.types import DoubleArray, Image, PersonDetector, PoseEstimator, Poses
+    from tracker.types import DoubleArray
 
 T = TypeVar("T")
 
 _THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-_DUPLICATE_OKS = 0.9  # of the official code (TEST.OKS_THRE)
 
 
 def add_parser(commands: Any) -> None:
@@ -36,6 +43,7 @@ def add_parser(commands: Any) -> None:
     _add_pck(measures)
     _add_pckh(measures)
     _add_posetrack(measures)
+    evaluate_networks.add_parser(measures)
 
 
 def _add_coco(measures: Any) -> None:
@@ -59,6 +67,9 @@ def _add_coco(measures: Any) -> None:
     )
     group.add_argument(
         "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
+    )
+    group.add_argument(
+        "--pose", choices=POSES, default="top-down", help="poses in boxes, or LitePose, which finds everybody at once"
     )
     group.add_argument("--save", type=Path, metavar="FILE", help="keep what the networks give, as COCO results")
     _add_outputs(group)
@@ -158,7 +169,7 @@ def _add_pose_options(group: Any) -> None:
         "--pose-model",
         type=Path,
         metavar="FILE",
-        help="pose network: ONNX with heatmaps, or a pose_resnet checkpoint; default: as shipped",
+        help="pose network: .onnx, .safetensors of ours, a pose_resnet or LitePose checkpoint; default: as shipped",
     )
     group.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
@@ -167,16 +178,19 @@ def _add_pose_options(group: Any) -> None:
 def run_coco(args: argparse.Namespace) -> int:
     """Print AP, and for boxes recall and false people by score, to stdout, in Markdown."""
     _check_combination(args)
-    _check_outputs(args, args.json, args.save)
+    check_outputs(args, args.json, args.save)
     from tracker.evaluation.coco import evaluate_in_detail, load_pycocotools, read_ground_truth
+    from tracker.evaluation.mean_oks import mean_oks
 
     load_pycocotools()
     truth = read_ground_truth(args.gt)
     negatives = (read_ground_truth(args.negatives) if args.negatives else truth).negatives(args.negatives_every)
     results, false_results = _results(args, truth, negatives)
     if args.save:
-        _write_json(args.save, [result | {"category_id": truth.person_id} for result in results])
+        write_json(args.save, [result | {"category_id": truth.person_id} for result in results])
     figures, details = evaluate_in_detail(truth, results, args.kind)
+    if args.kind == "keypoints":
+        figures["mean_oks"] = mean_oks(truth, results)
     _print_table(figures, [figures.values()])
     details |= {"kind": args.kind, "num_images": len(truth.pictures), "num_people": truth.num_people}
     if args.kind == "boxes":
@@ -185,7 +199,7 @@ def run_coco(args: argparse.Namespace) -> int:
         print()
         _print_table(rows[0], [row.values() for row in rows])
     if args.json:
-        _write_json(args.json, figures | details)
+        write_json(args.json, figures | details)
     return 0
 
 
@@ -193,18 +207,19 @@ def run_pck(args: argparse.Namespace) -> int:
     """Print PCK to stdout, in Markdown."""
     if args.threshold <= 0:
         raise UsageError(f"--threshold must be above 0, not {args.threshold}")
-    _check_outputs(args, args.json)
+    check_outputs(args, args.json)
     from tracker.evaluation.coco import check_pictures, read_ground_truth
+    from tracker.evaluation.estimation import in_true_boxes
     from tracker.evaluation.pck import evaluate_pck
 
     truth = read_ground_truth(args.gt)
     check_pictures(truth, args.images)
-    estimator = _load_estimator(args)
-    poses = _estimate(estimator, None, truth, args.images)
+    estimator = load_estimator_of(args)
+    poses = on_each(truth, args.images, in_true_boxes(estimator).estimate)
     figures, num_people = evaluate_pck(truth, poses, estimator.skeleton, args.threshold)
     _print_table(figures, [figures.values()])
     if args.json:
-        _write_json(args.json, figures | {"threshold": args.threshold, "num_people": num_people})
+        write_json(args.json, figures | {"threshold": args.threshold, "num_people": num_people})
     return 0
 
 
@@ -212,7 +227,7 @@ def run_pckh(args: argparse.Namespace) -> int:
     """Print PCKh in percent to stdout, in Markdown."""
     if bool(args.images) != bool(args.annotations):
         raise UsageError("--images needs --annotations, and these nothing else")
-    _check_outputs(args, args.json)
+    check_outputs(args, args.json)
     from tracker.evaluation.pckh import evaluate_pckh, read_predictions, read_truth
 
     truth = read_truth(args.gt)
@@ -220,7 +235,7 @@ def run_pckh(args: argparse.Namespace) -> int:
     figures = evaluate_pckh(truth, found)
     _print_table(figures, [figures.values()])
     if args.json:
-        _write_json(args.json, figures | {"num_people": len(truth)})
+        write_json(args.json, figures | {"num_people": len(truth)})
     return 0
 
 
@@ -233,7 +248,7 @@ def run_posetrack(args: argparse.Namespace) -> int:
 
     pairs, note = pair_files(args.gt, args.pred)
     plots = _posetrack_plots(args.plot, [truth.stem for truth, _ in pairs]) if args.plot else {}
-    _check_outputs(args, args.json, *plots.values())
+    check_outputs(args, args.json, *plots.values())
     measured = _measure_posetrack(pairs, args.format, args.keypoint_score)
     total = summarise_all(measured)
     for line in filter(None, (note, *(sequence.note for sequence in measured), note_on_scores(measured))):
@@ -242,7 +257,7 @@ def run_posetrack(args: argparse.Namespace) -> int:
     if len(measured) > 1:
         print(f"\n{sequence_table([summarise_sequence(sequence) for sequence in measured])}")
     if args.json:
-        _write_json(args.json, as_json(measured, total))
+        write_json(args.json, as_json(measured, total))
     if args.plot:
         _draw_posetrack(measured, plots)
     return 0
@@ -286,6 +301,8 @@ def _check_combination(args: argparse.Namespace) -> None:
         "--save keeps what networks give: it needs --images": args.save and args.pred,
         "--boxes ground-truth leaves the detector nothing to do: it needs --kind keypoints": args.kind == "boxes"
         and args.boxes == "ground-truth",
+        "--pose litepose has no use for true boxes, nor gives --kind boxes": args.pose == "litepose"
+        and (args.boxes == "ground-truth" or args.kind == "boxes"),
         "--negatives needs --kind boxes and --images": args.negatives and (args.kind != "boxes" or args.pred),
         "--negatives and --negative-images need each other": bool(args.negatives) != bool(args.negative_images),
         f"--negatives-every must be 1 or more, not {args.negatives_every}": args.negatives_every < 1,
@@ -293,18 +310,8 @@ def _check_combination(args: argparse.Namespace) -> None:
     for message, applies in faults.items():
         if applies:
             raise UsageError(message)
-
-
-def _check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
-    """Refuse outputs that exist, that are the same file twice, or that are an input."""
-    taken = {
-        path.resolve() for name in ("gt", "pred", "negatives", "annotations") if (path := getattr(args, name, None))
-    }
-    for path in filter(None, outputs):
-        if path.resolve() in taken:
-            raise UsageError(f"to write {path} would overwrite an input or another output; name another file")
-        taken.add(path.resolve())
-        check_output(path, args.overwrite)
+    if args.pose == "litepose":
+        refuse_detector(args)
 
 
 def _results(
@@ -319,21 +326,22 @@ def _results(
     check_pictures(truth, args.images)
     if args.negatives:
         check_pictures(negatives, args.negative_images)
-    detector = None if args.boxes == "ground-truth" else _load_detector(args)
-    if detector is None or args.kind == "keypoints":
-        estimator = _load_estimator(args)
-        poses = _estimate(estimator, detector, truth, args.images)
-        return keypoint_results(poses, estimator.skeleton, truth.skeleton), []
-    results = box_results(_on_each(truth, args.images, lambda _, image: detector.detect([image])[0]))
+    if args.kind == "keypoints":
+        way = estimation_of(args)
+        poses = on_each(truth, args.images, way.estimate)
+        return keypoint_results(poses, way.skeleton, truth.skeleton, is_rescored=way.is_rescored), []
+    detector = load_detector_of(args)
+    results = box_results(on_each(truth, args.images, lambda _, image: detector.detect([image])[0]))
     if not args.negatives:
         return results, results
-    found = _on_each(negatives, args.negative_images, lambda _, image: detector.detect([image])[0])
+    found = on_each(negatives, args.negative_images, lambda _, image: detector.detect([image])[0])
     return results, box_results(found)
 
 
 def _estimate_mpii(args: argparse.Namespace, num_people: int) -> DoubleArray:
     """Keypoints of MPII's people in the boxes of the annotations, in the order of the ground truth."""
     from tracker.evaluation.coco import check_pictures
+    from tracker.evaluation.estimation import in_true_boxes
     from tracker.evaluation.pckh import predictions_of, read_people
 
     people = read_people(args.annotations)
@@ -342,64 +350,8 @@ def _estimate_mpii(args: argparse.Namespace, num_people: int) -> DoubleArray:
             f"{args.annotations} lists {people.num_people} people, {args.gt} {num_people}; name files of the same split"
         )
     check_pictures(people, args.images)
-    estimator = _load_estimator(args)
-    return predictions_of(people, _estimate(estimator, None, people, args.images), estimator.skeleton)
-
-
-def _load_detector(args: argparse.Namespace) -> PersonDetector:
-    from tracker.detection import load_detector
-    from tracker.weights import find_default
-
-    path = args.detector or find_default("detector", args.device)
-    settings = (args.detector_score, args.detector_size)
-    return _tell(load_detector(path, args.device, *settings, detector_type=args.detector_type))
-
-
-def _load_estimator(args: argparse.Namespace) -> PoseEstimator:
-    from tracker.pose import TopDownEstimator, load_pose_network
-    from tracker.weights import find_default
-
-    path = args.pose_model or find_default("pose", args.device)
-    return _tell(TopDownEstimator(load_pose_network(path, args.device), flip_test=args.flip_test))
-
-
-def _tell(network: Any) -> Any:
-    """The same network; what it is and where it runs goes to stderr."""
-    print(
-        f"{network.name}: {network.engine}",
-        *([f"note: {network.note}"] if network.note else []),
-        sep="\n",
-        file=sys.stderr,
-    )
-    return network
-
-
-def _estimate(
-    estimator: PoseEstimator, detector: PersonDetector | None, truth: GroundTruth, folder: Path
-) -> dict[int, Poses]:
-    """Poses by image id, in the true boxes or in the detector's, those without duplicates as published."""
-    from tracker.boxes import box_areas
-    from tracker.tracking.oks import oks_nms
-    from tracker.types import Candidates
-
-    def estimate(picture: Picture, image: Image) -> Poses:
-        if detector is None:
-            return estimator.estimate(image, picture.true_boxes())
-        poses = estimator.estimate(image, Candidates.from_detections(detector.detect([image])[0]))
-        areas, scores = box_areas(poses.boxes), poses.pose_scores()
-        return poses[oks_nms(poses.keypoints, areas, scores, estimator.skeleton.sigmas, _DUPLICATE_OKS)]
-
-    return _on_each(truth, folder, estimate)
-
-
-def _on_each(truth: GroundTruth, folder: Path, work: Callable[[Picture, Image], T]) -> dict[int, T]:
-    """What `work` gives for each picture, by image id."""
-    from tqdm import tqdm
-
-    from tracker.evaluation.coco import read_picture
-
-    pictures = tqdm(truth.pictures, unit="picture", disable=not sys.stderr.isatty(), leave=False)
-    return {picture.id: work(picture, read_picture(picture, folder)) for picture in pictures}
+    estimator = load_estimator_of(args)
+    return predictions_of(people, on_each(people, args.images, in_true_boxes(estimator).estimate), estimator.skeleton)
 
 
 def _by_threshold(
@@ -420,8 +372,3 @@ def _print_table(header: Iterable[str], rows: Iterable[Iterable[float | None]]) 
     print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
     for row in rows:
         print(f"| {' | '.join('–' if value is None else f'{value:.3f}' for value in row)} |")
-
-
-def _write_json(path: Path, content: Any) -> None:
-    partial_path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-    publish(path)

@@ -154,17 +154,21 @@ def read_picture(picture: Picture, folder: Path) -> Image:
     return image
 
 
-def keypoint_results(poses: Mapping[int, Poses], skeleton: Skeleton, target: Skeleton = COCO_17) -> list[Annotation]:
+def keypoint_results(
+    poses: Mapping[int, Poses], skeleton: Skeleton, target: Skeleton = COCO_17, *, is_rescored: bool = True
+) -> list[Annotation]:
     """COCO results of the poses by image id, brought to the keypoints of the target by name.
 
-    A keypoint that is missing, or that the skeleton does not have, is 0, 0, 0. Coordinates have 3 decimals.
+    A keypoint that is missing, or that the skeleton does not have, is 0, 0, 0. Coordinates have 3 decimals. A person's
+    score is `pose_scores`, or that of the box unless `is_rescored`.
     """
     results = []
     for image_id, people in poses.items():
-        keypoints, scores = convert_keypoints(people.keypoints, people.scores, skeleton, target)
-        triples = np.nan_to_num(np.concatenate([keypoints, scores[..., None]], axis=2).astype(np.float64))
+        keypoints, heights = convert_keypoints(people.keypoints, people.scores, skeleton, target)
+        triples = np.nan_to_num(np.concatenate([keypoints, heights[..., None]], axis=2).astype(np.float64))
         rows = triples.round(3).reshape(len(people), 3 * target.num_keypoints).tolist()
-        for row, score in zip(rows, _scores(people.pose_scores()), strict=True):
+        scores = people.pose_scores() if is_rescored else people.box_scores
+        for row, score in zip(rows, _scores(scores), strict=True):
             results.append({"image_id": image_id, "category_id": 1, "keypoints": row, "score": score})
     return results
 
@@ -221,6 +225,13 @@ def evaluate_in_detail(truth: GroundTruth, results: Sequence[Annotation], kind: 
     stats: Figures = {name: value if value >= 0 else None for name, value in values.items()}
     figures = {name.lower(): value for name, value in stats.items() if name.startswith("AP") or name == "AR"}
     return figures, {"stats": stats} | details
+
+
+def area_of(person: Annotation, kind: Kind) -> float:
+    """What a person of the ground truth counts with: the stated area, else a share of the box's."""
+    if person["area"] is not None:
+        return float(person["area"])
+    return float(_AREA_SHARES[kind] * person["bbox"][2] * person["bbox"][3])
 
 
 def box_recalls(truth: GroundTruth, results: Sequence[Annotation], thresholds: Iterable[float]) -> list[float | None]:
@@ -366,7 +377,7 @@ def _shares(scores: Any, thresholds: Iterable[float], total: int) -> list[float 
 def _evaluator(truth: GroundTruth, results: Iterable[Annotation], kind: Kind) -> Any:
     """A COCOeval, not run yet."""
     _, evaluator = load_pycocotools()
-    people = [_with_area(person, kind) for picture in truth.pictures for person in picture.people]
+    people = [person | {"area": area_of(person, kind)} for picture in truth.pictures for person in picture.people]
     found = [result | {"area": _area_of_result(result), "iscrowd": 0} for result in results]
     made = evaluator(_index(truth, people), _index(truth, found), _IOU_TYPES[kind])
     if truth.skeleton is not COCO_17:  # pycocotools has COCO's own
@@ -410,12 +421,6 @@ def _index(truth: GroundTruth, annotations: Iterable[Annotation]) -> Any:
     }
     coco.createIndex()
     return coco
-
-
-def _with_area(person: Annotation, kind: Kind) -> Annotation:
-    if person["area"] is not None:
-        return person
-    return person | {"area": _AREA_SHARES[kind] * person["bbox"][2] * person["bbox"][3]}
 
 
 def _area_of_result(result: Annotation) -> float:

@@ -29,7 +29,7 @@ def evaluate_pck(
     over people; those without a true torso are left out.
     """
     found = _stack([_in_body_19(poses[picture.id], skeleton) for picture in truth.pictures])
-    true = _stack([_true_keypoints(picture.annotated_people, truth.skeleton) for picture in truth.pictures])
+    true = _stack([true_keypoints(picture.annotated_people, truth.skeleton) for picture in truth.pictures])
     torsos = np.linalg.norm(_middles(true[:, _SHOULDERS]) - _middles(true[:, _HIPS]), axis=1)
     measured = torsos > 0
     correct = np.linalg.norm(found - true, axis=2) <= threshold * torsos[:, None]
@@ -47,8 +47,8 @@ def _in_body_19(poses: Poses, skeleton: Skeleton) -> DoubleArray:
     return convert_keypoints(poses.keypoints, poses.scores, skeleton, BODY_19)[0].astype(np.float64)
 
 
-def _true_keypoints(people: list[Annotation], skeleton: Skeleton) -> DoubleArray:
-    """(N, 19, 2) pixels, NaN where not annotated."""
+def true_keypoints(people: list[Annotation], skeleton: Skeleton) -> DoubleArray:
+    """Keypoints (N, 19, 2) of BODY_19 in pixels, NaN where not annotated; skeleton: of the annotations."""
     keypoints = _visible([person["keypoints"] for person in people], skeleton.num_keypoints)
     true, _ = convert_keypoints(keypoints, np.ones(keypoints.shape[:2]), skeleton, BODY_19)
     extra = _visible([person["extra_keypoints"] for person in people], 2)

@@ -1,0 +1,171 @@
+"""Parameters and MACs: counted by hand, as published, of names and of files."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.nets.published import litepose_config
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
+from tests.vectors import files, read_json
+from tracker.errors import ModelError, UsageError
+from tracker.evaluation.profile import Cost, measure, named_network, profile
+from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
+from tracker.nets.pose_resnet import PoseResNet
+
+NUM_KEYPOINTS = {"coco": 17, "crowdpose": 14, "coco17": 17, "mpii16": 16}
+SMALL = LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "cost"),
+    [
+        # 8×8 pixels of 3 channels in.
+        pytest.param(nn.Conv2d(3, 4, 3, stride=2, padding=1), Cost(4 * 28, *[4 * 27 * 16] * 3), id="4×4 out"),
+        pytest.param(nn.Conv2d(3, 3, 5, padding=2, groups=3, bias=False), Cost(75, *[75 * 64] * 3), id="depthwise"),
+        pytest.param(
+            nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1, bias=False),
+            Cost(96, 96 * 64, 96 * 256, 96 * 256),
+            id="a deconvolution at input or output positions",
+        ),
+        pytest.param(nn.Linear(8, 2), Cost(18, *[16 * 24] * 3), id="linear over 3×8 rows"),
+        pytest.param(nn.BatchNorm2d(3), Cost(6, 0, 0, 2 * 192), id="batch norm: 2 per element"),
+        pytest.param(nn.ReLU6(), Cost(0, 0, 0, 192), id="activation: 1 per element"),
+        pytest.param(nn.MaxPool2d(2), Cost(), id="pooling is free"),
+    ],
+)
+def test_layers_by_hand(layer, cost):
+    assert measure(nn.Sequential(layer), (8, 8)) == {"0": cost}
+
+
+def test_a_layer_that_runs_twice_costs_twice_but_has_its_parameters_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1, bias=False)
+
+        def forward(self, x):
+            return self.conv(self.conv(x))
+
+    assert measure(Twice(), (2, 2)) == {"conv": Cost(9, 72, 72, 72)}
+
+
+def test_measuring_changes_nothing():
+    model = LitePose(2, SMALL).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    parts = measure(model, (32, 32))
+    assert list(parts)[:4] == ["first", "stage.0", "stage.1", "stage.2"]
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.vectors_litepose
+@pytest.mark.parametrize("path", files("LP-1_macs_params.json"))
+def test_costs_of_litepose_are_the_published_ones(path):
+    for name, published in read_json(path).items():
+        arch, dataset = name.rsplit("_", 1)
+        with torch.device("meta"):
+            model = LitePose(NUM_KEYPOINTS[dataset], litepose_config(path, arch))
+        side = published["img_size"]
+        total = sum(measure(model, (side, side)).values(), Cost())
+        assert total == Cost(
+            published["params_total"],
+            published["macs_total"],
+            published["conv_plus_deconv_at_output_positions"],
+            published["ptflops069_macs"],
+        ), name
+
+
+@pytest.mark.vectors_sb
+@pytest.mark.parametrize("path", files("SB-6_macs_params.json"))
+def test_costs_of_pose_resnets_are_the_published_ones(path):
+    for name, published in read_json(path).items():
+        depth, dataset, height, width = re.fullmatch(r"R(\d+)_(\w+)_(\d+)x(\d+)", name).groups()
+        total = profile(f"PoseResNet{depth}", (int(height), int(width)), NUM_KEYPOINTS[dataset]).total
+        wanted = [published[key] for key in ("params_total", "macs_total", "conv_plus_deconv_at_output_positions")]
+        assert [total.parameters, total.macs, total.macs_at_outputs] == wanted, name
+
+
+@pytest.mark.parametrize(
+    ("size", "num_keypoints", "gmacs", "paper"),
+    [
+        ("XS", 14, 0.883, 1.2),
+        ("XS", 17, 0.886, 1.2),
+        ("S", 14, 3.614, 5.0),
+        ("M", 14, 5.264, 7.8),
+        ("L", 14, 9.962, 13.7),
+    ],
+)
+def test_litepose_by_name_costs_what_its_paper_says(size, num_keypoints, gmacs, paper):
+    total = profile(f"LitePose-{size}", num_keypoints=num_keypoints).total
+    assert total.macs / 1e9 == pytest.approx(gmacs, abs=1e-3)
+    assert total.macs_with_elements / 1e9 == pytest.approx(paper, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["PoseResNet18", "PoseMobileNet", "PersonDetector", "LitePose-XS"])
+def test_macs_are_half_of_what_torch_counts_as_operations(name):
+    model, size_hw = named_network(name)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(torch.empty(1, 3, *size_hw, device="meta"))
+    counted = profile(name)
+    assert counted.size_hw == size_hw
+    assert counted.total.macs == sum(cost.macs for cost in counted.stages.values())
+    assert 2 * counted.total.macs == counter.get_total_flops()
+    assert counted.total.parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_twice_the_area_costs_twice():
+    small, large = (profile("LitePose-XS", size_hw).total for size_hw in ((64, 64), (64, 128)))
+    assert (large.parameters, large.macs) == (small.parameters, 2 * small.macs)
+
+
+@pytest.mark.parametrize(
+    ("stated", "size_hw"),
+    [
+        pytest.param(POSE, (64, 32), id="pose: the stated size"),
+        pytest.param(DETECTOR, (416, 416), id="detector: the usual size"),
+        pytest.param(BOTTOM_UP, (64, 64), id="bottom-up"),
+    ],
+)
+def test_files_of_ours(tmp_path, stated, size_hw):
+    path = write_weights(tmp_path / "a.safetensors", stated)
+    counted = profile(str(path))
+    assert (counted.network, counted.size_hw) == (str(path), size_hw)
+    assert counted.total.parameters > 0 < counted.total.macs
+    assert profile(str(path), (96, 64)).size_hw == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "size_hw"),
+    [
+        pytest.param("a.pth", lambda: LitePose(14, SMALL), (512, 512), id="LitePose"),
+        pytest.param("xs.pth.tar", lambda: LitePose(14, LITEPOSE_SIZES["XS"]), (256, 256), id="a released one"),
+        pytest.param("r18_384x288.pth", lambda: PoseResNet(18, 17), (384, 288), id="PoseResNet, the size in its name"),
+    ],
+)
+def test_published_checkpoints(tmp_path, name, network, size_hw):
+    model = network()
+    torch.save(model.state_dict(), tmp_path / name)
+    counted = profile(str(tmp_path / name))
+    assert counted.size_hw == size_hw
+    assert counted.total.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("network", "size_hw", "error", "words"),
+    [
+        pytest.param("LitePose-XXL", None, UsageError, "there is no network 'LitePose-XXL'; name one of", id="unknown"),
+        pytest.param("a.onnx", None, UsageError, "or a file ending in .pth.tar", id="a graph"),
+        pytest.param("LitePose-XS", (100, 64), UsageError, "100×64 do not fit: height and width must be", id="size"),
+        pytest.param("LitePose-XS", (0, 64), UsageError, "multiples of 32", id="no pixels"),
+        pytest.param("absent.pth", None, ModelError, "there is no network file absent.pth", id="missing"),
+    ],
+)
+def test_refusals(network, size_hw, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        profile(network, size_hw)

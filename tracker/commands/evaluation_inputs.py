@@ -1,0 +1,86 @@
+"""What the measures of `evaluate` share: their networks, run on annotated pictures, and their outputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tracker.errors import UsageError
+from tracker.outputs import check_output, partial_path, publish
+
+if TYPE_CHECKING:
+    from tracker.evaluation.coco import GroundTruth, Picture
+    from tracker.evaluation.estimation import Estimation
+    from tracker.types import Image, PersonDetector, PoseEstimator
+
+T = TypeVar("T")
+
+
+def check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
+    """Refuse outputs that exist, that are the same file twice, or that are an input."""
+    taken = {
+        path.resolve() for name in ("gt", "pred", "negatives", "annotations") if (path := getattr(args, name, None))
+    }
+    for path in filter(None, outputs):
+        if path.resolve() in taken:
+            raise UsageError(f"to write {path} would overwrite an input or another output; name another file")
+        taken.add(path.resolve())
+        check_output(path, args.overwrite)
+
+
+def estimation_of(args: argparse.Namespace) -> Estimation:
+    """How poses are estimated, by the options."""
+    from tracker.evaluation.estimation import at_once, in_found_boxes, in_true_boxes
+    from tracker.pose import load_finder
+
+    if args.pose == "litepose":
+        return at_once(_tell(load_finder(args.pose_model, args.device, flip_test=args.flip_test)))
+    if args.boxes == "ground-truth":
+        return in_true_boxes(load_estimator_of(args))
+    return in_found_boxes(detector=load_detector_of(args), estimator=load_estimator_of(args))
+
+
+def load_detector_of(args: argparse.Namespace) -> PersonDetector:
+    """The detector that the options name, said on stderr."""
+    from tracker.detection import load_detector
+
+    settings = (args.detector_score, args.detector_size)
+    return _tell(load_detector(args.detector, args.device, *settings, detector_type=args.detector_type))
+
+
+def load_estimator_of(args: argparse.Namespace) -> PoseEstimator:
+    """The top-down estimator that the options name, said on stderr."""
+    from tracker.pose import load_estimator
+
+    return _tell(load_estimator(args.pose_model, args.device, flip_test=args.flip_test))
+
+
+def _tell(network: Any) -> Any:
+    """The same network; what it is and where it runs goes to stderr."""
+    print(
+        f"{network.name}: {network.engine}",
+        *([f"note: {network.note}"] if network.note else []),
+        sep="\n",
+        file=sys.stderr,
+    )
+    return network
+
+
+def on_each(truth: GroundTruth, folder: Path, work: Callable[[Picture, Image], T]) -> dict[int, T]:
+    """What `work` gives for each picture, by image id."""
+    from tqdm import tqdm
+
+    from tracker.evaluation.coco import read_picture
+
+    pictures = tqdm(truth.pictures, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    return {picture.id: work(picture, read_picture(picture, folder)) for picture in pictures}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file of JSON whole or not at all."""
+    partial_path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    publish(path)

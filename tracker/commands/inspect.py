@@ -1,0 +1,221 @@
+"""`inspect`: pictures of what the pose networks see in images, and of what is true."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from tracker.commands.options import POSES, HelpFormatter, add_detector_options, refuse_detector
+from tracker.errors import InputError, UsageError
+from tracker.outputs import check_output, make_folder
+
+if TYPE_CHECKING:
+    from tracker.evaluation.coco import GroundTruth, Picture
+    from tracker.types import Image, PersonDetector, PoseEstimator, PoseFinder, Poses
+
+# Draws an image, with what is true of it if that is known.
+Draw: TypeAlias = "Callable[[Image, Picture | None], dict[str, Image]]"
+
+# The names of the pictures, by --pose.
+_PICTURES = {
+    "top-down": ("heatmaps", "sum", "skeletons", "people"),
+    "litepose": ("heatmaps", "sum", "skeletons", "tags"),
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "inspect",
+        help="draw what the pose networks see in an image",
+        description="Draw what the pose networks see in images: NAME_heatmaps.png has a map for each keypoint, "
+        "NAME_sum.png their sum, NAME_skeletons.png the people, whose numbers are the same in all pictures. "
+        "NAME_people.png has the crops of --pose top-down with the heatmaps of each person, NAME_tags.png the tags of "
+        "--pose litepose. With --gt the truth stands beside.",
+        formatter_class=HelpFormatter,
+    )
+    group = parser.add_argument_group("input and output")
+    group.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image, folder of images, or quoted pattern such as 'dir/*.jpg'"
+    )
+    group.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    group.add_argument("--overwrite", action="store_true", help="replace pictures that exist")
+    group.add_argument(
+        "--gt", type=Path, metavar="FILE", help="true keypoints in COCO's format; images are found in it by their name"
+    )
+    group.add_argument("--max-people", type=int, default=10, metavar="N", help="best people of an image to draw")
+    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
+    _add_network_options(parser.add_argument_group("networks"))
+    parser.set_defaults(run=run)
+
+
+def _add_network_options(group: Any) -> None:
+    group.add_argument(
+        "--pose", choices=POSES, default="top-down", help="poses in boxes, or LitePose, which finds everybody at once"
+    )
+    group.add_argument(
+        "--pose-model", type=Path, metavar="FILE", help="pose network, as for `track`; default: as shipped"
+    )
+    group.add_argument(
+        "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
+    )
+    group.add_argument(
+        "--detector", type=Path, metavar="FILE", help="person detector, as for `track`; default: as shipped"
+    )
+    add_detector_options(group)
+    group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
+    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
+    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the pictures of each image into the folder."""
+    _check_combination(args)
+    from tracker.video.images import read_image
+
+    images = _find_images(args.images)
+    truth = _read_truth(args.gt) if args.gt else None
+    pictures = [_find_picture(truth, path) if truth else None for path in images]
+    make_folder(args.output)
+    outputs = [_outputs_of(path, args) for path in images]
+    _check_outputs([path for files in outputs for path in files.values()], images, args.overwrite)
+    draw = _load(args, truth)
+    for image, picture, files in zip(images, pictures, outputs, strict=True):
+        _write(draw(read_image(image), picture), files)
+    return 0
+
+
+def _check_combination(args: argparse.Namespace) -> None:
+    if args.max_people < 1:
+        raise UsageError(f"--max-people must be 1 or more, not {args.max_people}")
+    if args.pose == "litepose":
+        refuse_detector(args)
+        if args.boxes == "ground-truth":
+            raise UsageError("--pose litepose looks at no boxes; leave out --boxes")
+    if args.boxes == "ground-truth":
+        if not args.gt:
+            raise UsageError("--boxes ground-truth needs the true boxes; name them with --gt")
+        if args.detector:
+            raise UsageError("--boxes ground-truth leaves the detector nothing to do; leave out --detector")
+
+
+def _find_images(specs: Sequence[str]) -> list[Path]:
+    """The images that are named, each once; InputError for what is none."""
+    from tracker.video.images import is_image
+    from tracker.video.source import files_of
+
+    images: dict[Path, None] = {}
+    for spec in specs:
+        files = files_of(spec)
+        if not files:
+            raise InputError(f"{spec} is no image and no folder or pattern of images; check the name")
+        for path in files:
+            if not is_image(path):
+                raise InputError(f"{path} is no image; of a video save a frame first, or use `track`")
+            images[path] = None
+    return list(images)
+
+
+def _read_truth(path: Path) -> GroundTruth:
+    from tracker.evaluation.coco import read_ground_truth
+
+    return read_ground_truth(path)
+
+
+def _find_picture(truth: GroundTruth, image: Path) -> Picture:
+    """The picture of the ground truth that has the image's name; of several the one in folders of the same names."""
+    alike = [picture for picture in truth.pictures if Path(picture.file_name).name == image.name]
+    if len(alike) > 1:
+        alike = [picture for picture in alike if image.resolve().as_posix().endswith(f"/{picture.file_name}")]
+    if len(alike) != 1:
+        raise InputError(
+            f"{truth.path} has {len(alike) or 'no'} images of the name {image.name}; name the ground truth of "
+            f"{image}, or leave --gt out"
+        )
+    return alike[0]
+
+
+def _outputs_of(image: Path, args: argparse.Namespace) -> dict[str, Path]:
+    return {name: args.output / f"{image.stem}_{name}.png" for name in _PICTURES[args.pose]}
+
+
+def _check_outputs(outputs: Sequence[Path], images: Sequence[Path], overwrite: bool) -> None:
+    inputs = {image.resolve() for image in images}
+    for path, count in Counter(outputs).items():
+        if path.resolve() in inputs:
+            raise UsageError(f"to write {path} would overwrite one of the images; name another folder")
+        if count > 1:
+            raise UsageError(f"{count} of the images would be drawn to {path}; inspect them in calls of their own")
+        check_output(path, overwrite)
+
+
+def _load(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
+    """What draws an image with the networks, whose names and engines go to stderr."""
+    return _load_top_down(args, truth) if args.pose == "top-down" else _load_bottom_up(args, truth)
+
+
+def _load_top_down(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
+    from tracker.evaluation.inspection import inspect_top_down, read_true_poses
+    from tracker.pose import load_estimator
+    from tracker.types import Candidates
+
+    detector = None if args.boxes == "ground-truth" else _load_detector(args)
+    estimator = load_estimator(args.pose_model, args.device, flip_test=args.flip_test)
+    _tell(estimator)
+
+    def draw(image: Image, picture: Picture | None) -> dict[str, Image]:
+        true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
+        if detector:
+            boxes = Candidates.from_detections(detector.detect([image])[0])
+        else:
+            people = cast("Poses", true)
+            boxes = Candidates(people.boxes, people.box_scores, people.origin)
+        return inspect_top_down(estimator, image, boxes, true, args.max_people)
+
+    return draw
+
+
+def _load_bottom_up(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
+    from tracker.evaluation.inspection import inspect_bottom_up, read_true_poses
+    from tracker.pose import load_finder
+
+    estimator = load_finder(args.pose_model, args.device, flip_test=args.flip_test)
+    _tell(estimator)
+
+    def draw(image: Image, picture: Picture | None) -> dict[str, Image]:
+        true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
+        return inspect_bottom_up(estimator, image, true, args.max_people)
+
+    return draw
+
+
+def _load_detector(args: argparse.Namespace) -> PersonDetector:
+    from tracker.detection import load_detector
+    from tracker.weights import find_default
+
+    path = args.detector or find_default("detector", args.device)
+    settings = (args.detector_score, args.detector_size)
+    detector = load_detector(path, args.device, *settings, detector_type=args.detector_type)
+    _tell(detector)
+    return detector
+
+
+def _tell(network: PersonDetector | PoseEstimator | PoseFinder) -> None:
+    """Say what a network is and where it runs."""
+    print(f"{network.name}: {network.engine}", file=sys.stderr)
+    if network.note:
+        print(f"note: {network.note}", file=sys.stderr)
+
+
+def _write(drawn: Mapping[str, Image], files: Mapping[str, Path]) -> None:
+    """Write the pictures, and say where each is."""
+    from tracker.video.writer import PictureWriter
+
+    for name, picture in drawn.items():
+        with PictureWriter(files[name]) as writer:
+            writer.write(picture, time_s=0)
+        print(f"written: {files[name]}", file=sys.stderr)

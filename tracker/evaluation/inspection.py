@@ -1,0 +1,156 @@
+"""What pose networks see in a picture: their maps over it, and the maps that would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from tracker.boxes import iou, xyxy_to_xywh
+from tracker.evaluation.coco import Picture
+from tracker.evaluation.heatmap_pictures import (
+    Side,
+    draw_heatmaps,
+    draw_people,
+    draw_skeletons,
+    draw_sum,
+    draw_tags,
+    lay_over_picture,
+    view_size,
+)
+from tracker.evaluation.pck import true_keypoints
+from tracker.pose.bottom_up import BottomUpEstimator, BottomUpMaps
+from tracker.pose.crops import transform_points
+from tracker.pose.grouping import GroupingConfig
+from tracker.pose.heatmaps import encode_heatmaps
+from tracker.pose.top_down import CropMaps, TopDownEstimator
+from tracker.skeletons import BODY_19, Skeleton, convert_keypoints
+from tracker.tracking.matching import match_greedily
+from tracker.types import Candidates, DoubleArray, FloatArray, Image, IntArray, Poses
+
+# Pixels of the input, in which the maps are given: as published 2 cells of the finest output, of every second pixel.
+_BOTTOM_UP_SIGMA = 4.0
+# From here on two boxes are one person's.
+_LEAST_IOU = 0.5
+
+
+def read_true_poses(picture: Picture, annotated: Skeleton, skeleton: Skeleton) -> Poses:
+    """The annotated people of a picture, in their boxes, with the skeleton's keypoints by name.
+
+    annotated: the skeleton of the ground truth. A keypoint has score 1, one that is not annotated is missing. People
+    whose boxes have no size are left out.
+    """
+    keypoints = true_keypoints(picture.annotated_people, annotated)
+    known = np.isfinite(keypoints[..., 0]).astype(np.float32)
+    named, scores = convert_keypoints(keypoints.astype(np.float32), known, BODY_19, skeleton)
+    boxes = picture.true_boxes()
+    has_size = (boxes.boxes[:, 2:] > boxes.boxes[:, :2]).all(axis=1)
+    return Poses(named, scores, boxes.boxes, boxes.scores, boxes.origin)[np.flatnonzero(has_size)]
+
+
+def inspect_top_down(
+    estimator: TopDownEstimator, image: Image, candidates: Candidates, true_poses: Poses | None, max_people: int
+) -> dict[str, Image]:
+    """Pictures `heatmaps`, `sum`, `skeletons` and `people` of what a network says of the people in boxes.
+
+    candidates: the first `max_people` are looked at. The heatmaps of people are laid over the picture, the highest at
+    each place. `people` is a sheet with the crop of each and its heatmaps. With true poses, true heatmaps stand beside
+    them: over the picture those of everybody, each drawn in the crop of their true box; in the sheet those of the
+    person whose true box covers the crop's by an IoU of 0.5 or more.
+    """
+    chosen = candidates[:max_people]
+    maps = estimator.look(image, xyxy_to_xywh(chosen.boxes))
+    poses = estimator.estimate(image, chosen)
+    numbers = np.arange(1, len(chosen) + 1)
+    heatmaps = _lay_crops(image, maps.to_heatmaps, maps.heatmaps)
+    sides = [Side("found", poses, numbers, heatmaps, len(candidates) - len(chosen))]
+    rows = [("found", maps.heatmaps)]
+    if true_poses is not None:
+        owners = _owners(chosen.boxes, true_poses.boxes)
+        true_maps = estimator.look(image, xyxy_to_xywh(true_poses.boxes))
+        heatmaps = _lay_crops(image, true_maps.to_heatmaps, _encode_in(true_maps, true_poses.keypoints))
+        sides.append(Side("true", true_poses, _number_true(owners, len(true_poses)), heatmaps))
+        rows.append(("true", _encode_in(maps, _keypoints_of(owners, true_poses))))
+    sheet = {"people": draw_people(maps.crops, estimator.skeleton, rows)} if len(chosen) else {}
+    return _draw(image, estimator.skeleton, sides) | sheet
+
+
+def inspect_bottom_up(
+    estimator: BottomUpEstimator, image: Image, true_poses: Poses | None, max_people: int
+) -> dict[str, Image]:
+    """Pictures `heatmaps`, `sum`, `skeletons` and `tags` of what a network says of a picture.
+
+    estimator: one that looks for peaks at the size of the input. The best `max_people` are drawn. With true poses, true
+    heatmaps stand beside those that were found, as the finest published output is trained with them.
+    """
+    maps = estimator.look(image)
+    found = estimator.group(maps)
+    chosen, skeleton = found[:max_people], estimator.skeleton
+    heatmaps = lay_over_picture(maps.heatmaps, maps.to_heatmaps, image, cv2.INTER_LINEAR)
+    tags = np.stack([lay_over_picture(part, maps.to_heatmaps, image, cv2.INTER_NEAREST) for part in maps.tags])
+    sides = [Side("found", chosen, np.arange(1, len(chosen) + 1), heatmaps, len(found) - len(chosen))]
+    if true_poses is not None:
+        numbers = _number_true(_owners(chosen.boxes, true_poses.boxes), len(true_poses))
+        sides.append(Side("true", true_poses, numbers, _lay_true(image, maps, true_poses)))
+    drawn = draw_tags(image, skeleton, sides[0], tags, GroupingConfig().tag_threshold)
+    return _draw(image, skeleton, sides) | {"tags": drawn}
+
+
+def _draw(image: Image, skeleton: Skeleton, sides: Sequence[Side]) -> dict[str, Image]:
+    return {
+        "heatmaps": draw_heatmaps(image, skeleton, sides),
+        "sum": draw_sum(image, sides),
+        "skeletons": draw_skeletons(image, skeleton, sides),
+    }
+
+
+def _lay_true(image: Image, maps: BottomUpMaps, true_poses: Poses) -> FloatArray:
+    """True heatmaps of everybody over the picture, as a bottom-up network should give them."""
+    to_maps = np.repeat(maps.to_heatmaps[np.newaxis], len(true_poses), axis=0)
+    size_wh = (maps.heatmaps.shape[2], maps.heatmaps.shape[1])
+    heatmaps = _encode(true_poses.keypoints, to_maps, size_wh, _BOTTOM_UP_SIGMA)
+    return lay_over_picture(heatmaps.max(axis=0, initial=0), maps.to_heatmaps, image, cv2.INTER_LINEAR)
+
+
+def _encode_in(maps: CropMaps, keypoints: FloatArray) -> FloatArray:
+    """True heatmaps (N, K, h, w) of keypoints (N, K, 2) in the picture, one person for each crop."""
+    # As published: 2 cells for inputs of 256 rows, 3 for those of 384.
+    return _encode(keypoints, maps.to_heatmaps, maps.heatmap_wh, sigma=maps.heatmap_wh[1] / 32)
+
+
+def _encode(keypoints: FloatArray, to_maps: DoubleArray, heatmap_wh: tuple[int, int], sigma: float) -> FloatArray:
+    """True heatmaps (N, K, h, w), of keypoints (N, K, 2) in the picture; to_maps: (N, 2, 3), from there to cells."""
+    cells = transform_points(to_maps, keypoints)
+    known = np.isfinite(cells[..., 0])
+    return encode_heatmaps(cells, known, heatmap_wh, sigma=sigma, stride=1, whole_cells=False)[0]
+
+
+def _lay_crops(image: Image, to_maps: DoubleArray, heatmaps: FloatArray) -> FloatArray:
+    """The highest at each place of heatmaps (N, K, h, w) that lie over the picture."""
+    width, height = view_size(image)
+    highest = np.zeros((heatmaps.shape[1], height, width), np.float32)
+    for matrix, maps in zip(to_maps, heatmaps, strict=True):
+        np.maximum(highest, lay_over_picture(maps, matrix, image, cv2.INTER_LINEAR), out=highest)
+    return highest
+
+
+def _owners(boxes: FloatArray, true_boxes: FloatArray) -> IntArray:
+    """(N,): the true person whose box each is, −1 where there is none."""
+    return match_greedily(iou(boxes, true_boxes), np.arange(len(true_boxes)), _LEAST_IOU)[0]
+
+
+def _number_true(owners: IntArray, num_true: int) -> IntArray:
+    """Numbers of the true people: those of the people who were found as them, and then further ones."""
+    numbers = np.zeros(num_true, np.int64)
+    numbers[owners[owners >= 0]] = np.flatnonzero(owners >= 0) + 1
+    missed = np.flatnonzero(numbers == 0)
+    numbers[missed] = len(owners) + 1 + np.arange(len(missed))
+    return numbers
+
+
+def _keypoints_of(owners: IntArray, true_poses: Poses) -> FloatArray:
+    """(N, K, 2): those of the true person whom each owner is, NaN where there is none."""
+    keypoints = np.full((len(owners), *true_poses.keypoints.shape[1:]), np.nan, np.float32)
+    keypoints[owners >= 0] = true_poses.keypoints[owners[owners >= 0]]
+    return keypoints

@@ -1,0 +1,167 @@
+"""What a network costs: its parameters, and its multiply-accumulates (MACs) for one picture by three conventions."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.detection.detector import DEFAULT_SIZE
+from tracker.errors import UsageError
+from tracker.pose.bottom_up_networks import load_litepose
+from tracker.pose.networks import CHECKPOINT_SUFFIXES, load_pose_resnet
+from tracker.pose.settings import parse_settings, size_in_name
+from tracker.weights import NETWORKS, load_checkpoint, load_network, read_metadata
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# What sizes are multiples of: the largest stride of all networks.
+STRIDE = 32
+_POSE_SIZE_HW = (256, 192)
+NAMES = (
+    *(f"PoseResNet{depth}" for depth in (18, 34, 50, 101, 152)),
+    "PoseMobileNet",
+    "PersonDetector",
+    *(f"LitePose-{size}" for size in ("XS", "S", "M", "L")),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, and MACs of one picture.
+
+    macs: weights × output positions of convolutions and linear layers, weights × input positions of deconvolutions.
+    macs_at_outputs: the same with deconvolutions at their output positions (the paper of Simple Baselines).
+    macs_with_elements: beside that, 2 per element of a batch norm and 1 per element of an activation layer (the paper
+    of LitePose).
+    """
+
+    parameters: int = 0
+    macs: int = 0
+    macs_at_outputs: int = 0
+    macs_with_elements: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The cost of a network for pictures of a size, and of its parts by name, in their order."""
+
+    network: str
+    size_hw: tuple[int, int]
+    total: Cost
+    stages: Mapping[str, Cost]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        stages = {name: asdict(cost) for name, cost in self.stages.items()}
+        return {"network": self.network, "size_hw": list(self.size_hw), **asdict(self.total), "stages": stages}
+
+
+def profile(network: str, size_hw: tuple[int, int] | None = None, num_keypoints: int | None = None) -> Profile:
+    """What the network of that name, one of NAMES, or in that file (.safetensors, .pth, .pth.tar, .pt) costs.
+
+    size_hw: pixels, multiples of 32; by default what the network is used with. num_keypoints: of named pose networks;
+    by default 17, of PoseMobileNet 19. Raises UsageError for an unknown name and for numbers that make no sense,
+    ModelError for a file that does not load.
+    """
+    if num_keypoints is not None and num_keypoints < 1:
+        raise UsageError(f"a pose network has 1 keypoint or more, not {num_keypoints}")
+    model, usual_hw = named_network(network, num_keypoints) if network in NAMES else _loaded(Path(network))
+    height, width = size_hw or usual_hw
+    if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:
+        raise UsageError(f"pictures of {height}×{width} do not fit: height and width must be multiples of {STRIDE}")
+    stages = measure(model, (height, width))
+    return Profile(network, (height, width), sum(stages.values(), Cost()), stages)
+
+
+def measure(model: nn.Module, size_hw: tuple[int, int]) -> dict[str, Cost]:
+    """What the parts of a module cost for one picture (1, 3, H, W), by name; the module itself is not changed.
+
+    Parts are the module's children, and those of a list each for itself. Nothing is computed: only shapes are.
+    """
+    import torch
+
+    model = copy.deepcopy(model).to("meta").eval()
+    costs: defaultdict[str, Cost] = defaultdict(Cost)
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Any, part: str) -> None:
+        costs[part] += _cost(layer, inputs[0], output)
+
+    for name, module in model.named_modules():
+        parameters = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        if parameters:
+            costs[_part(model, name)] += Cost(parameters)
+        if not list(module.children()):
+            module.register_forward_hook(partial(count, part=_part(model, name)))
+    with torch.inference_mode():
+        model(torch.empty(1, 3, *size_hw, device="meta"))
+    return dict(costs)
+
+
+def _cost(layer: nn.Module, given: Tensor, output: Tensor) -> Cost:
+    from torch import nn
+
+    if isinstance(layer, nn.ConvTranspose2d):
+        at_inputs, at_outputs = (layer.weight.numel() * x[0, 0].numel() for x in (given, output))
+        return Cost(0, at_inputs, at_outputs, at_outputs)
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        macs = layer.weight.numel() * (output.numel() // layer.weight.shape[0])
+        return Cost(0, macs, macs, macs)
+    elements = 2 if isinstance(layer, nn.BatchNorm2d) else 1 if isinstance(layer, nn.ReLU | nn.ReLU6) else 0
+    return Cost(0, 0, 0, elements * output.numel() if elements else 0)
+
+
+def _part(model: nn.Module, name: str) -> str:
+    from torch import nn
+
+    parts = name.split(".")
+    return ".".join(parts[:2] if isinstance(getattr(model, parts[0]), nn.ModuleList) else parts[:1])
+
+
+def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Module, tuple[int, int]]:
+    """The network of one of NAMES, without memory for its weights, and the height and width it is used with."""
+    import torch
+
+    from tracker.nets.litepose import LITEPOSE_INPUT_SIZES, LITEPOSE_SIZES, LitePose
+    from tracker.nets.person_detector import PersonDetector
+    from tracker.nets.pose_mobilenet import PoseMobileNet
+    from tracker.nets.pose_resnet import PoseResNet
+
+    kind, _, size = name.partition("-")
+    with torch.device("meta"):
+        match kind:
+            case "PersonDetector":
+                return PersonDetector(), (DEFAULT_SIZE, DEFAULT_SIZE)
+            case "PoseMobileNet":
+                return PoseMobileNet(num_keypoints or 19), _POSE_SIZE_HW
+            case "LitePose":
+                side = LITEPOSE_INPUT_SIZES[size]
+                return LitePose(num_keypoints or 17, LITEPOSE_SIZES[size]), (side, side)
+        return PoseResNet(int(kind.removeprefix("PoseResNet")), num_keypoints or 17), _POSE_SIZE_HW
+
+
+def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
+    """The network in a file, and the height and width it is used with."""
+    if not path.name.endswith(CHECKPOINT_SUFFIXES):
+        known, files = ", ".join(NAMES), ", ".join(CHECKPOINT_SUFFIXES)
+        raise UsageError(f"there is no network {str(path)!r}; name one of {known}, or a file ending in {files}")
+    metadata = read_metadata(path)
+    if kind := NETWORKS.get(metadata.get("network", "")):
+        stated = {"input_size": metadata["input_size"]} if "input_size" in metadata else {}
+        size_hw = parse_settings(stated, f"the metadata of {path}").get("input_size", (DEFAULT_SIZE, DEFAULT_SIZE))
+        return load_network(path, kind), size_hw
+    from tracker.nets.litepose import published_input_size
+
+    if any(name.startswith("deconv_refined.") for name in load_checkpoint(path)):
+        model = load_litepose(path)
+        side = published_input_size(model.config)
+        return model, (side, side)
+    return load_pose_resnet(path), size_in_name(path) or _POSE_SIZE_HW
