@@ -260,7 +260,7 @@ def test_pck(run: Run, gt: Path, models: list[str]) -> None:
         pytest.param(["--save", "gt.json", "--overwrite"], "overwrite an input", id="output is the input"),
         pytest.param(["--pred", "x"], "not allowed with", id="networks and results"),
         pytest.param(["--pose", "litepose"], "leave out --detector", id="a detector for LitePose"),
-        pytest.param(["--pose", "litepose", "--boxes", "ground-truth"], "no use for true boxes", id="boxes for LitePose"),
+        pytest.param(["--pose", "litepose", "--boxes", "ground-truth"], "no use for true boxes", id="boxes too"),
     ],
 )
 def test_wrong_usage(evaluate: Run, options: list[str], message: str) -> None:
