@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tracker.errors import OutputError
-from tracker.outputs import check_output, partial_path, publish
+from tracker.outputs import check_apart, check_output, partial_path, publish, real_path
 
 
 def test_partial_file_keeps_folder_and_suffix() -> None:
@@ -65,6 +66,21 @@ def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path: Path) -> No
         check_output(tmp_path / "missing" / "out.mp4", overwrite=True)
     with pytest.raises(OutputError, match="is a folder"):
         check_output(tmp_path, overwrite=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize("name", ["pipe.csv", "link.csv"])
+def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")  # root would lose /dev/null, too
+    (tmp_path / "link.csv").symlink_to("pipe.csv")
+    with pytest.raises(OutputError, match=rf"{name} is a device or a pipe, which a file would replace; name a file"):
+        check_output(tmp_path / name, overwrite=True)
+
+
+def test_links_in_a_circle_are_a_path_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "circle.csv").symlink_to("circle.csv")
+    assert real_path(tmp_path / "circle.csv") == tmp_path.resolve() / "circle.csv"
+    check_apart(tmp_path / "out.csv", tmp_path / "circle.csv")
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

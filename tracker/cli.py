@@ -6,11 +6,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tracker.commands import ablate, bench, convert, demo, evaluate, export, inspect, profile, render, track, train
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     To be called from the main thread, since it handles signals.
     """
+    if sys.stderr is None:  # closed, or without a console on Windows
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
     args = argparse.Namespace(verbose=False)
     try:
         with _sigterm_as_interrupt():

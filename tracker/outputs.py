@@ -22,12 +22,14 @@ def partial_path(path: Path) -> Path:
 def check_output(path: Path, overwrite: bool) -> None:
     """Refuse an output that cannot or must not be written; call it before any model is loaded.
 
-    Raises OutputError when the folder is missing or not writable, when the path is a folder, or when the
-    file, or the partial file of an interrupted run, exists and `overwrite` is false.
+    Raises OutputError when the folder is missing or not writable, when the path is a folder, a device or a pipe,
+    or when the file, or the partial file of an interrupted run, exists and `overwrite` is false.
     """
     folder = _target(path).parent
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a device or a pipe, which a file would replace; name a file")
     if not folder.is_dir():
         raise OutputError(f"cannot write {path}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -40,7 +42,7 @@ def check_output(path: Path, overwrite: bool) -> None:
 
 def check_apart(path: Path, source: Path) -> None:
     """Refuse, as UsageError, an output that would overwrite the file it is made of."""
-    if source.resolve() in (path.resolve(), partial_path(path).resolve()):
+    if real_path(source) in (real_path(path), real_path(partial_path(path))):
         raise UsageError(f"to write {path} would overwrite the input; name another output")
 
 
@@ -67,5 +69,10 @@ def publish(path: Path) -> None:
     partial_path(path).replace(_target(path))
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path behind all links; unlike `Path.resolve` of Python 3.11, no error for links in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def _target(path: Path) -> Path:
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return real_path(path) if path.is_symlink() else path

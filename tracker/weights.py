@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,7 +296,9 @@ def _read_pickle(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own lines on old pickles come before ours
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise almost anything
         forbidden = re.search(r"(?i)unsupported (?:global: )?GLOBAL ([\w.]+)", str(error))
         if forbidden:

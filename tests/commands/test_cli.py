@@ -148,3 +148,11 @@ def test_a_run_that_is_ended_leaves_files_that_can_be_read(
     assert not (tmp_path / "out.jsonl").exists()
     num_lines, num_pictures = count_frames(poses), count_frames(tmp_path / "out.partial.mp4")
     assert 100 < num_pictures <= num_lines <= num_pictures + 1  # as poses are written first
+
+
+def test_without_stderr_a_run_is_no_different(tmp_path: Path, clip: Path, models: list[str]) -> None:
+    """As under pythonw, or after `2>&-`, where Python has no sys.stderr at all."""
+    code = "import sys; sys.stderr = None; from tracker.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "track", "--input", str(clip), "--poses", "out.jsonl", *models]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "out.jsonl").is_file()

@@ -141,6 +141,10 @@ def without_index(scene: Scene) -> None:
     (scene.folder / "lost.mp4").write_bytes(data[: data.index(b"moov") - 4])
 
 
+def circle(scene: Scene) -> None:
+    (scene.folder / "circle.mp4").symlink_to("circle.mp4")
+
+
 def resized(scene: Scene) -> None:
     """A video whose size changes in the middle."""
     parts = [scene.folder / f"{number}.ts" for number in range(2)]
@@ -202,6 +206,10 @@ UNPLUGGED = "camera 0 stopped after … s, at …: it gives no more pictures; ch
 SOURCES = {
     "absent": Fault(
         nothing, "--input absent.mp4", "error: cannot open absent.mp4 (No such file or directory); check the path"
+    ),
+    "links in a circle": Fault(
+        circle, "--input circle.mp4",
+        "error: cannot open circle.mp4 (Too many levels of symbolic links); check the path",
     ),
     "no name": Fault(nothing, "--input=", "error: --input is empty; name a video, an image folder, …", code=2),
     "empty file": Fault(
@@ -267,6 +275,12 @@ SOURCES = {
 
 def link(scene: Scene) -> None:
     (scene.folder / "link.mp4").symlink_to(scene.folder / "clip.mp4")
+
+
+def pipe(scene: Scene) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no pipes among its files")
+    os.mkfifo(scene.folder / "x.csv")
 
 
 def earlier_part(scene: Scene) -> None:
@@ -368,6 +382,10 @@ OUTPUT_FAULTS = {
     ),
     "link to the input": Fault(
         link, "--output link.mp4 --overwrite", f"error: to write link.mp4 {OVER_INPUT}", code=2
+    ),
+    "pipe as poses": Fault(
+        pipe, "--poses x.csv --overwrite",
+        "error: x.csv is a device or a pipe, which a file would replace; name a file",
     ),
     "other path to the input": Fault(
         folder("sub"), "--output sub/../clip.mp4 --overwrite", f"error: to write sub/../clip.mp4 {OVER_INPUT}", code=2

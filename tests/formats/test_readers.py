@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -174,6 +175,11 @@ def test_a_member_that_is_no_array(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("frames.npy", b"no array")
     assert "is no .npz file that can be read (frames is no array)" in refused(tmp_path / "x.npz")
+
+
+def test_arrays_that_are_no_archive_are_not_recommended_to_be_trusted(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(pickle.dumps({"frames": 1}))
+    assert "is no .npz file that can be read (no zip archive); name another file" in refused(tmp_path / "x.npz")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt", ".json", ".npz"])

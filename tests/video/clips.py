@@ -70,3 +70,58 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def write_tiled_heic(path: Path) -> None:
+    """A picture as phones store it: two tiles in HEVC, and an item that says how they lie side by side."""
+    config, tile = _hevc_picture(path.with_suffix(".mp4"))
+    grid = struct.pack(">4B2H", 0, 0, 0, 1, 128, 64)
+    ids = range(1, 4)
+    kinds = (b"hvc1", b"hvc1", b"grid")
+    entries = [
+        _box(b"infe", struct.pack(">I2H", 2 << 24, i, 0), kind, b"\0") for i, kind in zip(ids, kinds, strict=True)
+    ]
+    sizes = [_box(b"ispe", struct.pack(">3I", 0, width, 64)) for width in (64, 128)]
+    described = [struct.pack(">H3B", i, 2, 0x81, 2) for i in ids[:2]] + [struct.pack(">H2B", 3, 1, 3)]
+
+    def meta(start: int) -> bytes:
+        places = [(1, start, tile), (2, start, tile), (3, start + len(tile), grid)]
+        located = [struct.pack(">3H2I", i, 0, 1, place, len(item)) for i, place, item in places]
+        return _box(
+            b"meta",
+            bytes(4),
+            _box(b"hdlr", bytes(8), b"pict", bytes(13)),
+            _box(b"pitm", struct.pack(">IH", 0, 3)),
+            _box(b"iloc", struct.pack(">I2BH", 0, 0x44, 0, 3), *located),
+            _box(b"iinf", struct.pack(">IH", 0, 3), *entries),
+            _box(b"iref", bytes(4), _box(b"dimg", struct.pack(">4H", 3, 2, 1, 2))),
+            _box(b"iprp", _box(b"ipco", config, *sizes), _box(b"ipma", struct.pack(">2I", 0, 3), *described)),
+        )
+
+    head = _box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    path.write_bytes(head + meta(len(head + meta(0)) + 8) + _box(b"mdat", tile, grid))
+
+
+def _hevc_picture(path: Path) -> tuple[bytes, bytes]:
+    """The decoder's configuration box and the data of one coded picture of 64 by 64."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx265", rate=1, options={"x265-params": "log-level=none"})
+        stream.width = stream.height = 64
+        frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), "bgr24").reformat(format="yuv420p")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    path.unlink()
+    return _box_of(data, b"hvcC"), _box_of(data, b"mdat")[8:]
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return struct.pack(">I4s", len(content) + 8, kind) + content
+
+
+def _box_of(data: bytes, kind: bytes) -> bytes:
+    """The first box of that kind, header included."""
+    start = data.index(kind) - 4
+    (length,) = struct.unpack_from(">I", data, start)
+    return data[start : start + length]

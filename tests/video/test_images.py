@@ -116,6 +116,15 @@ def bmp(width: int, height: int) -> bytes:
     return struct.pack("<2sI4xIIiiHH24x", b"BM", 62, 54, 40, width, height, 1, 24) + bytes(8)
 
 
+def altered_png(kind: bytes) -> bytes:
+    """A PNG with a note, in which the first byte of a chunk of that kind has another value."""
+    data = bytearray(cv2.imencode(".png", numbered_image(1))[1].tobytes())
+    note = b"tEXtauthor\0nobody"
+    data[33:33] = struct.pack(">I", len(note) - 4) + note + struct.pack(">I", zlib.crc32(note))  # after the header
+    data[data.index(kind) + 4] ^= 1
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -123,11 +132,12 @@ def bmp(width: int, height: int) -> bytes:
         pytest.param(b"no picture", id="text"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), id="only a PNG's signature"),
         pytest.param(b"\xff\xd8\xff\xe0" + bytes(40), id="only a JPEG's"),
+        pytest.param(altered_png(b"IDAT"), id="a PNG with a byte that changed"),
         pytest.param(bmp(1 << 21, 1), id="wider than OpenCV takes"),
         pytest.param(bmp(100_000, 100_000), id="more pixels than OpenCV takes"),
     ],
 )
-def test_a_broken_image_is_left_out_and_named(tmp_path: Path, data: bytes) -> None:
+def test_a_broken_image_is_left_out_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str], data: bytes) -> None:
     write_images(tmp_path, "1.png", "2.png", "3.png")
     (tmp_path / "2.png").write_bytes(data)
     with open_source(str(tmp_path)) as source:
@@ -135,6 +145,12 @@ def test_a_broken_image_is_left_out_and_named(tmp_path: Path, data: bytes) -> No
     assert source.warning is not None
     assert source.warning.startswith("1 of 3 images left out; the last of them: ")
     assert source.warning.endswith("2.png is no image or is damaged; remove it or copy it again")
+    assert capfd.readouterr().err == ""
+
+
+def test_an_altered_note_in_a_png_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(altered_png(b"tEXt"))
+    assert [number_of(f.image) for f in open_source(str(tmp_path / "1.png"))] == [1]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from tests.video.clips import (
     number_of,
     numbered_image,
     write_clip,
+    write_tiled_heic,
 )
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
@@ -289,8 +290,10 @@ def test_the_expected_number_of_frames_comes(clip: Path, options: dict[str, Any]
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fps": 0}, "--fps must be more than 0"),
-        ({"fps": math.inf}, "--fps must be more than 0"),
+        ({"fps": 0}, "--fps must be within 0.00001 and 1000000, not 0"),
+        ({"fps": 1e-6}, "--fps must be within"),  # which is no rate of whole numbers any more
+        ({"fps": math.nan}, "--fps must be within"),
+        ({"fps": math.inf}, "--fps must be within"),
         ({"start_s": -1}, "--start must be 0 or more"),
         ({"start_s": math.nan}, "--start must be 0 or more"),
         ({"end_s": 0}, "must come after --start"),  # the end is exclusive
@@ -345,6 +348,22 @@ def recording(path: Path) -> None:
     path.write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 1 << 40) + bytes(99))
 
 
+def cut_index(path: Path) -> None:
+    """A copy that broke off within the index, of which FFmpeg makes streams of no kind."""
+    write_clip(path, noise_images(20))
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"mdhd")])
+
+
+def beyond_all_files(path: Path) -> None:
+    """A box that claims more bytes than a file can have."""
+    path.write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 0xFFFF << 48) + bytes(99))
+
+
+def nothing_in_it(path: Path) -> None:
+    path.write_bytes(struct.pack(">I4s8s", 16, b"ftyp", b"isomisom") + struct.pack(">I4s", 108, b"free") + bytes(100))
+
+
 def unknown_kind(path: Path) -> None:
     write_clip(path, noise_images(8))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"abcd"))
@@ -380,11 +399,15 @@ def undecodable(path: Path) -> None:
         ),
         ("lost.mov", half_without_index, r"lost\.mov lacks its index \(moov\)"),
         ("lost.m4v", recording, r"lost\.m4v lacks its index \(moov\)"),
+        ("cut.mp4", cut_index, r"cut\.mp4 lacks its index \(moov\)"),
+        ("beyond.mp4", beyond_all_files, r"beyond\.mp4 lacks its index \(moov\)"),
+        ("free.mp4", nothing_in_it, "is no video that FFmpeg can read"),
         ("start.mp4", lambda path: path.write_bytes(b"\0\0\0\x10ftypisom"), "is no video that FFmpeg can read"),
         ("zeros.mp4", lambda path: path.write_bytes(bytes(999)), "is no video that FFmpeg can read"),
         ("nothing.mp4", lambda path: path.touch(), r"is empty \(0 bytes\)"),
         ("sound.mp4", silent_sound, "has no video stream"),
-        ("undecodable.mp4", undecodable, "damaged packets were skipped"),
+        ("undecodable.mp4", undecodable, "skipped and 8 of about 8 frames are missing .*; copy or record it again"),
+        ("phone.heic", write_tiled_heic, r"phone\.heic is a picture in tiles, which .*; convert it to JPEG or PNG"),
         ("unknown.mp4", unknown_kind, r"unknown\.mp4 is damaged, or of a kind that FFmpeg cannot decode; convert it"),
         ("huge.gif", huge, "damaged packets were skipped"),
         ("folder", lambda path: path.mkdir(), r"holds no images .*; name an image folder, a video, or videos by a pat"),

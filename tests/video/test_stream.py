@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -262,7 +263,8 @@ def fake_container(times_s: list[float | None], flags: int = 0) -> Any:
     """A container whose frames have those times."""
     frames = [SimpleNamespace(time=time_s) for time_s in times_s]
     packets = [SimpleNamespace(decode=lambda frame=frame: [frame]) for frame in frames]
-    video = SimpleNamespace(average_rate=None, thread_type="", codec_context=SimpleNamespace())
+    no_tile = av.stream.Disposition(0)
+    video = SimpleNamespace(average_rate=None, thread_type="", codec_context=SimpleNamespace(), disposition=no_tile)
     return SimpleNamespace(
         streams=SimpleNamespace(best=lambda kind: video),
         format=SimpleNamespace(flags=flags),

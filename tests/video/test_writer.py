@@ -275,6 +275,32 @@ def test_the_largest_side_of_h264_is_written(out: Path) -> None:
     assert read(out)[0].size_wh == (16384, 4)
 
 
+@pytest.mark.parametrize(
+    ("jump_s", "written_s"),
+    [
+        (3 * 3600, 3 * 3600),
+        (100_000, 3 * 3600),  # beyond what mp4 holds
+        (1.7e9, 3 * 3600),  # a clock that was set to the time of day
+    ],
+)
+def test_pictures_after_a_long_gap_keep_their_distances(out: Path, jump_s: float, written_s: float) -> None:
+    write(out, [corner_image()] * 5, [5, 5.5, 5.5 + jump_s, 6 + jump_s, 6.25 + jump_s])
+    expected_s = [0, 0.5, 0.5 + written_s, 1 + written_s, 1.25 + written_s]
+    assert [f.time_s for f in read(out)] == pytest.approx(expected_s, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fps", "times_s"),
+    [
+        (Fraction(2_000_000_000), [0, 0.25, 0.5]),  # as a damaged header states it
+        (Fraction(1, 86_400), [0, 3 * 3600, 6 * 3600]),  # a picture a day
+    ],
+)
+def test_an_extreme_rate_is_no_obstacle(out: Path, fps: Fraction, times_s: list[float]) -> None:
+    write(out, [corner_image()] * 3, times_s, fps=fps)
+    assert [f.time_s for f in read(out)] == times_s
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_one_line(out: Path) -> None:
     partial_path(out).symlink_to("/dev/full")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tracker.commands.options import HelpFormatter
-from tracker.errors import InputError, OutputError, UsageError
+from tracker.errors import InputError, UsageError
 from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
-from tracker.outputs import check_apart, check_output
+from tracker.outputs import check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
 
 # The forms between which PoseTrack's files are converted as its own tool does.
@@ -88,7 +88,7 @@ def _convert_posetrack(args: argparse.Namespace, sources: list[Path], version: s
         raise UsageError("--skeleton has no meaning between PoseTrack's forms; leave it out")
     targets = [args.output]
     if args.input.is_dir():
-        _make_folder(args.output)
+        make_folder(args.output)
         targets = [args.output / source.name for source in sources]
     for target in targets:
         check_output(target, args.overwrite)
@@ -98,10 +98,3 @@ def _convert_posetrack(args: argparse.Namespace, sources: list[Path], version: s
     files = f"{len(sources)} files, " if args.input.is_dir() else ""
     print(f"written: {args.output}, {files}{num_frames} frames", file=sys.stderr)
     return 0
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}); name another") from error

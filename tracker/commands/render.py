@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results, read_results
-from tracker.outputs import check_apart, check_output
+from tracker.outputs import check_apart, check_output, real_path
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Frame, TrackedPoses
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _choose_output(args: argparse.Namespace) -> Path:
     from tracker.video.writer import check_container
 
-    output: Path = args.output or Path(f"{Path(args.video).resolve().stem}_rendered.mp4")
+    output: Path = args.output or Path(f"{real_path(Path(args.video)).stem}_rendered.mp4")
     check_container(output)
     check_apart(output, Path(args.video))
     check_output(output, args.overwrite)

@@ -12,7 +12,7 @@ from typing import Any
 from tracker.errors import UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
 from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
-from tracker.outputs import check_output, make_folder, partial_path
+from tracker.outputs import check_output, make_folder, partial_path, real_path
 
 # What ends the names of outputs without their suffix.
 _OUTPUT = re.compile(r"_tracked(\.partial)?$")
@@ -137,7 +137,7 @@ def _name_of(spec: str) -> str:
     from tracker.video.source import is_pattern
     from tracker.video.stream import is_address
 
-    path = Path(spec).resolve()
+    path = real_path(Path(spec))
     if spec.isdigit():
         name = f"camera{spec}"
     elif is_address(spec):
@@ -152,9 +152,9 @@ def _name_of(spec: str) -> str:
 
 def _refuse_collisions(tasks: Sequence[argparse.Namespace]) -> None:
     outputs = [path for task in tasks for path in outputs_of(task)]
-    inputs = {Path(task.input).resolve() for task in tasks}
+    inputs = {real_path(Path(task.input.removeprefix("file://"))) for task in tasks}
     for path, count in Counter(outputs).items():
-        if not inputs.isdisjoint((path.resolve(), partial_path(path).resolve())):
+        if not inputs.isdisjoint(map(real_path, (path, partial_path(path)))):
             raise UsageError(f"to write {path} would overwrite the input; name another output")
         if count > len(tasks):
             raise UsageError(f"--output and --poses are the same file {path}; name two")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -109,8 +110,12 @@ def _axes(name: str, num_keypoints: int) -> tuple[int, ...]:
 def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         # NumPy does not close what it opened itself when the archive is damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):  # NumPy's message would recommend to run the code in it
+                raise ValueError("no zip archive")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):
                 raise ValueError(f"{name} is no array")

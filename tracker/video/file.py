@@ -29,6 +29,8 @@ _CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
 # What FFmpeg also plays: text as pictures of letters, and lists of other files.
 _NO_VIDEOS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp"})
 
+_MEDIA = frozenset({"video", "audio", "subtitle"})
+
 # A little over 16K. Each picture that is larger, as one damaged byte may have it, would take gigabytes.
 _MAX_PIXELS = 1 << 27
 
@@ -55,6 +57,9 @@ def best_video_stream(container: Any, name: str) -> Any:
     if stream.codec_context is None:
         container.close()
         raise InputError(f"{name} is damaged, or of a kind that FFmpeg cannot decode; convert it to H.264")
+    if av.stream.Disposition.dependent in stream.disposition:  # as phones write HEIC
+        container.close()
+        raise InputError(f"{name} is a picture in tiles, which are not put together here; convert it to JPEG or PNG")
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return stream
 
@@ -86,7 +91,7 @@ class FileReader:
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of each frame from `start_s` on; a damaged file ends early, with a warning."""
-        count, time_s = 0, 0.0
+        count, time_s = 0, -float(1 / self._rate)
         for time_s, frame in self._frames_from(start_s):
             count += 1
             if start_s == 0 or time_s >= start_s:
@@ -164,7 +169,8 @@ class FileReader:
         if missing > 1:
             faults.append(f"{missing} of about {self.num_frames} frames are missing at its end")
         if faults:
-            self.warning = f"{self.name} is damaged or cut off: {' and '.join(faults)}"
+            remedy = "; copy or record it again" if last_s < 0 else ""  # nothing came of it
+            self.warning = f"{self.name} is damaged or cut off: {' and '.join(faults)}{remedy}"
 
     def _count_missing(self, last_s: float, count: int) -> int:
         """Frames between the last one and the declared length; 0 where nothing is declared.
@@ -206,7 +212,8 @@ def _open_container(path: Path) -> Any:
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(_explain_unreadable(path)) from error
-    if container.format.name in _NO_VIDEOS:
+    # Of an index that is cut off FFmpeg makes streams of no kind.
+    if container.format.name in _NO_VIDEOS or not any(stream.type in _MEDIA for stream in container.streams):
         container.close()
         raise InputError(_explain_unreadable(path))
     return container
@@ -222,18 +229,23 @@ def _explain_unreadable(path: Path) -> str:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Whether this is an mp4 or mov with pictures, and without the box that says where they are."""
+    """Whether this is an mp4 or mov with pictures, and without the whole box that says where they are."""
+    size, place = path.stat().st_size, 0
     kinds: list[bytes] = []
     with path.open("rb") as file:
-        while len(header := file.read(16)) >= 8:
+        while place + 8 <= size:
+            file.seek(place)
+            header = file.read(16)
             length, kind = struct.unpack_from(">I4s", header)
-            kinds.append(kind)
             if length == 1 and len(header) == 16:
                 (length,) = struct.unpack_from(">Q", header, 8)
+            if kind == b"moov" and place + length <= size:
+                return False
+            kinds.append(kind)
             if kinds[0] != b"ftyp" or length < 8:  # a length of 0: to the end
                 break
-            file.seek(length - len(header), os.SEEK_CUR)
-    return kinds[:1] == [b"ftyp"] and b"mdat" in kinds and b"moov" not in kinds
+            place += length
+    return kinds[:1] == [b"ftyp"] and b"mdat" in kinds
 
 
 def to_bgr(frame: Any) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -96,7 +97,7 @@ def read_image(path: Path) -> Image:
 
 
 def _decode(data: bytes) -> Image | None:
-    if not data or _is_cut_png(data):
+    if not data or _is_broken_png(data):
         return None
     try:
         with opencv_silenced():
@@ -105,8 +106,11 @@ def _decode(data: bytes) -> Image | None:
         return None
 
 
-def _is_cut_png(data: bytes) -> bool:
-    """Whether a PNG ends within a chunk; OpenCV 5 would first take as much memory as the chunk claims, up to 4 GB."""
+def _is_broken_png(data: bytes) -> bool:
+    """Whether a PNG ends within a chunk, or one that the picture needs was altered.
+
+    OpenCV 5 would first take as much memory as a chunk claims, up to 4 GB, and libpng prints lines of its own.
+    """
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return False
     place = 8
@@ -114,8 +118,14 @@ def _is_cut_png(data: bytes) -> bool:
         length, kind = struct.unpack_from(">I4s", data, place)
         if kind == b"IEND":
             return False
-        place += 12 + length
-    return place > len(data)
+        stop = place + 8 + length
+        if stop + 4 > len(data):
+            return True
+        is_needed = kind[:1].isupper()
+        if is_needed and zlib.crc32(memoryview(data)[place + 4 : stop]) != int.from_bytes(data[stop : stop + 4], "big"):
+            return True
+        place = stop + 4
+    return False
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:

@@ -295,8 +295,8 @@ def check_range(
     fps: float | Fraction | None, start_s: float | None, end_s: float | None, max_frames: int | None
 ) -> None:
     """Refuse, as UsageError, a part of a source that makes no sense; arguments as for `open_source`."""
-    if fps is not None and not 0 < fps < math.inf:
-        raise UsageError(f"--fps must be more than 0, not {fps}")
+    if fps is not None and not 1e-5 <= fps <= 1e6:
+        raise UsageError(f"--fps must be within 0.00001 and 1000000, not {fps}")
     if start_s is not None and not 0 <= start_s < math.inf:
         raise UsageError(f"--start must be 0 or more seconds, not {start_s}")
     if end_s is not None and not end_s > (start_s or 0):

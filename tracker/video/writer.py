@@ -26,10 +26,16 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 # MPEG's clock: fine enough that every usual frame rate has whole ticks.
 _TIME_BASE = Fraction(1, 90_000)
 
+# Three hours: mp4 counts the ticks between two pictures with 31 bits, and clocks of cameras jump by years.
+_MAX_STEP = 3 * 3600 * 90_000
+
 # What x264 encodes.
 _MAX_SIDE = 16384
 
 _FALLBACK_FPS = Fraction(25)
+
+# Beyond which x264 and the container refuse what is stated; the times tell when pictures are shown.
+_MIN_FPS, _MAX_FPS = Fraction(1, 3 * 3600), Fraction(1000)
 
 # FFmpeg's numbers of BT.709 (space, primaries and transfer) and of limited range.
 _BT709, _LIMITED_RANGE = 1, 1
@@ -61,7 +67,7 @@ class VideoWriter:
         """
         check_container(path)
         self._path = path
-        self._fps = fps or _FALLBACK_FPS
+        self._fps = min(max(fps or _FALLBACK_FPS, _MIN_FPS), _MAX_FPS)
         self._crf = crf
         self._container: Any = None
         self._stream: Any = None
@@ -72,17 +78,17 @@ class VideoWriter:
     def write(self, image: Image, time_s: float) -> None:
         """Append a picture (H, W, 3) uint8 BGR, shown `time_s` - that of the first picture - into the video.
 
-        A time that is not later than the one before is moved to just after it. An odd width or height grows
-        by one pixel that repeats the edge; a picture of another size than the first is fitted into that size.
+        A time that is not later than the one before is moved to just after it; all from one on that is more than
+        three hours later are moved to three hours after it. An odd width or height grows by one pixel that repeats
+        the edge; a picture of another size than the first is fitted into that size.
         Raises OutputError if the file cannot be written.
         """
         with _reported(self._path):
             if self._container is None:
                 self._open(image, time_s)
             frame = _to_yuv(_fit(image, self._size_wh))
-            frame.pts = max(round((time_s - self._first_s) / _TIME_BASE), self._last_pts + 1)
+            frame.pts = self._last_pts = self._next_pts(time_s)
             frame.time_base = _TIME_BASE
-            self._last_pts = frame.pts
             self._mux(frame)
 
     def close(self) -> None:
@@ -145,6 +151,13 @@ class VideoWriter:
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED_RANGE
         return stream
+
+    def _next_pts(self, time_s: float) -> int:
+        """The time in ticks, within reach of the one before."""
+        pts = max(round((time_s - self._first_s) / _TIME_BASE), self._last_pts + 1)
+        beyond = max(pts - self._last_pts - _MAX_STEP, 0)
+        self._first_s += float(beyond * _TIME_BASE)
+        return pts - beyond
 
     def _mux(self, frame: Any) -> None:
         for packet in self._stream.encode(frame):
