@@ -1,0 +1,228 @@
+import gzip
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.simulated_video import (
+    Errors,
+    SimulatedMotion,
+    SimulatedVideo,
+    read_tracks,
+    track,
+)
+from tests.evaluation.staged import true_sequence
+from tracker.boxes import boxes_around
+from tracker.skeletons import POSETRACK_17
+from tracker.tracking.config import TrackerConfig
+from tracker.types import Candidates, Detections
+
+NEVER = (0.0, 1.0)
+NONE = Errors(
+    keypoint_std=0,
+    wrong_std=0,
+    seen_score=(0.9, 0),
+    miss_rate=0,
+    miss_run=NEVER,
+    cover_run=NEVER,
+    box_std=(0, 0, 0, 0),
+    box_margins=(0, 0, 0, 0),
+    phantom_rate=0,
+    flow_std=(0, 0),
+)
+TWO = [{1: 100 + 3 * number, 2: 500 - 3 * number} for number in range(20)]
+
+
+def video(errors=NONE, seed=0, story=TWO, hidden=()):
+    """hidden: names of keypoints of the first person."""
+    truth = true_sequence(story)
+    masks = {frame.image_id: np.zeros((len(frame), 17), bool) for frame in truth.frames}
+    for frame in truth.frames:
+        for name in hidden:
+            masks[frame.image_id][0, POSETRACK_17.index(name)] = True
+    return SimulatedVideo(truth, masks, (640, 360), seed, errors)
+
+
+def found(one):
+    return [one.detect(number) for number in range(len(one))]
+
+
+def poses_of(one, number):
+    return one.estimate(number, Candidates.from_detections(one.detect(number)))
+
+
+def test_without_errors_all_is_seen_as_it_is():
+    one = video()
+    for number, frame in enumerate(one.truth.frames):
+        poses = poses_of(one, number)
+        order = np.argsort(poses.boxes[:, 0])
+        np.testing.assert_array_equal(poses.boxes[order], boxes_around(frame.keypoints.astype(np.float32)))
+        np.testing.assert_array_equal(poses.keypoints[order], frame.keypoints.astype(np.float32))
+        assert (poses.scores == np.where(np.isnan(poses.keypoints[..., 0]), 0, np.float32(0.9))).all()
+
+
+def test_without_errors_ids_stay():
+    tracked = list(track(video(), TrackerConfig()))
+    ids = {tuple(people.track_ids[np.argsort(people.poses.boxes[:, 0])].tolist()) for people in tracked}
+    assert len(ids) == 1
+    assert len(ids.pop()) == 2
+
+
+def test_equal_seeds_draw_equal_errors():
+    one, same, other = video(Errors(), 3), video(Errors(), 3), video(Errors(), 4)
+    for a, b in zip(found(one), found(same), strict=True):
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+    assert any(len(a) != len(b) or (a.boxes != b.boxes).any() for a, b in zip(found(one), found(other), strict=True))
+
+
+def test_the_name_of_a_sequence_is_part_of_its_seed():
+    one = video(Errors())
+    other = SimulatedVideo(replace(one.truth, name="another"), _nothing_hidden(one), (640, 360), 0, Errors())
+    assert any(len(a) != len(b) or (a.boxes != b.boxes).any() for a, b in zip(found(one), found(other), strict=True))
+
+
+def _nothing_hidden(one):
+    return {frame.image_id: np.zeros((len(frame), 17), bool) for frame in one.truth.frames}
+
+
+def test_poses_do_not_depend_on_what_else_is_asked():
+    one = video(Errors(phantom_rate=0))
+    candidates = Candidates.from_detections(Detections(_boxes(one, 5), np.full(2, 0.8, np.float32)))
+    both, last = one.estimate(5, candidates), one.estimate(5, candidates[[1]])
+    np.testing.assert_array_equal(both.keypoints[1], last.keypoints[0])
+    np.testing.assert_array_equal(both.scores[1], last.scores[0])
+
+
+def _boxes(one, number):
+    return boxes_around(one.truth.frames[number].keypoints.astype(np.float32))
+
+
+def test_a_box_without_anybody_has_no_keypoints():
+    nowhere = Candidates.from_detections(Detections(np.array([[280, 0, 320, 100]], np.float32), np.ones(1, np.float32)))
+    poses = video().estimate(0, nowhere)
+    assert np.isnan(poses.keypoints).all()
+    assert (poses.scores == 0).all()
+
+
+def test_of_two_in_the_same_place_the_one_who_is_seen_better_is_shown():
+    one = video(story=[{1: 100, 2: 100.5}] * 2, hidden=POSETRACK_17.keypoint_names[5:11])
+    first = Candidates.from_detections(Detections(_boxes(one, 0)[:1], np.ones(1, np.float32)))
+    np.testing.assert_array_equal(
+        one.estimate(0, first).keypoints[0], one.truth.frames[0].keypoints[1].astype(np.float32)
+    )
+
+
+def test_hidden_keypoints_score_low():
+    one = video(replace(NONE, hidden_score=(0.3, 0)), hidden=["left_wrist"])
+    poses = poses_of(one, 0)
+    wrists = poses.scores[np.argsort(poses.boxes[:, 0]), POSETRACK_17.index("left_wrist")]
+    np.testing.assert_allclose(wrists, [0.3, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("errors", "num_found"),
+    [
+        ({}, 40),  # two people in twenty frames
+        ({"miss_rate": 1.0}, 0),  # the detector misses everybody
+        ({"miss_run": (1.0, np.inf)}, 2),  # runs begin with the second frame, and never end
+        ({"cover_run": (1.0, np.inf)}, 2),  # likewise, when nobody can be seen
+        ({"cover_run": (1.0, 1.0)}, 20),  # runs of one frame, one after the other: every second frame
+        ({"phantom_miss_rate": 1.0, "phantom_rate": 5.0}, 40),  # phantoms that are never found
+    ],
+)
+def test_who_is_missed(errors, num_found):
+    assert sum(map(len, found(video(replace(NONE, **errors))))) == num_found
+
+
+def test_who_can_hardly_be_seen_is_missed():
+    names = [name for name in POSETRACK_17.keypoint_names if "ear" not in name]
+    assert len(video(hidden=names[:10]).detect(0)) == 2  # 5 of 15 seen
+    assert len(video(hidden=names[:11]).detect(0)) == 1  # 4 of 15, less than 0.3
+
+
+def test_phantoms_stand_still_and_are_taken_for_people():
+    one = video(replace(NONE, phantom_rate=0.5, phantom_frames=1e9, phantom_miss_rate=0, phantom_score=(0.4, 0)))
+    last = one.detect(19)
+    phantoms = last.boxes[last.scores < 0.65]
+    assert len(phantoms) > 2
+    poses = poses_of(one, 19)
+    assert (poses.scores[poses.box_scores < 0.65].max(axis=1) == np.float32(0.4)).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong_score", "deviation"),
+    [
+        (1e9, 0.2),  # every score is far less: all are wrong
+        (1e-9, 0.01),  # every score is far more: all are right
+    ],
+)
+def test_keypoints_err_by_a_share_of_the_person(wrong_score, deviation):
+    errors = replace(NONE, keypoint_std=0.01, wrong_std=0.2, wrong_score=wrong_score)
+    one = video(errors, story=[{1: 300}] * 400)
+    keypoints = np.concatenate([one.estimate(k, _first(one, k)).keypoints for k in range(400)])
+    offsets = keypoints - one.truth.frames[0].keypoints
+    height = _boxes(one, 0)[0, 3] - _boxes(one, 0)[0, 1]
+    assert np.nanstd(offsets) == pytest.approx(deviation * height, rel=0.1)
+    steps = np.diff(offsets, axis=0)
+    # Differences of a process with correlation 0.8 have 0.4 times its variance.
+    assert np.nanstd(steps) == pytest.approx(np.sqrt(0.4) * deviation * height, rel=0.1)
+
+
+def _first(one, number):
+    return Candidates.from_detections(Detections(_boxes(one, number)[:1], np.ones(1, np.float32)))
+
+
+def test_points_go_with_the_nearest_keypoint():
+    motion = SimulatedMotion(np.array([[10.0, 10], [50, 50]]), np.array([[3.0, 0], [0, -2]]), np.array([5.0, 20]))
+    points = np.array([[12, 10], [16, 10], [60, 60], [np.nan, np.nan]], np.float32)
+    moved = motion.move(points)
+    np.testing.assert_array_equal(moved.points, [[15, 10], [16, 10], [60, 58], [np.nan, np.nan]])
+    assert moved.reliable.tolist() == [True, False, True, False]
+
+
+def test_without_keypoints_no_flow_is_known():
+    nothing = SimulatedMotion(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
+    assert not nothing.move(np.ones((3, 2), np.float32)).reliable.any()
+
+
+def test_hidden_keypoints_do_not_carry_the_flow():
+    seen, hidden = video(), video(hidden=["left_ankle"])
+    ankle = seen.truth.frames[0].keypoints[:1, POSETRACK_17.index("left_ankle")].astype(np.float32)
+    assert seen.motion(0) is None
+    assert seen.motion(1).move(ankle).reliable.all()
+    np.testing.assert_allclose(seen.motion(1).move(ankle).points, ankle + np.array([3, 0]))
+    assert not hidden.motion(1).move(ankle).reliable.any()
+
+
+def test_tracks_are_read_with_what_is_occluded_and_a_head_box(tmp_path):
+    names = list(reversed(POSETRACK_17.keypoint_names))
+    person = {"track_id": 4, "category_id": 1, "bbox_head": [], "occluded": [0] * 16 + [1]}
+    keypoints = np.array([(10.0 * place, 5, 1) for place in range(17)])
+    inner = np.where((np.abs(np.arange(17) - 8) < 7)[:, np.newaxis], keypoints, 0)
+    annotations = [
+        person | {"id": 1, "image_id": 7, "keypoints": keypoints.ravel().tolist()},
+        person | {"id": 2, "image_id": 7, "keypoints": keypoints.ravel().tolist(), "track_id": 5},
+        person | {"id": 3, "image_id": 8, "keypoints": inner.ravel().tolist()},
+    ]
+    annotations[1]["bbox_head"] = [0, 0, 30, 40]
+    images = [{"id": number, "file_name": f"{number}.jpg", "is_labeled": True} for number in (7, 8, 9)]
+    sequence = {"name": "000002_bonn_train", "images": images, "annotations": annotations}
+    content = {"categories": [{"name": "person", "id": 1, "keypoints": names}], "sequences": [sequence]}
+    path = tmp_path / "tracks.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(content).encode()))
+
+    [(truth, hidden)] = read_tracks(path)
+    assert truth.name == "000002_bonn_train"
+    assert [len(frame) for frame in truth.frames] == [2, 1, 0]
+    # The last of the names in the file is the nose, the first of POSETRACK_17.
+    np.testing.assert_array_equal(hidden[7], [[True] + [False] * 16] * 2)
+    diagonals = [np.hypot(*(frame.head_boxes[:, 2:] - frame.head_boxes[:, :2]).T) for frame in truth.frames]
+    np.testing.assert_allclose(diagonals[0], [12.5, 50])  # neck and head top are 10 px apart; as stated
+    np.testing.assert_allclose(diagonals[1], [0.22 * 120])  # no head top: by the longer side
+
+    single = tmp_path / "000003_bonn_test.json"
+    single.write_text(json.dumps({"categories": content["categories"], "images": images, "annotations": annotations}))
+    [(alone, _)] = read_tracks(single)
+    assert alone.name == "000003_bonn_test"
+    np.testing.assert_array_equal(alone.frames[0].keypoints, truth.frames[0].keypoints)
