@@ -20,6 +20,8 @@ from tests.vectors import FOLDERS, cases, files
         "SB-8_*.json",
         "LP-1_*.npz",
         "LP-2_*.npz",
+        "LP-3_*.npz",
+        "LP-4_*.npz",
     ],
 )
 def test_own_folder_holds_every_family(family):

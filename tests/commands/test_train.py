@@ -15,13 +15,16 @@ from tests.commands.conftest import Outcome, Run
 from tests.training.rendered import write_data
 from tracker.training import curves
 from tracker.training.detector_task import DetectorTask
+from tracker.training.litepose_task import LitePoseTask
 from tracker.training.pose_task import PoseTask
 from tracker.weights import read_metadata
 
-SMALL = ["--channels", "8", "--batch-size", "2", "--frozen-stages", "-1", "--device", "cpu", "--precision", "fp32"]
+SMALL = ["--batch-size", "2", "--device", "cpu", "--precision", "fp32"]
+NARROW = ["--channels", "8", "--frozen-stages", "-1"]
 KINDS = {
-    "pose": ["--input-size", "32", "32", "--min-keypoints", "3", "--network", "PoseMobileNet"],
-    "detector": ["--size", "64", "--grids", "0.5", "0.5", "0"],
+    "pose": ["--input-size", "32", "32", "--min-keypoints", "3", "--network", "PoseMobileNet", *NARROW],
+    "detector": ["--size", "64", "--grids", "0.5", "0.5", "0", *NARROW],
+    "litepose": ["--input-size", "64", "--size", "XS"],
 }
 
 
@@ -65,7 +68,11 @@ def is_refused(done: Outcome, code: int, message: str) -> bool:
 
 @pytest.mark.parametrize(
     ("kind", "network", "figure"),
-    [("pose", "PoseMobileNet", "rendered_pck"), ("detector", "PersonDetector", "false_at_0.5")],
+    [
+        ("pose", "PoseMobileNet", "rendered_pck"),
+        ("detector", "PersonDetector", "false_at_0.5"),
+        ("litepose", "LitePose", "rendered_mean_oks"),
+    ],
 )
 def test_a_run_from_beginning_to_end(train: Callable[..., Outcome], kind: str, network: str, figure: str) -> None:
     done = train(kind)
@@ -79,7 +86,7 @@ def test_a_run_from_beginning_to_end(train: Callable[..., Outcome], kind: str, n
     metadata = read_metadata(Path("run/weights.safetensors"))
     assert metadata["network"] == network
     stated = {"network", "arguments"} | (
-        {"skeleton", "color", "mean", "std", "input_size"} if kind == "pose" else set()
+        set() if kind == "detector" else {"skeleton", "color", "mean", "std", "input_size"}
     )
     assert set(metadata) == stated
     assert len(list(Path("runs/cache").glob("*.jpegs"))) == 1
@@ -102,6 +109,7 @@ def _hears_ctrl_c() -> Iterator[None]:
     [
         pytest.param("pose", PoseTask, signal.SIGINT, 130, id="Ctrl-C"),
         pytest.param("detector", DetectorTask, signal.SIGTERM, 143, id="SIGTERM"),
+        pytest.param("litepose", LitePoseTask, signal.SIGINT, 130, id="Ctrl-C, bottom-up"),
     ],
 )
 def test_an_interrupted_run_goes_on(
@@ -184,6 +192,22 @@ def test_presets_and_epochs(run: Run, data: Path) -> None:
 def test_what_cannot_be(train: Callable[..., Outcome], arguments: list[str], code: int, message: str) -> None:
     Path("file").touch()
     assert is_refused(train("pose", *arguments), code, message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--input-size", "100"], "--input-size must be a multiple of 64, not 100", id="an odd size"),
+        pytest.param(["--region", "2", "1"], "--region must be two rising numbers above 0", id="a falling region"),
+        pytest.param(["--pasted", "-0.1"], "--pasted must be within 0 and 1", id="a negative share"),
+        pytest.param(["--size", "XXL"], "invalid choice: 'XXL'", id="no such size"),
+        pytest.param(["--push-form", "log"], "invalid choice: 'log'", id="no such loss"),
+    ],
+)
+def test_what_cannot_be_of_a_bottom_up_network(
+    train: Callable[..., Outcome], arguments: list[str], message: str
+) -> None:
+    assert is_refused(train("litepose", *arguments), 2, message)
 
 
 def test_weights_that_are_not_of_a_run_are_kept(train: Callable[..., Outcome]) -> None:

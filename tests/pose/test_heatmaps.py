@@ -7,14 +7,16 @@ import re
 import numpy as np
 import pytest
 
-from tests.vectors import cases
+from tests.vectors import cases, read_json
 from tracker.pose.crops import heatmap_to_image
 from tracker.pose.heatmaps import (
     average_flipped,
     decode_heatmaps,
     encode_heatmaps,
+    encode_people,
     find_peaks,
     flip_back,
+    tag_positions,
 )
 from tracker.skeletons import COCO_17, MPII_16
 
@@ -206,3 +208,67 @@ def test_nobody():
     targets, weights = encode_heatmaps(np.zeros((0, 17, 2)), np.zeros((0, 17)), (48, 64))
     assert targets.shape == (0, 17, 64, 48)
     assert weights.shape == (0, 17)
+
+
+def labelled(joints):
+    """Keypoints of rows x, y, visibility, NaN where they are not visible."""
+    return np.where(joints[..., 2:3] > 0, joints[..., :2], np.nan)
+
+
+@pytest.mark.vectors_litepose
+@pytest.mark.parametrize("case", cases("LP-4_*.npz", r"(case\d+)_joints$"))
+def test_targets_of_everybody_are_the_official_ones(case):
+    settings = read_json(case.path.with_suffix(".json"))[case.name]
+    side = settings["output_res"]
+    sigma = settings["sigma"] if settings["sigma"] > 0 else side / 64
+    keypoints = labelled(case["_joints"])
+    np.testing.assert_allclose(encode_people(keypoints, (side, side), sigma), case.sparse("_heat"), rtol=0, atol=1e-6)
+    for name, per_keypoint in (("_joints_gen", True), ("_joints_gen_notagperjoint", False)):
+        table = tag_positions(keypoints, (side, side), len(case[name]), per_keypoint=per_keypoint)
+        np.testing.assert_array_equal(table, case[name])
+
+
+@pytest.mark.vectors_litepose
+@pytest.mark.parametrize("case", cases("LP-4_*.npz", r"(scaleaware\d+)_joints$"))
+def test_targets_with_a_sigma_for_each_keypoint_are_the_official_ones(case):
+    joints, heatmaps = case["_joints"], case.sparse("_heat")
+    found = encode_people(labelled(joints), (heatmaps.shape[2], heatmaps.shape[1]), joints[..., 3])
+    np.testing.assert_allclose(found, heatmaps, rtol=0, atol=1e-6)
+
+
+def test_the_nearer_of_two_people_wins_each_cell():
+    keypoints = np.array([[[10.0, 8.0]], [[13.9, 8.9]], [[np.nan, np.nan]]])
+    alone = [encode_people(person[None], (20, 16)) for person in keypoints]
+    together = encode_people(keypoints, (20, 16))
+    np.testing.assert_array_equal(together, np.maximum(alone[0], alone[1]))
+    assert together[0, 8].argmax() == 10
+    assert together[0, 8, 13] == 1
+    assert not alone[2].any()
+
+
+@pytest.mark.parametrize(
+    ("x", "cell"),
+    [
+        pytest.param(0.0, 0, id="the first cell"),
+        pytest.param(-0.99, 0, id="cut towards the first cell"),
+        pytest.param(-1.0, None, id="off the map"),
+        pytest.param(11.99, 11, id="the last cell"),
+        pytest.param(12.0, None, id="beyond it"),
+        pytest.param(np.nan, None, id="missing"),
+    ],
+)
+def test_keypoints_at_the_edges_of_the_map(x, cell):
+    keypoints = np.array([[[x, 3.5]]])
+    heatmaps, table = encode_people(keypoints, (12, 8)), tag_positions(keypoints, (12, 8), 2)
+    assert heatmaps.any() == (cell is not None)
+    assert table[0, 0].tolist() == ([0, 0] if cell is None else [3 * 12 + cell, 1])
+    if cell is not None:
+        assert np.unravel_index(heatmaps[0].argmax(), (8, 12)) == (3, cell)
+
+
+def test_where_tags_are_read():
+    keypoints = np.array([[[np.nan, np.nan], [2.7, 1.2]], [[0.0, 0.0], [4.0, 2.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    table = tag_positions(keypoints, (5, 3), max_people=2)
+    assert table.tolist() == [[[15 + 7, 1], [0, 0]], [[0, 1], [15 + 14, 1]]]
+    assert table.dtype == np.int32
+    assert tag_positions(keypoints[:0], (5, 3), 2).tolist() == [[[0, 0]] * 2] * 2

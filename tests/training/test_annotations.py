@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.people import annotate
 from tracker.errors import InputError
-from tracker.skeletons import BODY_19, COCO_17
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14
 from tracker.training.annotations import Annotations, held_out_negatives, join_annotations, read_coco
 
 IMAGES = [{"id": 7, "file_name": "b.jpg"}, {"id": 2, "file_name": "a.jpg"}, {"id": 9, "file_name": "c.jpg"}]
@@ -156,3 +156,61 @@ def test_sets_join_and_part() -> None:
 def test_every_tenth_negative_is_held_out() -> None:
     annotations = annotate([Path(str(i)) for i in range(25)], [], negatives=range(1, 25))
     assert held_out_negatives(annotations).tolist() == [1, 11, 21]
+
+
+def test_crowdpose_has_fourteen_keypoints(tmp_path: Path) -> None:
+    values = np.zeros((14, 3))
+    values[CROWDPOSE_14.index("left_hip")], values[CROWDPOSE_14.index("head")] = (3, 4, 2), (5, 6, 1)
+    path = tmp_path / "crowd.json"
+    path.write_text(json.dumps({"images": IMAGES, "annotations": [person(2, keypoints=values.ravel().tolist())]}))
+    crowd = read_coco(path, tmp_path, CROWDPOSE_14)
+    assert crowd.weights[0].sum() == 2
+    assert crowd.keypoints[0, CROWDPOSE_14.index("head")].tolist() == [5, 6]
+    coco = read_coco(path, tmp_path, COCO_17)
+    assert coco.weights[0].sum() == 1
+    assert coco.keypoints[0, COCO_17.index("left_hip")].tolist() == [3, 4]
+
+
+SIZED = [image | {"width": 20, "height": 30} for image in IMAGES]
+LABELLED = {"keypoints": [3, 4, 2] + [0] * 48}
+
+
+@pytest.mark.parametrize(
+    ("fields", "cells"),
+    [
+        pytest.param({"iscrowd": 1, "segmentation": {"size": [30, 20], "counts": [30, 60, 510]}}, 60, id="a crowd"),
+        pytest.param({"iscrowd": 1, "segmentation": {"size": [30, 20], "counts": "n0l1Pa0"}}, 60, id="compressed"),
+        pytest.param({"segmentation": [[2, 3, 12, 3, 12, 8, 2, 8]]}, 50, id="nobody's keypoints"),
+        pytest.param({"segmentation": [[2, 3, 4, 3, 4, 5, 2, 5], [9, 9, 11, 9, 11, 11, 9, 11]]}, 8, id="two outlines"),
+        pytest.param({}, 200, id="a box alone"),
+        pytest.param(LABELLED, 0, id="somebody with keypoints"),
+        pytest.param(LABELLED | {"iscrowd": 1}, 200, id="a crowd with keypoints"),
+    ],
+)
+def test_where_people_are_unlabelled(tmp_path: Path, fields: dict[str, Any], cells: int) -> None:
+    from pycocotools import mask
+
+    annotations = read(tmp_path, [person(2, **fields), person(7, **LABELLED)], SIZED, regions=True)
+    areas = {row: int(mask.area(region)) for row, region in annotations.unlabelled.items()}
+    assert areas == ({0: cells} if cells else {})
+    # who is a region is no person
+    assert annotations.picture.tolist() == ([1] if cells else [0, 1])
+    assert read(tmp_path, [person(2, **fields)], SIZED).unlabelled == {}
+
+
+def test_unlabelled_regions_stay_with_their_pictures(tmp_path: Path) -> None:
+    people = [person(2, bbox=[0, 0, 1, 1]), person(9, bbox=[0, 0, 2, 2]), person(9, bbox=[4, 4, 1, 1])]
+    annotations = read(tmp_path, people, SIZED, regions=True)
+    assert list(annotations.unlabelled) == [0, 2]
+    region = annotations.unlabelled[2]
+    assert annotations.without_pictures(np.array([0])).unlabelled == {1: region}
+    both = join_annotations([annotations, annotations])
+    assert list(both.unlabelled) == [0, 2, 3, 5]
+    assert both.unlabelled[5] == region
+
+
+def test_a_malformed_outline(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"people\.json is no COCO-keypoints file"):
+        read(tmp_path, [person(2, iscrowd=1, segmentation={"counts": 3})], SIZED, regions=True)
+    with pytest.raises(InputError, match="KeyError"):
+        read(tmp_path, [person(2)], IMAGES, regions=True)

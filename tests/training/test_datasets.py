@@ -15,7 +15,7 @@ from tests.vectors import SHARED
 from tracker.errors import InputError
 from tracker.evaluation.coco import read_ground_truth
 from tracker.pose.crops import centres_and_scales
-from tracker.skeletons import BODY_19, COCO_17, MPII_16, POSETRACK_15, POSETRACK_17
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_15, POSETRACK_17
 from tracker.training.annotations import read_coco
 from tracker.training.datasets import read_dataset, read_mpii, read_posetrack, truth_of
 
@@ -154,6 +154,50 @@ def test_a_coco_folder(tmp_path: Path) -> None:
     assert (val.name, val.folder) == ("coco", tmp_path / "val2017")
     assert [picture.id for picture in val.first(5).truth.pictures] == [1, 3]
     assert [picture.id for picture in val.first(1).truth.pictures] == [1]
+
+
+def crowd(*image_ids: int) -> dict[str, Any]:
+    """Pictures with one person each, whose head is at 3, 4, in CrowdPose's form."""
+    values = np.zeros((14, 3))
+    values[CROWDPOSE_14.index("head")] = 3, 4, 2
+    return {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 20, "height": 30, "crowdIndex": 0.5} for i in image_ids],
+        "annotations": [
+            {"image_id": i, "category_id": 1, "bbox": [1, 1, 8, 9], "keypoints": values.ravel().tolist()}
+            for i in image_ids
+        ],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(CROWDPOSE_14.keypoint_names)}],
+    }
+
+
+@pytest.mark.parametrize("place", ["", "json", "annotations"])
+@pytest.mark.parametrize(
+    ("files", "trained", "validated"),
+    [
+        pytest.param({"train": 1, "val": 2, "trainval": 3, "test": 4}, 1, 2, id="all"),
+        pytest.param({"trainval": 3, "test": 4}, 3, 4, id="training and validation as one"),
+        pytest.param({"train": 1, "test": 4}, 1, None, id="nothing to validate on"),
+    ],
+)
+def test_a_crowdpose_folder(
+    tmp_path: Path, place: str, files: dict[str, int], trained: int, validated: int | None
+) -> None:
+    for split, image_id in files.items():
+        write(tmp_path / place / f"crowdpose_{split}.json", crowd(image_id))
+    dataset = read_dataset(tmp_path, CROWDPOSE_14, regions=True)
+    assert dataset.train.paths == (tmp_path / "images" / f"{trained}.jpg",)
+    assert dataset.train.keypoints[0, CROWDPOSE_14.index("head")].tolist() == [3, 4]
+    sets = [(part.name, part.truth.skeleton, part.truth.pictures[0].id) for part in dataset.validation]
+    assert sets == ([("crowdpose", CROWDPOSE_14, validated)] if validated else [])
+
+
+def test_people_of_crowdpose_become_a_ground_truth(tmp_path: Path) -> None:
+    path = write(tmp_path / "crowdpose_train.json", crowd(1, 2))
+    truth = truth_of(read_dataset(tmp_path, CROWDPOSE_14).train, path)
+    assert truth.skeleton is CROWDPOSE_14
+    assert [person["keypoints"] for picture in truth.pictures for person in picture.people] == [
+        person["keypoints"] for person in crowd(1, 2)["annotations"]
+    ]
 
 
 def test_a_folder_of_ours(tmp_path: Path) -> None:

@@ -8,11 +8,23 @@ from typing import Any
 
 import pytest
 
+from tracker.nets import litepose
 from tracker.training.augmentation import Appearance
 from tracker.training.detector_views import Layouts
+from tracker.training.litepose_views import SceneViews
 from tracker.training.loop import LoopConfig, learning_rate_factor
+from tracker.training.losses import BottomUpWeights
 from tracker.training.pose_views import Views
-from tracker.training.recipes import DETECTOR_PRESETS, POSE_PRESETS, PoseRecipe, Recipe, without_augmentation
+from tracker.training.recipes import (
+    DETECTOR_PRESETS,
+    LITEPOSE_PRESETS,
+    LITEPOSE_SIZES,
+    POSE_PRESETS,
+    LitePoseRecipe,
+    PoseRecipe,
+    Recipe,
+    without_augmentation,
+)
 
 
 def test_the_papers_recipe_on_coco() -> None:
@@ -37,10 +49,31 @@ def test_the_papers_recipe_on_posetrack() -> None:
     assert (recipe.epochs, recipe.boxes, recipe.skeleton) == (20, "keypoints", "posetrack17")
 
 
+@pytest.mark.parametrize(("preset", "skeleton"), [("paper-crowdpose", "crowdpose14"), ("paper-coco", "coco17")])
+def test_the_papers_recipe_of_bottom_up_networks(preset: str, skeleton: str) -> None:
+    recipe = LITEPOSE_PRESETS[preset]
+    config = recipe.part(LoopConfig, steps=5000, precision="fp32")
+    rates = [config.learning_rate * learning_rate_factor(config, 10 * epoch) for epoch in (0, 349, 350, 479, 480, 499)]
+    assert rates == pytest.approx([4e-3, 4e-3, 4e-4, 4e-4, 4e-5, 4e-5])
+    assert (recipe.epochs, recipe.steps, recipe.skeleton, recipe.sigma, recipe.max_people) == (500, 0, skeleton, 2, 30)
+    assert (config.ema, config.max_gradient, config.frozen_stages, config.trunk_rate) == (0, math.inf, -1, 1)
+    assert recipe.part(BottomUpWeights) == BottomUpWeights((1, 1), background=1, pull=1e-3, push=1e-3, push_form="exp")
+    assert recipe.part(SceneViews) == SceneViews(30, (0.75, 1.5), 40, 0.5, exact_flip=False, pasted=0, negatives=0)
+    assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_sizes_of_bottom_up_networks_are_those_released() -> None:
+    assert dict(LITEPOSE_SIZES) == dict(litepose.LITEPOSE_INPUT_SIZES)
+    assert [LitePoseRecipe(size=size).side for size in LITEPOSE_SIZES] == [256, 448, 448, 512]
+    assert LitePoseRecipe(size="L", input_size=128).side == 128
+
+
 def test_default_recipes_are_those_of_their_parts() -> None:
     assert POSE_PRESETS["default"].part(Appearance) == Appearance()
     assert DETECTOR_PRESETS["default"].part(Layouts) == Layouts()
     assert POSE_PRESETS["default"].part(Views) == Views()
+    assert LITEPOSE_PRESETS["default"].part(SceneViews) == SceneViews()
+    assert LITEPOSE_PRESETS["default"].part(BottomUpWeights) == BottomUpWeights()
 
 
 @pytest.mark.parametrize(
@@ -62,13 +95,16 @@ def test_steps(changes: dict[str, Any], num_rows: int, num_steps: int) -> None:
     assert PoseRecipe(batch_size=32, **changes).num_steps(num_rows) == num_steps
 
 
-@pytest.mark.parametrize("recipe", [*POSE_PRESETS.values(), *DETECTOR_PRESETS.values()])
+@pytest.mark.parametrize("recipe", [*POSE_PRESETS.values(), *DETECTOR_PRESETS.values(), *LITEPOSE_PRESETS.values()])
 def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
     plain = without_augmentation(recipe)
     assert plain.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
     assert plain.learning_rate == recipe.learning_rate
     if isinstance(plain, PoseRecipe):
         assert plain.part(Views) == Views(0, 0, 0, 0, 0, 0, 0)
+    if isinstance(plain, LitePoseRecipe):
+        # people at the edges are still to be seen
+        assert plain.part(SceneViews) == SceneViews(0, (1, 1), 40, 0, recipe.exact_flip, pasted=0, negatives=0)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +124,16 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         pytest.param("detector", {"size": 300}, "size must be a multiple of 32", id="an odd scene"),
         pytest.param("detector", {"grids": (0.5, 0.5, 0.5)}, "sum to 1, not 0.5 0.5 0.5", id="more than all"),
         pytest.param("detector", {"zoom_alone": (2.0, 1.0)}, "zoom_alone must be two rising", id="falling zoom"),
+        pytest.param("litepose", {"region": (0.0, 1.0)}, "region must be two rising numbers above 0", id="no region"),
+        pytest.param("litepose", {"input_size": 96}, "input_size must be a multiple of 64, not 96", id="a side of 96"),
+        pytest.param("litepose", {"sigma": 0.0}, "sigma must be above 0", id="no Gaussian"),
+        pytest.param("litepose", {"max_people": 0}, "max_people must be above 0", id="no tags"),
+        pytest.param("litepose", {"pasted": 1.5}, "pasted must be within 0 and 1", id="more than all pasted"),
     ],
 )
 def test_senseless_settings(preset: str, changes: dict[str, Any], message: str) -> None:
-    recipe: Recipe = {"pose": POSE_PRESETS, "detector": DETECTOR_PRESETS}[preset]["default"]
+    recipe: Recipe = {"pose": POSE_PRESETS, "detector": DETECTOR_PRESETS, "litepose": LITEPOSE_PRESETS}[preset][
+        "default"
+    ]
     with pytest.raises(ValueError, match=message):
         replace(recipe, **changes)

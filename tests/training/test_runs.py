@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from tests.training.people import annotate
-from tests.training.rendered import write_data
+from tests.training.rendered import write_data, write_set
 from tracker.errors import InputError, ModelError, UsageError
+from tracker.pose.bottom_up_networks import load_bottom_up_network
 from tracker.pose.networks import Normalization, load_pose_network
 from tracker.skeletons import BODY_19, COCO_17
 from tracker.training import runs
@@ -22,8 +23,15 @@ from tracker.training.datasets import ValidationSet, read_dataset, truth_of
 from tracker.training.loop import LoopConfig, TrainingRun
 from tracker.training.pose_task import PoseTask
 from tracker.training.pose_views import Views, store_crops
-from tracker.training.recipes import POSE_PRESETS, DetectorRecipe, PoseRecipe
-from tracker.training.runs import RunOptions, choose_precision, choose_rows, start_detector_run, start_pose_run
+from tracker.training.recipes import POSE_PRESETS, DetectorRecipe, LitePoseRecipe, PoseRecipe
+from tracker.training.runs import (
+    RunOptions,
+    choose_precision,
+    choose_rows,
+    start_detector_run,
+    start_litepose_run,
+    start_pose_run,
+)
 from tracker.training.validation import pose_validation
 
 BOX = (10, 10, 50, 90)
@@ -133,6 +141,53 @@ def test_a_trained_detector_loads(tmp_path: Path, data: Path) -> None:
     log = run.weights_path.with_name("log.jsonl").read_text()
     assert '"rendered_ap50"' in log
     assert '"false_at_0.3"' in log
+
+
+def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Path) -> None:
+    recipe = LitePoseRecipe(steps=2, batch_size=2, input_size=64, tags_at_each_scale=True)
+    run = start_litepose_run(recipe, options_in(tmp_path, data))
+    run.train()
+    network = load_bottom_up_network(run.weights_path, "cpu")
+    assert (network.skeleton, network.input_size) == (COCO_17, 64)
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 128, 3), dtype=np.uint8)
+    maps = network.maps(images)
+    assert [None if output.tags is None else output.tags.shape for output in maps] == [
+        (1, 17, 16, 32), (1, 17, 32, 64),
+    ]  # fmt: skip
+    with torch.inference_mode():
+        expected = run.averaged(torch.from_numpy(recipe.part(Normalization).apply(images)))
+    np.testing.assert_allclose(maps[0].heatmaps, expected[0][:, :17], atol=1e-4)
+    other = replace(recipe, skeleton="crowdpose14", tags_at_each_scale=False)
+    fresh = start_litepose_run(other, options_in(tmp_path / "other", data, init=run.weights_path))
+    name = "stage.0.0.inv.0.weight"
+    assert torch.equal(fresh.model.state_dict()[name], run.averaged.state_dict()[name])
+
+
+def test_heatmaps_start_empty_and_tags_do_not(tmp_path: Path, data: Path) -> None:
+    run = start_litepose_run(LitePoseRecipe(steps=2, batch_size=2, input_size=64), options_in(tmp_path, data))
+    with torch.inference_mode():
+        coarse, fine = run.model(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert max(coarse[:, :17].abs().max(), fine.abs().max()) < 0.05
+    assert coarse[:, 17:].std() > 0.1
+
+
+def test_a_bottom_up_network_is_trained_on_whole_pictures(tmp_path: Path, data: Path) -> None:
+    recipe = LitePoseRecipe(steps=2, batch_size=2, input_size=64, repeats=("rendered=3",))
+    run = start_litepose_run(recipe, options_in(tmp_path, data, limit_people=2))
+    task: Any = run._task
+    assert len(task.pictures.images) == 2
+    assert task.pictures.with_people.tolist() == [0, 0, 0, 1, 1, 1]
+    everybody = start_litepose_run(recipe, options_in(tmp_path / "all", data))._task
+    # four frames, and a picture that shows nobody
+    assert len(everybody.pictures.images) == 5
+    assert everybody.pictures.negatives.tolist() == [4]
+
+
+def test_nobody_to_train_a_bottom_up_network_on(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "data" / "train" / "empty.json"
+    write_set(path, path.with_suffix(""), "exercise", range(0))
+    with pytest.raises(InputError, match=r"nobody in .* has a labelled keypoint of coco17"):
+        start_litepose_run(LitePoseRecipe(input_size=64), options_in(tmp_path, tmp_path / "data"))
 
 
 def test_a_detector_sees_pictures_of_some_folders_more_often(tmp_path: Path, data: Path) -> None:

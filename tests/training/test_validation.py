@@ -14,7 +14,7 @@ from tests.training.people import annotate
 from tracker.pose.networks import Normalization
 from tracker.skeletons import COCO_17
 from tracker.training.datasets import ValidationSet, truth_of
-from tracker.training.validation import detector_validation, pose_validation
+from tracker.training.validation import detector_validation, litepose_validation, pose_validation
 
 BOX = (100, 120, 180, 320)
 
@@ -47,6 +47,27 @@ class InTheMiddle(nn.Module):
         heatmaps = torch.zeros(len(x), 17, 16, 12)
         heatmaps[:, :, 8, 6] = 1
         return heatmaps
+
+
+class InThePlace(nn.Module):
+    """Every keypoint where that of the person is, at strides 4 and 2, with equal tags."""
+
+    tag_outputs = (True, False)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        height, width = x.shape[2:]
+        maps = [torch.zeros(len(x), n, height // s, width // s) for s, n in ((4, 34), (2, 17))]
+        # 140, 220 of 416 pixels
+        for stride, heatmaps in zip((4, 2), maps, strict=True):
+            heatmaps[:, :17, round(220 / 416 * height) // stride, round(140 / 416 * width) // stride] = 1
+        return maps
+
+
+def test_figures_of_a_bottom_up_network(tmp_path: Path) -> None:
+    sets = [write_set(tmp_path, "street")]
+    figures = litepose_validation(sets, COCO_17, 128, Normalization(), "cpu")(InThePlace())
+    assert figures["street_ap50"] == pytest.approx(1)
+    assert figures["street_mean_oks"] > 0.75
 
 
 def test_figures_of_a_detector(tmp_path: Path) -> None:

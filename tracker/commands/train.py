@@ -1,4 +1,4 @@
-"""`train`: a pose network or a person detector, by a recipe."""
+"""`train`: a pose network, top-down or bottom-up, or a person detector, by a recipe."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
     DETECTOR_PRESETS,
+    LITEPOSE_PRESETS,
     POSE_PRESETS,
     DetectorRecipe,
+    LitePoseRecipe,
     PoseRecipe,
     Recipe,
     without_augmentation,
@@ -33,7 +35,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train a pose network or a person detector",
-        description="Train a network on COCO, PoseTrack18 or MPII, or on a folder of data in COCO's format.",
+        description="Train a network on COCO, CrowdPose, PoseTrack18 or MPII, or on a folder of data in COCO's format.",
     )
     kinds = parser.add_subparsers(required=True, metavar="KIND")
     pose = _add_kind(kinds, "pose", "a top-down pose network", POSE_PRESETS)
@@ -43,6 +45,8 @@ def add_parser(commands: Any) -> None:
         "--teacher", type=Path, metavar="FILE", help="RTMDet with raw heads (ONNX) whose boxes are learnt beside labels"
     )
     detector.set_defaults(run=run_detector)
+    litepose = _add_kind(kinds, "litepose", "a bottom-up pose network", LITEPOSE_PRESETS)
+    litepose.set_defaults(run=run_litepose, teacher=None)
 
 
 def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -> argparse.ArgumentParser:
@@ -57,7 +61,7 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     group.add_argument("--preset", choices=presets, default="default", help="recipe, which further options change")
     group.add_argument(
         "--data", type=Path, required=True, metavar="DIR",
-        help="COCO 2017, PoseTrack18, MPII, or train/*.json in COCO's format beside folders of pictures",
+        help="COCO 2017, CrowdPose, PoseTrack18, MPII, or train/*.json in COCO's format beside folders of pictures",
     )  # fmt: skip
     group.add_argument("--output", type=Path, metavar="DIR", help=f"folder of the run; default: runs/{name}-PRESET")
     group.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a run")
@@ -70,7 +74,9 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     group.add_argument(
         "--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto", help="auto: bf16 where it is fast"
     )
-    group.add_argument("--limit-people", type=int, metavar="N", help="train on so many people alone")
+    group.add_argument(
+        "--limit-people", type=int, metavar="N", help="train on so many people alone, bottom-up: pictures"
+    )
     group.add_argument("--no-augmentation", action="store_true", help="take pictures as they are")
     group.add_argument("--validate-on-train", action="store_true", help="measure on what is trained on, too")
     group.add_argument(
@@ -127,6 +133,16 @@ def run_detector(args: argparse.Namespace) -> int:
     return _train(start_detector_run(recipe, options), args)
 
 
+def run_litepose(args: argparse.Namespace) -> int:
+    """Train a bottom-up pose network to the end of its recipe."""
+    recipe = _recipe(args)
+    options = _prepare(args, recipe)
+    from tracker.training.runs import start_litepose_run
+
+    assert isinstance(recipe, LitePoseRecipe)
+    return _train(start_litepose_run(recipe, options), args)
+
+
 def _recipe(args: argparse.Namespace) -> Recipe:
     """The preset with the given changes; UsageError for a senseless one."""
     recipe: Recipe = args.presets[args.preset]
@@ -158,7 +174,7 @@ def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
             (folder / name).unlink(missing_ok=True)
     goes_on = (folder / "checkpoint.pt").is_file()
     check_output(folder / "weights.safetensors", overwrite=goes_on or args.overwrite)
-    if recipe.frozen_stages >= 0 and not (goes_on or args.init):
+    if getattr(recipe, "frozen_stages", -1) >= 0 and not (goes_on or args.init):
         raise UsageError("--frozen-stages would freeze random weights; start from some with --init, or give it -1")
     from tracker.training.curves import can_draw
 

@@ -1,4 +1,4 @@
-"""Keypoints as heatmaps: Gaussian targets, peaks with a quarter offset, and the flip test."""
+"""Keypoints as heatmaps: Gaussian targets, where tags are read, peaks with a quarter offset, and the flip test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import FloatArray, IntArray
+from tracker.types import BoolArray, FloatArray, IntArray
 
 
 def encode_heatmaps(
@@ -39,6 +39,46 @@ def encode_heatmaps(
     targets = rows[..., :, None] * columns[..., None, :]
     targets[weights <= 0.5] = 0
     return targets, weights
+
+
+def encode_people(
+    keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int], sigma: float | npt.NDArray[Any] = 2.0
+) -> FloatArray:
+    """Heatmaps (K, h, w) in 0–1 of everybody in a picture: in each cell the highest of the people's Gaussians.
+
+    keypoints: (N, K, 2) in cells of the map; NaN is a missing keypoint, and one outside the map gives nothing. sigma:
+    cells, one number or (N, K). The Gaussian stands on a whole cell, the coordinates cut towards 0, and ends a cell
+    beyond 3 sigma; where sigma is no whole number, it is off the cell by less than one, as published.
+    Source: `HeatmapGenerator` and `ScaleAwareHeatmapGenerator` of the official LitePose code.
+    """
+    cells, is_inside = _whole_cells(keypoints, heatmap_wh)
+    reach = 3 * np.broadcast_to(sigma, is_inside.shape) + 1
+    columns, rows = (_pasted_bells(cells[..., axis], heatmap_wh[axis], reach) for axis in (0, 1))
+    rows[~is_inside] = 0
+    heatmaps = np.zeros((keypoints.shape[1], heatmap_wh[1], heatmap_wh[0]), np.float32)
+    for person_rows, person_columns in zip(rows, columns, strict=True):
+        np.maximum(heatmaps, person_rows[:, :, None] * person_columns[:, None, :], out=heatmaps)
+    return heatmaps
+
+
+def tag_positions(
+    keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int], max_people: int = 30, *, per_keypoint: bool = True
+) -> npt.NDArray[np.int32]:
+    """Where the tags of people's keypoints are read: (max_people, K, 2), an index into the flattened tags and 1.
+
+    keypoints: (N, K, 2) in cells; missing ones and those outside the map are left out. A person's keypoints come
+    first in their row, without gaps; what is left of the table is 0, 0. People beyond `max_people` have no row.
+    per_keypoint: the tags are (K, h, w); False is for one map (h, w) that all keypoints share.
+    Source: `JointsGenerator` of the official LitePose code.
+    """
+    cells, is_inside = _whole_cells(keypoints, heatmap_wh)
+    channels = np.arange(keypoints.shape[1]) * per_keypoint
+    places = (channels * heatmap_wh[1] + cells[..., 1]) * heatmap_wh[0] + cells[..., 0]
+    entries = np.stack([places * is_inside, is_inside], axis=2)
+    order = np.argsort(~is_inside, axis=1, kind="stable")
+    table = np.zeros((max_people, keypoints.shape[1], 2), np.int32)
+    table[: len(keypoints)] = np.take_along_axis(entries, order[..., None], axis=1)[:max_people]
+    return table
 
 
 def find_peaks(heatmaps: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -101,3 +141,19 @@ def _bells(centres: npt.NDArray[Any], size: int, sigma: float, reach: float) -> 
     distances = np.arange(size) - centres[..., None]
     bells = np.exp(-(distances**2) / (2 * sigma**2))
     return np.where(np.abs(distances) <= reach, bells, 0).astype(np.float32)
+
+
+def _whole_cells(keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int]) -> tuple[IntArray, BoolArray]:
+    """Cells (N, K, 2) of keypoints, and whether each (N, K) is labelled and on the map."""
+    is_present = ~np.isnan(keypoints).any(axis=2)
+    cells = np.where(is_present[..., None], keypoints, -1).astype(np.int64)
+    return cells, is_present & ((cells >= 0) & (cells < heatmap_wh)).all(axis=2)
+
+
+def _pasted_bells(cells: IntArray, size: int, reach: npt.NDArray[Any]) -> FloatArray:
+    """Gaussians (N, K, size) along one axis, which are drawn about `reach` (N, K) and pasted around whole cells."""
+    first, end = np.rint(cells - reach)[..., None], np.rint(cells + reach + 1)[..., None]
+    places = np.arange(size)
+    sigmas = (reach[..., None] - 1) / 3
+    bells = np.exp(-((places - first - reach[..., None]) ** 2) / (2 * sigmas**2))
+    return np.where((places >= first) & (places < end), bells, 0).astype(np.float32)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker.errors import InputError
 from tracker.formats.fields import LARGEST_NUMBER, read_json
-from tracker.skeletons import COCO_17, Skeleton, convert_keypoints
+from tracker.skeletons import COCO_17, CROWDPOSE_14, Skeleton, convert_keypoints
 from tracker.types import BoolArray, FloatArray, IntArray
 
 # A teacher's peak below this says that the keypoint is not there.
@@ -34,7 +34,8 @@ class Annotations:
     picture, rising. boxes: (N, 4) xyxy pixels. box_scores: (N,) in 0–1, how sure the box is. certainties: (N,) in
     0–1, how surely it is a person, its keypoints considered: a dog has hardly any. keypoints: (N, K, 2) pixels, NaN
     where unlabelled. weights: (N, K), what each keypoint's heatmap counts in the loss; above 0 without a keypoint,
-    the heatmap is to be empty. skeleton: what the K are.
+    the heatmap is to be empty. skeleton: what the K are. unlabelled: regions of crowds and of people without keypoints,
+    as run lengths of pycocotools, by the row of their picture.
     """
 
     skeleton: Skeleton
@@ -46,6 +47,7 @@ class Annotations:
     certainties: FloatArray
     keypoints: FloatArray
     weights: FloatArray
+    unlabelled: Mapping[int, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -74,6 +76,7 @@ class Annotations:
             paths=tuple(self.paths[i] for i in kept),
             is_negative=self.is_negative[kept],
             picture=np.searchsorted(kept, people.picture),
+            unlabelled={new: self.unlabelled[old] for new, old in enumerate(kept.tolist()) if old in self.unlabelled},
         )
 
 
@@ -90,6 +93,11 @@ def join_annotations(parts: Sequence[Annotations]) -> Annotations:
         certainties=np.concatenate([part.certainties for part in parts]),
         keypoints=np.concatenate([part.keypoints for part in parts]),
         weights=np.concatenate([part.weights for part in parts]),
+        unlabelled={
+            row + int(offset): region
+            for part, offset in zip(parts, offsets, strict=False)
+            for row, region in part.unlabelled.items()
+        },
     )
 
 
@@ -98,10 +106,14 @@ def held_out_negatives(annotations: Annotations, every: int = 10) -> IntArray:
     return np.flatnonzero(annotations.is_negative)[::every]
 
 
-def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool = False) -> Annotations:
+def read_coco(
+    path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool = False, regions: bool = False
+) -> Annotations:
     """The people in a COCO-keypoints file, without crowds, in the order of image ids; `pictures` is the folder.
 
-    everybody: in this file everybody is annotated, so a picture without annotations shows nobody.
+    Keypoints are COCO's 17, or CrowdPose's where people have 14. everybody: in this file everybody is annotated, so a
+    picture without annotations shows nobody. regions: crowds and people without keypoints are regions of `unlabelled`,
+    for which pycocotools is needed; otherwise crowds are left out.
     Beside COCO's own fields these are read where present: `negative` of an image; `score` of a box;
     `keypoint_scores`, a teacher's peaks in 0–1 (1 where true), as weights; `extra_keypoints`, {name: [x, y, v]}
     of keypoints that COCO has not. Raises InputError for a file that is missing or malformed.
@@ -110,9 +122,11 @@ def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool
         images = sorted(content["images"], key=lambda image: image["id"])
         rows = {image["id"]: row for row, image in enumerate(images)}
         annotated = {person["image_id"] for person in content["annotations"]}
-        people = [person for person in content["annotations"] if not person.get("iscrowd")]
+        left_out = _is_unlabelled if regions else _is_crowd
+        people = [person for person in content["annotations"] if not left_out(person)]
         people.sort(key=lambda person: rows[person["image_id"]])
         keypoints, weights = _keypoints(people, skeleton)
+        unlabelled = _unlabelled_regions(content["annotations"], images, rows) if regions else {}
         negative = [bool(image.get("negative")) or (everybody and image["id"] not in annotated) for image in images]
         return Annotations(
             skeleton=skeleton,
@@ -124,6 +138,7 @@ def read_coco(path: Path, pictures: Path, skeleton: Skeleton, *, everybody: bool
             certainties=numbers([_certainty(person) for person in people]),
             keypoints=keypoints,
             weights=weights,
+            unlabelled=unlabelled,
         )
 
 
@@ -165,10 +180,13 @@ def _certainty(person: dict[str, Any]) -> float:
 
 def _keypoints(people: Sequence[dict[str, Any]], skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:
     """Keypoints (N, K, 2) and their weights (N, K)."""
-    labels = numbers([person.get("keypoints", [0] * 51) for person in people], 17, 3)
-    peaks = numbers([person.get("keypoint_scores", [1.0] * 17) for person in people], 17)
-    coco, weights = _label_weights(labels, peaks)
-    keypoints, weights = convert_keypoints(coco, weights, COCO_17, skeleton)
+    is_crowdpose = any(len(person.get("keypoints", [])) == 3 * CROWDPOSE_14.num_keypoints for person in people)
+    source = CROWDPOSE_14 if is_crowdpose else COCO_17
+    count = source.num_keypoints
+    labels = numbers([person.get("keypoints", [0] * (3 * count)) for person in people], count, 3)
+    peaks = numbers([person.get("keypoint_scores", [1.0] * count) for person in people], count)
+    labelled, weights = _label_weights(labels, peaks)
+    keypoints, weights = convert_keypoints(labelled, weights, source, skeleton)
     for row, person in enumerate(people):
         for name, (x, y, visibility) in person.get("extra_keypoints", {}).items():
             if visibility > 0 and name in skeleton.keypoint_names:
@@ -186,3 +204,41 @@ def _label_weights(labels: FloatArray, peaks: FloatArray) -> tuple[FloatArray, F
     is_absent = ~is_labelled & (peaks > 0) & (peaks < _ABSENT_PEAK)
     keypoints = np.where(is_labelled[..., None], labels[..., :2], np.nan)
     return keypoints, np.where(is_labelled, np.sqrt(peaks), np.where(is_absent, _ABSENT_WEIGHT, 0))
+
+
+def _is_crowd(person: dict[str, Any]) -> bool:
+    return bool(person.get("iscrowd"))
+
+
+def _is_unlabelled(person: dict[str, Any]) -> bool:
+    return _is_crowd(person) or not any(person.get("keypoints", [])[2::3])
+
+
+def _unlabelled_regions(
+    people: Sequence[dict[str, Any]], images: Sequence[dict[str, Any]], rows: Mapping[int, int]
+) -> dict[int, Any]:
+    """Run lengths of where crowds and people without keypoints are, by picture; their boxes where they have no outline.
+
+    Source: `get_mask` of the official LitePose code.
+    """
+    from pycocotools import mask
+
+    parts: dict[int, list[Any]] = {}
+    for person in people:
+        if _is_unlabelled(person):
+            row = rows[person["image_id"]]
+            outline = person.get("segmentation") or np.array([person["bbox"]], np.float64)
+            if not (isinstance(outline, dict) and isinstance(outline["counts"], str)):
+                outline = _run_lengths(outline, images[row]["height"], images[row]["width"])
+            parts.setdefault(row, []).extend(outline if isinstance(outline, list) else [outline])
+    return {row: mask.merge(outlines) for row, outlines in parts.items()}
+
+
+def _run_lengths(outline: Any, height: int, width: int) -> Any:
+    """Run lengths of polygons, boxes or uncompressed run lengths; ValueError for anything else."""
+    from pycocotools import mask
+
+    try:
+        return mask.frPyObjects(outline, height, width)
+    except Exception as error:  # pycocotools raises that very class
+        raise ValueError(f"segmentation: {error}") from error

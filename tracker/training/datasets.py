@@ -12,13 +12,14 @@ import numpy as np
 from tracker.boxes import boxes_around
 from tracker.errors import InputError
 from tracker.evaluation.coco import GroundTruth, Picture, read_ground_truth
-from tracker.skeletons import BODY_19, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
 from tracker.training.annotations import Annotations, join_annotations, numbers, read_coco, reading
 from tracker.types import FloatArray, IntArray
 
 _COCO = "annotations/person_keypoints_{}2017.json"
 _POSETRACK = ("annotations", "posetrack_data/annotations")
 _MPII = "annot/{}.json"
+_CROWDPOSE = ("crowdpose_{}.json", "json/crowdpose_{}.json", "annotations/crowdpose_{}.json")
 
 
 @dataclass(frozen=True)
@@ -43,27 +44,31 @@ class Dataset:
     validation: tuple[ValidationSet, ...]
 
 
-def read_dataset(folder: Path, skeleton: Skeleton, boxes: str = "annotated") -> Dataset:
+def read_dataset(folder: Path, skeleton: Skeleton, boxes: str = "annotated", *, regions: bool = False) -> Dataset:
     """The training data in a folder, with the keypoints of a skeleton.
 
     boxes: "keypoints" replaces the boxes that are trained on by those around the keypoints and 15 % more; PoseTrack18
-    always has those. Four forms are known by what is in the folder: COCO 2017; PoseTrack18, whose `file_name` starts
-    in the folder; MPII as the official Simple Baselines code reads it; and `train/*.json` in COCO's format with
+    always has those. regions: read where people are unlabelled, too, as far as the form tells. Five forms are known by
+    what is in the folder: COCO 2017; CrowdPose, its official files beside `images`; PoseTrack18, whose `file_name`
+    starts in the folder; MPII as the official Simple Baselines code reads it; and `train/*.json` in COCO's format with
     pictures in folders of the same names, `val/*/annotations.json` with `images` beside it. Raises InputError for
     a folder of another form, and for malformed files.
     """
     if (folder / _COCO.format("train")).is_file():
-        dataset = _coco(folder, skeleton)
+        dataset = _coco(folder, skeleton, regions)
+    elif files := _crowdpose_files(folder):
+        dataset = _crowdpose(folder, files, skeleton, regions)
     elif files := _posetrack_files(folder, "train"):
         dataset = _posetrack(folder, files, skeleton)
     elif (folder / _MPII.format("train")).is_file():
         dataset = _mpii(folder, skeleton)
     elif files := sorted(folder.glob("train/*.json")):
-        dataset = _own(folder, files, skeleton)
+        dataset = _own(folder, files, skeleton, regions)
     else:
         raise InputError(
             f"{folder} holds no training data of a known form: there is no {_COCO.format('train')}, "
-            f"{_POSETRACK[0]}/train/*.json, {_MPII.format('train')} or train/*.json in it; name another folder"
+            f"{_CROWDPOSE[0].format('train')}, {_POSETRACK[0]}/train/*.json, {_MPII.format('train')} "
+            "or train/*.json in it; name another folder"
         )
     return replace(dataset, train=with_keypoint_boxes(dataset.train)) if boxes == "keypoints" else dataset
 
@@ -79,7 +84,9 @@ def with_keypoint_boxes(annotations: Annotations) -> Annotations:
 def truth_of(annotations: Annotations, path: Path) -> GroundTruth:
     """Annotated people as a ground truth with the names of their pictures' files in full; `path` stands in messages."""
     ones = np.ones(annotations.keypoints.shape[:2], np.float32)
-    keypoints, _ = convert_keypoints(annotations.keypoints, ones, annotations.skeleton, BODY_19)
+    skeleton = CROWDPOSE_14 if annotations.skeleton is CROWDPOSE_14 else COCO_17
+    with_extra = CROWDPOSE_14 if skeleton is CROWDPOSE_14 else BODY_19
+    keypoints, _ = convert_keypoints(annotations.keypoints, ones, annotations.skeleton, with_extra)
     is_labelled = ~np.isnan(keypoints[..., :1])
     triples = np.concatenate([np.nan_to_num(keypoints), 2 * is_labelled], axis=2)
     people: list[list[dict[str, Any]]] = [[] for _ in annotations.paths]
@@ -91,8 +98,8 @@ def truth_of(annotations: Annotations, path: Path) -> GroundTruth:
                 "bbox": [x0, y0, x1 - x0, y1 - y0],
                 "area": None,
                 "iscrowd": 0,
-                "keypoints": triples[row, :17].ravel().tolist(),
-                "num_keypoints": int(is_labelled[row, :17].sum()),
+                "keypoints": triples[row, : skeleton.num_keypoints].ravel().tolist(),
+                "num_keypoints": int(is_labelled[row, : skeleton.num_keypoints].sum()),
                 "extra_keypoints": triples[row, 17:].ravel().tolist(),
             }
         )
@@ -100,7 +107,7 @@ def truth_of(annotations: Annotations, path: Path) -> GroundTruth:
         Picture(number, str(file.absolute()), None, tuple(people[number]), is_negative=not people[number])
         for number, file in enumerate(annotations.paths)
     ]
-    return GroundTruth(path, tuple(pictures), person_id=1)
+    return GroundTruth(path, tuple(pictures), person_id=1, skeleton=skeleton)
 
 
 def read_posetrack(path: Path, folder: Path, skeleton: Skeleton) -> Annotations:
@@ -168,10 +175,29 @@ def _annotations(
     return annotations.people(np.argsort(picture, kind="stable"))
 
 
-def _coco(folder: Path, skeleton: Skeleton) -> Dataset:
-    train = read_coco(folder / _COCO.format("train"), folder / "train2017", skeleton, everybody=True)
+def _coco(folder: Path, skeleton: Skeleton, regions: bool) -> Dataset:
+    train = read_coco(folder / _COCO.format("train"), folder / "train2017", skeleton, everybody=True, regions=regions)
     path = folder / _COCO.format("val")
     sets = [ValidationSet("coco", read_ground_truth(path), folder / "val2017")] if path.is_file() else []
+    return Dataset(train, tuple(sets))
+
+
+def _crowdpose_files(folder: Path) -> list[Path]:
+    """The official file to train on, and the one to validate on where there is one; none in a folder of another form.
+
+    Where the training and validation sets come as one, it is the test set that is left for validation.
+    """
+    for splits in (("train", "val"), ("trainval", "test")):
+        for place in _CROWDPOSE:
+            files = [folder / place.format(split) for split in splits]
+            if files[0].is_file():
+                return [file for file in files if file.is_file()]
+    return []
+
+
+def _crowdpose(folder: Path, files: Sequence[Path], skeleton: Skeleton, regions: bool) -> Dataset:
+    train = read_coco(files[0], folder / "images", skeleton, everybody=True, regions=regions)
+    sets = [ValidationSet("crowdpose", read_ground_truth(path), folder / "images") for path in files[1:]]
     return Dataset(train, tuple(sets))
 
 
@@ -197,8 +223,8 @@ def _mpii(folder: Path, skeleton: Skeleton) -> Dataset:
     return Dataset(train, tuple(sets))
 
 
-def _own(folder: Path, files: Sequence[Path], skeleton: Skeleton) -> Dataset:
-    train = join_annotations([read_coco(path, path.with_suffix(""), skeleton) for path in files])
+def _own(folder: Path, files: Sequence[Path], skeleton: Skeleton, regions: bool) -> Dataset:
+    train = join_annotations([read_coco(path, path.with_suffix(""), skeleton, regions=regions) for path in files])
     truths = [path for path in sorted(folder.glob("val/*/annotations.json")) if not _has_tracks(path)]
     sets = [ValidationSet(path.parent.name, read_ground_truth(path), path.parent / "images") for path in truths]
     return Dataset(train, tuple(sets))

@@ -25,7 +25,7 @@ from tracker.training import curves
 from tracker.training.stream import run_ahead
 
 # Modules of our networks that follow the trunk.
-HEADS = ("upsampling.", "heads.", "deconv_layers.", "final_layer.")
+HEADS = ("upsampling.", "heads.", "deconv_", "final_")
 
 
 class Task(Protocol):

@@ -1,11 +1,45 @@
-"""Losses of heatmap regression."""
+"""Losses of heatmap regression, of tags that tell people apart, and of boxes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# How two people's mean tags push each other apart, as `associative_embedding_losses` explains.
+PUSH_FORMS = ("exp", "max", "mean-exp")
+
+
+@dataclass(frozen=True, eq=False)
+class MapTargets:
+    """What an output of a bottom-up network shall be for B pictures.
+
+    heatmaps: (B, K, h, w) in 0–1. mask: (B, h, w), 1 where the heatmaps count and 0 where people are unlabelled.
+    tag_positions: (B, P, K, 2), for each of P people where the tags of their keypoints are read, an index into the
+    flattened tags (K, h, w) and 1, or 0 for none.
+    """
+
+    heatmaps: Tensor
+    mask: Tensor
+    tag_positions: Tensor
+
+
+@dataclass(frozen=True)
+class BottomUpWeights:
+    """What the parts of the loss count.
+
+    heatmaps: of each output. background: cells beyond every Gaussian of their heatmap, over those within (1 as
+    published; Geng et al., CVPR 2021, take 0.1). push_form: one of PUSH_FORMS.
+    """
+
+    heatmaps: tuple[float, ...] = (1.0, 1.0)
+    background: float = 1.0
+    pull: float = 1e-3
+    push: float = 1e-3
+    push_form: str = "exp"
 
 
 def joints_mse_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -19,6 +53,69 @@ def joints_mse_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor | None = 
     if weights is not None:
         difference = difference * weights[..., None, None]
     return difference.square().mean() / 2
+
+
+def masked_mse_loss(heatmaps: Tensor, targets: Tensor, mask: Tensor, background: float = 1.0) -> Tensor:
+    """Mean squared difference (B,) of heatmaps and targets (B, K, h, w) where the mask (B, h, w) is 1.
+
+    What is masked out counts as no difference, and in the number that the sum is divided by. background: what cells
+    with the target 0 count.
+    Source: `HeatmapLoss` of the official LitePose code.
+    """
+    errors = (heatmaps - targets).square() * mask[:, None]
+    if background != 1:
+        errors = errors.where(targets > 0, errors * background)
+    return errors.flatten(1).mean(dim=1)
+
+
+def associative_embedding_losses(tags: Tensor, positions: Tensor, push_form: str = "exp") -> tuple[Tensor, Tensor]:
+    """How far tags are from those of the same person (pull) and how near to those of others (push), two scalars.
+
+    tags: (B, n), those of a picture flattened. positions: (B, P, K, 2), of `MapTargets`. Pull is the variance of a
+    person's tags, averaged over the N people of a picture. Push is a sum over pairs of people, with d the difference of
+    their mean tags: "exp": exp(−d²) / 2N(N − 1), "max": max(0, 1 − |d|) / 2N(N − 1), both without a person's pair with
+    themselves; "mean-exp": exp(−d² / 2) / N², with it. Both are averaged over the pictures, where one without people
+    counts 0.
+    Source: `AELoss` of the official LitePose code (Newell et al., NeurIPS 2017, whose equation is "mean-exp").
+    """
+    import torch
+
+    is_labelled = positions[..., 1].to(tags.dtype)
+    values = tags.gather(1, positions[..., 0].long().flatten(1)).view_as(is_labelled)
+    counts = is_labelled.sum(dim=2)
+    shares = is_labelled / counts.clamp(min=1)[..., None]
+    means = (values * shares).sum(dim=2)
+    variances = ((values - means[..., None]).square() * shares).sum(dim=2)
+    is_person = (counts > 0).to(tags.dtype)
+    num_people = is_person.sum(dim=1)
+    pull = variances.sum(dim=1) / num_people.clamp(min=1)
+    is_pair = is_person[:, :, None] * is_person[:, None, :]
+    differences = means[:, :, None] - means[:, None, :]
+    if push_form == "mean-exp":
+        nearness, num_pairs = (-differences.square() / 2).exp(), num_people.square()
+    else:
+        is_pair = is_pair * (1 - torch.eye(is_pair.shape[1], device=tags.device, dtype=tags.dtype))
+        num_pairs = 2 * num_people * (num_people - 1)
+        nearness = (1 - differences.abs()).clamp(min=0) if push_form == "max" else (-differences.square()).exp()
+    push = (nearness * is_pair).sum(dim=(1, 2)) / num_pairs.clamp(min=1)
+    return pull.mean(), push.mean()
+
+
+def bottom_up_loss(outputs: Sequence[Tensor], targets: Sequence[MapTargets], weights: BottomUpWeights) -> Tensor:
+    """Loss of a bottom-up network's outputs, a scalar: heatmaps of each, pull and push of each that has tags.
+
+    outputs: (B, C, h, w) each, with K heatmaps and then no tags or as many.
+    Source: `MultiLossFactory` of the official LitePose code.
+    """
+    total = outputs[0].new_zeros(())
+    for output, target, weight in zip(outputs, targets, weights.heatmaps, strict=True):
+        num_keypoints = target.heatmaps.shape[1]
+        heatmaps, tags = output[:, :num_keypoints], output[:, num_keypoints:]
+        total = total + weight * masked_mse_loss(heatmaps, target.heatmaps, target.mask, weights.background).mean()
+        if tags.shape[1]:
+            pull, push = associative_embedding_losses(tags.flatten(1), target.tag_positions, weights.push_form)
+            total = total + weights.pull * pull + weights.push * push
+    return total
 
 
 def quality_focal_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -9,16 +9,21 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from tracker.skeletons import SKELETONS
+from tracker.training.losses import PUSH_FORMS
 
 # Networks by their names in options: class and depth.
 POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
     {"PoseMobileNet": None, "PoseResNet50": 50, "PoseResNet101": 101, "PoseResNet152": 152}
 )
+# Sizes of LitePose, and the side of the input that each was released for.
+LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512})
 _SHARES = (
     "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
-    "cast", "blur", "sharp", "noise", "occlusion", "negatives",
+    "cast", "blur", "sharp", "noise", "occlusion", "negatives", "pasted", "background",
 )  # fmt: skip
 
+_FROZEN = "stages of MobileNetV2 that stay as they are, beside its stem; -1 trains all"
+_CHANNELS = "of the deconvolutions of a network with MobileNetV2"
 _REPEATS = "times that people, or pictures, of folders of these names come, each NAME=TIMES"
 
 Part = TypeVar("Part")
@@ -44,7 +49,6 @@ class Recipe:
     drops: tuple[float, ...] = _of((), "shares of the run after which it is a tenth, for step")
     warmup: int = _of(200, "steps of rising learning rate")
     ema: float = _of(0.999, "decay of the averaged weights; 0 keeps the last ones")
-    frozen_stages: int = _of(2, "stages of MobileNetV2 that stay as they are, beside its stem; -1 trains all")
     max_gradient: float = _of(1.0, "norm that gradients are cut to; inf leaves them")
     seed: int = _of(0, "of everything random")
     brightness: float = _of(0.2, "largest relative change")
@@ -55,7 +59,6 @@ class Recipe:
     sharp: float = _of(0.0, "share of pictures whose detail is stressed")
     noise: float = _of(0.05, "share of pictures with noise")
     occlusion: float = _of(0.1, "share of pictures with something in front")
-    channels: int = _of(96, "of the deconvolutions of a network with MobileNetV2")
     repeats: tuple[str, ...] = _of((), _REPEATS)
 
     def __post_init__(self) -> None:
@@ -63,7 +66,7 @@ class Recipe:
             if not 0 <= getattr(self, name, 0) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
         for name in ("batch_size", "accumulate", "learning_rate", "max_gradient", "channels"):
-            if not getattr(self, name) > 0:
+            if not getattr(self, name, 1) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if self.steps < 0 or self.epochs < 0 or not self.steps + self.epochs:
             raise ValueError("steps or epochs must be above 0")
@@ -86,6 +89,8 @@ class PoseRecipe(Recipe):
     """How a top-down pose network is trained."""
 
     network: str = _of("PoseMobileNet", "what is trained", *POSE_NETWORKS)
+    frozen_stages: int = _of(2, _FROZEN)
+    channels: int = _of(96, _CHANNELS)
     skeleton: str = _of("body19", "keypoints of the network; what the data lacks is not trained", *SKELETONS)
     input_size: tuple[int, int] = _of((256, 192), "height and width of the network's input")
     mean: tuple[float, float, float] = _of((127.5,) * 3, "of 0–255 values, taken off the input")
@@ -131,6 +136,8 @@ class DetectorRecipe(Recipe):
     """How the person detector is trained."""
 
     steps: int = _of(9_000, "steps of the optimizer; 0 counts by epochs")
+    frozen_stages: int = _of(2, _FROZEN)
+    channels: int = _of(96, _CHANNELS)
     learning_rate: float = _of(1.5e-3, "of Adam")
     max_gradient: float = _of(10.0, "norm that gradients are cut to; inf leaves them")
     trunk_rate: float = _of(0.4, "learning rate of the trunk, as a share")
@@ -162,6 +169,56 @@ class DetectorRecipe(Recipe):
                 raise ValueError(f"{name} must be two rising numbers above 0, not {low} {high}")
 
 
+@dataclass(frozen=True)
+class LitePoseRecipe(Recipe):
+    """How a bottom-up network is trained."""
+
+    learning_rate: float = _of(2e-3, "of Adam")
+    trunk_rate: float = _of(1.0, "learning rate of the trunk, as a share")
+    repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=10"), _REPEATS)
+    sharp: float = _of(0.5, "share of pictures whose detail is stressed")
+    occlusion: float = _of(0.0, "share of pictures with a piece of another in front, where people are not labelled")
+    size: str = _of("XS", "of the released networks", *LITEPOSE_SIZES)
+    tags_at_each_scale: bool = _of(False, "give every output tags, not the coarsest alone")
+    skeleton: str = _of("coco17", "keypoints of the network; what the data lacks is to be empty", *SKELETONS)
+    input_size: int = _of(0, "side of the network's input; 0 is that of the released network")
+    mean: tuple[float, float, float] = _of((123.675, 116.28, 103.53), "of 0–255 values, taken off the input")
+    std: tuple[float, float, float] = _of((58.395, 57.12, 57.375), "that the input is divided by")
+    color: str = _of("rgb", "order of the channels", "rgb", "bgr")
+    sigma: float = _of(2.0, "of the heatmaps' Gaussians, in cells of each output")
+    max_people: int = _of(30, "people in a picture whose tags are trained")
+    heatmaps: tuple[float, float] = _of(
+        (1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine"
+    )
+    background: float = _of(1.0, "what cells without a keypoint count, over those with one")
+    pull: float = _of(1e-3, "what tags that are far from those of the same person count")
+    push: float = _of(1e-3, "what tags that are near those of another person count")
+    push_form: str = _of("exp", "how near they are; mean-exp is averaged over all pairs", *PUSH_FORMS)
+    rotation_deg: float = _of(30.0, "largest rotation")
+    region: tuple[float, float] = _of((0.75, 1.5), "least and largest side of what is seen, over the short side")
+    long_side: bool = _of(False, "measure what is seen by the long side of pictures")
+    translation: float = _of(40.0, "largest shift on each axis, in 200ths of what is seen")
+    flip: float = _of(0.5, "share of pictures that are mirrored")
+    exact_flip: bool = _of(True, "mirror keypoints as pictures are; as published, they are up to a cell beside them")
+    pasted: float = _of(0.3, "share of pictures with one to three people of others in front")
+    negatives: float = _of(0.03, "share of pictures without people, where there are such")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("sigma", "max_people"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.input_size < 0 or self.input_size % 64:
+            raise ValueError(f"input_size must be a multiple of 64, not {self.input_size}")
+        if not 0 < self.region[0] <= self.region[1]:
+            raise ValueError(f"region must be two rising numbers above 0, not {self.region[0]} {self.region[1]}")
+
+    @property
+    def side(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.input_size or LITEPOSE_SIZES[self.size]
+
+
 def times_of(repeats: Sequence[str]) -> dict[str, int]:
     """Times by name from NAME=TIMES each; ValueError for another form."""
     times = {}
@@ -177,6 +234,14 @@ def times_of(repeats: Sequence[str]) -> dict[str, int]:
 _PLAIN_APPEARANCE: dict[str, Any] = dict.fromkeys(
     ("brightness", "contrast", "saturation", "cast", "blur", "sharp", "noise", "occlusion"), 0.0
 )
+# Pictures still move, since a view need not show all of one.
+_PLAIN_SCENES: dict[str, Any] = {
+    "rotation_deg": 0.0,
+    "region": (1.0, 1.0),
+    "flip": 0.0,
+    "pasted": 0.0,
+    "negatives": 0.0,
+}
 _PLAIN_VIEWS: dict[str, Any] = dict.fromkeys(
     ("scale", "rotation_deg", "rotated", "flip", "shift", "half_body", "damage"), 0.0
 )
@@ -228,6 +293,35 @@ POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
 DETECTOR_PRESETS: Mapping[str, DetectorRecipe] = MappingProxyType({"default": DetectorRecipe()})
 
 
+# Wang et al. 2022 and the official configuration.
+_PAPER_CROWDPOSE = LitePoseRecipe(
+    **_PLAIN_APPEARANCE,
+    skeleton="crowdpose14",
+    steps=0,
+    epochs=500.0,
+    batch_size=32,
+    learning_rate=4e-3,
+    schedule="step",
+    drops=(350 / 500, 480 / 500),
+    warmup=0,
+    ema=0.0,
+    max_gradient=math.inf,
+    repeats=(),
+    exact_flip=False,
+    pasted=0.0,
+    negatives=0.0,
+)
+LITEPOSE_PRESETS: Mapping[str, LitePoseRecipe] = MappingProxyType(
+    {
+        "default": LitePoseRecipe(),
+        "paper-crowdpose": _PAPER_CROWDPOSE,
+        "paper-coco": replace(_PAPER_CROWDPOSE, skeleton="coco17"),
+    }
+)
+
+
 def without_augmentation(recipe: AnyRecipe) -> AnyRecipe:
     """The same recipe with every picture as it is."""
+    if isinstance(recipe, LitePoseRecipe):
+        return replace(recipe, **_PLAIN_APPEARANCE, **_PLAIN_SCENES)
     return replace(recipe, **_PLAIN_APPEARANCE, **(_PLAIN_VIEWS if isinstance(recipe, PoseRecipe) else {}))

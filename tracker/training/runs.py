@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import nn
 
 from tracker.errors import InputError, UsageError
 from tracker.evaluation.coco import load_pycocotools
+from tracker.nets.litepose import LITEPOSE_SIZES, LitePose
 from tracker.nets.person_detector import PersonDetector
 from tracker.nets.pose_mobilenet import PoseMobileNet
 from tracker.nets.pose_resnet import PoseResNet
@@ -27,13 +30,18 @@ from tracker.training.datasets import Dataset, ValidationSet, read_dataset, trut
 from tracker.training.detector_task import DenseTeacher, DetectorTask
 from tracker.training.detector_views import Layouts, store_pictures
 from tracker.training.initial import initialise
+from tracker.training.litepose_task import LitePoseTask
+from tracker.training.litepose_views import SceneViews, are_learnt, store_scenes
 from tracker.training.loop import LoopConfig, Task, TrainingRun
+from tracker.training.losses import BottomUpWeights
 from tracker.training.pose_task import PoseTask
 from tracker.training.pose_views import Views, store_crops
-from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, PoseRecipe, Recipe, times_of
-from tracker.training.validation import detector_validation, pose_validation
+from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, LitePoseRecipe, PoseRecipe, Recipe, times_of
+from tracker.training.validation import detector_validation, litepose_validation, pose_validation
 from tracker.types import BoolArray, IntArray
 
+# Of the two outputs of the released LitePose networks.
+_LITEPOSE_STRIDES = (4, 2)
 _LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 # What files of our detector are taken to expect.
 _DETECTOR_INPUT = Normalization("rgb", (127.5,) * 3, (127.5,) * 3)
@@ -45,8 +53,8 @@ class RunOptions:
 
     data: folder that is trained on. folder: of the run. cache: folder for the stored pictures. init: weights to start
     from. teacher: network whose boxes a detector learns too. device: as for networks. precision: "auto", "bf16",
-    "fp16" or "fp32". limit_people: train on so many. validate_on_train: measure on what is trained on too.
-    validation_pictures: of each set, at most.
+    "fp16" or "fp32". limit_people: train on so many, or of a bottom-up network on so many pictures. validate_on_train:
+    measure on what is trained on too. validation_pictures: of each set, at most.
     """
 
     data: Path
@@ -142,6 +150,44 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
     return _start(model, task, recipe, options, device, len(pictures.with_people), metadata)
 
 
+def start_litepose_run(recipe: LitePoseRecipe, options: RunOptions) -> TrainingRun:
+    """The run of a bottom-up network, at its start or where it stopped; errors as of `start_pose_run`.
+
+    `limit_people` counts pictures here, in which everybody is trained on.
+    """
+    load_pycocotools()
+    device = _find_device(options)
+    skeleton = skeleton_of(recipe.skeleton)
+    torch.manual_seed(recipe.seed)
+    config = replace(LITEPOSE_SIZES[recipe.size], tags_at_each_scale=recipe.tags_at_each_scale)
+    model = LitePose(skeleton.num_keypoints, config)
+    _empty_heatmaps(model)
+    _initialise(model, options)
+    dataset = read_dataset(options.data, skeleton, regions=True)
+    train = _some_pictures(dataset.train, options.limit_people)
+    if not are_learnt(train).any():
+        raise InputError(f"nobody in {options.data} has a labelled keypoint of {skeleton.name}; name another folder")
+    pictures = store_scenes(train, math.ceil(recipe.side / min(1, recipe.region[0])), options.cache)
+    shown = pictures.with_people
+    pictures = replace(pictures, with_people=np.repeat(shown, _times(train, recipe)[shown]))
+    normalization = recipe.part(Normalization)
+    sets = _validation_sets(dataset, train, options)
+    task = recipe.part(
+        LitePoseTask,
+        pictures=pictures,
+        size=recipe.side,
+        output_sides=tuple(recipe.side // stride for stride in _LITEPOSE_STRIDES),
+        normalization=normalization,
+        views=recipe.part(SceneViews),
+        appearance=recipe.part(Appearance),
+        weights=recipe.part(BottomUpWeights),
+        batch_size=recipe.batch_size // recipe.accumulate,
+        validate=litepose_validation(sets, skeleton, recipe.side, normalization, str(device)),
+    )
+    stated = _stated(recipe, skeleton, (recipe.side, recipe.side)) | _metadata("LitePose", **model.arguments)
+    return _start(model, task, recipe, options, device, len(pictures.with_people), stated)
+
+
 def choose_rows(annotations: Annotations, recipe: PoseRecipe) -> IntArray:
     """The people to draw from: rows, as often as they come in an epoch.
 
@@ -203,6 +249,21 @@ def _spread(rows: IntArray, count: int | None) -> IntArray:
     return different[np.linspace(0, len(different) - 1, min(count, len(different))).astype(np.int64)]
 
 
+def _empty_heatmaps(model: LitePose) -> None:
+    """Let heatmaps start near 0, as nearly all cells are to be; what torch starts from takes 100 steps to fade."""
+    for head in (*model.final_refined, *model.final_raw):
+        nn.init.normal_(head.conv[-1].weight[: model.num_keypoints], std=0.001)
+
+
+def _some_pictures(annotations: Annotations, count: int | None) -> Annotations:
+    """So many pictures that show people, from first to last; all pictures without a count."""
+    if count is None:
+        return annotations
+    return annotations.without_pictures(
+        np.setdiff1d(np.arange(len(annotations.paths)), _spread(annotations.picture, count))
+    )
+
+
 def _validation_sets(dataset: Dataset, train: Annotations, options: RunOptions) -> list[ValidationSet]:
     sets = list(dataset.validation)
     if options.validate_on_train:
@@ -213,11 +274,7 @@ def _validation_sets(dataset: Dataset, train: Annotations, options: RunOptions) 
 def _pose_network(recipe: PoseRecipe, skeleton: Skeleton) -> tuple[nn.Module, dict[str, str]]:
     """A network with random weights, and what its file states."""
     depth = POSE_NETWORKS[recipe.network]
-    settings = {
-        "skeleton": skeleton.name,
-        "color": recipe.color,
-        **{name: json.dumps(getattr(recipe, name)) for name in ("mean", "std", "input_size")},
-    }
+    settings = _stated(recipe, skeleton, recipe.input_size)
     if depth is None:
         model: nn.Module = PoseMobileNet(skeleton.num_keypoints, recipe.channels)
         return model, settings | _metadata(
@@ -227,7 +284,13 @@ def _pose_network(recipe: PoseRecipe, skeleton: Skeleton) -> tuple[nn.Module, di
     return model, settings | _metadata("PoseResNet", depth=depth, num_keypoints=skeleton.num_keypoints)
 
 
-def _metadata(network: str, **arguments: int) -> dict[str, str]:
+def _stated(recipe: PoseRecipe | LitePoseRecipe, skeleton: Skeleton, input_size: tuple[int, int]) -> dict[str, str]:
+    """What a file says of its network's input and keypoints; input_size: height and width."""
+    numbers = {"mean": recipe.mean, "std": recipe.std, "input_size": input_size}
+    return {"skeleton": skeleton.name, "color": recipe.color} | {name: json.dumps(v) for name, v in numbers.items()}
+
+
+def _metadata(network: str, **arguments: Any) -> dict[str, str]:
     return {"network": network, "arguments": json.dumps(arguments)}
 
 
