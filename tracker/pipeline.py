@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from tracker.detection import load_detector
 from tracker.errors import UsageError
@@ -248,8 +248,10 @@ def build_pipeline(
 
     detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or litepose, which
     needs no detector. device: auto, cpu, cuda or cuda:N. flow: dis, lk or none. detector_type, num_threads: as for
-    `load_detector`. Raises ModelError, DeviceError and UsageError.
+    `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError for an unknown pose or flow.
     """
+    if pose not in get_args(PoseMethod):
+        raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, motion = config or TrackerConfig(), create_flow(flow)
     if pose == "litepose":
         if detector is not None:

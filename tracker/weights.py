@@ -37,6 +37,8 @@ _OPTIONS: dict[Kind, str] = {
     "bottom-up": "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train litepose`",
 }
 
+# How poses are estimated with the networks of a kind.
+_POSE_METHODS: dict[Kind, str] = {"pose": "top-down", "bottom-up": "litepose"}
 # MMPose puts the first eight digits of a file's sha256 into its name, as in
 # res50_coco_256x192-ec54d7f3_20200709.pth.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})_\d{8}\.pth$")
@@ -139,9 +141,13 @@ def load_network(path: Path, kind: Kind) -> nn.Module:
     """
     metadata = read_metadata(path)
     name = metadata.get("network", "no network")
-    if NETWORKS.get(name) != kind:
+    stated = NETWORKS.get(name)
+    if stated != kind:
         known = " or ".join(network for network in NETWORKS if NETWORKS[network] == kind)
-        raise ModelError(f"{path} states {name} in its metadata, but must be {known}; name another file")
+        remedy = "name another file"
+        if kind in _POSE_METHODS and stated in _POSE_METHODS:
+            remedy += f", or take --pose {_POSE_METHODS[stated]}"
+        raise ModelError(f"{path} states {name} in its metadata, but must be {known}; {remedy}")
     arguments = metadata.get("arguments", "{}")
     try:
         model = _build(name, json.loads(arguments))

@@ -13,7 +13,7 @@ import torch
 
 from tests.commands.conftest import Run
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tracker.runtime import TensorInfo
 
 ANY_SIZE = TensorInfo("image", (None, 3, None, None), "float32")
@@ -57,6 +57,8 @@ def test_it_prints_ms_per_stage_and_frames_per_second(
         pytest.param(["--max-frames", "0"], 2, "--repeat and --max-frames must be 1 or more", id="no frames"),
         pytest.param(["--input", "absent.mp4"], 1, "cannot open absent.mp4", id="missing input"),
         pytest.param(["--gate", "2"], 2, "--gate must be within 0 and 1", id="setting out of range"),
+        pytest.param(["--pose", "litepose"], 2, "name a clip with --input", id="LitePose without a clip"),
+        pytest.param(["--pose-model", "a.onnx"], 2, "name a clip with --input", id="network without a clip"),
     ],
 )
 def test_refusals(run: Run, options: list[str], code: int, message: str) -> None:
@@ -80,6 +82,7 @@ def test_networks_are_timed_side_by_side(run: Run, models: list[str], tmp_path: 
         write_any_size(tmp_path / "any.onnx"),
         write_weights(tmp_path / "pose.safetensors", POSE),
         write_weights(tmp_path / "det.safetensors", DETECTOR),
+        write_weights(tmp_path / "litepose.safetensors", BOTTOM_UP | {"input_size": "[32, 32]"}),
     ]
     threads = torch.get_num_threads()
     done = run("bench", "--networks", *names, "--repeat", "1", "--detector-size", "64", "--device", "cpu")
@@ -91,9 +94,10 @@ def test_networks_are_timed_side_by_side(run: Run, models: list[str], tmp_path: 
         ("any.onnx", "64×64"),  # twice, since a wide frame takes 36 rows, which makes 64
         ("pose.safetensors", "32×64"),
         ("det.safetensors", "64×64"),
+        ("litepose.safetensors", "32×32"),  # its own, not the detectors'
     ]
     assert [column == "–" for column in table["pose.onnx", "48×64"]] == [False, True, False, True]
-    for name in ("pose.safetensors", "det.safetensors"):
+    for name in ("pose.safetensors", "det.safetensors", "litepose.safetensors"):
         times = [float(column) for row, columns in table.items() if row[0] == name for column in columns]
         assert len(times) >= 4
         assert min(times) > 0

@@ -200,6 +200,15 @@ def test_networks_side_by_side(run: Run, gt: Path, litepose: list[str], models: 
     assert cv2.imread("out.png").shape == (550, 800, 3)
 
 
+def test_all_networks_load_before_the_first_is_measured(
+    run: Run, gt: Path, litepose: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.evaluation.network_comparison.compare_network", lambda *_: pytest.fail("measured"))
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3], "a.pth")
+    assert done.code == 1
+    assert "there is no network file a.pth" in done.err
+
+
 def test_something_must_be_compared(run: Run, gt: Path) -> None:
     done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""))
     assert is_refused(done, code=2)

@@ -157,6 +157,19 @@ def test_published_checkpoints(tmp_path, name, network, size_hw):
 
 
 @pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda path: torch.save(LitePose(14, SMALL).state_dict(), path), id="LitePose"),
+        pytest.param(lambda path: torch.save(PoseResNet(18, 17).state_dict(), path), id="PoseResNet"),
+    ],
+)
+def test_the_size_that_stands_beside_a_file_is_the_one_it_is_used_with(tmp_path, write):
+    write(tmp_path / "a_384x288.pth")
+    (tmp_path / "a_384x288.toml").write_text("input_size = [96, 64]")
+    assert profile(str(tmp_path / "a_384x288.pth")).size_hw == (96, 64)
+
+
+@pytest.mark.parametrize(
     ("network", "size_hw", "error", "words"),
     [
         pytest.param("LitePose-XXL", None, UsageError, "there is no network 'LitePose-XXL'; name one of", id="unknown"),

@@ -11,7 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import HelpFormatter, add_model_options, add_tracking_options, model_options
+from tracker.commands.options import (
+    HelpFormatter,
+    add_model_options,
+    add_tracking_options,
+    model_options,
+    names_networks,
+)
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--repeat and --max-frames must be 1 or more")
     if args.networks:
         return _measure_networks(args, repeat)
+    if args.input is None and names_networks(args):
+        raise UsageError(
+            "without --input the truth stands in for networks; leave out --detector, --pose-model and --pose, "
+            "or name a clip with --input"
+        )
     runs = [_measure(args) for _ in range(repeat)]
     stages = runs[0].keys()
     medians = {stage: statistics.median(run[stage] for run in runs) for stage in stages}

@@ -16,6 +16,7 @@ from tracker.commands.options import (
     add_model_options,
     add_tracking_options,
     model_options,
+    names_networks,
     tracker_config,
 )
 from tracker.errors import OutputError, UsageError
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--frames must be 1 or more, not {args.frames}")
     if args.scene == _PHOTO:
         _run_photo(args)
-    elif args.detector or args.pose_model:
+    elif names_networks(args):
         raise UsageError(
-            f"--scene {args.scene} is tracked without networks; leave out --detector and --pose-model, "
+            f"--scene {args.scene} is tracked without networks; leave out --detector, --pose-model and --pose, "
             f"or take --scene {_PHOTO}"
         )
     else:

@@ -88,7 +88,7 @@ def _add_coco(measures: Any) -> None:
     group.add_argument(
         "--detector-score", type=float, default=0.01, metavar="S", help="least score of a person; AP wants a low one"
     )
-    _add_pose_options(group)
+    _add_pose_options(group, "a pose_resnet or LitePose checkpoint")
     parser.set_defaults(run=run_coco)
 
 
@@ -164,14 +164,14 @@ def _add_outputs(group: Any) -> None:
     group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
 
 
-def _add_pose_options(group: Any) -> None:
+def _add_pose_options(group: Any, checkpoints: str = "a pose_resnet checkpoint") -> None:
     group.add_argument(
         "--pose-model",
         type=Path,
         metavar="FILE",
-        help="pose network: .onnx, .safetensors of ours, a pose_resnet or LitePose checkpoint; default: as shipped",
+        help=f"pose network: .onnx, .safetensors of ours, {checkpoints}; default: as shipped",
     )
-    group.add_argument("--flip-test", action="store_true", help="average with the mirrored crop")
+    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
 
 

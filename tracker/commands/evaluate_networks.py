@@ -13,8 +13,7 @@ from tracker.commands.options import HelpFormatter, add_detector_options
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracker.evaluation.coco import GroundTruth
-    from tracker.evaluation.network_comparison import ComparedNetwork
+    from tracker.evaluation.estimation import Estimation
     from tracker.evaluation.profile import Profile
 
 
@@ -56,7 +55,7 @@ def add_parser(measures: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table to stdout, in Markdown."""
     from tracker.evaluation.coco import check_pictures, load_pycocotools, read_ground_truth
-    from tracker.evaluation.network_comparison import as_table, draw_comparison
+    from tracker.evaluation.network_comparison import as_table, compare_network, draw_comparison
     from tracker.evaluation.posetrack.plots import check_can_draw
 
     if not args.top_down and not args.litepose:
@@ -67,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         check_can_draw()
     truth = read_ground_truth(args.gt)
     check_pictures(truth, args.images)
-    rows = list(_rows(args, truth))
+    # All load before the first is measured, which may take hours.
+    rows = [compare_network(*network, truth, args.images) for network in list(_load(args))]
     print(as_table(rows))
     if args.json:
         write_json(args.json, [asdict(row) for row in rows])
@@ -76,13 +76,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(args: argparse.Namespace, truth: GroundTruth) -> Iterator[ComparedNetwork]:
-    from tracker.evaluation.network_comparison import compare_network
-
+def _load(args: argparse.Namespace) -> Iterator[tuple[str, Profile | None, Estimation]]:
+    """Name, cost and way of each network."""
     for pose in ("top-down", "litepose"):
         for path in getattr(args, pose.replace("-", "_")):
             given = argparse.Namespace(**vars(args) | {"pose": pose, "pose_model": path})
-            yield compare_network(path.name, _cost(path), estimation_of(given), truth, args.images)
+            yield path.name, _cost(path), estimation_of(given)
 
 
 def _cost(path: Path) -> Profile | None:

@@ -1,4 +1,4 @@
-"""What the measures of `evaluate` share: their networks, run on annotated pictures, and their outputs."""
+"""What `evaluate`, `inspect` and `profile` share: networks, run on annotated pictures, and outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tracker.outputs import check_output, partial_path, publish
 if TYPE_CHECKING:
     from tracker.evaluation.coco import GroundTruth, Picture
     from tracker.evaluation.estimation import Estimation
-    from tracker.types import Image, PersonDetector, PoseEstimator
+    from tracker.pose.bottom_up import BottomUpEstimator
+    from tracker.pose.top_down import TopDownEstimator
+    from tracker.types import Image, PersonDetector
 
 T = TypeVar("T")
 
@@ -35,10 +37,9 @@ def check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
 def estimation_of(args: argparse.Namespace) -> Estimation:
     """How poses are estimated, by the options."""
     from tracker.evaluation.estimation import at_once, in_found_boxes, in_true_boxes
-    from tracker.pose import load_finder
 
     if args.pose == "litepose":
-        return at_once(_tell(load_finder(args.pose_model, args.device, flip_test=args.flip_test)))
+        return at_once(load_finder_of(args))
     if args.boxes == "ground-truth":
         return in_true_boxes(load_estimator_of(args))
     return in_found_boxes(detector=load_detector_of(args), estimator=load_estimator_of(args))
@@ -52,11 +53,18 @@ def load_detector_of(args: argparse.Namespace) -> PersonDetector:
     return _tell(load_detector(args.detector, args.device, *settings, detector_type=args.detector_type))
 
 
-def load_estimator_of(args: argparse.Namespace) -> PoseEstimator:
+def load_estimator_of(args: argparse.Namespace) -> TopDownEstimator:
     """The top-down estimator that the options name, said on stderr."""
     from tracker.pose import load_estimator
 
     return _tell(load_estimator(args.pose_model, args.device, flip_test=args.flip_test))
+
+
+def load_finder_of(args: argparse.Namespace) -> BottomUpEstimator:
+    """The bottom-up estimator that the options name, said on stderr."""
+    from tracker.pose import load_finder
+
+    return _tell(load_finder(args.pose_model, args.device, flip_test=args.flip_test))
 
 
 def _tell(network: Any) -> Any:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
 from tracker.commands.options import POSES, HelpFormatter, add_detector_options, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import check_output, make_folder
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import GroundTruth, Picture
-    from tracker.types import Image, PersonDetector, PoseEstimator, PoseFinder, Poses
+    from tracker.types import Image, Poses
 
 # Draws an image, with what is true of it if that is known.
 Draw: TypeAlias = "Callable[[Image, Picture | None], dict[str, Image]]"
@@ -160,12 +161,10 @@ def _load(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
 
 def _load_top_down(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
     from tracker.evaluation.inspection import inspect_top_down, read_true_poses
-    from tracker.pose import load_estimator
     from tracker.types import Candidates
 
-    detector = None if args.boxes == "ground-truth" else _load_detector(args)
-    estimator = load_estimator(args.pose_model, args.device, flip_test=args.flip_test)
-    _tell(estimator)
+    detector = None if args.boxes == "ground-truth" else load_detector_of(args)
+    estimator = load_estimator_of(args)
 
     def draw(image: Image, picture: Picture | None) -> dict[str, Image]:
         true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
@@ -181,34 +180,14 @@ def _load_top_down(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
 
 def _load_bottom_up(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
     from tracker.evaluation.inspection import inspect_bottom_up, read_true_poses
-    from tracker.pose import load_finder
 
-    estimator = load_finder(args.pose_model, args.device, flip_test=args.flip_test)
-    _tell(estimator)
+    estimator = load_finder_of(args)
 
     def draw(image: Image, picture: Picture | None) -> dict[str, Image]:
         true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
         return inspect_bottom_up(estimator, image, true, args.max_people)
 
     return draw
-
-
-def _load_detector(args: argparse.Namespace) -> PersonDetector:
-    from tracker.detection import load_detector
-    from tracker.weights import find_default
-
-    path = args.detector or find_default("detector", args.device)
-    settings = (args.detector_score, args.detector_size)
-    detector = load_detector(path, args.device, *settings, detector_type=args.detector_type)
-    _tell(detector)
-    return detector
-
-
-def _tell(network: PersonDetector | PoseEstimator | PoseFinder) -> None:
-    """Say what a network is and where it runs."""
-    print(f"{network.name}: {network.engine}", file=sys.stderr)
-    if network.note:
-        print(f"note: {network.note}", file=sys.stderr)
 
 
 def _write(drawn: Mapping[str, Image], files: Mapping[str, Path]) -> None:

@@ -57,9 +57,10 @@ def measure_networks(paths: Sequence[Path], detector_size: int, device: str, rou
     """A table of medians: a row for each file and input size, a column for each number of threads and pictures.
 
     Each round runs everything once, so that whatever else the machine does hits all alike. A network that takes
-    one size only is measured at that, another one as a detector, on wide and on square pictures whose longer
-    side is `detector_size`. Raises ModelError for files that do not load or take something else than images,
-    DeviceError for a CUDA device that does not work, UsageError for a size that is no multiple of 32.
+    one size only, or is a pose network that states its own, is measured at that, another one as a detector, on wide
+    and on square pictures whose longer side is `detector_size`. Raises ModelError for files that do not load or take
+    something else than images, DeviceError for a CUDA device that does not work, UsageError for a size that is no
+    multiple of 32.
     """
     if detector_size <= 0 or detector_size % _STRIDE:
         raise UsageError(f"detector size {detector_size} is no multiple of {_STRIDE}")
@@ -98,7 +99,7 @@ def _open_torch(path: Path, device: str, threads: int) -> tuple[Runner, TensorIn
     kind = NETWORKS.get(metadata.get("network", ""), "detector")
     network = TorchNetwork(load_network(path, kind), device)
     size_hw: tuple[int | None, int | None] = (None, None)
-    if kind == "pose":
+    if kind != "detector":
         stated = {"input_size": metadata.get("input_size", "")}
         size_hw = parse_settings(stated, f"the metadata of {path}")["input_size"]
 

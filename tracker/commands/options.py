@@ -105,7 +105,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="pose network: .onnx, .safetensors of ours, a pose_resnet or LitePose checkpoint; default: as shipped",
     )
     group.add_argument(
-        "--flip-test", action="store_true", help="average with the mirrored crop: more exact, half the speed"
+        "--flip-test", action="store_true", help="average with the mirrored picture: more exact, half the speed"
     )
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
 
@@ -205,6 +205,11 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         "detector_type",
     )
     return {name: getattr(args, name) for name in names} | {"config": tracker_config(args)}
+
+
+def names_networks(args: argparse.Namespace) -> bool:
+    """Whether networks are named, or another kind of them than usual."""
+    return bool(args.detector or args.pose_model or args.pose != "top-down")
 
 
 def refuse_detector(args: argparse.Namespace) -> None:

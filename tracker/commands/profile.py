@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.commands.evaluation_inputs import write_json
 from tracker.commands.options import HelpFormatter
-from tracker.outputs import check_output, partial_path, publish
+from tracker.outputs import check_output
 
 if TYPE_CHECKING:
     from tracker.evaluation.profile import Cost, Profile
@@ -63,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
     print(_table(profiles, args.verbose))
     print(_LEGEND, file=sys.stderr)
     if args.json:
-        content = json.dumps([profile.as_json() for profile in profiles], indent=1)
-        partial_path(args.json).write_text(f"{content}\n", encoding="utf-8")
-        publish(args.json)
+        write_json(args.json, [profile.as_json() for profile in profiles])
     return 0
 
 

@@ -14,7 +14,7 @@ from tracker.detection.detector import DEFAULT_SIZE
 from tracker.errors import UsageError
 from tracker.pose.bottom_up_networks import load_litepose
 from tracker.pose.networks import CHECKPOINT_SUFFIXES, load_pose_resnet
-from tracker.pose.settings import parse_settings, size_in_name
+from tracker.pose.settings import parse_settings, settings_beside, size_in_name
 from tracker.weights import NETWORKS, load_checkpoint, load_network, read_metadata
 
 if TYPE_CHECKING:
@@ -153,15 +153,15 @@ def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
     if not path.name.endswith(CHECKPOINT_SUFFIXES):
         known, files = ", ".join(NAMES), ", ".join(CHECKPOINT_SUFFIXES)
         raise UsageError(f"there is no network {str(path)!r}; name one of {known}, or a file ending in {files}")
-    metadata = read_metadata(path)
+    metadata, beside = read_metadata(path), settings_beside(path)
     if kind := NETWORKS.get(metadata.get("network", "")):
         stated = {"input_size": metadata["input_size"]} if "input_size" in metadata else {}
-        size_hw = parse_settings(stated, f"the metadata of {path}").get("input_size", (DEFAULT_SIZE, DEFAULT_SIZE))
-        return load_network(path, kind), size_hw
+        settings = parse_settings(stated, f"the metadata of {path}") | beside
+        return load_network(path, kind), settings.get("input_size", (DEFAULT_SIZE, DEFAULT_SIZE))
     from tracker.nets.litepose import published_input_size
 
     if any(name.startswith("deconv_refined.") for name in load_checkpoint(path)):
         model = load_litepose(path)
         side = published_input_size(model.config)
-        return model, (side, side)
-    return load_pose_resnet(path), size_in_name(path) or _POSE_SIZE_HW
+        return model, beside.get("input_size", (side, side))
+    return load_pose_resnet(path), beside.get("input_size") or size_in_name(path) or _POSE_SIZE_HW

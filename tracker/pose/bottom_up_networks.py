@@ -89,10 +89,11 @@ class OnnxBottomUpNetwork:
     def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
         self._network = OnnxNetwork(path, device, num_threads)
         shapes = {info.name: info.shape for info in self._network.outputs}
-        if not {"heatmaps_0", "tags_0"} <= shapes.keys() or len(self._network.inputs) != 1:
+        is_ours = "tags_0" in shapes and len(shapes.get("heatmaps_0", ())) == 4
+        if not is_ours or len(self._network.inputs) != 1:
             raise ModelError(
                 f"{path} gives {', '.join(shapes)}, but a bottom-up network gives heatmaps_0, tags_0, "
-                "heatmaps_1 …; name an .onnx that `export` made of a LitePose"
+                "heatmaps_1 …; name an .onnx that `export` made of a LitePose, or take --pose top-down"
             )
         settings = stated_settings(self._network.metadata, path)
         self.name = path.name
@@ -149,7 +150,7 @@ def load_litepose(path: Path) -> LitePose:
     except ValueError as error:
         raise ModelError(
             f"{path} holds no LitePose (it begins with {', '.join(sorted(state)[:3])}); name a checkpoint of its "
-            "authors or of `train litepose`"
+            "authors or of `train litepose`, or take --pose top-down"
         ) from error
     load_strictly(model, state, path)
     return model.eval()
