@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import pytest
 
-from tracker.pipeline import Pipeline, StageTimes, run_ahead
+from tracker.pipeline import Pipeline, StageTimes, build_pipeline, run_ahead
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Poses
@@ -315,3 +315,8 @@ def test_leaving_the_loop_early_leaves_no_thread() -> None:
 def test_numbers_below_one_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="1 or more"):
         Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: 0})
+
+
+def test_an_unknown_way_to_poses_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown pose 'bottom-up'; known: top-down, litepose"):
+        build_pipeline(pose="bottom-up")  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from tracker.detection import load_detector
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder
+from tracker.pose.grouping import GroupingConfig
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
@@ -243,12 +244,14 @@ def build_pipeline(
     detector_score: float = 0.5,
     detector_type: str | None = None,
     num_threads: int = 0,
+    grouping: GroupingConfig | None = None,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
     detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or litepose, which
-    needs no detector. device: auto, cpu, cuda or cuda:N. flow: dis, lk or none. detector_type, num_threads: as for
-    `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError for an unknown pose or flow.
+    needs no detector. grouping: of LitePose; None is as published. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
+    none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError
+    for an unknown pose or flow.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
@@ -257,7 +260,7 @@ def build_pipeline(
         if detector is not None:
             raise UsageError("litepose finds people without a detector; leave the detector out, or take pose top-down")
         if pose_model is None or isinstance(pose_model, str | Path):
-            pose_model = load_finder(_path(pose_model), device, num_threads, flip_test=flip_test)
+            pose_model = load_finder(_path(pose_model), device, num_threads, flip_test=flip_test, grouping=grouping)
         return Pipeline(None, pose_model, motion, config, detect_every, detector_batch)
     if detector is None or isinstance(detector, str | Path):
         file, settings = _path(detector), (detector_score, detector_size, num_threads, detector_type)

@@ -12,10 +12,11 @@ from typing import Any, get_args
 import pytest
 
 from tracker.cli import build_parser
-from tracker.commands.options import DETECTOR_TYPES, POSES, model_options, tracker_config
+from tracker.commands.options import DETECTOR_TYPES, GROUPINGS, POSES, model_options, tracker_config
 from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
 from tracker.pipeline import PoseMethod, build_pipeline
+from tracker.pose.grouping import GroupingConfig, GroupingMethod
 from tracker.tracking.config import TrackerConfig
 
 SETTINGS = [pytest.param(field.name, field.default, id=field.name) for field in fields(TrackerConfig)]
@@ -80,6 +81,34 @@ def test_the_methods_are_those_that_exist() -> None:
 def test_litepose_needs_no_detector(option: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match=f"--pose litepose finds people without a detector; leave out {option[0]}$"):
         model_options(parse("--pose", "litepose", *option))
+
+
+def test_settings_of_the_grouping() -> None:
+    options = ["--grouping", "skeleton", "--max-people", "50", "--peak-threshold", "0.2", "--tag-threshold", "2"]
+    given = model_options(parse("--pose", "litepose", *options))["grouping"]
+    assert given == GroupingConfig(method="skeleton", max_people=50, detection_threshold=0.2, tag_threshold=2.0)
+    assert get_args(GroupingMethod) == GROUPINGS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--max-people", "5"], "--max-people is for --pose litepose; leave it out", id="top-down"),
+        pytest.param(["--pose", "litepose", "--max-people", "0"], "--max-people must be 1 or more, not 0", id="nobody"),
+        pytest.param(["--pose", "litepose", "--peak-threshold", "1"], "--peak-threshold must be from 0", id="too high"),
+    ],
+)
+def test_senseless_settings_of_the_grouping(options: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
+        model_options(parse(*options))
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [("--max-people", "max_people"), ("--peak-threshold", "detection_threshold"), ("--tag-threshold", "tag_threshold")],
+)
+def test_the_help_shows_the_groupings_defaults(help_of: Callable[[str, str], str], option: str, default: str) -> None:
+    assert float(help_of("track", option).rpartition("default: ")[2]) == getattr(GroupingConfig(), default)
 
 
 def test_the_types_of_detectors_are_those_that_exist() -> None:

@@ -143,6 +143,14 @@ def test_color_mean_and_std_of_our_files_are_used(tmp_path):
             ),
             "gives heatmaps, but a bottom-up network gives heatmaps_0, tags_0", id="a graph without tags",
         ),
+        pytest.param(
+            "a.onnx",
+            lambda path: write_constant_graph(
+                path, [TensorInfo("image", (1, 3, 64, 64), "float32")],
+                {"heatmaps_0": np.zeros(14, np.float32), "tags_0": np.zeros(14, np.float32)},
+            ),
+            "name an .onnx that `export` made", id="a graph without maps",
+        ),
     ],
 )  # fmt: skip
 def test_other_files_are_refused_in_one_line(tmp_path, name, write, words):

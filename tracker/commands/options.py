@@ -6,16 +6,20 @@ import argparse
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UsageError
 from tracker.tracking.config import MERGES, SIMILARITIES, TrackerConfig
 
+if TYPE_CHECKING:
+    from tracker.pose.grouping import GroupingConfig
+
 _DEFAULTS = TrackerConfig()
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
-# Likewise, the names that `tracker.pipeline` and `tracker.detection` know.
+# Likewise, the names that `tracker.pipeline`, `tracker.pose.grouping` and `tracker.detection` know.
 POSES = ("top-down", "litepose")
+GROUPINGS = ("assignment", "skeleton")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "picodet")
 
 
@@ -108,6 +112,20 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--flip-test", action="store_true", help="average with the mirrored picture: more exact, half the speed"
     )
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+    _add_grouping_options(parser)
+
+
+def _add_grouping_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("LitePose")
+    group.add_argument(
+        "--grouping", choices=GROUPINGS, help="assign keypoints to people, or link them along the skeleton; "
+        "default: assignment",
+    )  # fmt: skip
+    group.add_argument("--max-people", type=int, metavar="N", help="people in a frame, at most; default: 30")
+    group.add_argument("--peak-threshold", type=float, metavar="X", help="least height of a keypoint; default: 0.1")
+    group.add_argument(
+        "--tag-threshold", type=float, metavar="X", help="tags nearer than this belong together; default: 1"
+    )
 
 
 def add_detector_options(group: Any) -> None:
@@ -204,12 +222,32 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         "detector_score",
         "detector_type",
     )
-    return {name: getattr(args, name) for name in names} | {"config": tracker_config(args)}
+    made = {"config": tracker_config(args), "grouping": _grouping_config(args)}
+    return {name: getattr(args, name) for name in names} | made
 
 
 def names_networks(args: argparse.Namespace) -> bool:
     """Whether networks are named, or another kind of them than usual."""
     return bool(args.detector or args.pose_model or args.pose != "top-down")
+
+
+def _grouping_config(args: argparse.Namespace) -> GroupingConfig | None:
+    """The settings of LitePose's grouping, None where none is given; UsageError for a senseless one."""
+    fields_of = {"grouping": "method", "max_people": "max_people", "tag_threshold": "tag_threshold"}
+    fields_of |= {"peak_threshold": "detection_threshold"}
+    given = {option: getattr(args, option) for option in fields_of if getattr(args, option) is not None}
+    if not given:
+        return None
+    if args.pose != "litepose":
+        raise UsageError(f"--{next(iter(given)).replace('_', '-')} is for --pose litepose; leave it out")
+    from tracker.pose.grouping import GroupingConfig
+
+    try:
+        return GroupingConfig(**{fields_of[option]: value for option, value in given.items()})
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        option = next(option for option, field in fields_of.items() if field == name)
+        raise UsageError(f"--{option.replace('_', '-')} {rest}") from error
 
 
 def refuse_detector(args: argparse.Namespace) -> None:
