@@ -28,7 +28,7 @@ def exported(request, tmp_path_factory):
     """The trained file and the two made of it."""
     folder = tmp_path_factory.mktemp("export")
     trained = write_weights(folder / "weights.safetensors", request.param)
-    return trained, *export_network(trained, folder / "small")
+    return trained, *export_network([trained], folder / "small")
 
 
 def test_both_files_are_there_and_nothing_else(exported):
@@ -73,7 +73,7 @@ def test_both_carry_what_the_trained_file_states(exported):
 
 
 def test_the_same_weights_make_the_same_bytes(exported, tmp_path):
-    again = export_network(exported[0], tmp_path / "small")
+    again = export_network([exported[0]], tmp_path / "small")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in exported[1:]]
 
 
@@ -120,14 +120,14 @@ def test_the_entry_for_the_manifest_is_toml(exported):
 
 
 def test_the_exported_file_can_be_exported_again(exported, tmp_path):
-    assert load_file(export_network(exported[2], tmp_path / "again")[1]).keys() == load_file(exported[2]).keys()
+    assert load_file(export_network([exported[2]], tmp_path / "again")[1]).keys() == load_file(exported[2]).keys()
 
 
 def refuse(path, stem, error=ModelError):
     """The one line with which an export is refused, after which nothing new is there."""
     before = set(stem.parent.iterdir())
     with pytest.raises(error) as refused:
-        export_network(path, stem)
+        export_network([path], stem)
     assert set(stem.parent.iterdir()) == before
     assert "\n" not in str(refused.value)
     return str(refused.value)
@@ -139,7 +139,7 @@ def test_what_exists_is_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("mine")
     assert "pass --overwrite" in refuse(trained, tmp_path / "small", OutputError)
     assert (tmp_path / name).read_text() == "mine"
-    export_network(trained, tmp_path / "small", overwrite=True)
+    export_network([trained], tmp_path / "small", overwrite=True)
     assert name == "small.partial.onnx" or (tmp_path / name).read_bytes() != b"mine"
 
 
@@ -178,9 +178,27 @@ def test_without_the_package_onnx_the_line_says_what_to_install(tmp_path, monkey
 
 
 def test_the_estimators_agree_on_a_crop(tmp_path):
-    files = export_network(write_weights(tmp_path / "weights.safetensors", POSE), tmp_path / "small")
+    files = export_network([write_weights(tmp_path / "weights.safetensors", POSE)], tmp_path / "small")
     crops = np.random.default_rng(1).integers(0, 256, (3, 64, 32, 3), np.uint8)
     on_onnx, on_torch = (load_pose_network(Path(path), "cpu") for path in files)
     assert on_onnx.skeleton is on_torch.skeleton
     expected = on_torch.heatmaps(crops)
     np.testing.assert_allclose(on_onnx.heatmaps(crops), expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_the_weights_of_several_files_are_averaged(tmp_path: Path) -> None:
+    first = write_weights(tmp_path / "first.safetensors", POSE)
+    state = load_file(first)
+    second, doubled = tmp_path / "second.safetensors", {name: 3 * value for name, value in state.items()}
+    save_file(doubled, second, read_metadata(first))
+    _, averaged = export_network([first, first, second], tmp_path / "small")
+    for name, value in load_file(averaged).items():
+        torch.testing.assert_close(value.float(), state[name] * (5 / 3), rtol=2e-3, atol=1e-4)
+
+
+def test_weights_of_another_input_are_not_averaged(tmp_path: Path) -> None:
+    first = write_weights(tmp_path / "first.safetensors", POSE)
+    other = write_weights(tmp_path / "other.safetensors", POSE, input_size="[96, 64]")
+    with pytest.raises(ModelError, match="average files of one recipe"):
+        export_network([first, other], tmp_path / "small")
+    assert not list(tmp_path.glob("small*"))

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(2)
     folder = tmp_path_factory.mktemp("networks")
     for kind, metadata in zip(KINDS, (DETECTOR, POSE), strict=True):
-        export_network(write_weights(folder / "trained.safetensors", metadata), folder / kind)
+        export_network([write_weights(folder / "trained.safetensors", metadata)], folder / kind)
     return folder
 
 

@@ -37,22 +37,27 @@ _OPSET = 17
 _DETECTOR_BATCHES = ((2, 64, 96), (1, 256, 416))
 
 
-def export_network(path: Path, stem: Path, overwrite: bool = False) -> tuple[Path, Path]:
-    """Write STEM.onnx and STEM.safetensors of the trained .safetensors file at `path`; returns both names.
+def export_network(paths: Sequence[Path], stem: Path, overwrite: bool = False) -> tuple[Path, Path]:
+    """Write STEM.onnx and STEM.safetensors of a trained .safetensors file; returns both names.
 
-    Tensors of two or more dimensions are stored in half precision, the others in single. In the ONNX file each
-    of them is followed by a Cast, which ONNX Runtime computes once, when it loads the file. Both files carry the
-    metadata of the trained one. They are kept if each has at most 6.5 MB and both give the same on noise.
-    Raises ModelError for a file that is none of ours or does not stand that test, OutputError for files that
-    must not be written, DependencyError without the package onnx.
+    Of several files of one network the weights are averaged, and one named twice counts twice (Wortsman et al. 2022,
+    "Model soups": runs that went on from the same weights are better together than each). Tensors of two or more
+    dimensions are stored in half precision, the others in single. In the ONNX file each of them is followed by a Cast,
+    which ONNX Runtime computes once, when it loads the file. Both files carry the metadata of the trained one. They are
+    kept if each has at most 6.5 MB and both give the same on noise.
+    Raises ModelError for a file that is none of ours, for files that do not go together, and for one that does not
+    stand that test, OutputError for files that must not be written, DependencyError without the package onnx.
     """
-    metadata, kind = _describe(path)
+    metadata, kind = _describe(paths[0])
+    for path in paths[1:]:
+        if _describe(path)[0] != metadata:
+            raise ModelError(f"{path} states another network or input than {paths[0]}; average files of one recipe")
     files = stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.safetensors")
     for file in files:
         check_output(file, overwrite)
     partials = [partial_path(file) for file in files]
     try:
-        model = load_network(path, kind)
+        model = _average([load_network(path, kind) for path in paths])
         # What half precision cannot hold becomes infinite, which shows when the files are compared.
         with np.errstate(over="ignore", invalid="ignore"):
             _write_safetensors(model, metadata, partials[1])
@@ -96,6 +101,18 @@ def _describe(path: Path) -> tuple[dict[str, str], Kind]:
         raise ModelError(f"{path} does not state in its metadata that it is a {known}; name a file that `train` wrote")
     usual = INPUT_DESCRIPTION if kind == "detector" else {}
     return {"arguments": "{}", **usual, **metadata}, kind
+
+
+def _average(models: Sequence[nn.Module]) -> nn.Module:
+    """The first of the models, with the means of all their weights."""
+    import torch
+
+    states = [model.state_dict() for model in models]
+    with torch.no_grad():
+        for name, value in states[0].items():
+            if value.is_floating_point():
+                value.copy_(torch.stack([state[name].double() for state in states]).mean(dim=0))
+    return models[0]
 
 
 def _write_safetensors(model: nn.Module, metadata: dict[str, str], path: Path) -> None:

@@ -38,7 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The same detector as ONNX and as safetensors."""
     torch.manual_seed(2)  # whose scores spread
     folder = tmp_path_factory.mktemp("detector")
-    return export_network(write_weights(folder / "trained.safetensors", DETECTOR), folder / "det")
+    return export_network([write_weights(folder / "trained.safetensors", DETECTOR)], folder / "det")
 
 
 def test_its_own_graph_fits() -> None:

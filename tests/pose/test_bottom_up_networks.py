@@ -89,7 +89,7 @@ def test_what_a_checkpoint_leaves_open(tmp_path, num_keypoints, config, stated, 
 
 
 def test_our_files_agree_on_both_engines(tmp_path):
-    files = export_network(write_weights(tmp_path / "weights.safetensors", BOTTOM_UP), tmp_path / "small")
+    files = export_network([write_weights(tmp_path / "weights.safetensors", BOTTOM_UP)], tmp_path / "small")
     on_onnx, on_torch = (load_bottom_up_network(path, "cpu") for path in files)
     assert on_onnx.engine.startswith("ONNX Runtime")
     assert (on_onnx.name, on_onnx.skeleton, on_onnx.input_size) == ("small.onnx", CROWDPOSE_14, 64)

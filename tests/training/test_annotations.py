@@ -71,7 +71,8 @@ def test_weights_of_keypoints(tmp_path: Path, visibility: int, peak: float, weig
         pytest.param(
             {"score": 0.36, "keypoint_scores": [0.2] * 9 + [1, 0.8, 0.62] + [0.2] * 4 + [0.82]}, 0.54, id="with peaks"
         ),
-        pytest.param({"score": 0.64, "keypoint_scores": [0.01] * 17}, 0.08, id="a dog"),
+        pytest.param({"score": 0.49, "keypoint_scores": [0.01] * 17}, 0.07, id="a dog"),
+        pytest.param({"score": 0.6, "keypoint_scores": [0.01] * 17}, 0.6, id="a sure box is not lowered"),
         pytest.param({"score": 1.0, "keypoint_scores": [0.0] * 17}, 1.0, id="a true box without keypoints"),
     ],
 )

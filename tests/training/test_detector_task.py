@@ -131,12 +131,6 @@ CELL, BESIDE, FAR = cell_at(8, 3, 3), cell_at(8, 3, 2), cell_at(8, 7, 7)
             id="an empty region up to its right edge, at every stride",
         ),
         pytest.param(scene_of((PERSON, 0.4, False)), seen(), {}, id="not seen: a doubtful label teaches nothing"),
-        pytest.param(
-            scene_of((PERSON, 0.3, False)), seen((CELL, 0.6, PERSON)), {CELL: 0.3}, id="a doubtful label lowers"
-        ),
-        pytest.param(
-            scene_of((PERSON, 0.3, False)), seen((CELL, 0.2, PERSON)), {CELL: 0.2}, id="a doubtful label never raises"
-        ),
     ],
 )
 def test_a_teacher_is_put_right_by_labels(scene: Scene, teacher: CellTargets, scores: dict[int, float]) -> None:
@@ -145,6 +139,25 @@ def test_a_teacher_is_put_right_by_labels(scene: Scene, teacher: CellTargets, sc
     assert {int(i): targets.scores[i] for i in np.flatnonzero(targets.scores)} == pytest.approx(scores)
     assert (targets.weights == 1).all()
     np.testing.assert_array_equal(teacher.scores, before)
+
+
+LARGE: list[float] = [0, 0, 48, 48]
+
+
+@pytest.mark.parametrize(
+    ("person", "score", "expected", "weight"),
+    [
+        pytest.param(LARGE, 0.6, 0.3, 1, id="a doubtful label lowers"),
+        pytest.param(LARGE, 0.2, 0.2, 1, id="and never raises"),
+        pytest.param(PERSON, 0.6, 0.3, 0, id="somebody small counts neither way"),
+        pytest.param(PERSON, 0.05, 0.05, 1, id="hardly seen: nobody"),
+    ],
+)
+def test_people_in_doubt(person: list[float], score: float, expected: float, weight: float) -> None:
+    targets = label_cells(scene_of((person, 0.3, False)), seen((CELL, score, person)), SIZE)
+    assert targets.scores[CELL] == pytest.approx(expected)
+    assert targets.weights[CELL] == weight
+    assert np.delete(targets.weights, CELL).all()
 
 
 class Remember(nn.Module):

@@ -20,7 +20,10 @@ def add_parser(commands: Any) -> None:
         "Prints an entry for weights/manifest.toml, to which licence, data and accuracy must be added.",
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="the .safetensors file that training wrote")
+    parser.add_argument(
+        "weights", type=Path, nargs="+", metavar="WEIGHTS",
+        help="the .safetensors file that training wrote; of several from one start the weights are averaged",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="STEM", help="the files, without their endings")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")

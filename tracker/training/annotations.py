@@ -169,13 +169,15 @@ def _boxes(people: Sequence[dict[str, Any]]) -> FloatArray:
 def _certainty(person: dict[str, Any]) -> float:
     """How surely it is a person: the score of a box that is true or has no peaks, else its geometric mean with theirs.
 
-    A teacher's highest peaks tell people from animals better than its box's score does.
+    A teacher's highest peaks tell people from animals better than its box's score does; a sure box is not lowered by
+    them, since small people's are low.
     """
     score = float(person.get("score", 1.0))
     if score >= 1 or "keypoint_scores" not in person:
         return score
     peak = np.mean(sorted(person["keypoint_scores"])[-_TELLING_PEAKS:])
-    return float(np.sqrt(max(score, 0.0) * max(peak, 0.0)))
+    certainty = float(np.sqrt(max(score, 0.0) * max(peak, 0.0)))
+    return max(score, certainty) if score >= _SURE_BOX else certainty
 
 
 def _keypoints(people: Sequence[dict[str, Any]], skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:

@@ -73,8 +73,8 @@ def label_cells(scene: Scene, seen: CellTargets | None, size: int, empty_weight:
 
     There is nobody in the empty regions, whose cells count `empty_weight`. The cells that show a labelled person say
     together how surely it is one: their scores are multiplied so that the best has the label's; a label in doubt only
-    lowers them. Who is labelled for sure and was not seen is put into the cell nearest to the centre of the box, at
-    the stride of their size.
+    lowers them, and those of somebody small count nothing. Who is labelled for sure and was not seen is put into the
+    cell nearest to the centre of the box, at the stride of their size.
     """
     points = cell_points(size)
     if seen is None:
@@ -93,6 +93,8 @@ def label_cells(scene: Scene, seen: CellTargets | None, size: int, empty_weight:
         if best > _SEEN:
             factor = score / best
             scores[shown] = before[shown] * (factor if is_sure else min(factor, 1))
+            if not is_sure and _length(box) < _LARGEST[0]:
+                weights[shown] = 0
         elif is_sure and score > scores[cell := _cell_of(box, size)]:
             scores[cell], weights[cell] = score, 1
             distances[cell] = [*(points[cell] - box[:2]), *(box[2:] - points[cell])]
@@ -101,11 +103,14 @@ def label_cells(scene: Scene, seen: CellTargets | None, size: int, empty_weight:
 
 def _cell_of(box: FloatArray, size: int) -> int:
     """Index of the cell that a labelled box belongs to."""
-    length = float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
-    level = int(np.searchsorted(_LARGEST, length))
+    level = int(np.searchsorted(_LARGEST, _length(box)))
     counts = [size // stride for stride in STRIDES]
     column, row = np.minimum(np.rint((box[:2] + box[2:]) / 2 / STRIDES[level]).astype(int), counts[level] - 1)
     return sum(count**2 for count in counts[:level]) + int(row) * counts[level] + int(column)
+
+
+def _length(box: FloatArray) -> float:
+    return float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
 
 
 @dataclass(frozen=True, eq=False)
