@@ -30,7 +30,7 @@ class Layouts:
     grids: tuple[float, float, float] = (0.45, 0.4, 0.15)
     zoom_alone: tuple[float, float] = (0.5, 2.2)
     zoom_in_mosaic: tuple[float, float] = (0.7, 1.4)
-    negatives: float = 0.15
+    negatives: float = 0.25
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,10 +135,10 @@ class PoseRecipe(Recipe):
 class DetectorRecipe(Recipe):
     """How the person detector is trained."""
 
-    steps: int = _of(9_000, "steps of the optimizer; 0 counts by epochs")
+    steps: int = _of(6_800, "steps of the optimizer; 0 counts by epochs")
     frozen_stages: int = _of(2, _FROZEN)
     channels: int = _of(96, _CHANNELS)
-    learning_rate: float = _of(1.5e-3, "of Adam")
+    learning_rate: float = _of(1.2e-3, "of Adam")
     max_gradient: float = _of(10.0, "norm that gradients are cut to; inf leaves them")
     trunk_rate: float = _of(0.4, "learning rate of the trunk, as a share")
     brightness: float = _of(0.3, "largest relative change")
@@ -153,8 +153,8 @@ class DetectorRecipe(Recipe):
     grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
     zoom_alone: tuple[float, float] = _of((0.5, 2.2), "least and largest size of a picture, over what fills its place")
     zoom_in_mosaic: tuple[float, float] = _of((0.7, 1.4), "likewise in a mosaic")
-    negatives: float = _of(0.15, "share of places for pictures without people")
-    empty_weight: float = _of(3.0, "what their cells count in the loss")
+    negatives: float = _of(0.25, "share of places for pictures without people")
+    empty_weight: float = _of(4.0, "what their cells count in the loss")
     num_scenes: int = _of(20_000, "different compositions, kept in memory (42 kB each); 0 makes new ones all the time")
 
     def __post_init__(self) -> None:
