@@ -215,6 +215,13 @@ def test_something_must_be_compared(run: Run, gt: Path) -> None:
     assert "name networks with --top-down or --litepose" in done.err
 
 
+def test_networks_need_pictures(run: Run, tmp_path: Path, litepose: list[str]) -> None:
+    gt = write_truth(tmp_path / "none.json", [], num_images=0)
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3])
+    assert is_refused(done, code=1)
+    assert "lists no pictures" in done.err
+
+
 def test_true_boxes_need_no_detector(run: Run, gt: Path, models: list[str]) -> None:
     source = ["--gt", gt, "--images", gt.with_suffix(""), "--boxes", "ground-truth"]
     assert run("evaluate", "coco", *source, "--detector", "absent.onnx", *models[2:]).code == 0

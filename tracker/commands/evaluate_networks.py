@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.evaluation_inputs import check_outputs, estimation_of, write_json
+from tracker.commands.evaluation_inputs import check_outputs, estimation_of, on_each, write_json
 from tracker.commands.options import HelpFormatter, add_detector_options
-from tracker.errors import UsageError
+from tracker.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from tracker.evaluation.coco import GroundTruth, Picture
     from tracker.evaluation.estimation import Estimation
+    from tracker.evaluation.network_comparison import ComparedNetwork
     from tracker.evaluation.profile import Profile
+    from tracker.types import Image, Poses
 
 
 def add_parser(measures: Any) -> None:
@@ -55,7 +59,7 @@ def add_parser(measures: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table to stdout, in Markdown."""
     from tracker.evaluation.coco import check_pictures, load_pycocotools, read_ground_truth
-    from tracker.evaluation.network_comparison import as_table, compare_network, draw_comparison
+    from tracker.evaluation.network_comparison import as_table, draw_comparison
     from tracker.evaluation.posetrack.plots import check_can_draw
 
     if not args.top_down and not args.litepose:
@@ -66,8 +70,10 @@ def run(args: argparse.Namespace) -> int:
         check_can_draw()
     truth = read_ground_truth(args.gt)
     check_pictures(truth, args.images)
+    if not truth.pictures:
+        raise InputError(f"{args.gt} lists no pictures; name another file")
     # All load before the first is measured, which may take hours.
-    rows = [compare_network(*network, truth, args.images) for network in list(_load(args))]
+    rows = [_measure(*network, truth, args.images) for network in list(_load(args))]
     print(as_table(rows))
     if args.json:
         write_json(args.json, [asdict(row) for row in rows])
@@ -82,6 +88,23 @@ def _load(args: argparse.Namespace) -> Iterator[tuple[str, Profile | None, Estim
         for path in getattr(args, pose.replace("-", "_")):
             given = argparse.Namespace(**vars(args) | {"pose": pose, "pose_model": path})
             yield path.name, _cost(path), estimation_of(given)
+
+
+def _measure(
+    name: str, cost: Profile | None, estimation: Estimation, truth: GroundTruth, folder: Path
+) -> ComparedNetwork:
+    """Estimate poses in all pictures, behind a progress bar."""
+    from tracker.evaluation.network_comparison import compare_network
+
+    times_s = []
+
+    def estimate(picture: Picture, image: Image) -> Poses:
+        start = time.perf_counter()
+        poses = estimation.estimate(picture, image)
+        times_s.append(time.perf_counter() - start)
+        return poses
+
+    return compare_network(name, cost, estimation, truth, on_each(truth, folder, estimate), times_s)
 
 
 def _cost(path: Path) -> Profile | None:

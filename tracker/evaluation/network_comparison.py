@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.evaluation.coco import GroundTruth, evaluate_results, keypoint_results, read_picture
+from tracker.evaluation.coco import GroundTruth, evaluate_results, keypoint_results
 from tracker.evaluation.estimation import Estimation
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.outputs import partial_path, publish
+from tracker.types import Poses
 
 if TYPE_CHECKING:
     from tracker.evaluation.profile import Profile
@@ -36,15 +36,14 @@ class ComparedNetwork:
 
 
 def compare_network(
-    name: str, cost: Profile | None, estimation: Estimation, truth: GroundTruth, folder: Path
+    name: str,
+    cost: Profile | None,
+    estimation: Estimation,
+    truth: GroundTruth,
+    poses: Mapping[int, Poses],
+    times_s: Sequence[float],
 ) -> ComparedNetwork:
-    """Estimate poses in all pictures of the ground truth, and measure them."""
-    poses, times_s = {}, []
-    for picture in truth.pictures:
-        image = read_picture(picture, folder)
-        start = time.perf_counter()
-        poses[picture.id] = estimation.estimate(picture, image)
-        times_s.append(time.perf_counter() - start)
+    """The row of a network that gave these poses by image id, each picture in its time, at least one."""
     results = keypoint_results(poses, estimation.skeleton, truth.skeleton, is_rescored=estimation.is_rescored)
     return ComparedNetwork(
         name=name,
