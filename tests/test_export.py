@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
+from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, write_weights
 from tracker import export
 from tracker.errors import DependencyError, ModelError, OutputError
 from tracker.export import export_network, manifest_entry
@@ -23,7 +23,9 @@ from tracker.runtime import OnnxNetwork, _onnxruntime
 from tracker.weights import NETWORKS, load_network, read_metadata, sha256_of
 
 
-@pytest.fixture(scope="module", params=[POSE, DETECTOR, BOTTOM_UP], ids=["pose", "detector", "bottom-up"])
+@pytest.fixture(
+    scope="module", params=[POSE, DETECTOR, BOTTOM_UP, BOTTOM_UP_MOBILENET], ids=lambda metadata: metadata["network"]
+)
 def exported(request, tmp_path_factory):
     """The trained file and the two made of it."""
     folder = tmp_path_factory.mktemp("export")
@@ -83,6 +85,7 @@ def test_batches_are_open_and_sizes_those_of_detectors_too(exported):
         "PoseMobileNet": (["heatmaps"], 19, [4], (64, 32)),
         "PersonDetector": (["stride_8", "stride_16", "stride_32"], 5, [8, 16, 32], (None, None)),
         "LitePose": (["heatmaps_0", "tags_0", "heatmaps_1"], 14, [4, 4, 2], (None, None)),
+        "BottomUpMobileNet": (["heatmaps_0", "tags_0"], 14, [4, 4], (None, None)),
     }[network.metadata["network"]]
     assert [info.name for info in network.outputs] == names
     assert network.inputs[0].shape == (None, 3, *size_hw)
@@ -100,8 +103,8 @@ def test_the_graph_computes_what_was_trained(exported):
     with torch.inference_mode():
         expected = load_network(trained, NETWORKS[network])(images)
     expected = [expected] if isinstance(expected, torch.Tensor) else list(expected)
-    if network == "LitePose":
-        expected = [expected[0][:, :14], expected[0][:, 14:], expected[1]]
+    if NETWORKS[network] == "bottom-up":
+        expected = [expected[0][:, :14], expected[0][:, 14:], *expected[1:]]
     for given, wanted in zip(OnnxNetwork(on_onnx, "cpu").run(images.numpy()), expected, strict=True):
         np.testing.assert_allclose(given, wanted.numpy(), rtol=0, atol=2e-3 * float(wanted.abs().max()))
 

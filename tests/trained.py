@@ -12,7 +12,7 @@ from torch import nn
 
 from tracker.nets.litepose import LitePose
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -33,7 +33,13 @@ BOTTOM_UP = POSE | {
     "skeleton": "crowdpose14",
     "input_size": "[64, 64]",
 }
-BUILDERS = {"PoseMobileNet": PoseMobileNet, "PersonDetector": PersonDetector, "LitePose": LitePose.from_arguments}
+BOTTOM_UP_MOBILENET = BOTTOM_UP | {"network": "BottomUpMobileNet", "arguments": '{"num_keypoints": 14, "channels": 8}'}
+BUILDERS = {
+    "PoseMobileNet": PoseMobileNet,
+    "BottomUpMobileNet": BottomUpMobileNet,
+    "PersonDetector": PersonDetector,
+    "LitePose": LitePose.from_arguments,
+}
 # Channels of the last convolutions, which start nearly at zero.
 _OUTPUTS = ((5,), (19,))
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tracker.nets.litepose import LitePose
+    from tracker.nets.pose_mobilenet import BottomUpMobileNet
 
 MAX_BYTES = 6_500_000
 # What the outputs of the two files may differ by.
@@ -172,7 +173,7 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
 
 def _output_names(model: nn.Module, kind: Kind) -> list[str]:
     if kind == "bottom-up":
-        outputs = enumerate(cast("LitePose", model).tag_outputs)
+        outputs = enumerate(cast("LitePose | BottomUpMobileNet", model).tag_outputs)
         return [f"{maps}_{i}" for i, has_tags in outputs for maps in ("heatmaps", "tags")[: 1 + has_tags]]
     return ["heatmaps"] if kind == "pose" else [f"stride_{stride}" for stride in STRIDES]
 

@@ -29,7 +29,13 @@ _INSTALLED = Path(__file__).with_name("default_weights")
 MANIFEST = (_INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "weights") / "manifest.toml"
 # Our own networks, by the name in their files.
 NETWORKS: Mapping[str, Kind] = MappingProxyType(
-    {"PoseMobileNet": "pose", "PoseResNet": "pose", "PersonDetector": "detector", "LitePose": "bottom-up"}
+    {
+        "PoseMobileNet": "pose",
+        "PoseResNet": "pose",
+        "PersonDetector": "detector",
+        "LitePose": "bottom-up",
+        "BottomUpMobileNet": "bottom-up",
+    }
 )
 _OPTIONS: dict[Kind, str] = {
     "pose": "--pose-model FILE",
@@ -206,7 +212,7 @@ def _build(name: str, arguments: Any) -> nn.Module:
 def _builder(name: str) -> Callable[..., nn.Module]:
     from tracker.nets.litepose import LitePose
     from tracker.nets.person_detector import PersonDetector
-    from tracker.nets.pose_mobilenet import PoseMobileNet
+    from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
     from tracker.nets.pose_resnet import PoseResNet
 
     builders: dict[str, Callable[..., nn.Module]] = {
@@ -214,6 +220,7 @@ def _builder(name: str) -> Callable[..., nn.Module]:
         "PoseMobileNet": PoseMobileNet,
         "PoseResNet": PoseResNet,
         "LitePose": LitePose.from_arguments,
+        "BottomUpMobileNet": BottomUpMobileNet,
     }
     return builders[name]
 

@@ -107,7 +107,9 @@ def test_litepose_by_name_costs_what_its_paper_says(size, num_keypoints, gmacs, 
     assert total.macs_with_elements / 1e9 == pytest.approx(paper, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["PoseResNet18", "PoseMobileNet", "PersonDetector", "LitePose-XS"])
+@pytest.mark.parametrize(
+    "name", ["PoseResNet18", "PoseMobileNet", "BottomUpMobileNet", "PersonDetector", "LitePose-XS"]
+)
 def test_macs_are_half_of_what_torch_counts_as_operations(name):
     model, size_hw = named_network(name)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -10,7 +10,7 @@ from tests.trained import like_trained
 from tracker.nets.deployment import arrange_for_export
 from tracker.nets.litepose import LitePose, LitePoseConfig
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
 
 LITEPOSE = LitePose(3, LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5))
 
@@ -46,8 +46,19 @@ def test_litepose_gives_heatmaps_and_tags_apart():
         torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
+def test_a_bottom_up_mobilenet_gives_heatmaps_and_tags_apart():
+    model = like_trained(BottomUpMobileNet(3, 8))
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    (maps,) = outputs(model, images)
+    given = outputs(arrange_for_export(model), images)
+    for part, expected in zip(given, (maps[:, :3], maps[:, 3:]), strict=True):
+        torch.testing.assert_close(part, expected, rtol=0, atol=1e-5 * float(maps.abs().max()))
+
+
 @pytest.mark.parametrize(
-    "network", [PoseMobileNet(2, 8), PersonDetector(8), LITEPOSE], ids=["pose", "detector", "bottom-up"]
+    "network",
+    [PoseMobileNet(2, 8), PersonDetector(8), LITEPOSE, BottomUpMobileNet(2, 8)],
+    ids=["pose", "detector", "LitePose", "bottom-up"],
 )
 def test_the_original_is_not_changed(network):
     before = {name: value.clone() for name, value in network.train().state_dict().items()}

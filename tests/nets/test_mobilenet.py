@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.vectors import SHARED
 from tracker.nets.mobilenet import OUT_CHANNELS, InvertedResidual, MobileNetV2, SameConv
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
 from tracker.nets.upsampling import FusedUpsampling
 
 
@@ -105,9 +105,32 @@ def test_heatmaps_have_a_quarter_of_the_size() -> None:
         assert PoseMobileNet(19, 8)(torch.empty(2, 3, 64, 96)).shape == (2, 19, 16, 24)
 
 
-def test_everything_receives_a_gradient() -> None:
-    model = PoseMobileNet(3, 8)
-    model(torch.randn(2, 3, 32, 32)).square().sum().backward()
+def test_a_bottom_up_network_has_the_layers_of_the_top_down_one() -> None:
+    model = BottomUpMobileNet(17, 8)
+    assert {name: value.shape for name, value in model.state_dict().items()} == {
+        name: value.shape for name, value in PoseMobileNet(34, 8).state_dict().items()
+    }
+    with torch.device("meta"):
+        (maps,) = BottomUpMobileNet(**model.arguments)(torch.empty(2, 3, 64, 96))
+    assert maps.shape == (2, 34, 16, 24)
+
+
+def test_a_cell_stands_for_its_middle_and_tags_rise_by_one_in_32_pixels_to_the_right_and_96_down() -> None:
+    flat, sloped = PoseMobileNet(4, 8).eval(), BottomUpMobileNet(2, 8).eval()
+    sloped.load_state_dict(flat.state_dict())
+    pictures = torch.randn(2, 3, 96, 128)
+    moved = torch.nn.functional.pad(pictures[..., 2:, 2:], (0, 2, 0, 2))
+    (maps,), level = sloped(pictures), flat(moved)
+    torch.testing.assert_close(maps[:, :2], level[:, :2])
+    slope = maps[:, 2:] - level[:, 2:]
+    expected = torch.arange(32) / 8 + torch.arange(24)[:, None] / 24
+    torch.testing.assert_close(slope - slope[..., :1, :1], expected.expand(2, 2, 24, 32), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [PoseMobileNet, BottomUpMobileNet])
+def test_everything_receives_a_gradient(network: type[PoseMobileNet]) -> None:
+    model = network(3, 8)
+    sum(maps.square().sum() for maps in model(torch.randn(2, 3, 32, 32))).backward()
     missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert not missing
 

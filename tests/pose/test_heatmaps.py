@@ -266,6 +266,17 @@ def test_keypoints_at_the_edges_of_the_map(x, cell):
         assert np.unravel_index(heatmaps[0].argmax(), (8, 12)) == (3, cell)
 
 
+@pytest.mark.parametrize("x", [5.5, 5.3, 5.75, 6.0])
+def test_between_cells_the_gaussian_of_everybody_stands_where_the_keypoint_is(x):
+    """Cell 5 reaches from 5 to 6, so that its middle is at 5.5."""
+    keypoints = np.array([[[x, 3.5], [np.nan, np.nan]]])
+    heatmaps = encode_people(keypoints, (12, 8), 1.5, whole_cells=False)
+    expected = np.exp(-((np.arange(12) + 0.5 - x) ** 2) / (2 * 1.5**2))
+    near = np.abs(np.arange(12) + 0.5 - x) <= 4.5
+    np.testing.assert_allclose(heatmaps[0, 3], np.where(near, expected, 0), rtol=0, atol=1e-6)
+    assert not heatmaps[1].any()
+
+
 def test_where_tags_are_read():
     keypoints = np.array([[[np.nan, np.nan], [2.7, 1.2]], [[0.0, 0.0], [4.0, 2.0]], [[1.0, 1.0], [1.0, 1.0]]])
     table = tag_positions(keypoints, (5, 3), max_people=2)

@@ -17,8 +17,9 @@ from tests.vectors import SHARED
 from tracker.errors import ModelError
 from tracker.nets.mobilenet import MobileNetV2
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
 from tracker.nets.pose_resnet import PoseResNet
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14
 from tracker.training.initial import initialise
 
 
@@ -65,6 +66,27 @@ def test_another_number_of_keypoints_starts_its_last_layer_anew(tmp_path: Path) 
     assert same(model, PoseResNet(18, 15), "final_layer.b")
     assert same(model, trained, "deconv_layers")
     assert same(model, trained, "layer4")
+
+
+@pytest.mark.parametrize("network", [PoseMobileNet, BottomUpMobileNet])
+def test_another_skeleton_takes_the_keypoints_that_both_have(tmp_path: Path, network: type[PoseMobileNet]) -> None:
+    trained, model = like_trained(PoseMobileNet(19, 8)), network(14, 8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    save_file(trained.state_dict(), tmp_path / "a.safetensors", {"skeleton": "body19"})
+    assert initialise(model, tmp_path / "a.safetensors", CROWDPOSE_14) == []
+    for kind in ("weight", "bias"):
+        given, own = trained.state_dict()[f"final_layer.{kind}"], model.state_dict()[f"final_layer.{kind}"]
+        for name in ("left_shoulder", "right_ankle", "neck"):
+            assert torch.equal(own[CROWDPOSE_14.index(name)], given[BODY_19.index(name)]), name
+        assert torch.equal(own[14:], before[f"final_layer.{kind}"][14:])
+    assert same(model, trained, "trunk")
+
+
+def test_keypoints_of_the_same_skeleton_are_taken_whole(tmp_path: Path) -> None:
+    trained, model = like_trained(PoseMobileNet(17, 8)), PoseMobileNet(17, 8)
+    save_file(trained.state_dict(), tmp_path / "a.safetensors", {"skeleton": "coco17"})
+    assert initialise(model, tmp_path / "a.safetensors", COCO_17) == []
+    assert same(model, trained)
 
 
 def test_torchvisions_resnets_give_the_trunk(tmp_path: Path) -> None:

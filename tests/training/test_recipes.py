@@ -62,10 +62,12 @@ def test_the_papers_recipe_of_bottom_up_networks(preset: str, skeleton: str) -> 
     assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def test_sizes_of_bottom_up_networks_are_those_released() -> None:
-    assert dict(LITEPOSE_SIZES) == dict(litepose.LITEPOSE_INPUT_SIZES)
-    assert [LitePoseRecipe(size=size).side for size in LITEPOSE_SIZES] == [256, 448, 448, 512]
+def test_sizes_of_bottom_up_networks_are_those_of_the_networks() -> None:
+    assert dict(LITEPOSE_SIZES) == {**litepose.LITEPOSE_INPUT_SIZES, "MobileNetV2": 256}
+    assert [LitePoseRecipe(size=size).side for size in LITEPOSE_SIZES] == [256, 448, 448, 512, 256]
     assert LitePoseRecipe(size="L", input_size=128).side == 128
+    assert LitePoseRecipe(size="L", input_size=128).short_side == 128
+    assert LitePoseRecipe(input_size=128, picture_size=192).short_side == 192
 
 
 def test_default_recipes_are_those_of_their_parts() -> None:
@@ -118,6 +120,7 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         pytest.param("pose", {"accumulate": 5}, "5 does not 16", id="parts that do not fit"),
         pytest.param("pose", {"input_size": (250, 192)}, "multiples of 32, not 250 192", id="an odd size"),
         pytest.param("pose", {"network": "PoseResNet50"}, "frozen_stages must be -1", id="a frozen ResNet"),
+        pytest.param("litepose", {"frozen_stages": 1}, "frozen_stages must be -1 for size XS", id="a frozen LitePose"),
         pytest.param("pose", {"true_repeats": 0}, "true_repeats must be above 0", id="nobody"),
         pytest.param("pose", {"repeats": ("coco",)}, "repeats must be NAME=TIMES each, not 'coco'", id="no times"),
         pytest.param("pose", {"repeats": ("coco=0",)}, "not 'coco=0'", id="no people of a folder"),

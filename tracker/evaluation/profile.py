@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 # What sizes are multiples of: the largest stride of all networks.
 STRIDE = 32
 _POSE_SIZE_HW = (256, 192)
+_BOTTOM_UP_SIDE = 384
 NAMES = (
     *(f"PoseResNet{depth}" for depth in (18, 34, 50, 101, 152)),
     "PoseMobileNet",
     "PersonDetector",
     *(f"LitePose-{size}" for size in ("XS", "S", "M", "L")),
+    "BottomUpMobileNet",
 )
 
 
@@ -132,7 +134,7 @@ def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Modul
 
     from tracker.nets.litepose import LITEPOSE_INPUT_SIZES, LITEPOSE_SIZES, LitePose
     from tracker.nets.person_detector import PersonDetector
-    from tracker.nets.pose_mobilenet import PoseMobileNet
+    from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
     from tracker.nets.pose_resnet import PoseResNet
 
     kind, _, size = name.partition("-")
@@ -142,6 +144,8 @@ def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Modul
                 return PersonDetector(), (DEFAULT_SIZE, DEFAULT_SIZE)
             case "PoseMobileNet":
                 return PoseMobileNet(num_keypoints or 19), _POSE_SIZE_HW
+            case "BottomUpMobileNet":
+                return BottomUpMobileNet(num_keypoints or 17), (_BOTTOM_UP_SIDE, _BOTTOM_UP_SIDE)
             case "LitePose":
                 side = LITEPOSE_INPUT_SIZES[size]
                 return LitePose(num_keypoints or 17, LITEPOSE_SIZES[size]), (side, side)

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tracker.nets.litepose import LitePose
 from tracker.nets.mobilenet import SameConv
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_mobilenet import HALF_CELL, BottomUpMobileNet, PoseMobileNet, slope_tags
 
 # Rows (or columns) of a 4×4 kernel with stride 2 and padding 1 that even and odd rows of its output see.
 _TAPS = ((3, 1), (2, 0))
@@ -24,7 +24,8 @@ def arrange_for_export(model: nn.Module) -> nn.Module:
 
     Batch norm is folded into the convolutions, padding is the convolutions' own, and the last deconvolution of
     PoseMobileNet is four convolutions. On one thread of ONNX Runtime that takes 1.9 of PoseMobileNet's 13 ms and
-    3 of PersonDetector's 24. LitePose gives heatmaps and tags apart: of each output the heatmaps, then any tags.
+    3 of PersonDetector's 24. Bottom-up networks give heatmaps and tags apart: of each output the heatmaps, then any
+    tags.
     """
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
@@ -34,7 +35,10 @@ def arrange_for_export(model: nn.Module) -> nn.Module:
             if isinstance(child, SameConv) and child.stride[0] == 2:
                 setattr(module, name, _PaddedConv(child, (0, 1, 0, 1)))
     if isinstance(model, LitePose):
-        return _SplitLitePose(model).eval()
+        _fold_fused_batch_norms(model)
+        return _SplitMaps(model, model).eval()
+    if isinstance(model, BottomUpMobileNet):
+        return _SplitMaps(_PhasedBottomUp(model), model).eval()
     return _PhasedPoseMobileNet(model).eval() if isinstance(model, PoseMobileNet) else model.eval()
 
 
@@ -103,28 +107,46 @@ class _PhasedPoseMobileNet(nn.Module):
         return F.pixel_shuffle(torch.cat(parts, dim=1)[:, self.order], 2)
 
 
-class _SplitLitePose(nn.Module):
-    """LitePose without batch norm, its heatmaps and tags apart."""
+class _PhasedBottomUp(_PhasedPoseMobileNet):
+    """The same of a BottomUpMobileNet, whose first convolution pads what the moved picture leaves free."""
 
-    def __init__(self, model: LitePose) -> None:
+    def __init__(self, model: BottomUpMobileNet) -> None:
+        super().__init__(model)
+        cast(_PaddedConv, self.trunk.stem[0]).padding = (0, HALF_CELL + 1, 0, HALF_CELL + 1)
+
+    def forward(self, x: Tensor) -> list[Tensor]:  # type: ignore[override]
+        """Heatmaps and tags of images."""
+        maps = super().forward(x[..., HALF_CELL:, HALF_CELL:])
+        return [slope_tags(maps, self.final_layer.out_channels // 2)]
+
+
+class _SplitMaps(nn.Module):
+    """A bottom-up network, its heatmaps and tags apart; like: the network whose outputs they are."""
+
+    def __init__(self, model: nn.Module, like: LitePose | BottomUpMobileNet) -> None:
         super().__init__()
         self.model = model
-        for i, activate in enumerate(model.deconv_bnrelu):
-            norm = cast(nn.BatchNorm2d, activate.get_submodule("0"))
-            raw = fuse_conv_bn_eval(cast(nn.ConvTranspose2d, model.deconv_raw[i]), norm, transpose=True)
-            raw.bias = None  # the other one of the pair has it
-            model.deconv_raw[i] = raw
-            refined = cast(nn.ConvTranspose2d, model.deconv_refined[i])
-            model.deconv_refined[i] = fuse_conv_bn_eval(refined, norm, transpose=True)
-            activate.register_module("0", nn.Identity())
+        self._split = like.num_keypoints
+        self._tag_outputs = like.tag_outputs
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heatmaps and tags of images, coarse to fine."""
-        split = self.model.num_keypoints
         maps = []
-        for output, has_tags in zip(self.model(images), self.model.tag_outputs, strict=True):
-            maps += [output[:, :split], output[:, split:]] if has_tags else [output]
+        for output, has_tags in zip(self.model(images), self._tag_outputs, strict=True):
+            maps += [output[:, : self._split], output[:, self._split :]] if has_tags else [output]
         return maps
+
+
+def _fold_fused_batch_norms(model: LitePose) -> None:
+    """Fold the batch norms that follow the sums of two deconvolutions."""
+    for i, activate in enumerate(model.deconv_bnrelu):
+        norm = cast(nn.BatchNorm2d, activate.get_submodule("0"))
+        raw = fuse_conv_bn_eval(cast(nn.ConvTranspose2d, model.deconv_raw[i]), norm, transpose=True)
+        raw.bias = None  # the other one of the pair has it
+        model.deconv_raw[i] = raw
+        refined = cast(nn.ConvTranspose2d, model.deconv_refined[i])
+        model.deconv_refined[i] = fuse_conv_bn_eval(refined, norm, transpose=True)
+        activate.register_module("0", nn.Identity())
 
 
 def _phase(deconvolution: nn.ConvTranspose2d, row: int, column: int) -> _PaddedConv:

@@ -42,6 +42,12 @@ class LitePoseConfig:
         if not 0 < self.num_outputs <= len(self.deconvolutions) < len(self.channels):
             raise ValueError(f"num_outputs ≤ deconvolutions < stages, not {self}")
 
+    @property
+    def output_strides(self) -> tuple[int, ...]:
+        """Of the outputs, coarse to fine, in pixels of the input."""
+        finest = 2 ** (len(self.channels) - len(self.deconvolutions))
+        return tuple(finest * 2**i for i in reversed(range(self.num_outputs)))
+
 
 # The released networks (LitePose-Auto), and the short side in pixels of the pictures each was trained on.
 LITEPOSE_SIZES: Mapping[str, LitePoseConfig] = MappingProxyType(
@@ -71,6 +77,7 @@ class LitePose(nn.Module):
         self.num_keypoints = num_keypoints
         self.config = config
         self.num_outputs = config.num_outputs
+        self.output_strides = config.output_strides
         self.tag_outputs = tuple(config.tags_at_each_scale or i == 0 for i in range(config.num_outputs))
         widths = (config.stem, *config.channels)
         self.first = _stem(config.stem)

@@ -17,6 +17,7 @@ from tracker.weights import load_checkpoint, load_network, load_strictly, read_m
 
 if TYPE_CHECKING:
     from tracker.nets.litepose import LitePose
+    from tracker.nets.pose_mobilenet import BottomUpMobileNet
     from tracker.pose.networks import Normalization
 
 # What the published checkpoints of so many keypoints were trained on.
@@ -53,11 +54,11 @@ class BottomUpNetwork(Protocol):
 
 
 class TorchBottomUpNetwork(TorchImageNetwork):
-    """A LitePose run by torch; normalization, device and name as for `TorchImageNetwork`."""
+    """A LitePose or a BottomUpMobileNet run by torch; normalization, device and name as for `TorchImageNetwork`."""
 
     def __init__(
         self,
-        model: LitePose,
+        model: LitePose | BottomUpMobileNet,
         skeleton: Skeleton,
         input_size: int,
         *,
@@ -80,7 +81,7 @@ class TorchBottomUpNetwork(TorchImageNetwork):
 
 
 class OnnxBottomUpNetwork:
-    """An ONNX model as `export` writes it of a LitePose, with outputs `heatmaps_0`, `tags_0`, `heatmaps_1` and so on.
+    """An ONNX model as `export` writes it of a bottom-up network: `heatmaps_0`, `tags_0`, `heatmaps_1` and so on.
 
     What it leaves unsaid of skeleton, colour order, mean, std and input_size stands in a .toml beside it. Raises
     ModelError where they are not stated or the graph is another one.
@@ -111,7 +112,7 @@ class OnnxBottomUpNetwork:
 
 
 def load_bottom_up_network(path: Path, device: str = "auto", num_threads: int = 0) -> BottomUpNetwork:
-    """The LitePose in an .onnx or .safetensors file of ours, or in a published checkpoint.
+    """The bottom-up network in an .onnx or .safetensors file of ours, or in a published checkpoint.
 
     device, num_threads: as for `OnnxNetwork`; torch, which runs checkpoints, keeps its own number.
     Files of ours state in their metadata what they are. The widths of a checkpoint (.pth, .pth.tar, .pt, .safetensors)
@@ -127,10 +128,11 @@ def load_bottom_up_network(path: Path, device: str = "auto", num_threads: int = 
         raise ModelError(f"{path} is no bottom-up network by its name; supported are files ending in {supported}")
     metadata = read_metadata(path)
     if "network" in metadata:
-        model, settings = cast("LitePose", load_network(path, "bottom-up")), stated_settings(metadata, path)
+        model = cast("LitePose | BottomUpMobileNet", load_network(path, "bottom-up"))
+        settings = stated_settings(metadata, path)
     else:
-        model = load_litepose(path)
-        settings = _published_settings(model) | settings_beside(path)
+        model = published = load_litepose(path)
+        settings = _published_settings(published) | settings_beside(path)
     skeleton, input_size = _described(settings, model.num_keypoints, path)
     return TorchBottomUpNetwork(
         model, skeleton, input_size, normalization=normalization_of(settings), device=device, name=path.name

@@ -35,25 +35,34 @@ def encode_heatmaps(
     # At −reach − 1 the window is empty yet counts as on the map, as published: an empty map of full weight.
     on_map = ((cells - reach < heatmap_wh) & (cells + reach + 1 >= 0)).all(axis=2)
     weights = np.where(present & on_map, weights, 0).astype(np.float32)
-    columns, rows = (_bells(cells[..., axis], heatmap_wh[axis], sigma, reach) for axis in (0, 1))
+    columns, rows = (_bells(cells[..., axis], heatmap_wh[axis], sigma) for axis in (0, 1))
     targets = rows[..., :, None] * columns[..., None, :]
     targets[weights <= 0.5] = 0
     return targets, weights
 
 
 def encode_people(
-    keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int], sigma: float | npt.NDArray[Any] = 2.0
+    keypoints: npt.NDArray[Any],
+    heatmap_wh: tuple[int, int],
+    sigma: float | npt.NDArray[Any] = 2.0,
+    *,
+    whole_cells: bool = True,
 ) -> FloatArray:
     """Heatmaps (K, h, w) in 0–1 of everybody in a picture: in each cell the highest of the people's Gaussians.
 
     keypoints: (N, K, 2) in cells of the map; NaN is a missing keypoint, and one outside the map gives nothing. sigma:
     cells, one number or (N, K). The Gaussian stands on a whole cell, the coordinates cut towards 0, and ends a cell
-    beyond 3 sigma; where sigma is no whole number, it is off the cell by less than one, as published.
+    beyond 3 sigma; where sigma is no whole number, it is off the cell by less than one, as published. whole_cells:
+    False puts the Gaussian where the keypoint really is, and it ends at 3 sigma; cell 0 reaches from 0 to 1.
     Source: `HeatmapGenerator` and `ScaleAwareHeatmapGenerator` of the official LitePose code.
     """
     cells, is_inside = _whole_cells(keypoints, heatmap_wh)
-    reach = 3 * np.broadcast_to(sigma, is_inside.shape) + 1
-    columns, rows = (_pasted_bells(cells[..., axis], heatmap_wh[axis], reach) for axis in (0, 1))
+    sigmas = np.broadcast_to(sigma, is_inside.shape)
+    if whole_cells:
+        columns, rows = (_pasted_bells(cells[..., axis], heatmap_wh[axis], 3 * sigmas + 1) for axis in (0, 1))
+    else:
+        centres = np.where(is_inside[..., None], keypoints, 0) - 0.5
+        columns, rows = (_bells(centres[..., axis], heatmap_wh[axis], sigmas[..., None]) for axis in (0, 1))
     rows[~is_inside] = 0
     heatmaps = np.zeros((keypoints.shape[1], heatmap_wh[1], heatmap_wh[0]), np.float32)
     for person_rows, person_columns in zip(rows, columns, strict=True):
@@ -136,11 +145,14 @@ def average_flipped(
     return (heatmaps + back) * np.float32(0.5)
 
 
-def _bells(centres: npt.NDArray[Any], size: int, sigma: float, reach: float) -> FloatArray:
-    """Gaussians (N, K, size) along one axis, 0 farther than `reach` from their centres (N, K)."""
+def _bells(centres: npt.NDArray[Any], size: int, sigma: float | npt.NDArray[Any]) -> FloatArray:
+    """Gaussians (N, K, size) along one axis, 0 farther than 3 sigma from their centres (N, K).
+
+    sigma: one number or (N, K, 1).
+    """
     distances = np.arange(size) - centres[..., None]
     bells = np.exp(-(distances**2) / (2 * sigma**2))
-    return np.where(np.abs(distances) <= reach, bells, 0).astype(np.float32)
+    return np.where(np.abs(distances) <= 3 * sigma, bells, 0).astype(np.float32)
 
 
 def _whole_cells(keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int]) -> tuple[IntArray, BoolArray]:

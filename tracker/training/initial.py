@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tracker.errors import ModelError
 from tracker.nets.mobilenet import MobileNetV2
+from tracker.skeletons import SKELETONS, Skeleton
 from tracker.training.loop import HEADS
-from tracker.weights import load_checkpoint, load_strictly
+from tracker.weights import load_checkpoint, load_strictly, read_metadata
 
 
-def initialise(model: nn.Module, path: Path) -> list[str]:
+def initialise(model: nn.Module, path: Path, skeleton: Skeleton | None = None) -> list[str]:
     """Put the weights of a file into a model; the names of the model's parts that the file lacks and keep their start.
 
     A checkpoint of another network gives its trunk, and a layer of another shape, such as the last one for another
-    number of keypoints, is left out. An .npz holds MobileNetV2's convolutions in order of execution
+    number of keypoints, is left out; of that, a file which states its skeleton gives the keypoints that the model's
+    skeleton has, too. An .npz holds MobileNetV2's convolutions in order of execution
     (`NNN_CONV_2D_w`, `NNN_DEPTHWISE_CONV_2D_w` and `_b`, TensorFlow's axes) and perhaps `deconvN_*` and `final_*`
     of a pose network. Raises ModelError for a file that lacks a part of the trunk.
     """
     content = _read_npz(path) if path.suffix == ".npz" else load_checkpoint(path)
     own = model.state_dict()
     state = {name: value for name, value in content.items() if name in own and own[name].shape == value.shape}
+    if skeleton:
+        state |= _keypoints_of_both(content, own, read_metadata(path).get("skeleton", ""), skeleton)
     # The counter is absent from checkpoints of old versions of torch, and changes nothing.
     absent = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     if trunk := [name for name in absent if not name.startswith(HEADS)]:
@@ -35,6 +40,21 @@ def initialise(model: nn.Module, path: Path) -> list[str]:
         )
     load_strictly(model, own | state, path)
     return sorted({name.split(".")[0] for name in absent})
+
+
+def _keypoints_of_both(
+    content: Mapping[str, Tensor], own: Mapping[str, Tensor], stated: str, skeleton: Skeleton
+) -> dict[str, Tensor]:
+    """The model's last layer, whose first rows are heatmaps, with those of keypoints that the stated skeleton has."""
+    if stated not in SKELETONS or stated == skeleton.name:
+        return {}
+    source, state = SKELETONS[stated], {}
+    rows = {i: source.index(name) for i, name in enumerate(skeleton.keypoint_names) if name in source.keypoint_names}
+    for name in ("final_layer.weight", "final_layer.bias"):
+        if name in own and name in content and content[name].shape[1:] == own[name].shape[1:]:
+            state[name] = own[name].clone()
+            state[name][list(rows)] = content[name][list(rows.values())].to(own[name].dtype)
+    return state
 
 
 def _read_npz(path: Path) -> dict[str, torch.Tensor]:

@@ -31,8 +31,8 @@ class SceneBatch:
 class LitePoseTask:
     """What a training run needs to know of bottom-up networks.
 
-    size: side of the scenes, pixels. output_sides: of the network's outputs, cells. sigma: of the targets, in cells of
-    any output. max_people: in a scene whose tags are trained. batch_size: pictures per batch.
+    size: side of the scenes, pixels. output_sides: of the network's outputs, cells. sigma, whole_cells: of the targets,
+    in cells of any output. max_people: in a scene whose tags are trained. batch_size: pictures per batch.
     """
 
     pictures: ScenePictures
@@ -47,6 +47,7 @@ class LitePoseTask:
     batch_size: int
     seed: int
     validate: Callable[[nn.Module], dict[str, float]]
+    whole_cells: bool = True
 
     def make_batch(self, step: int) -> SceneBatch:
         """The batch of a step, always the same one."""
@@ -60,8 +61,9 @@ class LitePoseTask:
         size_wh = (self.output_sides[output],) * 2
         keypoints = [scene.keypoints[output] for scene in scenes]
         tables = [tag_positions(_on_map(people, size_wh[0]), size_wh, self.max_people) for people in keypoints]
+        heatmaps = [encode_people(people, size_wh, self.sigma, whole_cells=self.whole_cells) for people in keypoints]
         return MapTargets(
-            torch.from_numpy(np.stack([encode_people(people, size_wh, self.sigma) for people in keypoints])),
+            torch.from_numpy(np.stack(heatmaps)),
             torch.from_numpy(np.stack([scene.masks[output] for scene in scenes])),
             torch.from_numpy(np.stack(tables)),
         )

@@ -19,7 +19,7 @@ from tracker.errors import InputError, UsageError
 from tracker.evaluation.coco import load_pycocotools
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose.networks import Normalization
 from tracker.runtime import resolve_torch_device
@@ -40,8 +40,6 @@ from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, LitePoseReci
 from tracker.training.validation import detector_validation, litepose_validation, pose_validation
 from tracker.types import BoolArray, IntArray
 
-# Of the two outputs of the released LitePose networks.
-_LITEPOSE_STRIDES = (4, 2)
 _LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 # What files of our detector are taken to expect.
 _DETECTOR_INPUT = Normalization("rgb", (127.5,) * 3, (127.5,) * 3)
@@ -80,7 +78,7 @@ def start_pose_run(recipe: PoseRecipe, options: RunOptions) -> TrainingRun:
     skeleton = skeleton_of(recipe.skeleton)
     torch.manual_seed(recipe.seed)
     model, metadata = _pose_network(recipe, skeleton)
-    _initialise(model, options)
+    _initialise(model, options, skeleton)
     dataset = read_dataset(options.data, skeleton, recipe.boxes)
     rows = _spread(choose_rows(dataset.train, recipe), options.limit_people)
     if not len(rows):
@@ -159,10 +157,8 @@ def start_litepose_run(recipe: LitePoseRecipe, options: RunOptions) -> TrainingR
     device = _find_device(options)
     skeleton = skeleton_of(recipe.skeleton)
     torch.manual_seed(recipe.seed)
-    config = replace(LITEPOSE_SIZES[recipe.size], tags_at_each_scale=recipe.tags_at_each_scale)
-    model = LitePose(skeleton.num_keypoints, config)
-    _empty_heatmaps(model)
-    _initialise(model, options)
+    model = _bottom_up_network(recipe, skeleton)
+    _initialise(model, options, skeleton)
     dataset = read_dataset(options.data, skeleton, regions=True)
     train = _some_pictures(dataset.train, options.limit_people)
     if not are_learnt(train).any():
@@ -176,15 +172,16 @@ def start_litepose_run(recipe: LitePoseRecipe, options: RunOptions) -> TrainingR
         LitePoseTask,
         pictures=pictures,
         size=recipe.side,
-        output_sides=tuple(recipe.side // stride for stride in _LITEPOSE_STRIDES),
+        output_sides=tuple(recipe.side // stride for stride in model.output_strides),
         normalization=normalization,
         views=recipe.part(SceneViews),
         appearance=recipe.part(Appearance),
-        weights=recipe.part(BottomUpWeights),
+        weights=recipe.part(BottomUpWeights, heatmaps=recipe.heatmaps[: len(model.output_strides)]),
         batch_size=recipe.batch_size // recipe.accumulate,
-        validate=litepose_validation(sets, skeleton, recipe.side, normalization, str(device)),
+        validate=litepose_validation(sets, skeleton, recipe.short_side, normalization, str(device)),
     )
-    stated = _stated(recipe, skeleton, (recipe.side, recipe.side)) | _metadata("LitePose", **model.arguments)
+    stated = _stated(recipe, skeleton, (recipe.short_side, recipe.short_side))
+    stated |= _metadata(type(model).__name__, **model.arguments)
     return _start(model, task, recipe, options, device, len(pictures.with_people), stated)
 
 
@@ -234,10 +231,10 @@ def _find_device(options: RunOptions) -> torch.device:
     return device
 
 
-def _initialise(model: nn.Module, options: RunOptions) -> None:
+def _initialise(model: nn.Module, options: RunOptions, skeleton: Skeleton | None = None) -> None:
     """Load the weights to start from, unless the run goes on from its checkpoint."""
     goes_on = (options.folder / "checkpoint.pt").is_file()
-    if options.init and not goes_on and (absent := initialise(model, options.init)):
+    if options.init and not goes_on and (absent := initialise(model, options.init, skeleton)):
         print(f"{options.init} lacks weights of {', '.join(absent)}, which start anew", file=sys.stderr)
 
 
@@ -247,6 +244,16 @@ def _spread(rows: IntArray, count: int | None) -> IntArray:
         return rows
     different = np.unique(rows)
     return different[np.linspace(0, len(different) - 1, min(count, len(different))).astype(np.int64)]
+
+
+def _bottom_up_network(recipe: LitePoseRecipe, skeleton: Skeleton) -> LitePose | BottomUpMobileNet:
+    """A network with random weights."""
+    if recipe.size == "MobileNetV2":
+        return BottomUpMobileNet(skeleton.num_keypoints, recipe.channels)
+    config = replace(LITEPOSE_SIZES[recipe.size], tags_at_each_scale=recipe.tags_at_each_scale)
+    model = LitePose(skeleton.num_keypoints, config)
+    _empty_heatmaps(model)
+    return model
 
 
 def _empty_heatmaps(model: LitePose) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tracker.nets.litepose import LitePose
+    from tracker.nets.pose_mobilenet import BottomUpMobileNet
 
 # AP wants boxes of low scores; recall and false people are given at these.
 _LEAST_SCORE = 0.02
@@ -67,11 +68,15 @@ def pose_validation(
 def litepose_validation(
     sets: Sequence[ValidationSet], skeleton: Skeleton, input_size: int, normalization: Normalization, device: str
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """A function from a LitePose to OKS AP and mean OKS on each set, at one scale and without flip test."""
+    """A function from a bottom-up network to OKS AP and mean OKS on each set, at one scale and without flip test."""
 
     def validate(model: nn.Module) -> dict[str, float]:
         network = TorchBottomUpNetwork(
-            cast("LitePose", model), skeleton, input_size, normalization=normalization, device=device
+            cast("LitePose | BottomUpMobileNet", model),
+            skeleton,
+            input_size,
+            normalization=normalization,
+            device=device,
         )
         # Peaks at the network's own size, which takes a fraction of the time.
         estimator = BottomUpEstimator(network, project=False)
