@@ -20,7 +20,7 @@ from tracker.detection import load_detector
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder
-from tracker.pose.grouping import GroupingConfig
+from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
@@ -244,12 +244,12 @@ def build_pipeline(
     detector_score: float = 0.5,
     detector_type: str | None = None,
     num_threads: int = 0,
-    grouping: GroupingConfig | None = None,
+    grouping: GroupingConfig = TRACKED_GROUPING,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
     detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or litepose, which
-    needs no detector. grouping: of LitePose; None is as published. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
+    needs no detector. grouping: of LitePose. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
     none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError
     for an unknown pose or flow.
     """

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any, get_args
 
 import pytest
@@ -16,7 +16,7 @@ from tracker.commands.options import DETECTOR_TYPES, GROUPINGS, POSES, model_opt
 from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
 from tracker.pipeline import PoseMethod, build_pipeline
-from tracker.pose.grouping import GroupingConfig, GroupingMethod
+from tracker.pose.grouping import TRACKED_GROUPING, GroupingMethod
 from tracker.tracking.config import TrackerConfig
 
 SETTINGS = [pytest.param(field.name, field.default, id=field.name) for field in fields(TrackerConfig)]
@@ -86,7 +86,12 @@ def test_litepose_needs_no_detector(option: tuple[str, str]) -> None:
 def test_settings_of_the_grouping() -> None:
     options = ["--grouping", "skeleton", "--max-people", "50", "--peak-threshold", "0.2", "--tag-threshold", "2"]
     given = model_options(parse("--pose", "litepose", *options))["grouping"]
-    assert given == GroupingConfig(method="skeleton", max_people=50, detection_threshold=0.2, tag_threshold=2.0)
+    assert given == replace(
+        TRACKED_GROUPING, method="skeleton", max_people=50, detection_threshold=0.2, tag_threshold=2.0
+    )
+    given = model_options(parse("--pose", "litepose", "--person-score", "0.3"))["grouping"]
+    assert given == replace(TRACKED_GROUPING, least_score=0.3)
+    assert model_options(parse())["grouping"] == TRACKED_GROUPING
     assert get_args(GroupingMethod) == GROUPINGS
 
 
@@ -105,10 +110,15 @@ def test_senseless_settings_of_the_grouping(options: list[str], message: str) ->
 
 @pytest.mark.parametrize(
     ("option", "default"),
-    [("--max-people", "max_people"), ("--peak-threshold", "detection_threshold"), ("--tag-threshold", "tag_threshold")],
+    [
+        ("--max-people", "max_people"),
+        ("--peak-threshold", "detection_threshold"),
+        ("--tag-threshold", "tag_threshold"),
+        ("--person-score", "least_score"),
+    ],
 )
 def test_the_help_shows_the_groupings_defaults(help_of: Callable[[str, str], str], option: str, default: str) -> None:
-    assert float(help_of("track", option).rpartition("default: ")[2]) == getattr(GroupingConfig(), default)
+    assert float(help_of("track", option).rpartition("default: ")[2]) == getattr(TRACKED_GROUPING, default)
 
 
 def test_the_types_of_detectors_are_those_that_exist() -> None:

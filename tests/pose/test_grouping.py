@@ -167,6 +167,7 @@ def one_person(position, score, num_keypoints=1, tag=0.0):
         pytest.param({"detection_threshold": 1.0}, "detection_threshold must be", id="above every peak"),
         pytest.param({"detection_threshold": -0.1}, "detection_threshold must be", id="below every cell"),
         pytest.param({"tag_threshold": 0.0}, "tag_threshold must be above 0", id="no tag near enough"),
+        pytest.param({"least_score": 1.0}, "least_score must be from 0 to below 1", id="above every person"),
         pytest.param({"tag_threshold": float("nan")}, "tag_threshold must be above 0", id="not a number"),
     ],
 )
@@ -426,6 +427,18 @@ def test_there_are_at_most_so_many_people_and_they_are_the_best(max_people):
     groups, scores = group_keypoints(*crowd(5), CROWDPOSE_14, GroupingConfig(max_people=max_people))
     assert len(groups) == len(scores) == min(max_people, 5)
     assert scores[0] == pytest.approx(0.9 * 13 / 14)
+
+
+@pytest.mark.parametrize(("height", "num_people"), [(0.69, 2), (0.71, 3)])
+def test_a_keypoint_split_off_is_no_person_where_a_score_is_demanded(height, num_people):
+    """A second nose beside the first person, of another tag: alone it has a fourteenth of its height."""
+    heatmaps, tags = crowd(2)
+    heatmaps[0, 30, 14] = height
+    tags[0, 0, 30, 14] = 20
+    assert len(group_keypoints(heatmaps, tags, CROWDPOSE_14, GroupingConfig())[0]) == 3
+    groups, scores = group_keypoints(heatmaps, tags, CROWDPOSE_14, GroupingConfig(least_score=0.05))
+    assert len(groups) == len(scores) == num_people
+    assert (scores >= 0.05).all()
 
 
 @pytest.mark.parametrize("method", ["assignment", "skeleton"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,9 @@ def _add_grouping_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tag-threshold", type=float, metavar="X", help="tags nearer than this belong together; default: 1"
     )
+    group.add_argument(
+        "--person-score", type=float, metavar="X", help="least mean height of a person's keypoints; default: 0.1"
+    )
 
 
 def add_detector_options(group: Any) -> None:
@@ -231,19 +234,17 @@ def names_networks(args: argparse.Namespace) -> bool:
     return bool(args.detector or args.pose_model or args.pose != "top-down")
 
 
-def _grouping_config(args: argparse.Namespace) -> GroupingConfig | None:
-    """The settings of LitePose's grouping, None where none is given; UsageError for a senseless one."""
+def _grouping_config(args: argparse.Namespace) -> GroupingConfig:
+    """The settings of LitePose's grouping; UsageError for a senseless one."""
     fields_of = {"grouping": "method", "max_people": "max_people", "tag_threshold": "tag_threshold"}
-    fields_of |= {"peak_threshold": "detection_threshold"}
+    fields_of |= {"peak_threshold": "detection_threshold", "person_score": "least_score"}
     given = {option: getattr(args, option) for option in fields_of if getattr(args, option) is not None}
-    if not given:
-        return None
-    if args.pose != "litepose":
+    if given and args.pose != "litepose":
         raise UsageError(f"--{next(iter(given)).replace('_', '-')} is for --pose litepose; leave it out")
-    from tracker.pose.grouping import GroupingConfig
+    from tracker.pose.grouping import TRACKED_GROUPING
 
     try:
-        return GroupingConfig(**{fields_of[option]: value for option, value in given.items()})
+        return replace(TRACKED_GROUPING, **{fields_of[option]: value for option, value in given.items()})
     except ValueError as error:
         name, _, rest = str(error).partition(" ")
         option = next(option for option, field in fields_of.items() if field == name)

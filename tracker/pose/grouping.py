@@ -49,6 +49,8 @@ class GroupingConfig:
     """Of people with tags about equally near (to a whole number) the higher peak chooses first."""
     ignore_surplus: bool = False
     """Leave out peaks of all further keypoints once there are as many people as may be."""
+    least_score: float = 0.0
+    """People of a lower pose score, the mean over all keypoints, are left out; published code keeps them."""
     refine: bool = True
     """Fill in missing keypoints where the heatmap is high and the tag the person's."""
 
@@ -61,8 +63,14 @@ class GroupingConfig:
             raise ValueError(f"nms_size must be odd, 1 or more, not {self.nms_size}")
         if not 0 <= self.detection_threshold < 1:
             raise ValueError(f"detection_threshold must be from 0 to below 1, not {self.detection_threshold}")
+        if not 0 <= self.least_score < 1:
+            raise ValueError(f"least_score must be from 0 to below 1, not {self.least_score}")
         if not self.tag_threshold > 0:
             raise ValueError(f"tag_threshold must be above 0, not {self.tag_threshold}")
+
+
+# For tracking: a few keypoints that were split off somebody are no second person, which filling in would make of them.
+TRACKED_GROUPING = GroupingConfig(least_score=0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +108,8 @@ def group_keypoints(
 ) -> tuple[Groups, FloatArray]:
     """The people in heatmaps (K, h, w) and tags (T, K, h, w), best first, at most `max_people`; their pose scores (P,).
 
-    Positions count from the cell's corner. The scores are those before keypoints are filled in, as published.
+    None of them is below `least_score`. Positions count from the cell's corner. The scores are those before keypoints
+    are filled in, as published.
     Source: `HeatmapParser.parse` of the official code, which keeps all people.
     """
     peaks = find_tagged_peaks(heatmaps, tags, config)
@@ -111,6 +120,7 @@ def group_keypoints(
     groups = adjust(groups, heatmaps)
     scores = groups.pose_scores
     best = np.argsort(-scores, kind="stable")[: config.max_people]
+    best = best[scores[best] >= config.least_score]
     groups = groups[best]
     return (refine(groups, heatmaps, tags) if config.refine else groups), scores[best]
 
