@@ -214,7 +214,12 @@ def test_weights_in_half_precision_are_computed_with_in_single(tmp_path):
         pytest.param(DETECTOR | {"arguments": '{"channels": 9}'}, "detector", "of another shape", id="other channels"),
         pytest.param(BOTTOM_UP, "pose", "states LitePose in its metadata, but must be PoseMobileNet", id="bottom-up"),
         pytest.param(BOTTOM_UP, "pose", "or PoseResNet; name another file, or take --pose litepose", id="its option"),
-        pytest.param(POSE, "bottom-up", "must be LitePose; name another file, or take --pose top-down", id="top-down"),
+        pytest.param(
+            POSE,
+            "bottom-up",
+            "must be LitePose or BottomUpMobileNet; name another file, or take --pose top-down",
+            id="top-down",
+        ),
         pytest.param(
             BOTTOM_UP | {"arguments": '{"num_keypoints": 2, "stem": 8, "channels": [8, 9600]}'},
             "bottom-up",
