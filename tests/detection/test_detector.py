@@ -15,6 +15,7 @@ from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tracker.boxes import iou
 from tracker.detection import load_detector
 from tracker.detection.detector import FAMILIES, NetworkDetector
+from tracker.detection.person_detector import PERSON_DETECTOR
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import DeviceError, ModelError, UsageError
 from tracker.runtime import OnnxNetwork, OutOfMemoryError, TensorInfo
@@ -343,6 +344,62 @@ def test_overlapping_boxes_are_suppressed(tmp_path: Path, second: list[float], k
     path = _write_grid(tmp_path / "a.onnx", [[30, 20, 20, 30, 0.6], second])
     (found,) = load_detector(path, "cpu").detect([np.zeros((64, 64, 3), np.uint8)])
     np.testing.assert_allclose(found.scores, kept)
+
+
+# Three cells of one person, two of another beside them, and one of neither, in pixels of the input.
+CROWD = [
+    ([10, 10, 30, 50], 0.9), ([11, 10, 31, 50], 0.6), ([10, 12, 30, 52], 0.3),
+    ([20, 10, 40, 50], 0.8), ([21, 10, 41, 50], 0.5), ([60, 10, 80, 50], 0.4),
+]  # fmt: skip
+
+
+def _detect_crowd(tmp_path: Path, num_votes: int, threshold: float) -> list[tuple[list[float], float]]:
+    """Boxes and scores of CROWD, which stands in its cells whatever the image."""
+    maps = [np.zeros((1, 5, 64 // stride, 96 // stride), np.float32) for stride in (8, 16, 32)]
+    for level in maps:
+        level[:, 0], level[:, 1:] = -20, 1
+    for column, (box, score) in enumerate(CROWD):
+        point = np.array([column * 8, 0])
+        maps[0][0, 0, 0, column] = np.log(score / (1 - score))
+        maps[0][0, 1:, 0, column] = [*(point - box[:2]), *(box[2:] - point)]
+    outputs = {f"stride_{stride}": level for stride, level in zip((8, 16, 32), maps, strict=True)}
+    network = OnnxNetwork(write_constant_graph(tmp_path / "a.onnx", [FIXED], outputs), "cpu")
+    family = replace(PERSON_DETECTOR, num_votes=num_votes)
+    (found,) = NetworkDetector(network, family, threshold, None).detect([IMAGE])
+    return [
+        (box.round(3).tolist(), round(float(score), 3)) for box, score in zip(found.boxes, found.scores, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("num_votes", "scores"),
+    [
+        pytest.param(1, [0.9, 0.8, 0.4], id="the best alone"),
+        pytest.param(2, [0.75, 0.65, 0.2], id="two, one of which a lonely box lacks"),
+        pytest.param(3, [0.6, 0.433, 0.133], id="three"),
+        pytest.param(100, [0.018, 0.013], id="more than there are cells"),
+    ],
+)
+def test_those_that_a_box_replaces_say_with_it_how_sure_it_is(
+    tmp_path: Path, num_votes: int, scores: list[float]
+) -> None:
+    least = 0.01
+    found = _detect_crowd(tmp_path, num_votes, least)
+    assert [score for _, score in found] == pytest.approx(scores, abs=1e-3)
+    assert [box for box, _ in found] == [CROWD[cell][0] for cell in (0, 3, 5)][: len(scores)]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "scores"),
+    [
+        pytest.param(0.1, [0.6, 0.433, 0.133], id="all"),
+        pytest.param(0.3, [0.6, 0.433], id="who is not sure enough together"),
+        pytest.param(0.5, [0.6], id="nor is one whose best cell alone is"),
+        pytest.param(0.95, [], id="nobody"),
+    ],
+)
+def test_scores_do_not_depend_on_the_threshold(tmp_path: Path, threshold: float, scores: list[float]) -> None:
+    assert [score for _, score in _detect_crowd(tmp_path, 3, threshold)] == pytest.approx(scores, abs=1e-3)
 
 
 def test_a_threshold_of_zero_compares_the_best_thousand_alone(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from tracker.detection.yolox import YOLOX, YOLOX_NMS
+from tracker.detection.yolox import YOLOX, YOLOX_NMS, decode_classes
 from tracker.runtime import OnnxNetwork, TensorInfo
 from tracker.types import FloatArray
 
@@ -136,3 +136,17 @@ def test_nonsense_is_handed_on_to_be_seen(column: int, value: float) -> None:
 def test_another_number_of_rows_than_cells_is_refused() -> None:
     with pytest.raises(ValueError, match="125 rows for 126 cells"):
         YOLOX.decode([_rows()[1:]], INPUT_WH, 0.5)
+
+
+def test_other_classes_than_people() -> None:
+    rows = np.zeros((NUM_CELLS, 85), np.float32)
+    rows[:2, 4] = 0.5, 1.0
+    rows[0, 5 + 16], rows[1, 5], rows[1, 5 + 16] = 1.0, 0.2, 0.3
+    boxes, scores = decode_classes([rows], INPUT_WH, 0.3)
+    assert scores.shape == (2, 80)
+    assert scores[:, 16].tolist() == pytest.approx([0.5, 0.3])
+    assert scores[1, 0] == pytest.approx(0.2)
+    assert boxes.tolist() == [[-4, -4, 4, 4], [4, -4, 12, 4]]
+    assert len(decode_classes([rows], INPUT_WH, 0.4)[0]) == 1
+    with pytest.raises(ValueError, match="rows for"):
+        decode_classes([rows[1:]], INPUT_WH, 0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def scene_of(*people: tuple[list[float], float, bool], empty: list[list[float]] 
         scores=np.array([score for _, score, _ in people], np.float32),
         is_sure=np.array([sure for _, _, sure in people], bool),
         empty=np.array(empty or [], np.float32).reshape(-1, 4),
+        empty_weights=np.ones(len(empty or []), np.float32),
     )
 
 
@@ -282,11 +284,13 @@ def test_the_real_teacher_sees_people_where_they_are() -> None:
     assert iou(box, true).max() > 0.7
 
 
-def test_cells_of_empty_regions_count_more(tmp_path: Path) -> None:
-    targets = label_cells(scene_of(empty=[[0, 0, 24, 64]]), None, SIZE, empty_weight=3.0)
-    inside = cell_points(SIZE)[:, 0] < 24
-    assert (targets.weights[inside] == 3).all()
-    assert (targets.weights[~inside] == 1).all()
+def test_cells_of_empty_regions_count_more() -> None:
+    scene = replace(scene_of(empty=[[0, 0, 24, 64], [40, 0, 64, 64]]), empty_weights=np.array([1, 0.4], np.float32))
+    targets = label_cells(scene, None, SIZE, empty_weight=3.0)
+    columns = cell_points(SIZE)[:, 0]
+    assert (targets.weights[columns < 24] == 3).all()
+    assert targets.weights[columns >= 40] == pytest.approx(1.2)
+    assert (targets.weights[(columns >= 24) & (columns < 40)] == 1).all()
 
 
 def test_kept_scenes_come_again_as_they_were(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.training.people import annotate
 from tracker.detection.letterbox import PADDING
+from tracker.training.animals import Animals
 from tracker.training.detector_views import Layouts, PictureStore, Scene, store_pictures
 
 ALONE, FOUR, NINE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -109,11 +111,100 @@ def test_scenes_have_the_wanted_picture_and_padding(store: PictureStore) -> None
 
 
 def test_pictures_without_people_are_empty_regions(store: PictureStore) -> None:
-    scene = compose(store, 1, Layouts(FOUR, negatives=1.0))
+    scene = compose(store, 1, Layouts(FOUR, negatives=1.0, backgrounds=0))
     assert len(scene.boxes) == 0
     assert len(scene.empty) == 4
     assert sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in scene.empty) == 192**2
     assert not compose(store, 1, Layouts(FOUR, negatives=0.0)).empty.size
+
+    assert scene.empty_weights.tolist() == [1] * 4
+
+
+def blueness(scene: Scene) -> float:
+    return float((scene.image[..., 0] > 200).mean())
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> PictureStore:
+    """A picture with a red person at the left, a blue animal at the right and white in between; none without people."""
+    image = np.full((120, 200, 3), 255, np.uint8)
+    image[:, :60] = 0, 0, 255
+    image[30:90, 140:180] = 255, 0, 0
+    cv2.imwrite(str(tmp_path / "farm.png"), image)
+    people = annotate([tmp_path / "farm.png"], [(0, (0, 0, 60, 120), {}), (0, (140, 30, 180, 90), {})])
+    people.certainties[1] = 0
+    animals = Animals(np.array([0]), np.array([[140, 30, 180, 90]], np.float32), np.ones(1, np.float32))
+    return store_pictures(people, tmp_path / "cache", animals)
+
+
+@pytest.mark.parametrize(
+    ("animals", "backgrounds", "weight"),
+    [
+        pytest.param(1.0, 0.0, 1.0, id="around animals"),
+        pytest.param(0.0, 1.0, 0.4, id="beside people, where one may be small"),
+    ],
+)
+def test_windows_of_pictures_with_people_are_empty_regions(
+    farm: PictureStore, animals: float, backgrounds: float, weight: float
+) -> None:
+    layouts = Layouts(FOUR, negatives=1.0, animals=animals, backgrounds=backgrounds, rotation_deg=30)
+    scenes = [compose(farm, seed, layouts) for seed in range(8)]
+    for scene in scenes:
+        assert not redness(scene).any()
+        assert len(scene.boxes) == 0
+        assert len(scene.empty) == 4
+        assert scene.empty_weights == pytest.approx([weight] * 4)
+        # No padding: what is beyond the window is its mirror image.
+        assert not (scene.image == PADDING).all(axis=2).any()
+    assert np.mean([blueness(scene) for scene in scenes]) > (0.9 if animals else 0.5)
+
+
+def test_pictures_without_people_stand_in_for_unknown_animals(store: PictureStore) -> None:
+    scene = compose(store, 0, Layouts(FOUR, negatives=1.0, animals=1.0, backgrounds=0))
+    assert scene.empty_weights.tolist() == [1] * 4
+    assert (scene.image[..., 1] > 200).all()
+
+
+def test_people_are_shown_where_no_window_is_found(farm: PictureStore) -> None:
+    crowded = replace(farm, annotations=farm.annotations.people(np.array([0, 1])))
+    crowded.annotations.boxes[0] = 0, 0, 200, 120
+    for animals, backgrounds in ((1, 0), (0, 1), (0, 0)):
+        scene = compose(crowded, 0, Layouts(FOUR, negatives=1.0, animals=animals, backgrounds=backgrounds))
+        assert not len(scene.empty)
+        assert len(scene.boxes) >= 4
+
+
+def test_people_beside_windows_are_seen_as_ever(farm: PictureStore) -> None:
+    scenes = [compose(farm, seed, Layouts(FOUR, negatives=0.5, animals=1.0, backgrounds=0)) for seed in range(8)]
+    assert 0 < sum(len(scene.empty) for scene in scenes) < 32
+    for scene in scenes:
+        for box in np.rint(scene.boxes[scene.scores > 0]).astype(int):
+            assert redness(scene)[box[1] + 3 : box[3] - 3, box[0] + 3 : box[2] - 3].all()
+
+
+def test_animals_of_pictures_without_people_need_no_windows(store: PictureStore, tmp_path: Path) -> None:
+    animals = Animals(np.array([1, 3]), np.full((2, 4), (0, 0, 90, 90), np.float32), np.ones(2, np.float32))
+    assert store_pictures(store.annotations, tmp_path / "cache", animals).animals.picture.tolist() == [1]
+    with pytest.raises(IndexError):
+        store_pictures(store.annotations, tmp_path / "cache", Animals(np.array([4]), animals.boxes[:1], np.ones(1)))
+
+
+def test_pictures_without_people_are_rotated_and_mirrored_beyond_their_sides(tmp_path: Path) -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[:, 50:, 1] = 255
+    cv2.imwrite(str(tmp_path / "edge.png"), image)
+    pictures = store_pictures(annotate([tmp_path / "edge.png"], [], negatives=[0]), tmp_path / "cache")
+    layouts = Layouts(ALONE, negatives=1.0, backgrounds=0, zoom_negatives=(1.0, 1.0), rotation_deg=30)
+    angles = []
+    for seed in range(20):
+        scene = pictures.compose(0, layouts, 100, np.random.default_rng(seed))
+        green = scene.image[..., 1] > 128
+        assert not (scene.image == PADDING).all(axis=2).any()
+        low, high = green[30:50].mean(axis=1)[[0, -1]]
+        angles.append(np.degrees(np.arctan2((high - low) * 100, 19)))
+    assert min(angles) < -10
+    assert max(angles) > 10
+    assert np.abs(angles).max() < 33
 
 
 def test_people_of_whom_little_is_seen_are_left_out(store: PictureStore) -> None:

@@ -127,6 +127,16 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         pytest.param("detector", {"size": 300}, "size must be a multiple of 32", id="an odd scene"),
         pytest.param("detector", {"grids": (0.5, 0.5, 0.5)}, "sum to 1, not 0.5 0.5 0.5", id="more than all"),
         pytest.param("detector", {"zoom_alone": (2.0, 1.0)}, "zoom_alone must be two rising", id="falling zoom"),
+        pytest.param(
+            "detector", {"zoom_negatives": (0.0, 1.0)}, "zoom_negatives must be two rising", id="no size of negatives"
+        ),
+        pytest.param("detector", {"animals": 1.2}, "animals must be within", id="more than all are animals"),
+        pytest.param(
+            "detector",
+            {"animals": 0.7, "backgrounds": 0.5},
+            "animals must be at most 0.5 beside",
+            id="together too many",
+        ),
         pytest.param("litepose", {"region": (0.0, 1.0)}, "region must be two rising numbers above 0", id="no region"),
         pytest.param("litepose", {"input_size": 96}, "input_size must be a multiple of 64, not 96", id="a side of 96"),
         pytest.param("litepose", {"sigma": 0.0}, "sigma must be above 0", id="no Gaussian"),

@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.onnx_graphs import write_constant_graph
 from tests.training.people import annotate
 from tests.training.rendered import write_data, write_set
 from tracker.errors import InputError, ModelError, UsageError
 from tracker.pose.bottom_up_networks import load_bottom_up_network
 from tracker.pose.networks import Normalization, load_pose_network
+from tracker.runtime import TensorInfo
 from tracker.skeletons import BODY_19, COCO_17
 from tracker.training import runs
 from tracker.training.augmentation import Appearance
@@ -141,6 +143,22 @@ def test_a_trained_detector_loads(tmp_path: Path, data: Path) -> None:
     log = run.weights_path.with_name("log.jsonl").read_text()
     assert '"rendered_ap50"' in log
     assert '"false_at_0.3"' in log
+
+
+def test_what_is_taken_for_an_animal_is_no_person_to_a_detector(tmp_path: Path, data: Path) -> None:
+    rows = np.zeros((1, 3549, 85), np.float32)
+    # The whole picture is a dog, at the centre of the coarsest map; sizes are powers of e.
+    rows[0, 52**2 + 26**2 + 84] = [0, 0, np.log(13), np.log(13), 1, *np.zeros(80)]
+    rows[0, 52**2 + 26**2 + 84, 5 + 16] = 0.9
+    image = TensorInfo("images", (1, 3, 416, 416), "float32")
+    finder = write_constant_graph(tmp_path / "yolox.onnx", [image], {"output": rows})
+    recipe = DetectorRecipe(
+        steps=1, batch_size=2, channels=8, size=64, frozen_stages=-1, negatives=1.0, animals=1.0, backgrounds=0.0
+    )
+    run = start_detector_run(recipe, options_in(tmp_path, data, animal_finder=finder))
+    run.train()
+    animals = run._task.pictures.animals
+    assert len(animals) == len(np.unique(animals.picture)) > 0
 
 
 def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Path) -> None:

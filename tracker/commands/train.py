@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,6 @@ from tracker.training.recipes import (
     DETECTOR_PRESETS,
     LITEPOSE_PRESETS,
     POSE_PRESETS,
-    DetectorRecipe,
-    LitePoseRecipe,
-    PoseRecipe,
     Recipe,
     without_augmentation,
 )
@@ -38,15 +35,16 @@ def add_parser(commands: Any) -> None:
         description="Train a network on COCO, CrowdPose, PoseTrack18 or MPII, or on a folder of data in COCO's format.",
     )
     kinds = parser.add_subparsers(required=True, metavar="KIND")
-    pose = _add_kind(kinds, "pose", "a top-down pose network", POSE_PRESETS)
-    pose.set_defaults(run=run_pose, teacher=None)
+    _add_kind(kinds, "pose", "a top-down pose network", POSE_PRESETS)
     detector = _add_kind(kinds, "detector", "the person detector", DETECTOR_PRESETS)
     detector.add_argument(
         "--teacher", type=Path, metavar="FILE", help="RTMDet with raw heads (ONNX) whose boxes are learnt beside labels"
     )
-    detector.set_defaults(run=run_detector)
-    litepose = _add_kind(kinds, "litepose", "a bottom-up pose network", LITEPOSE_PRESETS)
-    litepose.set_defaults(run=run_litepose, teacher=None)
+    detector.add_argument(
+        "--animal-finder", type=Path, metavar="FILE",
+        help="YOLOX of COCO's 80 classes (ONNX); what it takes for an animal is no person",
+    )  # fmt: skip
+    _add_kind(kinds, "litepose", "a bottom-up pose network", LITEPOSE_PRESETS)
 
 
 def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -> argparse.ArgumentParser:
@@ -89,7 +87,7 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     group = parser.add_argument_group("recipe", "Defaults are those of the preset; the default preset's are shown.")
     for setting in fields(presets["default"]):
         _add_setting(group, setting, getattr(presets["default"], setting.name))
-    parser.set_defaults(presets=presets, kind=name)
+    parser.set_defaults(run=run, presets=presets, kind=name, teacher=None, animal_finder=None)
     return parser
 
 
@@ -113,34 +111,18 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def run_pose(args: argparse.Namespace) -> int:
-    """Train a pose network to the end of its recipe."""
+def run(args: argparse.Namespace) -> int:
+    """Train a network of the kind to the end of its recipe."""
     recipe = _recipe(args)
     options = _prepare(args, recipe)
-    from tracker.training.runs import start_pose_run
+    from tracker.training import runs
 
-    assert isinstance(recipe, PoseRecipe)
-    return _train(start_pose_run(recipe, options), args)
-
-
-def run_detector(args: argparse.Namespace) -> int:
-    """Train a person detector to the end of its recipe."""
-    recipe = _recipe(args)
-    options = _prepare(args, recipe)
-    from tracker.training.runs import start_detector_run
-
-    assert isinstance(recipe, DetectorRecipe)
-    return _train(start_detector_run(recipe, options), args)
-
-
-def run_litepose(args: argparse.Namespace) -> int:
-    """Train a bottom-up pose network to the end of its recipe."""
-    recipe = _recipe(args)
-    options = _prepare(args, recipe)
-    from tracker.training.runs import start_litepose_run
-
-    assert isinstance(recipe, LitePoseRecipe)
-    return _train(start_litepose_run(recipe, options), args)
+    starts: dict[str, Callable[[Any, RunOptions], TrainingRun]] = {
+        "pose": runs.start_pose_run,
+        "detector": runs.start_detector_run,
+        "litepose": runs.start_litepose_run,
+    }
+    return _train(starts[args.kind](recipe, options), args)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

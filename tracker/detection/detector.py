@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tracker.boxes import clip_boxes, nms
+from tracker.boxes import clip_boxes, iou, nms
 from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs
 from tracker.detection.letterbox import padded_size_wh
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
@@ -17,7 +17,7 @@ from tracker.detection.rtmdet import RTMDET, RTMDET_RAW
 from tracker.detection.yolox import YOLOX, YOLOX_NMS
 from tracker.errors import ModelError, UsageError
 from tracker.runtime import OnnxNetwork, SplittingRunner
-from tracker.types import Detections, FloatArray, Image
+from tracker.types import Detections, FloatArray, Image, IntArray
 from tracker.weights import find_default, load_network
 
 # By the names of --detector-type; of those that fit a network alike, the first is taken.
@@ -34,6 +34,8 @@ FAMILIES: Mapping[str, DetectorFamily] = MappingProxyType(
 DEFAULT_SIZE = 416
 # More than a crowd has; a threshold of 0 would compare all cells with one another.
 _MAX_CANDIDATES = 1000
+# Cells from this score on have a say in how surely a person is there.
+_LEAST_VOTE = 0.02
 
 
 def load_detector(
@@ -80,6 +82,7 @@ class NetworkDetector:
         self._network = network
         self._family = family
         self._score_threshold = score_threshold
+        self._least_score = min(score_threshold, _LEAST_VOTE) if family.num_votes > 1 else score_threshold
         self._fixed_wh = _fixed_size_wh(network)
         self._longest = _longest_side(network, family, size)
         self._batches = network.inputs[0].shape[0] is None
@@ -127,19 +130,19 @@ class NetworkDetector:
 
     def _read(self, outputs: Outputs, shape: tuple[int, ...], scale_wh: FloatArray, image: Image) -> Detections:
         try:
-            boxes, scores = self._family.decode(outputs, (shape[2], shape[1]), self._score_threshold)
+            boxes, scores = self._family.decode(outputs, (shape[2], shape[1]), self._least_score)
         except (ValueError, IndexError) as error:  # what the graph leaves open is known only now
             found = ", ".join(map(str, (output.shape for output in outputs)))
             raise ModelError(
                 f"{self.name} gave {found} for an input {shape}, not what its type gives: {self._family.signature}; "
                 "name another --detector-type or file"
             ) from error
-        kept = scores >= self._score_threshold
+        kept = scores >= self._least_score
         if np.isnan(scores).any() or not (np.isfinite(scores[kept]).all() and np.isfinite(boxes[kept]).all()):
             raise ModelError(
                 f"{self.name} gave values that are not finite on {self.engine}; try --device cpu or another file"
             )
-        boxes, scores = _suppress(boxes[kept], scores[kept], self._family.nms_iou)
+        boxes, scores = _suppress(boxes[kept], scores[kept], self._family, self._score_threshold)
         return _best_first(boxes / np.concatenate([scale_wh, scale_wh]), scores, _size_wh(image))
 
 
@@ -155,12 +158,32 @@ def _best_first(boxes: FloatArray, scores: FloatArray, image_wh: tuple[int, int]
     return Detections(clipped[order].astype(np.float32), scores[order].astype(np.float32))
 
 
-def _suppress(boxes: FloatArray, scores: FloatArray, nms_iou: float | None) -> tuple[FloatArray, FloatArray]:
-    if nms_iou is None:
+def _suppress(
+    boxes: FloatArray, scores: FloatArray, family: DetectorFamily, score_threshold: float
+) -> tuple[FloatArray, FloatArray]:
+    """The boxes that are kept, and their scores, of which all reach the threshold."""
+    if family.nms_iou is None:
         return boxes, scores
     best = np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
-    kept = best[nms(boxes[best], scores[best], nms_iou)]
-    return boxes[kept], scores[kept]
+    boxes, scores = boxes[best], scores[best]
+    num_candidates = int((scores >= score_threshold).sum())
+    kept = nms(boxes[:num_candidates], scores[:num_candidates], family.nms_iou)
+    voted = _vote(boxes, scores, kept, family.nms_iou, family.num_votes) if family.num_votes > 1 else scores[kept]
+    is_sure = voted >= score_threshold
+    return boxes[kept][is_sure], voted[is_sure]
+
+
+def _vote(boxes: FloatArray, scores: FloatArray, kept: IntArray, nms_iou: float, num_votes: int) -> FloatArray:
+    """Scores (K,) of the kept boxes: means of the best among those that each of them replaces, and itself.
+
+    boxes: (N, 4), scores: (N,), best first. kept: (K,) rows, best first; a box is replaced by the first of them that it
+    overlaps enough, so what is kept further down has no influence.
+    """
+    overlaps = iou(boxes[kept], boxes) > nms_iou
+    is_replaced = overlaps & (np.cumsum(overlaps, axis=0) == 1)
+    votes = np.zeros((len(kept), max(len(boxes), num_votes)), np.float32)
+    votes[:, : len(boxes)] = np.where(is_replaced, scores, 0)
+    return np.partition(votes, -num_votes, axis=1)[:, -num_votes:].mean(axis=1)
 
 
 def _recognise(network: DetectionNetwork, detector_type: str | None) -> DetectorFamily:

@@ -37,7 +37,8 @@ class DetectorFamily:
 
     signature: inputs and outputs in words, for the message about an unknown network. stride: an input size
     that the graph leaves open must be a multiple of it. nms_iou: of boxes that overlap by more than this IoU the
-    best is kept; None where the graph has done that.
+    best is kept; None where the graph has done that. num_votes: the score of one that is kept is the mean of so many
+    best among itself and those it replaces, where fewer count as scores of 0.
     fits: whether a network may be of this family.
     prepare: an image (H, W, 3) uint8 BGR and the input's width and height → the input (3, H, W) float32 and
     its scale in x and y (2,): a point of the image times the scale is the point of the input.
@@ -53,6 +54,7 @@ class DetectorFamily:
     fits: Callable[[DetectionNetwork], bool]
     prepare: Callable[[Image, tuple[int, int]], tuple[FloatArray, FloatArray]]
     decode: Callable[[Outputs, tuple[int, int], float], tuple[FloatArray, FloatArray]]
+    num_votes: int = 1
 
 
 def takes_images(info: TensorInfo) -> bool:

@@ -68,6 +68,7 @@ PERSON_DETECTOR = DetectorFamily(
     signature="our own PersonDetector (three maps [b, 5, h / stride, w / stride])",
     stride=32,
     nms_iou=0.55,
+    num_votes=5,
     fits=_fits,
     prepare=_prepare,
     decode=decode_maps,

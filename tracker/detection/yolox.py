@@ -17,7 +17,7 @@ from tracker.detection.family import (
 )
 from tracker.detection.letterbox import letterbox
 from tracker.detection.maps import STRIDES
-from tracker.types import FloatArray, Image
+from tracker.types import BoolArray, FloatArray, Image
 
 _OBJECTNESS = 4
 _NUM_COLUMNS = (6, 85)  # centre, size, objectness, then one class or those of COCO
@@ -39,19 +39,34 @@ def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatA
     return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32), scale_wh
 
 
+def decode_classes(
+    outputs: Outputs, input_wh: tuple[int, int], score_threshold: float
+) -> tuple[FloatArray, FloatArray]:
+    """Boxes (N, 4) xyxy in input pixels and scores (N, classes) of what is of any class with that score or more."""
+    (rows,) = outputs
+    scores = rows[:, _OBJECTNESS : _OBJECTNESS + 1] * rows[:, _OBJECTNESS + 1 :]
+    kept = ~(scores.max(axis=1) < score_threshold)
+    return _boxes(rows, input_wh, kept), scores[kept]
+
+
 def _decode(outputs: Outputs, input_wh: tuple[int, int], score_threshold: float) -> tuple[FloatArray, FloatArray]:
     (rows,) = outputs
+    scores = rows[:, _OBJECTNESS] * rows[:, _OBJECTNESS + 1 + PERSON]
+    kept = ~(scores < score_threshold)
+    return _boxes(rows, input_wh, kept), scores[kept]
+
+
+def _boxes(rows: FloatArray, input_wh: tuple[int, int], kept: BoolArray) -> FloatArray:
+    """Boxes (N, 4) xyxy in input pixels of the kept rows; ValueError unless there is a row for each cell."""
     cells, strides = _grid(input_wh)
     if len(rows) != len(cells):
         raise ValueError(f"{len(rows)} rows for {len(cells)} cells")
-    scores = rows[:, _OBJECTNESS] * rows[:, _OBJECTNESS + 1 + PERSON]
-    kept = ~(scores < score_threshold)
     centres, sizes = rows[kept, :2], rows[kept, 2:4]
     if not _is_in_pixels(rows):
         centres = (centres + cells[kept]) * strides[kept]
         with np.errstate(over="ignore"):  # an infinite box is found out by the caller
             sizes = np.exp(sizes) * strides[kept]
-    return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1), scores[kept]
+    return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
 
 
 def _is_in_pixels(rows: FloatArray) -> bool:

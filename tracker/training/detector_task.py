@@ -71,21 +71,21 @@ def cell_points(size: int) -> FloatArray:
 def label_cells(scene: Scene, seen: CellTargets | None, size: int, empty_weight: float = 1.0) -> CellTargets:
     """Targets from what a teacher saw, put right by the labels.
 
-    There is nobody in the empty regions, whose cells count `empty_weight`. The cells that show a labelled person say
-    together how surely it is one: their scores are multiplied so that the best has the label's; a label in doubt only
-    lowers them, and those of somebody small count nothing. Who is labelled for sure and was not seen is put into the
-    cell nearest to the centre of the box, at the stride of their size.
+    There is nobody in the empty regions, whose cells count `empty_weight` times what the region does. The cells that
+    show a labelled person say together how surely it is one: their scores are multiplied so that the best has the
+    label's; a label in doubt only lowers them, and those of somebody small count nothing. Who is labelled for sure and
+    was not seen is put into the cell nearest to the centre of the box, at the stride of their size.
     """
     points = cell_points(size)
     if seen is None:
         nothing = np.zeros(len(points), np.float32)
         seen = CellTargets(nothing, np.zeros((len(points), 4), np.float32), np.ones_like(nothing))
     distances = seen.distances.copy()
-    is_empty = np.zeros(len(points), bool)
-    for x0, y0, x1, y1 in scene.empty:
-        is_empty |= (points >= (x0, y0)).all(axis=1) & (points < (x1, y1)).all(axis=1)
-    before = np.where(is_empty, 0, seen.scores)
-    scores, weights = before.copy(), np.where(is_empty, empty_weight, 1).astype(np.float32)
+    before, weights = seen.scores.copy(), np.ones(len(points), np.float32)
+    for (x0, y0, x1, y1), weight in zip(scene.empty, scene.empty_weights, strict=True):
+        is_inside = (points >= (x0, y0)).all(axis=1) & (points < (x1, y1)).all(axis=1)
+        before[is_inside], weights[is_inside] = 0, empty_weight * weight
+    scores = before.copy()
     fits = iou(scene.boxes, np.concatenate([points - distances[:, :2], points + distances[:, 2:]], axis=1))
     fits = np.where((fits >= 0.5) & (fits == fits.max(axis=0, initial=0)), before, 0)
     for row, (box, score, is_sure) in enumerate(zip(scene.boxes, scene.scores, scene.is_sure, strict=True)):

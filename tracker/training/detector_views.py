@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 
 from tracker.detection.letterbox import PADDING
+from tracker.training.animals import Animals
 from tracker.training.annotations import Annotations
 from tracker.training.image_store import ImageStore, open_store
+from tracker.training.windows import find_window_around, find_window_beside
 from tracker.types import BoolArray, DoubleArray, FloatArray, Image, IntArray
 
 # Stored pictures are shrunk to this longer side.
 _LONGEST = 480
+# What windows beside people count: somebody small may have been overlooked there.
+_BACKGROUND_WEIGHT = 0.4
+
+_Rect: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,19 @@ class Layouts:
     """How scenes are put together.
 
     grids: shares of scenes of 1×1, 2×2 and 3×3 pictures. zoom_alone, zoom_in_mosaic: least and largest size of a
-    picture, over that which fills its place. negatives: share of the places given to pictures without people.
+    picture, over that which fills its place. negatives: share of the places in which nobody is; of those, animals and
+    backgrounds are shares of windows cut out around animals, and anywhere, of pictures with people, and the others show
+    a picture without any. zoom_negatives, rotation_deg: of what is in those places; the largest rotation.
     """
 
     grids: tuple[float, float, float] = (0.45, 0.4, 0.15)
-    zoom_alone: tuple[float, float] = (0.5, 2.2)
-    zoom_in_mosaic: tuple[float, float] = (0.7, 1.4)
-    negatives: float = 0.25
+    zoom_alone: tuple[float, float] = (0.4, 2.5)
+    zoom_in_mosaic: tuple[float, float] = (0.6, 1.8)
+    negatives: float = 0.3
+    animals: float = 0.35
+    backgrounds: float = 0.15
+    zoom_negatives: tuple[float, float] = (0.6, 1.7)
+    rotation_deg: float = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +52,7 @@ class Scene:
 
     image: (S, S, 3) uint8 BGR. boxes: (N, 4) xyxy pixels, of the annotated people that can be seen. scores: (N,)
     in 0–1, how surely the boxes hold a person. is_sure: (N,), those that do without doubt. empty: (M, 4) xyxy pixels,
-    regions that are known to show nobody.
+    regions that show nobody. empty_weights: (M,) in 0–1, what they count: somebody may have been overlooked.
     """
 
     image: Image
@@ -47,6 +60,18 @@ class Scene:
     scores: FloatArray
     is_sure: BoolArray
     empty: FloatArray
+    empty_weights: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What a place of a scene adds to the fields of the same names."""
+
+    boxes: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    scores: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    is_sure: BoolArray = field(default_factory=lambda: np.zeros(0, bool))
+    empty: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    empty_weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +80,7 @@ class PictureStore:
 
     scales: (M,), stored size over the annotated one. is_sure: (N,), of the annotations. with_people, negatives: rows
     of the pictures in which somebody is annotated, as often as they come, and of those known to show nobody.
-    first_rows: (M + 1,), where each picture's people begin.
+    first_rows: (M + 1,), where each picture's people begin. animals: in the pictures with people.
     """
 
     images: ImageStore
@@ -65,44 +90,65 @@ class PictureStore:
     with_people: IntArray
     negatives: IntArray
     first_rows: IntArray
+    animals: Animals = field(default_factory=Animals.none)
 
-    def compose(self, first: int, layouts: Layouts, size: int, rng: np.random.Generator) -> Scene:
+    def compose(self, first: int, layouts: Layouts, size: int, rng: Generator) -> Scene:
         """A scene of `size` pixels a side with picture `first` of those with people, and others."""
         count = 1 + int(rng.choice(3, p=layouts.grids))
-        zooms = np.log(layouts.zoom_alone if count == 1 else layouts.zoom_in_mosaic)
+        zooms = layouts.zoom_alone if count == 1 else layouts.zoom_in_mosaic
         canvas = np.full((size, size, 3), PADDING, np.uint8)
-        boxes: list[npt.NDArray[Any]] = [np.zeros((0, 4))]
-        scores: list[npt.NDArray[Any]] = [np.zeros(0)]
-        is_sure: list[BoolArray] = [np.zeros(0, bool)]
-        empty: list[npt.NDArray[Any]] = [np.zeros((0, 4))]
+        parts = []
         for place, rect in enumerate(_split(size, count, rng)):
-            row = self._choose(first if place == 0 else None, layouts.negatives, rng)
-            image = self.images[row]
-            matrix = _fit(image, rect, float(np.exp(rng.uniform(*zooms))), rng)
-            _paste(canvas, image, matrix, rect)
-            people = slice(self.first_rows[row], self.first_rows[row + 1])
-            moved, seen = _move_boxes(self.annotations.boxes[people] * self.scales[row], matrix, rect)
-            boxes.append(moved[seen])
-            scores.append(self.annotations.certainties[people][seen])
-            is_sure.append(self.is_sure[people][seen])
-            if self.annotations.is_negative[row]:
-                empty.append(np.array([rect], np.float64))
-        return Scene(
-            image=canvas,
-            boxes=np.concatenate(boxes).astype(np.float32),
-            scores=np.concatenate(scores).astype(np.float32),
-            is_sure=np.concatenate(is_sure),
-            empty=np.concatenate(empty).astype(np.float32),
+            empty = self._choose_empty(layouts, rng) if rng.random() < layouts.negatives else None
+            if empty is None:
+                row = int(self.with_people[first] if place == 0 else rng.choice(self.with_people))
+                parts.append(self._put_people(canvas, rect, row, zooms, rng))
+            else:
+                parts.append(_put_nobody(canvas, rect, empty, layouts, rng))
+        names = [part_field.name for part_field in fields(_Part)]
+        return Scene(canvas, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def _put_people(self, canvas: Image, rect: _Rect, row: int, zooms: tuple[float, float], rng: Generator) -> _Part:
+        """Put a picture into a rectangle; the people who are seen of it."""
+        image = self.images[row]
+        matrix = _fit(image, rect, zooms, rng)
+        _paste(canvas, image, matrix, rect)
+        people = slice(self.first_rows[row], self.first_rows[row + 1])
+        moved, seen = _move_boxes(self.annotations.boxes[people] * self.scales[row], matrix, rect)
+        return _Part(
+            boxes=moved[seen].astype(np.float32),
+            scores=self.annotations.certainties[people][seen],
+            is_sure=self.is_sure[people][seen],
         )
 
-    def _choose(self, wanted: int | None, negatives: float, rng: np.random.Generator) -> int:
-        if len(self.negatives) and rng.random() < negatives:
-            return int(rng.choice(self.negatives))
-        return int(self.with_people[wanted] if wanted is not None else rng.choice(self.with_people))
+    def _choose_empty(self, layouts: Layouts, rng: Generator) -> tuple[Image, float] | None:
+        """What shows nobody, a picture or a window of one, and what it counts; None where chance finds nothing."""
+        kind = rng.random()
+        if kind < layouts.animals and len(self.animals):
+            number = int(rng.integers(len(self.animals)))
+            row = int(self.animals.picture[number])
+            image, box = self.images[row], self.animals.boxes[number] * self.scales[row]
+            window, weight = find_window_around(box, self._people_in(row), _size_wh(image), rng), 1.0
+        elif layouts.animals <= kind < layouts.animals + layouts.backgrounds:
+            row = int(rng.choice(self.with_people))
+            image = self.images[row]
+            window, weight = find_window_beside(self._people_in(row), _size_wh(image), rng), _BACKGROUND_WEIGHT
+        else:
+            return (self.images[int(rng.choice(self.negatives))], 1.0) if len(self.negatives) else None
+        return None if window is None else (image[window[1] : window[3], window[0] : window[2]], weight)
+
+    def _people_in(self, row: int) -> DoubleArray:
+        """Boxes (N, 4) of those who may be people, in pixels of the stored picture."""
+        rows = slice(self.first_rows[row], self.first_rows[row + 1])
+        maybe = self.annotations.certainties[rows] > 0
+        return np.asarray(self.annotations.boxes[rows][maybe] * self.scales[row], np.float64)
 
 
-def store_pictures(annotations: Annotations, folder: Path) -> PictureStore:
-    """The pictures of annotated people, shrunk once and kept in a file of the folder."""
+def store_pictures(annotations: Annotations, folder: Path, animals: Animals | None = None) -> PictureStore:
+    """The pictures of annotated people, shrunk once and kept in a file of the folder; animals in them, if known.
+
+    Animals of pictures without people are left out: those are shown as a whole.
+    """
 
     def shrink(_: int, image: Image) -> tuple[Image]:
         factor = _LONGEST / max(image.shape)
@@ -120,10 +166,11 @@ def store_pictures(annotations: Annotations, folder: Path) -> PictureStore:
         with_people=np.unique(annotations.picture),
         negatives=np.flatnonzero(annotations.is_negative),
         first_rows=np.searchsorted(annotations.picture, np.arange(len(images) + 1)),
+        animals=Animals.none() if animals is None else animals[~annotations.is_negative[animals.picture]],
     )
 
 
-def _split(size: int, count: int, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
+def _split(size: int, count: int, rng: Generator) -> list[_Rect]:
     """Rectangles x0, y0, x1, y1 of a grid with uneven lines."""
 
     def lines() -> list[int]:
@@ -134,11 +181,11 @@ def _split(size: int, count: int, rng: np.random.Generator) -> list[tuple[int, i
     return [(columns[i], rows[j], columns[i + 1], rows[j + 1]) for j in range(count) for i in range(count)]
 
 
-def _fit(image: Image, rect: tuple[int, int, int, int], zoom: float, rng: np.random.Generator) -> DoubleArray:
-    """Matrix (2, 3) that puts an image into a rectangle, `zoom` times as large as fills it, mirrored or not."""
+def _fit(image: Image, rect: _Rect, zooms: tuple[float, float], rng: Generator) -> DoubleArray:
+    """Matrix (2, 3) that puts an image into a rectangle, so many times as large as fills it, mirrored or not."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = rect
-    scale = max((x1 - x0) / width, (y1 - y0) / height) * zoom
+    scale = max((x1 - x0) / width, (y1 - y0) / height) * float(np.exp(rng.uniform(*np.log(zooms))))
     sides = ((x0, x1, width), (y0, y1, height))
     shift = [low + rng.random() * (high - low - length * scale) for low, high, length in sides]
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
@@ -147,23 +194,41 @@ def _fit(image: Image, rect: tuple[int, int, int, int], zoom: float, rng: np.ran
     return matrix
 
 
-def _paste(canvas: Image, image: Image, matrix: DoubleArray, rect: tuple[int, int, int, int]) -> None:
+def _put_nobody(canvas: Image, rect: _Rect, empty: tuple[Image, float], layouts: Layouts, rng: Generator) -> _Part:
+    """Fill a rectangle with an image that shows nobody and what it counts; the empty region."""
+    image, weight = empty
+    angle = rng.uniform(-1, 1) * layouts.rotation_deg
+    matrix = _rotate(_fit(image, rect, layouts.zoom_negatives, rng), rect, angle)
+    _paste(canvas, image, matrix, rect, cv2.BORDER_REFLECT_101)
+    return _Part(empty=np.array([rect], np.float32), empty_weights=np.array([weight], np.float32))
+
+
+def _rotate(matrix: DoubleArray, rect: _Rect, angle_deg: float) -> DoubleArray:
+    """The matrix (2, 3) followed by a rotation about the middle of a rectangle."""
+    rotation = cv2.getRotationMatrix2D(((rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2), angle_deg, 1.0)
+    return np.asarray(rotation @ np.vstack([matrix, [0, 0, 1]]), np.float64)
+
+
+def _paste(
+    canvas: Image, image: Image, matrix: DoubleArray, rect: _Rect, border_mode: int = cv2.BORDER_CONSTANT
+) -> None:
     x0, y0, x1, y1 = rect
-    zoomed_out = abs(matrix[0, 0]) < 0.6
-    if zoomed_out:  # bilinear sampling would skip pixels
-        factor = abs(matrix[0, 0])
+    factor = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if factor < 0.6:  # zoomed out: bilinear sampling would skip pixels
         image = np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
         matrix = matrix @ np.diag([1 / factor, 1 / factor, 1])
     local = matrix - np.array([[0, 0, x0], [0, 0, y0]])
     cv2.warpAffine(
         image, local, (x1 - x0, y1 - y0), dst=canvas[y0:y1, x0:x1], flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT, borderValue=(PADDING,) * 3,
+        borderMode=border_mode, borderValue=(PADDING,) * 3,
     )  # fmt: skip
 
 
-def _move_boxes(
-    boxes: npt.NDArray[Any], matrix: DoubleArray, rect: tuple[int, int, int, int]
-) -> tuple[DoubleArray, BoolArray]:
+def _size_wh(image: Image) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _move_boxes(boxes: npt.NDArray[Any], matrix: DoubleArray, rect: _Rect) -> tuple[DoubleArray, BoolArray]:
     """Boxes (N, 4) in the scene, cut to their rectangle, and which of them are still to be seen.
 
     A fifth of a person is enough, and less if it fills a tenth of the rectangle.

@@ -19,7 +19,8 @@ POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
 LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512, "MobileNetV2": 256})
 _SHARES = (
     "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
-    "cast", "blur", "sharp", "noise", "occlusion", "negatives", "pasted", "background",
+    "cast", "blur", "sharp", "noise", "occlusion", "negatives", "animals",
+    "backgrounds", "pasted", "background",
 )  # fmt: skip
 
 _FROZEN = "stages of MobileNetV2 that stay as they are, beside its stem; -1 trains all"
@@ -135,27 +136,33 @@ class PoseRecipe(Recipe):
 class DetectorRecipe(Recipe):
     """How the person detector is trained."""
 
-    steps: int = _of(6_800, "steps of the optimizer; 0 counts by epochs")
+    steps: int = _of(1_400, "steps of the optimizer; 0 counts by epochs")
     frozen_stages: int = _of(2, _FROZEN)
     channels: int = _of(96, _CHANNELS)
-    learning_rate: float = _of(1.2e-3, "of Adam")
+    learning_rate: float = _of(8e-4, "of Adam")
+    warmup: int = _of(100, "steps of rising learning rate")
+    ema: float = _of(0.998, "decay of the averaged weights; 0 keeps the last ones")
     max_gradient: float = _of(10.0, "norm that gradients are cut to; inf leaves them")
     trunk_rate: float = _of(0.4, "learning rate of the trunk, as a share")
-    brightness: float = _of(0.3, "largest relative change")
-    contrast: float = _of(0.3, "likewise")
-    saturation: float = _of(0.4, "likewise")
-    cast: float = _of(0.1, "largest relative change of one colour")
-    blur: float = _of(0.1, "share of pictures that lose detail")
+    brightness: float = _of(0.4, "largest relative change")
+    contrast: float = _of(0.4, "likewise")
+    saturation: float = _of(0.7, "likewise")
+    cast: float = _of(0.15, "largest relative change of one colour")
+    blur: float = _of(0.15, "share of pictures that lose detail")
     sharp: float = _of(0.5, "share of pictures whose detail is stressed")
     noise: float = _of(0.1, "share of pictures with noise")
     repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=15"), _REPEATS)
     size: int = _of(320, "side of the composed pictures")
     grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
-    zoom_alone: tuple[float, float] = _of((0.5, 2.2), "least and largest size of a picture, over what fills its place")
-    zoom_in_mosaic: tuple[float, float] = _of((0.7, 1.4), "likewise in a mosaic")
-    negatives: float = _of(0.25, "share of places for pictures without people")
-    empty_weight: float = _of(4.0, "what their cells count in the loss")
-    num_scenes: int = _of(20_000, "different compositions, kept in memory (42 kB each); 0 makes new ones all the time")
+    zoom_alone: tuple[float, float] = _of((0.4, 2.5), "least and largest size of a picture, over what fills its place")
+    zoom_in_mosaic: tuple[float, float] = _of((0.6, 1.8), "likewise in a mosaic")
+    negatives: float = _of(0.3, "share of places in which nobody is")
+    animals: float = _of(0.35, "share of those for windows around animals of pictures with people (--animal-finder)")
+    backgrounds: float = _of(0.15, "share of those for windows beside people; the rest are pictures without people")
+    zoom_negatives: tuple[float, float] = _of((0.6, 1.7), "least and largest size of what is in those places")
+    rotation_deg: float = _of(30.0, "largest rotation of it")
+    empty_weight: float = _of(4.0, "what its cells count in the loss")
+    num_scenes: int = _of(0, "different compositions, kept in memory (42 kB each); 0 makes new ones all the time")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,7 +170,9 @@ class DetectorRecipe(Recipe):
             raise ValueError(f"size must be a multiple of 32, not {self.size}")
         if abs(sum(self.grids) - 1) > 1e-6 or min(self.grids) < 0:
             raise ValueError(f"grids must be shares that sum to 1, not {' '.join(map(str, self.grids))}")
-        for name in ("zoom_alone", "zoom_in_mosaic"):
+        if self.animals + self.backgrounds > 1:
+            raise ValueError(f"animals must be at most {1 - self.backgrounds:g} beside such backgrounds")
+        for name in ("zoom_alone", "zoom_in_mosaic", "zoom_negatives"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name} must be two rising numbers above 0, not {low} {high}")

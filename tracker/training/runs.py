@@ -24,6 +24,7 @@ from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose.networks import Normalization
 from tracker.runtime import resolve_torch_device
 from tracker.skeletons import BODY_19, Skeleton, skeleton_of
+from tracker.training.animals import Animals, find_animals, without_animals
 from tracker.training.annotations import Annotations, held_out_negatives
 from tracker.training.augmentation import Appearance
 from tracker.training.datasets import Dataset, ValidationSet, read_dataset, truth_of
@@ -49,10 +50,11 @@ _DETECTOR_INPUT = Normalization("rgb", (127.5,) * 3, (127.5,) * 3)
 class RunOptions:
     """What a run is told beside its recipe.
 
-    data: folder that is trained on. folder: of the run. cache: folder for the stored pictures. init: weights to start
-    from. teacher: network whose boxes a detector learns too. device: as for networks. precision: "auto", "bf16",
-    "fp16" or "fp32". limit_people: train on so many, or of a bottom-up network on so many pictures. validate_on_train:
-    measure on what is trained on too. validation_pictures: of each set, at most.
+    data: folder that is trained on. folder: of the run. cache: folder for the stored pictures. init: weights to
+    start from. teacher: network whose boxes a detector learns too. animal_finder: network that tells animals from
+    people. device: as for networks. precision: "auto", "bf16", "fp16" or "fp32". limit_people: train on so many, or
+    of a bottom-up network on so many pictures. validate_on_train: measure on what is trained on too.
+    validation_pictures: of each set, at most.
     """
 
     data: Path
@@ -60,6 +62,7 @@ class RunOptions:
     cache: Path
     init: Path | None = None
     teacher: Path | None = None
+    animal_finder: Path | None = None
     device: str = "auto"
     precision: str = "auto"
     limit_people: int | None = None
@@ -125,10 +128,14 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
         train = train.people(_spread(np.arange(len(train)), options.limit_people)).with_people_alone()
     if not len(train):
         raise InputError(f"nobody is annotated in {options.data}; name another folder")
+    animals = Animals.none()
+    if options.animal_finder:
+        animals = find_animals(options.animal_finder, train, options.cache)
+        train = without_animals(train, animals)
     others = np.setdiff1d(np.arange(len(dataset.train.paths)), held_out[: options.validation_pictures])
     negatives = truth_of(dataset.train.without_pictures(others), options.data)
     sets = _validation_sets(dataset, train, options)
-    pictures = store_pictures(train, options.cache)
+    pictures = store_pictures(train, options.cache, animals)
     shown = pictures.with_people
     pictures = replace(pictures, with_people=np.repeat(shown, _times(train, recipe)[shown]))
     task = DetectorTask(
