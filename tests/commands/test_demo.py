@@ -189,7 +189,8 @@ def test_the_photo_scene_says_whether_ids_were_kept(
 @pytest.mark.parametrize(
     ("networks", "least_seen", "shoulders_off"),
     [
-        pytest.param([], 1 / 2, 0.1, id="shipped"),
+        # Where the two overlap, a box of the included detector can span both.
+        pytest.param([], 1 / 2, 0.15, id="shipped"),
         pytest.param(THIRD_PARTY, 1 / 3, 0.1, id="third-party", marks=pytest.mark.shared),
     ],
 )

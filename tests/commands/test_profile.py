@@ -38,7 +38,7 @@ def test_size_and_keypoints_can_be_named_and_parts_shown(run: Run) -> None:
 
 def test_without_a_name_every_network_is_shown(run: Run) -> None:
     rows = run("profile", "--size", "64x64").out.splitlines()[1:]
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert {row.split()[1] for row in rows} == {"64×64"}
 
 
