@@ -335,7 +335,7 @@ _PAPER_CROWDPOSE = LitePoseRecipe(
 LITEPOSE_PRESETS: Mapping[str, LitePoseRecipe] = MappingProxyType(
     {
         "default": LitePoseRecipe(),
-        # On from the included pose network, for an hour of a CPU instead of weeks.
+        # On from the included pose network, for an hour of a CPU.
         "mobilenet": LitePoseRecipe(
             size="MobileNetV2",
             steps=6_600,
