@@ -220,6 +220,7 @@ def test_the_promise(
     face, shoulders = np.split(np.array(errors), [len(FACE)], axis=1)
     assert np.nanmax(face.mean(axis=1)) <= 0.15
     assert np.nanquantile(face, 0.95) <= 0.05
+    assert np.nanquantile(shoulders, 0.9) <= 0.1
     assert np.nanquantile(shoulders, 0.95) <= shoulders_off
 
 

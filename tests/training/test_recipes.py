@@ -120,6 +120,13 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         pytest.param("pose", {"accumulate": 5}, "5 does not 16", id="parts that do not fit"),
         pytest.param("pose", {"input_size": (250, 192)}, "multiples of 32, not 250 192", id="an odd size"),
         pytest.param("pose", {"network": "PoseResNet50"}, "frozen_stages must be -1", id="a frozen ResNet"),
+        pytest.param("litepose", {"channels": 32}, "channels must be left out for size XS", id="other widths"),
+        pytest.param(
+            "litepose",
+            {"size": "MobileNetV2", "tags_at_each_scale": True},
+            "tags_at_each_scale must be left out for size MobileNetV2",
+            id="scales that are not there",
+        ),
         pytest.param("litepose", {"frozen_stages": 1}, "frozen_stages must be -1 for size XS", id="a frozen LitePose"),
         pytest.param("pose", {"true_repeats": 0}, "true_repeats must be above 0", id="nobody"),
         pytest.param("pose", {"repeats": ("coco",)}, "repeats must be NAME=TIMES each, not 'coco'", id="no times"),

@@ -224,8 +224,12 @@ class LitePoseRecipe(Recipe):
         for name in ("input_size", "picture_size"):
             if getattr(self, name) < 0 or getattr(self, name) % 64:
                 raise ValueError(f"{name} must be a multiple of 64, not {getattr(self, name)}")
-        if self.frozen_stages >= 0 and self.size != "MobileNetV2":
+        if self.size == "MobileNetV2" and self.tags_at_each_scale:
+            raise ValueError("tags_at_each_scale must be left out for size MobileNetV2: it has one scale")
+        if self.size != "MobileNetV2" and self.frozen_stages >= 0:
             raise ValueError(f"frozen_stages must be -1 for size {self.size}: only MobileNetV2's are frozen")
+        if self.size != "MobileNetV2" and self.channels != LitePoseRecipe.channels:
+            raise ValueError(f"channels must be left out for size {self.size}: it has its own")
         if not 0 < self.region[0] <= self.region[1]:
             raise ValueError(f"region must be two rising numbers above 0, not {self.region[0]} {self.region[1]}")
 
