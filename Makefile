@@ -31,8 +31,9 @@ check: setup
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
+# In parallel, a process for each core; ARGS="-n 0" runs all in one, ARGS='-m "not slow"' the quick ones alone.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 # Damaged files of every kind for so many seconds; what is read wrongly is kept in fuzz/.
 fuzz: SECONDS ?= 600

@@ -92,14 +92,16 @@ def goes_on(
 
 
 @pytest.fixture
-def scene(tmp_path: Path, clip: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    for path in (clip, Path(models[1]), Path(models[3])):
-        shutil.copy(path, tmp_path)
-    for name in WRITTEN:
-        (tmp_path / name).write_text("precious")
-    monkeypatch.chdir(tmp_path)
-    with ExitStack() as cleanup:
-        yield Scene(tmp_path, monkeypatch, cleanup)
+def scene(clip: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    # Outside of pytest's folder, which other users may not enter: tests that run beside this one use it, too.
+    with TemporaryDirectory() as name, monkeypatch.context() as patch, ExitStack() as cleanup:
+        folder = Path(name)
+        for path in (clip, Path(models[1]), Path(models[3])):
+            shutil.copy(path, folder)
+        for output in WRITTEN:
+            (folder / output).write_text("precious")
+        patch.chdir(folder)
+        yield Scene(folder, patch, cleanup)
 
 
 def nothing(_: Scene) -> None:
@@ -134,15 +136,6 @@ def hole(scene: Scene) -> None:
     path = write_clip(scene.folder / "hole.mkv", noise_images(20))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + data[len(data) // 2 + 2000 :])
-
-
-def without_index(scene: Scene) -> None:
-    data = write_clip(scene.folder / "lost.mp4", [texture()] * 3).read_bytes()
-    (scene.folder / "lost.mp4").write_bytes(data[: data.index(b"moov") - 4])
-
-
-def circle(scene: Scene) -> None:
-    (scene.folder / "circle.mp4").symlink_to("circle.mp4")
 
 
 def resized(scene: Scene) -> None:
@@ -200,34 +193,17 @@ def camera(num_pictures: int, at_end: Callable[[], object] = lambda: None) -> Ma
 
 NO_VIDEO = "is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
 NO_IMAGE = "is no image or is damaged; remove it or copy it again"
-NO_IMAGES = "holds no images (.bmp …); name an image folder, a video, or videos by a pattern such as 'folder/*.mp4'"
 UNPLUGGED = "camera 0 stopped after … s, at …: it gives no more pictures; check its cable, and whether another …"
 
 SOURCES = {
     "absent": Fault(
         nothing, "--input absent.mp4", "error: cannot open absent.mp4 (No such file or directory); check the path"
     ),
-    "links in a circle": Fault(
-        circle, "--input circle.mp4",
-        "error: cannot open circle.mp4 (Too many levels of symbolic links); check the path",
-    ),
     "no name": Fault(nothing, "--input=", "error: --input is empty; name a video, an image folder, …", code=2),
-    "empty file": Fault(
-        written("x.mp4", ""), "--input x.mp4", "error: x.mp4 is empty (0 bytes); copy or record it again"
-    ),
     "text": Fault(written("x.mp4", "no video\n" * 99), "--input x.mp4", f"error: x.mp4 {NO_VIDEO}"),
-    "broken header": Fault(written("x.mkv", b"\x1a\x45\xdf\xa3" * 9), "--input x.mkv", f"error: x.mkv {NO_VIDEO}"),
-    "lost index": Fault(
-        without_index, "--input lost.mp4",
-        "error: lost.mp4 lacks its index (moov), which is written last: …; copy it again, or mend it with a tool …",
-    ),
     "cut mp4": goes_on(
         cut("cut.mp4", movflags="faststart"), "--input cut.mp4",
         "warning: cut.mp4 is damaged or cut off: … of about 20 frames are missing at its end",
-    ),
-    "cut mkv": goes_on(
-        cut("cut.mkv"), "--input cut.mkv",
-        "warning: cut.mkv is damaged or cut off: … of about 20 frames are missing at its end",
     ),
     "cut ts, which declares no length": goes_on(cut("cut.ts"), "--input cut.ts", None),
     "truncated middle": goes_on(hole, "--input hole.mkv", "warning: hole.mkv is damaged or cut off: …"),
@@ -236,10 +212,6 @@ SOURCES = {
         "warning: pictures differ in size (96x64, then 64x96 at frame 4): poses are in the pixels of each, "
         "the overlay keeps the first size", 8,
     ),
-    "folder as video": Fault(folder("x.mp4"), "--input x.mp4", f"error: x.mp4 {NO_IMAGES}"),
-    "folder as image": Fault(folder("x.png"), "--input x.png", f"error: x.png {NO_IMAGES}"),
-    "pattern of nothing": Fault(nothing, "--input *.avi", "error: cannot open *.avi (No such file or directory); …"),
-    "broken image": Fault(written("x.png", "no picture"), "--input x.png", f"error: x.png {NO_IMAGE}"),
     "one broken image in a folder": goes_on(
         broken_pictures(1), "--input shots",
         f"warning: 1 of 3 images left out; the last of them: shots/1.png {NO_IMAGE}", 2,
@@ -248,21 +220,12 @@ SOURCES = {
         broken_pictures(0, 1, 2), "--input shots",
         f"error: 3 of 3 images left out; the last of them: shots/2.png {NO_IMAGE}",
     ),
-    "3x3 px": goes_on(pictures((3, 3), (3, 3)), "--input shots", None, 2),
     "12,000x9,000 px": goes_on(
         pictures((12_000, 9_000)), "--input shots/0.png --poses out.jsonl --overwrite", None, 1,
         frozenset({"out.jsonl"}),
     ),
-    "absent camera": Fault(
-        nothing, "--input 7777",
-        "error: there is no camera 7777, or another program uses it; try another number",
-    ),
     "camera that never gives a picture": Fault(camera(0), "--input 0", f"error: {UNPLUGGED}"),
     "unplugged camera": goes_on(camera(4), "--input 0", f"warning: {UNPLUGGED}"),
-    "unknown protocol": Fault(
-        nothing, "--input nonsense://user:secret@host",
-        "error: cannot open nonsense://host (Protocol not found); check the address and the password",
-    ),
     "nobody answers": Fault(
         nothing, "--input http://user:secret@127.0.0.1:1/x",
         "error: cannot open http://127.0.0.1:1/x (Connection refused); check the address and the password",
@@ -313,14 +276,13 @@ def pulled_stick(scene: Scene) -> None:
 @contextmanager
 def forbidden(path: Path, mode: int, folder: Path) -> Iterator[None]:
     """The path has that mode inside, which binds root, too; everybody may come and write into the folder."""
-    is_root = os.geteuid() == 0
-    modes = {parent: parent.stat().st_mode for parent in folder.parents if is_root}
-    closed = {parent: before | 0o011 for parent, before in modes.items() if before & 0o011 != 0o011}
     with ExitStack() as undo:
-        for entry, wanted in (closed | {folder: 0o777, path: mode}).items():
+        for entry, wanted in {folder: 0o777, path: mode}.items():
             undo.callback(entry.chmod, entry.stat().st_mode)
             entry.chmod(wanted)
-        if is_root:
+        if os.geteuid() == 0:
+            if any(parent.stat().st_mode & 0o011 != 0o011 for parent in folder.parents):
+                pytest.skip("an ordinary user may not come to the temporary folder")
             os.setresuid(NOBODY, NOBODY, 0)
             undo.callback(os.setresuid, 0, 0, 0)
         yield
@@ -355,15 +317,8 @@ OUTPUT_FAULTS = {
         nothing, "--output absent/out.mp4",
         "error: cannot write absent/out.mp4: the folder absent does not exist; create it first",
     ),
-    "missing folder of the poses": Fault(
-        nothing, "--poses absent/out.csv",
-        "error: cannot write absent/out.csv: the folder absent does not exist; create it first",
-    ),
     "folder as overlay": Fault(
         folder("x.mp4"), "--output x.mp4 --overwrite", "error: x.mp4 is a folder; name a file in it"
-    ),
-    "folder as poses": Fault(
-        folder("x.csv"), "--poses x.csv --overwrite", "error: x.csv is a folder; name a file in it"
     ),
     "one file for both": Fault(
         nothing, "--output out.mp4 --poses out.mp4 --format csv",
@@ -387,9 +342,6 @@ OUTPUT_FAULTS = {
         pipe, "--poses x.csv --overwrite",
         "error: x.csv is a device or a pipe, which a file would replace; name a file",
     ),
-    "other path to the input": Fault(
-        folder("sub"), "--output sub/../clip.mp4 --overwrite", f"error: to write sub/../clip.mp4 {OVER_INPUT}", code=2
-    ),
     "partial overlay is the input": Fault(
         earlier_part, "--input new.partial.mp4 --output new.mp4 --overwrite",
         f"error: to write new.mp4 {OVER_INPUT}", code=2,
@@ -397,10 +349,6 @@ OUTPUT_FAULTS = {
     "image as its own overlay": Fault(
         pictures(SIZE_WH), "--input shots/0.png --output shots/0.png --overwrite",
         f"error: to write shots/0.png {OVER_INPUT}", code=2,
-    ),
-    "too large for H.264": Fault(
-        pictures((16_386, 4)), "--input shots/0.png --output new.mp4",
-        "error: cannot write new.mp4: pictures of 16386x4 exceed H.264's 16384 a side; scale the input down",
     ),
     "too large for JPEG": Fault(
         pictures((65_501, 4)), "--input shots/0.png --output new.jpg",
@@ -420,10 +368,6 @@ OUTPUT_FAULTS = {
         small_disk("64k"), "--input long.mp4 --poses disk/out.jsonl",
         f"error: cannot write disk/out.jsonl: {FULL}; {REMEDY}", left=frozenset({"disk/out.partial.jsonl"}),
     ),
-    "full disk for a picture": Fault(
-        small_disk("4k"), "--input long.mp4 --max-frames 1 --output disk/out.png",
-        f"error: cannot write disk/out.png: {FULL}; {REMEDY}",
-    ),
     "folder that goes": Fault(
         pulled_stick, "--input 0 --output stick/out.mp4 --poses stick/out.jsonl",
         "error: cannot write stick/out.jsonl: No such file or directory",
@@ -435,22 +379,8 @@ OUTPUT_FAULTS = {
         locked("shots/0.png", make=pictures(SIZE_WH, SIZE_WH)), "--input shots",
         "warning: 1 of 2 images left out; the last of them: shots/0.png cannot be read (Permission denied); …", 1,
     ),
-    "images without permission": Fault(
-        locked("shots", make=pictures(SIZE_WH)), "--input shots",
-        "error: shots cannot be listed (Permission denied); check its permissions",
-    ),
-    "network without permission": Fault(
-        locked("det.onnx"), "", "error: no permission to read det.onnx; change its permissions or copy it"
-    ),
-    "weights without permission": Fault(
-        locked("x.safetensors", make=written("x.safetensors", "x")), "--detector x.safetensors",
-        "error: x.safetensors cannot be opened (Permission denied); check its permissions",
-    ),
     "folder without permission": Fault(
         locked("safe", 0o555, folder("safe")), "--output safe/out.mp4", f"error: cannot write safe/out.mp4: {LOCKED}"
-    ),
-    "folder of the poses without permission": Fault(
-        locked("safe", 0o555, folder("safe")), "--poses safe/out.csv", f"error: cannot write safe/out.csv: {LOCKED}"
     ),
 }  # fmt: skip
 
@@ -505,14 +435,14 @@ def half(name: str) -> Make:
     return make
 
 
-def detector_of(*row: float) -> Make:
-    return lambda scene: write_detector(scene.folder / "x.onnx", [row])
+def nan_box(scene: Scene) -> None:
+    write_detector(scene.folder / "x.onnx", [[np.nan, 8, 34, 56, 0.9]])
 
 
-def pose_network_of(value: float) -> Make:
+def infinite_peak(scene: Scene) -> None:
     maps = heatmaps()
-    maps[0, 3, 2, 1] = value
-    return lambda scene: write_pose_network(scene.folder / "x.onnx", maps)
+    maps[0, 3, 2, 1] = np.inf
+    write_pose_network(scene.folder / "x.onnx", maps)
 
 
 def dark_end(scene: Scene) -> None:
@@ -545,13 +475,6 @@ def memory_for(num_crops: int) -> Make:
 def without_gpu(scene: Scene) -> None:
     scene.patch.setattr("torch.cuda.is_available", lambda: False)
     scene.patch.setattr("tracker.runtime._cuda_obstacle", lambda: "no NVIDIA driver found")
-    network("x.safetensors", lambda: weights("detector"))(scene)
-
-
-def with_one_gpu(scene: Scene) -> None:
-    scene.patch.setattr("torch.cuda.is_available", lambda: True)
-    scene.patch.setattr("torch.cuda.device_count", lambda: 1)
-    network("x.safetensors", lambda: weights("detector"))(scene)
 
 
 NO_FILE = "there is no network file {}; check the name"
@@ -559,45 +482,32 @@ NO_ONNX = "{} does not load as an ONNX network (…); it may be cut off or of an
 NO_WEIGHTS = "{} cannot be read as network weights (…); it is damaged or of another kind: get it again"
 NO_NETWORK = "{} is no … by its name; supported are files ending in .onnx, …"
 CODE = "{} holds getattr besides tensors, and loading that could run code, so it is refused; save the state_dict …"
+# One file for each way in which a network is read; what else they may hold is in test_runtime.py and test_weights.py.
 FILES = {
-    "absent onnx": ("x.onnx", nothing, NO_FILE),
-    "folder named onnx": ("x.onnx", folder("x.onnx"), NO_FILE),
-    "empty onnx": ("x.onnx", written("x.onnx", ""), NO_ONNX),
-    "cut onnx": ("x.onnx", half("pose.onnx"), NO_ONNX),
-    "video named onnx": ("x.onnx", network("x.onnx", lambda: Path("clip.mp4").read_bytes()), NO_ONNX),
-    "zip named onnx": ("x.onnx", network("x.onnx", zip_file), NO_ONNX),
-    "text named onnx": ("x.onnx", written("x.onnx", "This is no network."), NO_ONNX),
-    "pickle named onnx": ("x.onnx", network("x.onnx", attack), NO_ONNX),
-    "absent weights": ("x.safetensors", nothing, NO_FILE),
-    "cut weights": ("x.safetensors", network("x.safetensors", lambda: weights("pose")[:20_000]), NO_WEIGHTS),
-    "zip named weights": ("x.safetensors", network("x.safetensors", zip_file), NO_WEIGHTS),
-    "text named weights": ("x.safetensors", written("x.safetensors", "This is no network."), NO_WEIGHTS),
-    "pickle named weights": ("x.safetensors", network("x.safetensors", attack), NO_WEIGHTS),
-    "video": ("clip.mp4", nothing, NO_NETWORK),
-}
-CHECKPOINTS = {
-    "cut checkpoint": ("x.pth", network("x.pth", lambda: checkpoint()[:-200]), NO_WEIGHTS),
-    "zip named checkpoint": ("x.pth", network("x.pth", zip_file), NO_WEIGHTS),
-    "text named checkpoint": ("x.pth", written("x.pth", "This is no network."), NO_WEIGHTS),
-    "pickle that would run code": ("x.pth", network("x.pth", attack), CODE),
-    "checkpoint of another network": ("x.pth", network("x.pth", checkpoint), "{} holds no PoseResNet (it begins …"),
-}
+    "absent onnx": ("--detector x.onnx", nothing, NO_FILE),
+    "cut onnx": ("--pose-model x.onnx", half("pose.onnx"), NO_ONNX),
+    "pickle named onnx": ("--detector x.onnx", network("x.onnx", attack), NO_ONNX),
+    "absent weights": ("--pose-model x.safetensors", nothing, NO_FILE),
+    "cut weights": (
+        "--detector x.safetensors", network("x.safetensors", lambda: weights("pose")[:20_000]), NO_WEIGHTS
+    ),
+    "pickle named weights": ("--pose-model x.safetensors", network("x.safetensors", attack), NO_WEIGHTS),
+    "zip named checkpoint": ("--pose-model x.pth", network("x.pth", zip_file), NO_WEIGHTS),
+    "pickle that would run code": ("--pose-model x.pth", network("x.pth", attack), CODE),
+    "checkpoint of another network": (
+        "--pose-model x.pth", network("x.pth", checkpoint), "{} holds no PoseResNet (it begins …"
+    ),
+    "video as detector": ("--detector clip.mp4", nothing, NO_NETWORK),
+    "video for poses": ("--pose-model clip.mp4", nothing, NO_NETWORK),
+}  # fmt: skip
 NOT_FINITE = "x.onnx…gave values that are not finite on ONNX Runtime …"
 NO_MEMORY = "det.onnx runs out of memory on ONNX Runtime … on CPU; free some, take smaller networks or a smaller …"
 NO_GPU = "does not work: {}; use --device auto or cpu"
 
 NETWORK_FAULTS = {
-    f"{what} as {option}": Fault(make, f"{option} {name}", f"error: {line.format(name)}")
-    for option, files in {"--detector": FILES, "--pose-model": FILES | CHECKPOINTS}.items()
-    for what, (name, make, line) in files.items()
+    what: Fault(make, options, f"error: {line.format(options.split()[1])}")
+    for what, (options, make, line) in FILES.items()
 } | {
-    "pickle as detector": Fault(
-        network("x.pth", attack), "--detector x.pth", f"error: {NO_NETWORK.format('x.pth')}"
-    ),
-    "pose weights as detector": Fault(
-        network("x.safetensors", lambda: weights("pose")), "--detector x.safetensors",
-        "error: x.safetensors states PoseMobileNet in its metadata, but must be PersonDetector; name another file",
-    ),
     "detector weights for poses": Fault(
         network("x.safetensors", lambda: weights("detector")), "--pose-model x.safetensors",
         "error: x.safetensors states PersonDetector in its metadata, but must be PoseMobileNet …; name another file",
@@ -610,27 +520,11 @@ NETWORK_FAULTS = {
         nothing, "--pose-model det.onnx",
         "error: det.onnx takes image float32 [1, 3, 64, 96] and gives dets float32 [1, 2, 5], …; supported is …",
     ),
-    "detector of another type": Fault(
-        nothing, "--detector-type picodet", "error: det.onnx is no detector of type picodet: …; supported: …"
-    ),
     "detector gives NaN": Fault(
-        detector_of(np.nan, 8, 34, 56, 0.9), "--detector x.onnx", f"error: {NOT_FINITE}; try --device cpu or another …"
+        nan_box, "--detector x.onnx", f"error: {NOT_FINITE}; try --device cpu or another …"
     ),
-    "detector gives infinity": Fault(
-        detector_of(10, 8, np.inf, 56, 0.9), "--detector x.onnx", f"error: {NOT_FINITE}"
-    ),
-    "detector gives NaN as a score": Fault(
-        detector_of(10, 8, 34, 56, np.nan), "--detector x.onnx", f"error: {NOT_FINITE}"
-    ),
-    "detector gives infinity as a score": Fault(
-        detector_of(10, 8, 34, 56, np.inf), "--detector x.onnx", f"error: {NOT_FINITE}"
-    ),
-    "pose network gives NaN": Fault(
-        pose_network_of(np.nan), "--pose-model x.onnx", f"error: {NOT_FINITE}; its file may be damaged, or half …"
-    ),
-    "pose network gives infinity": Fault(pose_network_of(np.inf), "--pose-model x.onnx", f"error: {NOT_FINITE}"),
-    "pose network gives minus infinity": Fault(
-        pose_network_of(-np.inf), "--pose-model x.onnx", f"error: {NOT_FINITE}"
+    "pose network gives infinity": Fault(
+        infinite_peak, "--pose-model x.onnx", f"error: {NOT_FINITE}; its file may be damaged, or half …"
     ),
     "NaN after some pictures": Fault(
         dark_end, "--input dusk.mp4 --pose-model x.onnx", f"error: {NOT_FINITE}",
@@ -638,14 +532,6 @@ NETWORK_FAULTS = {
     ),
     "absent GPU": Fault(
         without_gpu, "--device cuda", f"error: device cuda {NO_GPU.format('no NVIDIA driver found')}"
-    ),
-    "absent GPU for torch": Fault(
-        without_gpu, "--device cuda --detector x.safetensors",
-        f"error: device cuda {NO_GPU.format('torch finds no CUDA (a build for the CPU, or no NVIDIA driver)')}",
-    ),
-    "absent second GPU": Fault(
-        with_one_gpu, "--device cuda:1 --detector x.safetensors",
-        f"error: device cuda:1 {NO_GPU.format('torch finds 1 CUDA device(s), counted from 0')}",
     ),
     "memory for half a batch": goes_on(memory_for(1), "--pose-model x.onnx", None, len(TIMES_S)),
     "memory not even for one picture": Fault(memory_for(0), "--pose-model x.onnx", f"error: {NO_MEMORY}"),
