@@ -21,6 +21,7 @@ def test_every_package_is_listed():
     assert sorted(found | set(settings["package-dir"])) == settings["packages"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="setuptools is not installed")
 def test_a_wheel_carries_the_weights(tmp_path):
     for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):

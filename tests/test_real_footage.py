@@ -24,6 +24,7 @@ MODELS = {
 LIMBS = [name for name in COCO_17.keypoint_names if name.split("_")[-1] not in ("nose", "eye", "ear")]
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.shared,
     pytest.mark.skipif(not SHARED.is_dir(), reason="the footage and networks are not beside the checkout"),
 ]

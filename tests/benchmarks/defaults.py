@@ -26,15 +26,16 @@ from tqdm import tqdm
 
 from tests.benchmarks.simulated_video import Errors, SimulatedVideo, read_tracks, track
 from tracker.evaluation.ablation import Ablation, Outcome, Setting, predicted_frame
-from tracker.evaluation.oracle import IdentityCount, OracleEstimator, RecordedFlow, count_switches, track_scene
 from tracker.evaluation.posetrack.measure import Timeline, measure_sequence
 from tracker.evaluation.posetrack.mot import MotCounts
 from tracker.evaluation.recording import Networks
-from tracker.evaluation.scenes import SCENARIOS, render_scene
 from tracker.flow import create_flow
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_dataset import find_dataset
 from tracker.pipeline import build_pipeline
+from tracker.scenes.oracle import IdentityCount, OracleEstimator, RecordedFlow, count_switches, track_scene
+from tracker.scenes.rendering import render_scene
+from tracker.scenes.scripts import SCENARIOS
 from tracker.tracking.config import TrackerConfig
 from tracker.types import TrackedPoses
 

@@ -38,6 +38,6 @@ def test_the_options_know_every_flow() -> None:
 
 def test_the_demo_knows_every_scene() -> None:
     from tracker.commands.demo import _RENDERED
-    from tracker.evaluation.scenes import SCENARIOS
+    from tracker.scenes.scripts import SCENARIOS
 
     assert tuple(SCENARIOS) == _RENDERED

@@ -18,9 +18,9 @@ import pytest
 from tests.commands.conftest import Run, read_lines
 from tests.vectors import SHARED
 from tracker.boxes import iou
-from tracker.evaluation.photo_scene import PhotoFrame, PhotoScene
 from tracker.flow import NoFlow
 from tracker.pipeline import Pipeline
+from tracker.scenes.photo import PhotoFrame, PhotoScene
 from tracker.skeletons import BODY_19, COCO_17, convert_keypoints
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Image, Poses

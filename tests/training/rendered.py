@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tracker.evaluation.scenes import People, render_scene
+from tracker.scenes.rendering import People, render_scene
 
 SIZE_WH = (240, 136)
 

@@ -14,7 +14,7 @@ from tracker.errors import UsageError
 from tracker.tracking.config import Similarity, TrackerConfig
 
 if TYPE_CHECKING:
-    from tracker.evaluation.oracle import IdentityCount
+    from tracker.scenes.oracle import IdentityCount
 
 _FOR_DATA_SETS = (
     *("gt", "split", "oracles", "sweep", "json"),
@@ -95,7 +95,7 @@ def _ablate_scenes(args: argparse.Namespace, config: TrackerConfig) -> int:
         raise UsageError("--seeds must be 1 or more and --frames 2 or more")
     from tqdm import tqdm
 
-    from tracker.evaluation.scenes import SCENARIOS
+    from tracker.scenes.scripts import SCENARIOS
 
     rows: dict[str, dict[str, list[IdentityCount]]] = {}
     for scene in tqdm(SCENARIOS, unit="scene", disable=not sys.stderr.isatty(), leave=False):
@@ -119,9 +119,9 @@ def _count(
     scene: str, args: argparse.Namespace, settings: Mapping[str, TrackerConfig]
 ) -> Iterator[tuple[str, IdentityCount]]:
     """Identities in each variant of a scene, with each of the settings."""
-    from tracker.evaluation.oracle import OracleEstimator, RecordedFlow, count_switches, track_scene
-    from tracker.evaluation.scenes import render_scene
     from tracker.flow import create_flow
+    from tracker.scenes.oracle import OracleEstimator, RecordedFlow, count_switches, track_scene
+    from tracker.scenes.rendering import render_scene
 
     for seed in range(args.seeds):
         frames = list(render_scene(scene, num_frames=args.frames, seed=seed))

@@ -93,10 +93,10 @@ def _measure(args: argparse.Namespace) -> dict[str, float]:
 
 def _scene(args: argparse.Namespace) -> tuple[Pipeline, Iterable[Frame]]:
     """A rendered crowd, painted beforehand, and a pipeline that knows its truth."""
-    from tracker.evaluation.oracle import OracleEstimator, SceneNetworks
-    from tracker.evaluation.scenes import render_scene
     from tracker.flow import create_flow
     from tracker.pipeline import Pipeline
+    from tracker.scenes.oracle import OracleEstimator, SceneNetworks
+    from tracker.scenes.rendering import render_scene
 
     options = model_options(args)
     networks = SceneNetworks(OracleEstimator())

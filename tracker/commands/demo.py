@@ -23,9 +23,9 @@ from tracker.errors import OutputError, UsageError
 from tracker.outputs import check_output
 
 if TYPE_CHECKING:
-    from tracker.evaluation.oracle import IdentityCount
-    from tracker.evaluation.photo_scene import PhotoFrame
-    from tracker.evaluation.scenes import People, SceneFrame
+    from tracker.scenes.oracle import IdentityCount
+    from tracker.scenes.photo import PhotoFrame
+    from tracker.scenes.rendering import People, SceneFrame
     from tracker.skeletons import Skeleton
     from tracker.types import Image, TrackedPoses
 
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
 def _run_photo(args: argparse.Namespace) -> None:
     """Write the clip, track it as `track` does, and compare with the truth."""
     from tracker.commands.run import track_source
-    from tracker.evaluation.oracle import count_switches
-    from tracker.evaluation.photo_scene import PhotoScene
     from tracker.pipeline import build_pipeline
+    from tracker.scenes.oracle import count_switches
+    from tracker.scenes.photo import PhotoScene
     from tracker.video.source import open_source
 
     options = model_options(args)
@@ -128,9 +128,9 @@ def _describe(count: IdentityCount) -> str:
 
 def _run_rendered(args: argparse.Namespace) -> None:
     """Render, track with an oracle in place of the networks, draw and count on the way."""
-    from tracker.evaluation.oracle import OracleEstimator, count_switches, track_scene
-    from tracker.evaluation.scenes import render_scene
     from tracker.flow import create_flow
+    from tracker.scenes.oracle import OracleEstimator, count_switches, track_scene
+    from tracker.scenes.rendering import render_scene
 
     config = tracker_config(args)
     files = [args.output / f"{args.scene}{suffix}" for suffix in (".mp4", ".jsonl", ".png")]

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from tracker.boxes import iou
-from tracker.evaluation.oracle import Noise, OracleEstimator, count_switches
-from tracker.evaluation.scenes import People, SceneFrame, render_scene
-from tracker.types import Candidates, Detections, Origin, Poses, TrackedPoses
+from tracker.scenes.oracle import Noise, OracleEstimator, count_switches
+from tracker.scenes.rendering import People, SceneFrame
+from tracker.types import Candidates, Detections, Poses, TrackedPoses
 
 EXACT = Noise(keypoint_std=0, box_std=0, miss_rate=0)
 
@@ -71,15 +70,6 @@ def test_without_noise_poses_are_the_truth():
     np.testing.assert_array_equal(poses.keypoints, frame.people.keypoints[::-1])
 
 
-def test_candidates_keep_their_boxes_scores_and_origin():
-    wanted = candidates(20, 300)
-    wanted = Candidates(wanted.boxes, wanted.scores, np.array([Origin.DETECTED, Origin.PROPAGATED], np.int8))
-    poses = OracleEstimator().estimate(scene_frame(people((1, 20))), wanted)
-    np.testing.assert_array_equal(poses.boxes, wanted.boxes)
-    np.testing.assert_array_equal(poses.box_scores, wanted.scores)
-    np.testing.assert_array_equal(poses.origin, wanted.origin)
-
-
 @pytest.mark.parametrize(
     ("x", "owner"),
     [
@@ -107,39 +97,6 @@ def test_a_box_that_covers_nobody_gives_a_weak_random_pose_inside_it():
     np.testing.assert_array_equal(estimator.estimate(frame, candidates(340)).keypoints[0], poses.keypoints[1])
 
 
-def test_hidden_keypoints_score_low_and_visible_ones_high():
-    frame = scene_frame(people((1, 20), visible=0.5))
-    poses = OracleEstimator().estimate(frame, candidates(20))
-    seen = frame.people.visible[0]
-    assert ((poses.scores[0, seen] >= 0.7) & (poses.scores[0, seen] <= 0.95)).all()
-    assert ((poses.scores[0, ~seen] >= 0.1) & (poses.scores[0, ~seen] <= 0.3)).all()
-
-
-def test_keypoint_noise_is_a_share_of_the_size():
-    estimator = OracleEstimator(Noise(keypoint_std=0.05), seed=2)
-    truth = people((1, 20), (2, 200))
-    size = np.ptp(truth.keypoints[0], axis=0).max()
-    errors = np.concatenate(
-        [estimator.estimate(scene_frame(truth, i), candidates(20, 200)).keypoints - truth.keypoints for i in range(60)]
-    )
-    assert errors.std() == pytest.approx(0.05 * size, rel=0.05)
-    assert errors.mean() == pytest.approx(0, abs=0.2)
-
-
-def test_box_noise_is_a_share_of_the_sides():
-    estimator = OracleEstimator(Noise(box_std=0.02, miss_rate=0))
-    truth = people((1, 200))
-    boxes = np.concatenate([estimator.detect(scene_frame(truth, i)).boxes for i in range(300)])
-    np.testing.assert_allclose((boxes - truth.boxes).std(axis=0), [0.6, 1.6, 0.6, 1.6], rtol=0.15)
-
-
-def test_people_are_missed_as_often_as_asked():
-    estimator = OracleEstimator(Noise(miss_rate=0.2))
-    truth = people((1, 20), (2, 200), (3, 300))
-    found = sum(len(estimator.detect(scene_frame(truth, i))) for i in range(300))
-    assert found / 900 == pytest.approx(0.8, abs=0.04)
-
-
 @pytest.mark.parametrize(
     ("visible", "found"),
     [
@@ -164,37 +121,12 @@ def test_noise_does_not_depend_on_what_was_asked_before():
     np.testing.assert_array_equal(used.detect(frame).boxes, fresh.detect(frame).boxes)
 
 
-@pytest.mark.parametrize(
-    ("seed", "index", "track_id"),
-    [
-        pytest.param(1, 0, 1, id="another seed"),
-        pytest.param(0, 1, 1, id="another frame"),
-        pytest.param(0, 0, 2, id="another person"),
-    ],
-)
-def test_noise_depends_on_seed_frame_and_person(seed, index, track_id):
-    one = OracleEstimator(seed=0).estimate(scene_frame(people((1, 20))), candidates(20))
-    other = OracleEstimator(seed=seed).estimate(scene_frame(people((track_id, 20)), index), candidates(20))
-    assert not np.allclose(one.keypoints, other.keypoints)
-    assert not np.allclose(one.scores, other.scores)
-
-
 def test_nobody_in_the_picture():
     frame = scene_frame(people())
     estimator = OracleEstimator()
     assert len(estimator.detect(frame)) == 0
     assert len(estimator.estimate(frame, candidates())) == 0
     assert (estimator.estimate(frame, candidates(20)).scores <= 0.15).all()
-
-
-def test_it_observes_a_rendered_scene():
-    estimator = OracleEstimator(Noise(miss_rate=0))
-    for frame in render_scene("crossing", (320, 180), 5):
-        found = estimator.detect(frame)
-        assert (iou(found.boxes, frame.people.boxes).max(axis=1) > 0.75).all()
-        poses = estimator.estimate(frame, Candidates.from_detections(found))
-        assert len(poses) == 2
-        assert (poses.scores.mean(axis=1) > 0.6).all()
 
 
 # --- switches ---
@@ -250,15 +182,3 @@ def test_far_poses_and_missing_keypoints_do_not_match():
     missing = tracked((7, 20))
     missing.poses.keypoints[...] = np.nan
     assert count_switches([(people((1, 20)), missing)]).num_matched == 0
-
-
-def test_an_id_that_moves_to_another_person_is_a_switch_for_that_person_only():
-    truth = people((1, 20), (2, 200))
-    count = count_switches([(truth, tracked((7, 20), (8, 200))), (truth, tracked((7, 200)))])
-    assert count.switches == 1
-    assert count.ids == {1: (7,), 2: (8, 7)}
-
-
-def test_no_frames_no_switches():
-    count = count_switches([])
-    assert (count.switches, count.num_people, dict(count.ids)) == (0, 0, {})

@@ -15,7 +15,7 @@ import numpy as np
 
 from tracker.boxes import clip_boxes
 from tracker.errors import DependencyError
-from tracker.evaluation.scenes import FRAMES_PER_SECOND, People
+from tracker.scenes.rendering import FRAMES_PER_SECOND, People
 from tracker.skeletons import COCO_17
 from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, Image
 

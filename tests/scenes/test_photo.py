@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import islice
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tracker.errors import DependencyError
-from tracker.evaluation.photo_scene import NUM_FRAMES, SIZE_WH, WALKERS, PhotoFrame, PhotoScene, camera, cut_out
+from tracker.scenes.photo import SIZE_WH, WALKERS, PhotoFrame, PhotoScene
 from tracker.skeletons import COCO_17
 
 data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image (the extra `demo`)")
@@ -55,24 +53,6 @@ def test_each_face_is_where_its_transform_puts_it(frames: dict[int, PhotoFrame],
         assert np.abs(looked_up(frames[index].image, moved, places) - source).mean() > 1.5 * error
 
 
-@pytest.mark.parametrize("index", range(0, NUM_FRAMES, 10))
-def test_transforms_are_similarities(index: int) -> None:
-    for walker in WALKERS:
-        linear = walker.transform(index)[:, :2]
-        determinant = np.linalg.det(linear)
-        np.testing.assert_allclose(linear.T @ linear, abs(determinant) * np.eye(2), atol=1e-12)
-        assert (determinant < 0) == walker.mirrored
-
-
-def test_the_camera_moves_everything_alike(scene: PhotoScene) -> None:
-    steps = np.diff([camera(index) for index in range(NUM_FRAMES)], axis=0)
-    assert 1 < np.abs(steps).max() < 10
-    first, second = (frame.image[:150].astype(np.float32) for frame in islice(scene.frames(), 2))
-    back = cv2.warpAffine(second, np.column_stack([np.eye(2), steps[0]]), SIZE_WH)[: len(second)]
-    inner = np.s_[10:140, 10:-10]
-    assert np.abs(back - first)[inner].mean() < 0.5 * np.abs(second - first)[inner].mean()
-
-
 def test_the_picture_and_its_truth_have_the_promised_form(frames: dict[int, PhotoFrame]) -> None:
     for index, frame in frames.items():
         people = frame.people
@@ -82,12 +62,6 @@ def test_the_picture_and_its_truth_have_the_promised_form(frames: dict[int, Phot
         assert people.depth_ranks.tolist() == [1, 0]
         assert np.flatnonzero(~np.isnan(people.keypoints).any(axis=(0, 2))).tolist() == sorted(KNOWN)
         assert not np.delete(people.visible, KNOWN, axis=1).any()
-
-
-def test_the_same_frames_come_each_time(frames: dict[int, PhotoFrame]) -> None:
-    again = next(PhotoScene().frames(1))
-    np.testing.assert_array_equal(again.image, frames[0].image)
-    np.testing.assert_array_equal(again.people.keypoints, frames[0].people.keypoints)
 
 
 @pytest.mark.parametrize(
@@ -124,29 +98,3 @@ def test_both_stay_in_the_picture_and_cross_twice(scene: PhotoScene) -> None:
         crossings += side is not None and side != (nose[FAR, 0] < nose[NEAR, 0])
         side = nose[FAR, 0] < nose[NEAR, 0]
     assert crossings == 2
-
-
-@pytest.mark.parametrize("walker", WALKERS, ids=["far", "near"])
-def test_the_cut_through_the_body_is_below_the_picture(walker: Any) -> None:
-    edge = np.array([[0, 511.5, 1], [511, 511.5, 1]])
-    for index in range(4 * NUM_FRAMES):
-        assert (edge @ walker.transform(index).T)[:, 1].min() > SIZE_WH[1]
-
-
-def test_the_figure_is_cut_out_without_the_colour_behind_it() -> None:
-    orange, grey = np.array([40.0, 90, 230]), np.array([200.0, 205, 210])
-    outline = cut_out(data.astronaut())[..., 3:] > 0.5
-    within = cv2.GaussianBlur(outline.astype(np.float32), (0, 0), 1)[..., None]
-    figure = cut_out((orange * within + grey * (1 - within)).round().astype(np.uint8))
-    share = figure[..., 3:]
-    assert (share.min(), share.max()) == (0, 1)
-    assert 0.4 < share.mean() < 0.7
-    # The outline of the photograph is to 2 pixels: a few tips and notches are beyond the band in which it mixes.
-    assert (np.abs(figure[..., :3] - orange * share) > 3).mean() < 0.003
-    assert (np.abs(share - within) > 0.05).mean() < 0.003
-
-
-def test_without_scikit_image_one_line_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(DependencyError, match=r"^[^\n]*the extra `demo`\); run: pip install scikit-image$"):
-        PhotoScene()

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from tracker.boxes import box_areas, clip_boxes, iou
-from tracker.evaluation.scenes import People, SceneFrame
 from tracker.pipeline import Pipeline
+from tracker.scenes.rendering import People, SceneFrame
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.oks import oks

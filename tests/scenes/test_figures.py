@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from tracker.scenes.figures import EXERCISE, FLAP, NUM_PARTS, RUN, STAND, WALK, Figure, Placement, composite, make_look
+from tracker.skeletons import COCO_17
+
+HEIGHT = 200.0
+NAME = COCO_17.index
+GAITS = (WALK, RUN, STAND, EXERCISE, FLAP)
+
+
+def figure(turn: float) -> Figure:
+    rng = np.random.default_rng(1)
+    return Figure(make_look(0, rng), HEIGHT, turn=turn, rng=rng)
+
+
+def place(gait=WALK, phase=0.7, turn=0.5, facing=1) -> Placement:
+    return figure(turn).place(gait.stance(phase), (150.0, 220.0), facing)
+
+
+@pytest.mark.parametrize("phase", [0.0, 1.1, 2.9, 4.4])
+def test_limbs_keep_their_lengths_in_profile(phase):
+    for gait in GAITS:
+        keypoints = figure(0.0).place(gait.stance(phase), (0, 0), 1).keypoints
+        for side, lift in zip(("left", "right"), gait.stance(phase).leg_lifts, strict=True):
+            shin = keypoints[NAME(f"{side}_ankle")] - keypoints[NAME(f"{side}_knee")]
+            # A leg that is lifted sideways is seen shorter in profile.
+            assert np.linalg.norm(shin) == pytest.approx(0.235 * HEIGHT * np.cos(lift), rel=0.01)
+
+
+@pytest.mark.parametrize(("facing", "sign"), [(1, 1), (-1, -1)])
+def test_the_nose_points_where_the_figure_walks(facing, sign):
+    keypoints = place(facing=facing).keypoints
+    ears = keypoints[[NAME("left_ear"), NAME("right_ear")], 0]
+    assert sign * (keypoints[NAME("nose"), 0] - ears.mean()) > 0
+
+
+def test_a_figure_seen_from_the_front_has_its_left_on_the_right_of_the_picture():
+    keypoints = place(STAND, turn=np.pi / 2).keypoints
+    for part in ("eye", "ear", "shoulder", "wrist", "hip", "ankle"):
+        assert keypoints[NAME(f"left_{part}"), 0] > keypoints[NAME(f"right_{part}"), 0]
+
+
+@pytest.mark.parametrize("gait", GAITS[:4])
+def test_a_painted_figure_is_where_its_truth_says(gait):
+    placed = place(gait)
+    image, surfaces = np.zeros((260, 300, 3), np.uint8), np.zeros((260, 300), np.int16)
+    figure(0.5).paint(image, surfaces, placed, 25)
+    columns, rows = np.rint(placed.keypoints).astype(int).T
+    assert (surfaces[rows, columns] > 0).all()
+    rows, columns = np.nonzero(surfaces)
+    box = np.array([columns.min(), rows.min(), columns.max(), rows.max()])
+    np.testing.assert_allclose(placed.box, box, atol=2)
+    assert placed.box[3] - placed.box[1] == pytest.approx(HEIGHT, rel=0.13)
+    assert set(np.unique(surfaces)) - {0} <= set(range(25, 25 + NUM_PARTS))
+
+
+@pytest.mark.parametrize(
+    ("below", "colour", "alpha", "result"),
+    [
+        pytest.param(100, 0, 0, 100, id="nothing over something"),
+        pytest.param(100, 100, 128, 150, id="half: 100·127/255 + 100, rounded"),
+        pytest.param(255, 255, 255, 255, id="white on white"),
+    ],
+)
+def test_composite(below, colour, alpha, result):
+    image = np.full((1, 2, 3), below, np.uint8)
+    composite(image, np.full((1, 2, 4), [colour] * 3 + [alpha], np.uint8))
+    assert (image == result).all()
