@@ -45,7 +45,8 @@ def test_without_loss_only_what_was_written_is_told(run: Run, poses: Path) -> No
 
 def test_what_is_dropped_is_told_in_one_line(run: Run, poses: Path) -> None:
     dropped, written = run("convert", poses, "out.csv").err.splitlines()
-    assert dropped == ("dropped: frames without people, the picture's size, the frame rate, the source, the settings")
+    names = "frames without people, the frame rate, the picture's size, the settings, the source"
+    assert dropped == f"out.csv cannot hold: {names}"
     assert written == "written: out.csv, 3 frames with 2 ids"
 
 
@@ -58,7 +59,7 @@ def test_the_suffix_tells_the_format_unless_it_is_named(run: Run, poses: Path) -
 
 def test_keypoints_go_to_another_skeleton_by_name(run: Run, poses: Path) -> None:
     dropped, _ = run("convert", poses, "out.jsonl", "--skeleton", "posetrack17").err.splitlines()
-    assert dropped == "dropped: left_eye, right_eye"
+    assert dropped == "out.jsonl cannot hold: left_eye, right_eye"
     assert run("convert", "out.jsonl", "more.jsonl", "--skeleton", "body19").err.startswith("written:")
     results = read_results(Path("more.jsonl"))
     assert results.header.skeleton is BODY_19

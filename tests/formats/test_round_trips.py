@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.formats.examples import any_results, example, people_with_ids, two_people
 from tracker.boxes import boxes_around
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
-from tracker.formats.record import convert_people
+from tracker.formats.record import convert_people, missing_in
 from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17
 from tracker.types import Poses, TrackedPoses
 
@@ -173,58 +173,17 @@ def test_conversions_compose(results: Results, first: str, second: str) -> None:
         check_same(found, held, (first, second), results)
 
 
-# What the example loses in each format.
-LOST: dict[str, set[str]] = {
-    "jsonl": set(),
-    "npz": set(),
-    "csv": {"frames without people", "the picture's size", "the frame rate", "the source", "the settings"},
-    "coco": {"times", "who was carried by flow", "similarities", "who is unconfirmed"}
-    | {"the frame rate", "the source", "the settings"},
-}
-LOST["csv-long"] = LOST["csv"]
-LOST["mot"] = LOST["csv"] | LOST["coco"] | {"keypoints"}
-LOST["openpose"] = LOST["coco"] | {"the picture's size", "boxes", "box scores"}
-LOST["posetrack"] = LOST["coco"] | {"the original track ids", "keypoints beyond the left or upper edge"}
-LOST["posetrack"] |= {"left_eye", "right_eye"}
-LOST["posetrack17"] = LOST["posetrack"] | {"the picture's size", "boxes", "left_ear", "right_ear"}
-
-
-def lost_of(results: Results, name: str) -> set[str]:
-    writer = FORMATS[name].writer
-    return set(results.lost_in(writer.drops, writer.skeleton))
-
-
-def at_the_edge() -> Results:
-    """The example, with a keypoint in the first column of pixels."""
-    results = example()
-    results.frames[0].tracked.poses.keypoints[0, 0] = 0, 7
-    return results
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_lost_has_a_name(name: str) -> None:
-    assert lost_of(at_the_edge(), name) == LOST[name]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_more_is_lost_by_going_back(name: str) -> None:
-    assert lost_of(there_and_back(at_the_edge(), name), name) == ({"boxes"} & LOST[name])
-
-
 def test_people_without_a_box_are_lost_in_mot() -> None:
     people = people_with_ids([1, 2])
     people.poses.boxes[0] = np.nan
     results = Results(Header(COCO_17, "", None, None), (FrameResult(0, np.nan, people),))
-    assert lost_of(results, "mot") == {"keypoints", "people without a box"}
     assert there_and_back(results, "mot").frames[0].tracked.track_ids.tolist() == [2]
 
 
 def test_keypoints_without_a_place_are_named() -> None:
-    in_body = example().in_skeleton(BODY_19)
-    in_body.frames[0].tracked.poses.keypoints[:, 17] = 5, 6
-    assert set(in_body.lost_in(frozenset(), COCO_17)) == {"neck", "head_top"}
-    assert {"neck", "head_top"} <= lost_of(in_body, "openpose")
-    assert {"left_eye", "right_eye"} == set(in_body.lost_in(frozenset(), POSETRACK_17))
+    assert missing_in(COCO_17, BODY_19) == ["neck", "head_top"]
+    assert missing_in(POSETRACK_17, BODY_19) == ["left_eye", "right_eye"]
+    assert missing_in(BODY_19, COCO_17) == []
 
 
 def test_another_skeleton_has_the_keypoints_by_name() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
-from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
+from tracker.formats import FORMATS, SUFFIXES, Results, ResultWriter, check_results_output, open_writer, read_results
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
+from tracker.formats.record import missing_in
 from tracker.outputs import check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
 
@@ -51,24 +52,21 @@ def run(args: argparse.Namespace) -> int:
     results = read_results(args.input)
     if not results.frames:
         raise InputError(f"{args.input} has no frame, so there is nothing to convert; name another file")
-    lost: list[str] = []
-    if args.skeleton:
-        skeleton = SKELETONS[args.skeleton]
-        lost, results = results.lost_in(frozenset(), skeleton), results.in_skeleton(skeleton)
-    lost += _write(results, args.output, args.format)
-    if lost:
-        print(f"dropped: {', '.join(lost)}", file=sys.stderr)
+    skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
+    writer = _write(results.in_skeleton(wanted), args.output, args.format)
+    dropped = sorted(writer.drops) + missing_in(writer.skeleton or wanted, skeleton)
+    if dropped:
+        print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
     num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})
     print(f"written: {args.output}, {len(results.frames)} frames with {num_ids} ids", file=sys.stderr)
     return 0
 
 
-def _write(results: Results, path: Path, name: str | None) -> list[str]:
-    """Write the results and name what the format cannot hold of them."""
+def _write(results: Results, path: Path, name: str | None) -> ResultWriter:
     with open_writer(path, results.header, name) as writer:
         for frame in results.frames:
             writer.write(frame, frame.tracked)
-    return results.lost_in(writer.drops, writer.skeleton)
+    return writer
 
 
 def _posetrack_files(path: Path, version: str) -> list[Path]:

@@ -26,7 +26,7 @@ from tracker.formats.fields import (
     skeleton_with,
 )
 from tracker.formats.posetrack import read_posetrack17_results, sequence_id
-from tracker.formats.record import Fact, Header, Moment, Results, missing_in
+from tracker.formats.record import Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import POSETRACK_17, Skeleton, convert_keypoints
 from tracker.types import DoubleArray, FloatArray, Poses, TrackedPoses
@@ -40,7 +40,7 @@ _LEAST_SEQUENCE_ID = 10**10
 # always.
 _HEAD = {"head_bottom": 0.3, "head_top": 1.5}
 
-_COMMON_DROPS: frozenset[Fact] = frozenset(
+_COMMON_DROPS: frozenset[str] = frozenset(
     {
         "times",
         "who was carried by flow",
@@ -62,7 +62,7 @@ class CocoWriter(TextWriter):
     whose process was killed lacks its end.
     """
 
-    drops: ClassVar[frozenset[Fact]] = _COMMON_DROPS
+    drops: ClassVar[frozenset[str]] = _COMMON_DROPS
 
     _visible = 2
 
@@ -151,7 +151,7 @@ class PoseTrackWriter(CocoWriter):
     are listed, whatever is written, since the evaluators count them.
     """
 
-    drops: ClassVar[frozenset[Fact]] = _COMMON_DROPS | {
+    drops: ClassVar[frozenset[str]] = _COMMON_DROPS | {
         "keypoints beyond the left or upper edge",
         "the original track ids",
     }

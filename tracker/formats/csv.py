@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 from tracker.errors import InputError
 from tracker.formats.fields import Fields, FrameTable, readable, skeleton_with
 from tracker.formats.jsonl import person_of
-from tracker.formats.record import Fact, Header, Moment, Results
+from tracker.formats.record import Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import Skeleton
 from tracker.types import Origin, TrackedPoses
@@ -35,7 +35,7 @@ class CsvWriter(TextWriter):
     frame without people has no row.
     """
 
-    drops: ClassVar[frozenset[Fact]] = frozenset(
+    drops: ClassVar[frozenset[str]] = frozenset(
         {"frames without people", "the picture's size", "the frame rate", "the source", "the settings"}
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import InputError
 from tracker.formats.fields import Fields, FrameTable, Person, read_lines
-from tracker.formats.record import Fact, Header, Moment, Results
+from tracker.formats.record import Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import COCO_17
 from tracker.types import TrackedPoses
@@ -25,7 +25,7 @@ class MotWriter(TextWriter):
     the confidence 4. Whoever has no box is left out.
     """
 
-    drops: ClassVar[frozenset[Fact]] = frozenset(
+    drops: ClassVar[frozenset[str]] = frozenset(
         {
             "times",
             "frames without people",

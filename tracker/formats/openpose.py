@@ -14,7 +14,7 @@ import numpy as np
 
 from tracker.errors import InputError, OutputError
 from tracker.formats.fields import Fields, FrameTable, Person, as_object, box_around, read_json, readable
-from tracker.formats.record import Fact, Header, Moment, Results
+from tracker.formats.record import Header, Moment, Results
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import check_output, partial_path
 from tracker.skeletons import COCO_17, Skeleton
@@ -37,7 +37,7 @@ class OpenPoseWriter(ResultWriter):
     Coordinates have 3 decimals, scores 6. Complete, the folder takes the place of an older one.
     """
 
-    drops: ClassVar[frozenset[Fact]] = frozenset(
+    drops: ClassVar[frozenset[str]] = frozenset(
         {
             "times",
             "boxes",

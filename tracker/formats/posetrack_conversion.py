@@ -19,7 +19,7 @@ from tracker.formats.posetrack import (
     image_number,
     read_posetrack,
 )
-from tracker.formats.record import Fact, Header
+from tracker.formats.record import Header
 from tracker.outputs import explain_write_error, partial_path, publish
 from tracker.skeletons import POSETRACK_15, POSETRACK_17, Skeleton
 from tracker.types import DoubleArray
@@ -31,7 +31,7 @@ class PoseTrack17Writer(PoseTrackWriter):
     `imgnum` is the frame's index and 1. A file whose process was killed has the form of PoseTrack18 and lacks its end.
     """
 
-    drops: ClassVar[frozenset[Fact]] = PoseTrackWriter.drops | {"boxes", "the picture's size"}
+    drops: ClassVar[frozenset[str]] = PoseTrackWriter.drops | {"boxes", "the picture's size"}
     skeleton: ClassVar[Skeleton] = POSETRACK_15
 
     def _finish(self) -> None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
 
 from tracker.errors import OutputError
-from tracker.formats.record import Fact, Header, Moment, convert_people
+from tracker.formats.record import Header, Moment, convert_people
 from tracker.outputs import explain_write_error, partial_path, publish
 from tracker.skeletons import Skeleton
 from tracker.types import TrackedPoses
@@ -20,11 +20,11 @@ class ResultWriter(ABC):
     """Results under way to a file or folder, a context manager.
 
     The first frame opens it. Left by an exception, what was written stays under the partial name. Raises OutputError
-    when it cannot be written (disk full, say). drops: what the format cannot hold. skeleton: to which keypoints are
-    brought by name, None for any.
+    when it cannot be written (disk full, say). drops: names of what the format cannot hold. skeleton: to which
+    keypoints are brought by name, None for any.
     """
 
-    drops: ClassVar[frozenset[Fact]] = frozenset()
+    drops: ClassVar[frozenset[str]] = frozenset()
     skeleton: ClassVar[Skeleton | None] = None
 
     def __init__(self, path: Path, header: Header) -> None:
