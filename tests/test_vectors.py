@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vectors import FOLDERS, cases, files
+from tests.vectors import FOLDERS, files
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,3 @@ def test_given_folder_holds_cases(code):
 
 def test_own_vectors_stay_small():
     assert sum(path.stat().st_size for path in FOLDERS["own"].rglob("*") if path.is_file()) < 500_000
-
-
-def test_listing_finds_cases_by_file_and_by_name():
-    assert {param.id for param in cases("SB-5_*.npz", r"(case\d+)_")} >= {"own-SB-5_mseloss-case0"}
-    assert {param.id for param in files("SB-8_*.json")} >= {"own-SB-8_rescoring"}
-
-
-def test_absent_folder_is_a_skip_with_a_reason(monkeypatch, tmp_path):
-    monkeypatch.setitem(FOLDERS, "given", tmp_path / "none")
-    (absent,) = (param for param in files("SB-8_*.json") if param.id == "given")
-    assert "TRACKER_VECTORS" in absent.marks[0].kwargs["reason"]

@@ -67,29 +67,12 @@ def test_tally_of_a_story():
     assert (found + found).figures() == pytest.approx((50.0, 2, 2, 50.0))
 
 
-def test_both_halves_have_sequences():
-    names = [f"{number:06d}_bonn_train" for number in range(60)]
-    held_out = sum(map(defaults.is_held_out, names))
-    assert 20 <= held_out <= 40
-
-
 def test_settings_differ_from_the_defaults_in_one_value_each():
     settings = defaults._settings(["gate", "queue_length"], ["queue_length=4", "gate=0.3"])
     assert settings.pop("defaults") == TrackerConfig()
     assert settings.pop("queue_length=4 gate=0.3") == TrackerConfig(queue_length=4, gate=0.3)
     assert len(settings) == len(defaults.VALUES["gate"]) + len(defaults.VALUES["queue_length"]) - 2
     assert TrackerConfig() not in settings.values()
-
-
-@pytest.mark.parametrize("name", defaults.VALUES)
-def test_the_default_is_among_the_values(name):
-    assert getattr(TrackerConfig(), name) in defaults.VALUES[name]
-
-
-def test_cells_tell_the_difference_and_its_deviation():
-    base, other = np.array([[50.0, 3], [52, 5]]), np.array([[51.0, 3], [55, 5]])
-    assert defaults._cells(base, None) == ["51.00", "4.00"]
-    assert defaults._cells(other, base) == ["+2.00 ± 1.41", "+0.00 ± 0.00"]
 
 
 def test_table_of_tracks(tmp_path, capsys):

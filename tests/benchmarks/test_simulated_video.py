@@ -7,7 +7,6 @@ import pytest
 
 from tests.benchmarks.simulated_video import (
     Errors,
-    SimulatedMotion,
     SimulatedVideo,
     read_tracks,
     track,
@@ -16,7 +15,7 @@ from tests.evaluation.staged import true_sequence
 from tracker.boxes import boxes_around
 from tracker.skeletons import POSETRACK_17
 from tracker.tracking.config import TrackerConfig
-from tracker.types import Candidates, Detections
+from tracker.types import Candidates
 
 NEVER = (0.0, 1.0)
 NONE = Errors(
@@ -76,50 +75,6 @@ def test_equal_seeds_draw_equal_errors():
     assert any(len(a) != len(b) or (a.boxes != b.boxes).any() for a, b in zip(found(one), found(other), strict=True))
 
 
-def test_the_name_of_a_sequence_is_part_of_its_seed():
-    one = video(Errors())
-    other = SimulatedVideo(replace(one.truth, name="another"), _nothing_hidden(one), (640, 360), 0, Errors())
-    assert any(len(a) != len(b) or (a.boxes != b.boxes).any() for a, b in zip(found(one), found(other), strict=True))
-
-
-def _nothing_hidden(one):
-    return {frame.image_id: np.zeros((len(frame), 17), bool) for frame in one.truth.frames}
-
-
-def test_poses_do_not_depend_on_what_else_is_asked():
-    one = video(Errors(phantom_rate=0))
-    candidates = Candidates.from_detections(Detections(_boxes(one, 5), np.full(2, 0.8, np.float32)))
-    both, last = one.estimate(5, candidates), one.estimate(5, candidates[[1]])
-    np.testing.assert_array_equal(both.keypoints[1], last.keypoints[0])
-    np.testing.assert_array_equal(both.scores[1], last.scores[0])
-
-
-def _boxes(one, number):
-    return boxes_around(one.truth.frames[number].keypoints.astype(np.float32))
-
-
-def test_a_box_without_anybody_has_no_keypoints():
-    nowhere = Candidates.from_detections(Detections(np.array([[280, 0, 320, 100]], np.float32), np.ones(1, np.float32)))
-    poses = video().estimate(0, nowhere)
-    assert np.isnan(poses.keypoints).all()
-    assert (poses.scores == 0).all()
-
-
-def test_of_two_in_the_same_place_the_one_who_is_seen_better_is_shown():
-    one = video(story=[{1: 100, 2: 100.5}] * 2, hidden=POSETRACK_17.keypoint_names[5:11])
-    first = Candidates.from_detections(Detections(_boxes(one, 0)[:1], np.ones(1, np.float32)))
-    np.testing.assert_array_equal(
-        one.estimate(0, first).keypoints[0], one.truth.frames[0].keypoints[1].astype(np.float32)
-    )
-
-
-def test_hidden_keypoints_score_low():
-    one = video(replace(NONE, hidden_score=(0.3, 0)), hidden=["left_wrist"])
-    poses = poses_of(one, 0)
-    wrists = poses.scores[np.argsort(poses.boxes[:, 0]), POSETRACK_17.index("left_wrist")]
-    np.testing.assert_allclose(wrists, [0.3, 0.9])
-
-
 @pytest.mark.parametrize(
     ("errors", "num_found"),
     [
@@ -133,57 +88,6 @@ def test_hidden_keypoints_score_low():
 )
 def test_who_is_missed(errors, num_found):
     assert sum(map(len, found(video(replace(NONE, **errors))))) == num_found
-
-
-def test_who_can_hardly_be_seen_is_missed():
-    names = [name for name in POSETRACK_17.keypoint_names if "ear" not in name]
-    assert len(video(hidden=names[:10]).detect(0)) == 2  # 5 of 15 seen
-    assert len(video(hidden=names[:11]).detect(0)) == 1  # 4 of 15, less than 0.3
-
-
-def test_phantoms_stand_still_and_are_taken_for_people():
-    one = video(replace(NONE, phantom_rate=0.5, phantom_frames=1e9, phantom_miss_rate=0, phantom_score=(0.4, 0)))
-    last = one.detect(19)
-    phantoms = last.boxes[last.scores < 0.65]
-    assert len(phantoms) > 2
-    poses = poses_of(one, 19)
-    assert (poses.scores[poses.box_scores < 0.65].max(axis=1) == np.float32(0.4)).all()
-
-
-@pytest.mark.parametrize(
-    ("wrong_score", "deviation"),
-    [
-        (1e9, 0.2),  # every score is far less: all are wrong
-        (1e-9, 0.01),  # every score is far more: all are right
-    ],
-)
-def test_keypoints_err_by_a_share_of_the_person(wrong_score, deviation):
-    errors = replace(NONE, keypoint_std=0.01, wrong_std=0.2, wrong_score=wrong_score)
-    one = video(errors, story=[{1: 300}] * 400)
-    keypoints = np.concatenate([one.estimate(k, _first(one, k)).keypoints for k in range(400)])
-    offsets = keypoints - one.truth.frames[0].keypoints
-    height = _boxes(one, 0)[0, 3] - _boxes(one, 0)[0, 1]
-    assert np.nanstd(offsets) == pytest.approx(deviation * height, rel=0.1)
-    steps = np.diff(offsets, axis=0)
-    # Differences of a process with correlation 0.8 have 0.4 times its variance.
-    assert np.nanstd(steps) == pytest.approx(np.sqrt(0.4) * deviation * height, rel=0.1)
-
-
-def _first(one, number):
-    return Candidates.from_detections(Detections(_boxes(one, number)[:1], np.ones(1, np.float32)))
-
-
-def test_points_go_with_the_nearest_keypoint():
-    motion = SimulatedMotion(np.array([[10.0, 10], [50, 50]]), np.array([[3.0, 0], [0, -2]]), np.array([5.0, 20]))
-    points = np.array([[12, 10], [16, 10], [60, 60], [np.nan, np.nan]], np.float32)
-    moved = motion.move(points)
-    np.testing.assert_array_equal(moved.points, [[15, 10], [16, 10], [60, 58], [np.nan, np.nan]])
-    assert moved.reliable.tolist() == [True, False, True, False]
-
-
-def test_without_keypoints_no_flow_is_known():
-    nothing = SimulatedMotion(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
-    assert not nothing.move(np.ones((3, 2), np.float32)).reliable.any()
 
 
 def test_hidden_keypoints_do_not_carry_the_flow():

@@ -89,16 +89,6 @@ def test_false_people_are_counted_on_negatives(evaluate: Run, tmp_path: Path) ->
     assert figures()["num_negatives"] == 2
 
 
-def test_ground_truth_may_hold_negatives_alone(run: Run, models: list[str], tmp_path: Path) -> None:
-    gt = write_truth(tmp_path / "none.json", [])
-    done = run(
-        "evaluate", "coco", "--gt", gt, "--images", gt.with_suffix(""), *models, "--kind", "boxes", "--json", "a"
-    )
-    assert done.code == 0
-    assert figures("a")["ap"] is None
-    assert figures("a")["thresholds"][0] == {"score": 0.2, "recall": None, "false_people_per_picture": 2}
-
-
 def test_saved_poses_are_the_measure_of_themselves(run: Run, evaluate: Run, tmp_path: Path) -> None:
     assert evaluate("--save", "found.json").code == 0
     results = json.loads(Path("found.json").read_text())
@@ -209,29 +199,6 @@ def test_all_networks_load_before_the_first_is_measured(
     assert "there is no network file a.pth" in done.err
 
 
-def test_something_must_be_compared(run: Run, gt: Path) -> None:
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""))
-    assert is_refused(done, code=2)
-    assert "name networks with --top-down or --litepose" in done.err
-
-
-def test_networks_need_pictures(run: Run, tmp_path: Path, litepose: list[str]) -> None:
-    gt = write_truth(tmp_path / "none.json", [], num_images=0)
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3])
-    assert is_refused(done, code=1)
-    assert "lists no pictures" in done.err
-
-
-def test_true_boxes_need_no_detector(run: Run, gt: Path, models: list[str]) -> None:
-    source = ["--gt", gt, "--images", gt.with_suffix(""), "--boxes", "ground-truth"]
-    assert run("evaluate", "coco", *source, "--detector", "absent.onnx", *models[2:]).code == 0
-
-
-def test_the_detectors_least_score_can_be_chosen(evaluate: Run) -> None:
-    assert evaluate("--kind", "boxes", "--detector-score", "0.85", "--save", "found.json").code == 0
-    assert [result["score"] for result in json.loads(Path("found.json").read_text())] == pytest.approx([0.9, 0.9])
-
-
 def test_a_pose_that_is_found_twice_is_kept_once(evaluate: Run, models: list[str], tmp_path: Path) -> None:
     from tests.onnx_graphs import write_constant_graph
     from tracker.runtime import TensorInfo
@@ -289,10 +256,6 @@ def test_results_cannot_be_saved_again(run: Run, gt: Path) -> None:
     done = run("evaluate", "coco", "--gt", gt, "--pred", "x.json", "--save", "y.json")
     assert is_refused(done, code=2)
     assert "--save keeps what networks give" in done.err
-
-
-def test_pck_needs_a_threshold_above_0(run: Run, gt: Path) -> None:
-    assert is_refused(run("evaluate", "pck", "--gt", gt, "--images", ".", "--threshold", "0"), code=2)
 
 
 @pytest.mark.parametrize("option", ["--save", "--json"])

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -31,22 +30,19 @@ from tracker.evaluation.ablation import (
     Ablation,
     Outcome,
     Setting,
-    predicted_frame,
     true_candidates,
     true_ids,
     true_poses,
 )
 from tracker.evaluation.posetrack.measure import measure_sequence
 from tracker.evaluation.posetrack.summary import by_group, mot_columns, summarise_all
-from tracker.evaluation.recording import Recording
-from tracker.flow import create_flow
 from tracker.formats.posetrack import read_posetrack
 from tracker.formats.posetrack_conversion import open_predictions
 from tracker.formats.record import Header
-from tracker.pipeline import Pipeline, StageTimes
+from tracker.pipeline import Pipeline
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
-from tracker.types import Candidates, Detections, Poses
+from tracker.types import Candidates, Detections
 from tracker.video.source import open_images
 
 # Two people who stand, and walk by 5 px a frame, far from each other.
@@ -189,18 +185,6 @@ def test_the_figures_are_those_of_prediction_files(tmp_path: Path) -> None:
     assert 0 < result.ap["Total"] < 100
 
 
-@pytest.mark.parametrize(
-    ("threshold", "recall"),
-    [
-        pytest.param(0.4, 100, id="scores that reach it"),
-        pytest.param(0.41, 0, id="scores under it are not in the set for MOT"),
-    ],
-)
-def test_average_precision_is_of_all_keypoints(tmp_path: Path, threshold: float, recall: float) -> None:
-    result = outcome(tmp_path, Stage(CALM, score=0.4), Setting(TrackerConfig(keypoint_threshold=threshold)))
-    assert (result.ap["Total"], result.mot["Rec"]) == (100, recall)
-
-
 def test_speed_is_made_up_of_what_the_setting_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     for module in (recording, pipeline):
@@ -255,25 +239,6 @@ def test_the_best_pairs_of_box_and_person_come_together() -> None:
     assert poses.box_scores.tolist() == pytest.approx([0.7] * 3)
 
 
-@pytest.mark.parametrize(
-    ("shift", "is_covered"),
-    [
-        pytest.param(22, True, id="IoU 19/63"),
-        pytest.param(23, False, id="IoU 18/64"),
-    ],
-)
-def test_a_box_must_cover_a_person(shift: float, is_covered: bool) -> None:
-    truth = frame([true_person(1, 100)])
-    box = true_candidates(truth, 1.25).boxes[0]  # 41 px wide
-    poses = true_poses(truth, candidates(box + np.array([shift, 0, shift, 0])), 1.25)
-    assert (poses.scores > 0).any() == is_covered
-
-
-def test_nobody_to_be_found() -> None:
-    assert true_poses(frame(), candidates([0, 0, 9, 9]), 1.15).scores.tolist() == [[0] * 17]
-    assert len(true_poses(frame([true_person(1, 100)]), candidates(), 1.15)) == 0
-
-
 def test_true_ids_are_those_of_the_people_who_are_met_best() -> None:
     truth = true_frame({11: 100, 12: 120})
     # as near to one as to the other, the neighbour; exactly the second; elsewhere
@@ -281,31 +246,3 @@ def test_true_ids_are_those_of_the_people_who_are_met_best() -> None:
     assert true_ids(truth, found).tolist() == [11, 12, -4]
     assert true_ids(truth, true_frame({})).tolist() == []
     assert true_ids(true_frame({}), found).tolist() == [-2, -3, -4]
-
-
-def test_predictions_are_as_in_files() -> None:
-    keypoints = np.tile(np.float32([[0.004, 5], [0.006, 5], [3.14159, 2.71828], [np.nan, np.nan]]), (1, 5, 1))[:, :17]
-    poses = Poses(
-        keypoints,
-        np.full((1, 17), 1 / 3, np.float32),
-        np.zeros((1, 4), np.float32),
-        np.ones(1, np.float32),
-        np.zeros(1, np.int8),
-    )
-    found = predicted_frame(true_frame({4: 100}, 7), poses, np.array([9]))
-    assert (found.image_id, found.name) == (10000010007, "000007.jpg")
-    assert found.track_ids.tolist() == [9]
-    np.testing.assert_array_equal(found.keypoints[0, :4], [[np.nan, np.nan], [0.01, 5], [3.14, 2.72], [np.nan, np.nan]])
-    np.testing.assert_array_equal(found.scores[0, :4], [np.nan, 0.333333, 0.333333, np.nan])
-
-
-def test_flow_takes_the_memory_that_is_stated(tmp_path: Path) -> None:
-    """For a picture at 480 px: the flow along both axes, its correlation, and the picture in grey."""
-    paths = [tmp_path / name for name in ("0.png", "1.png")]
-    for path in paths:
-        cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (540, 960, 3), np.uint8))
-    recorded = Recording(paths, replace(Stage(CALM).networks, flow=create_flow("dis")))
-    recorded.motion(0, True, StageTimes())
-    motion: Any = recorded.motion(1, True, StageTimes())
-    num_bytes = motion.field.nbytes + motion.correlation.nbytes + motion.previous.grey.nbytes
-    assert num_bytes == pytest.approx(1.7e6, rel=0.01)

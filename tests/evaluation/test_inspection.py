@@ -14,7 +14,7 @@ from tracker.evaluation.heatmap_pictures import Side
 from tracker.evaluation.inspection import inspect_bottom_up, inspect_top_down, read_true_poses
 from tracker.pose import TopDownEstimator
 from tracker.pose.bottom_up import BottomUpEstimator
-from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, Skeleton
+from tracker.skeletons import BODY_19, COCO_17, Skeleton
 from tracker.types import Candidates, Image, Poses
 
 NOSE = 0
@@ -96,13 +96,6 @@ def test_who_is_not_annotated_is_nobody(person: dict[str, Any]) -> None:
     assert poses.keypoints.shape == (0, 17, 2)
 
 
-def test_crowdposes_keypoints_are_known_to_other_skeletons() -> None:
-    person = annotation([0, 0, 9, 9], keypoints=[3, 4, 2] * 14)
-    picture = Picture(1, "", None, (person,), is_negative=False)
-    assert read_true_poses(picture, CROWDPOSE_14, CROWDPOSE_14).scores.tolist() == [[1] * 14]
-    assert read_true_poses(picture, CROWDPOSE_14, COCO_17).scores[0].tolist() == [0] * 5 + [1] * 12
-
-
 # --- top-down
 
 
@@ -127,12 +120,6 @@ def test_true_heatmaps_lie_where_the_keypoints_are(sides: list[Side]) -> None:
     assert not true.heatmaps[1:].any(), "the other keypoints are not annotated"
 
 
-def test_true_heatmaps_are_as_wide_as_those_that_networks_learn(sides: list[Side]) -> None:
-    inspect_top_down(TopDownEstimator(BlueCrops()), image_with_spots(), candidates([]), true_people(SPOTS[0]), 10)
-    # 32 rows of cells stand for 120 pixels and a quarter more; sigma is one of them.
-    assert sides[1].heatmaps[NOSE].sum() / VIEW**2 == pytest.approx(2 * np.pi * (150 / 32) ** 2, rel=0.03)
-
-
 def test_people_are_limited_and_the_others_counted(sides: list[Side]) -> None:
     estimator = TopDownEstimator(BlueCrops())
     drawn = inspect_top_down(estimator, image_with_spots(*SPOTS), candidates(), true_people(*SPOTS), 1)
@@ -150,24 +137,6 @@ def test_true_people_have_the_numbers_of_those_found_as_them(sides: list[Side]) 
     assert sides[1].numbers.tolist() == [3, 2], "nobody found the first of them"
 
 
-@pytest.mark.parametrize(
-    ("width", "is_theirs"),
-    [pytest.param(40, True, id="half of the union"), pytest.param(39, False, id="less")],
-)
-def test_a_box_is_that_of_somebody_from_half_of_the_union_on(sides: list[Side], width: float, is_theirs: bool) -> None:
-    box = [60, 60, 60 + width, 180]
-    estimator = TopDownEstimator(BlueCrops())
-    drawn = inspect_top_down(estimator, image_with_spots(), candidates([box]), true_people(SPOTS[0]), 10)
-    assert (sides[1].numbers.tolist() == [1]) == is_theirs
-    assert drawn["people"].shape[0] == (2 if is_theirs else 1) * 164
-
-
-def test_nobody_has_all_pictures_but_the_sheet() -> None:
-    estimator = TopDownEstimator(BlueCrops())
-    drawn = inspect_top_down(estimator, image_with_spots(), candidates([]), true_people(), 10)
-    assert list(drawn) == ["heatmaps", "sum", "skeletons"]
-
-
 # --- bottom-up
 
 
@@ -179,20 +148,6 @@ def test_maps_of_the_picture_lie_over_it(sides: list[Side]) -> None:
     assert peak(found.heatmaps[..., :480]) == pytest.approx(SPOTS[0], abs=1.5)
     assert peak(true.heatmaps) == pytest.approx(SPOTS[1], abs=1)
     assert list(drawn) == ["tags"]
-
-
-def test_true_heatmaps_are_as_wide_as_the_finest_output_learns(sides: list[Side]) -> None:
-    inspect_bottom_up(BottomUpEstimator(BluePictures()), image_with_spots(), true_people(SPOTS[0]), 10)
-    assert sides[1].heatmaps[NOSE].sum() / VIEW**2 == pytest.approx(2 * np.pi * 4**2, rel=0.03)
-
-
-def test_the_best_people_are_drawn(sides: list[Side]) -> None:
-    image = image_with_spots(*SPOTS)
-    image[:, :192, 0] //= 2
-    inspect_bottom_up(BottomUpEstimator(BluePictures()), image, None, 1)
-    (found,) = sides
-    assert (len(found.poses), found.num_left_out) == (1, 1)
-    np.testing.assert_allclose(found.poses.keypoints[0, NOSE], SPOTS[1], atol=1.5)
 
 
 @pytest.mark.parametrize("flip_test", [False, True])

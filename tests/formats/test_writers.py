@@ -15,7 +15,7 @@ import pytest
 
 from tests.formats.examples import HEADER, example, people_with_ids, two_people
 from tracker.errors import OutputError, UsageError
-from tracker.formats import FORMATS, FrameResult, Header, check_results_output, format_of, open_writer, read_results
+from tracker.formats import FORMATS, FrameResult, Header, format_of, open_writer, read_results
 from tracker.formats.openpose import check_folder
 from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, convert_keypoints
 from tracker.types import TrackedPoses
@@ -209,14 +209,6 @@ def test_pycocotools_loads_coco_and_posetrack(tmp_path: Path) -> None:
         assert evaluator.stats[0] == pytest.approx(1)
 
 
-def test_coco_keeps_ids_and_keypoints(tmp_path: Path) -> None:
-    content = json.loads(write(tmp_path / "out.json", "coco").read_text())
-    assert content["categories"][0]["keypoints"] == list(COCO_17.keypoint_names)
-    assert [person["track_id"] for person in content["annotations"]] == [3, 8, 3, 8]
-    assert content["annotations"][1]["num_keypoints"] == 16
-    assert content["annotations"][0]["keypoints"][:3] == [0.12, 1.12, 2]
-
-
 # What OpenPose's documentation calls BODY_25 (doc/02_output.md), by the names that it uses.
 BODY_25 = (
     "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee",
@@ -265,15 +257,6 @@ def test_a_middle_needs_both_its_ends_and_has_the_lower_score(tmp_path: Path) ->
     )
     assert person["Neck"][2] == 0.25
     assert person["MidHip"] == [0, 0, 0]
-
-
-def test_npz_holds_the_arrays_as_they_are(tmp_path: Path) -> None:
-    with np.load(write(tmp_path / "out.npz")) as stored:
-        assert stored["frames"].tolist() == [0, 1, 2]
-        assert stored["person_frames"].tolist() == [0, 0, 2, 2]
-        assert stored["track_ids"].tolist() == [3, 8, 3, 8]
-        np.testing.assert_array_equal(stored["keypoints"][:2], two_people().poses.keypoints)
-        assert json.loads(str(stored["header"]))["size"] == [64, 48]
 
 
 @pytest.mark.parametrize("name", STREAMED)
@@ -425,15 +408,3 @@ def test_the_format_is_told_by_name_or_suffix() -> None:
         assert format_of(Path("out.csv"), name) is FORMATS[name]
     with pytest.raises(UsageError, match=r"written as \.jsonl, .*, or as --format says: jsonl, csv, .*openpose"):
         format_of(Path("out.xml"))
-
-
-def test_an_output_is_checked_in_the_way_of_its_format(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is a folder; name a file in it"):
-        check_results_output(tmp_path, "jsonl", overwrite=True)
-    (tmp_path / "out").mkdir()
-    check_results_output(tmp_path / "out", "openpose", overwrite=True)
-
-
-def test_box_scores_of_mot_are_those_of_boxes(tmp_path: Path) -> None:
-    people: Any = read_results(write(tmp_path / "out.txt")).frames[0].tracked
-    assert people.poses.box_scores.tolist() == pytest.approx([0.9, 0.8])
