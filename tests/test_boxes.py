@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.vectors import cases
-from tracker.boxes import box_areas, boxes_around, clip_boxes, iou, nms, xyxy_to_xywh
+from tracker.boxes import box_areas, boxes_around, clip_boxes, iou, nms
 
 
 def random_boxes(n, seed=0):
@@ -47,15 +47,6 @@ def test_iou_by_hand(box, other, expected):
     np.testing.assert_allclose(overlap, [[expected]])
 
 
-def test_iou_is_symmetric_bounded_and_one_with_itself():
-    boxes = random_boxes(40)
-    overlap = iou(boxes, boxes)
-    np.testing.assert_allclose(overlap, overlap.T)
-    np.testing.assert_allclose(np.diag(overlap), 1)
-    assert overlap.min() >= 0
-    assert overlap.max() <= 1 + 1e-12
-
-
 def test_the_extent_counts_pixels():
     boxes = np.array([[0.0, 0, 9, 9], [5, 0, 14, 9]])
     np.testing.assert_allclose(box_areas(boxes, extent=1), [100, 100])
@@ -83,10 +74,6 @@ def test_kept_boxes_are_best_first_and_do_not_clash():
 
 def test_equal_scores_keep_their_order():
     assert nms(np.array([[0.0, 0, 1, 1], [5, 5, 6, 6]]), np.array([0.5, 0.5]), 0.5).tolist() == [0, 1]
-
-
-def test_width_and_height_are_differences():
-    assert xyxy_to_xywh(np.array([[1, 2, 4, 8]])).tolist() == [[1, 2, 3, 6]]
 
 
 def test_clipping_cuts_to_the_image():

@@ -89,9 +89,7 @@ def _load(path: Path) -> Callable[[], list[npt.NDArray[np.float32]]]:
 @pytest.mark.parametrize(
     ("largest", "first", "second"),
     [
-        pytest.param(9, [5], [5], id="suffices"),
         pytest.param(3, [5, 2, 2, 1], [2, 2, 1], id="for half, which is taken at once the next time"),
-        pytest.param(1, [5, 2, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1], id="for a single one"),
     ],
 )
 def test_batches_are_halved_until_they_fit(

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import pytest
 
-from tracker.pipeline import Pipeline, StageTimes, build_pipeline, run_ahead
+from tracker.pipeline import Pipeline, StageTimes, run_ahead
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Poses
@@ -190,25 +190,6 @@ def test_an_estimator_that_finds_people_needs_no_detector() -> None:
     assert finder.batches == [4, 4, 2]
 
 
-def test_who_was_not_found_is_carried_for_some_frames_with_a_falling_score() -> None:
-    missed = range(2, 20)
-    pipeline = Pipeline(None, SeesEverybody(missed), StandingStill())
-    second = [tracked.poses[tracked.track_ids == 2] for _, tracked in pipeline.run(frames(20))]
-    scores = [float(pose.scores[0].mean()) for pose in second if len(pose)]
-    # 0.8 falls by a tenth per frame until it is under 0.4
-    assert scores == pytest.approx([0.8, 0.8, *(0.8 * 0.9**n for n in range(1, 7))], rel=1e-5)
-    assert [int(pose.origin[0]) for pose in second if len(pose)] == [0, 0, *[1] * 6]
-
-
-def test_people_are_found_in_every_n_th_frame_and_carried_between() -> None:
-    finder = SeesEverybody()
-    results = list(Pipeline(None, finder, StandingStill(), detect_every=3).run(frames(7)))
-    assert finder.batches == [1, 1, 1]
-    assert [sorted(tracked.track_ids.tolist()) for _, tracked in results] == [[1, 2]] * 7
-    assert [tracked.poses.origin.tolist() for _, tracked in results][:3] == [[0, 0], [1, 1], [1, 1]]
-    assert results[2][1].poses.scores.min() == pytest.approx(0.8)  # nobody looked: nothing is held against them
-
-
 def test_detect_every_lets_propagation_carry_people_in_between() -> None:
     pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3)
     results = list(pipeline.run(frames(7)))
@@ -315,8 +296,3 @@ def test_leaving_the_loop_early_leaves_no_thread() -> None:
 def test_numbers_below_one_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="1 or more"):
         Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: 0})
-
-
-def test_an_unknown_way_to_poses_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown pose 'bottom-up'; known: top-down, litepose"):
-        build_pipeline(pose="bottom-up")  # type: ignore[arg-type]

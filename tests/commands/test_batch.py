@@ -258,7 +258,6 @@ def change_program(_: list[str]) -> list[str]:
     ("change", "reason"),
     [
         pytest.param(lambda _: ["--gate", "0.5"], "was made with --gate 0.15, not 0.5; pass --overwrite", id="setting"),
-        pytest.param(lambda _: ["--max-frames", "3"], "was made with --max-frames None, not 3", id="part"),
         pytest.param(change_network, "was made with another pose network; pass --overwrite", id="network"),
         pytest.param(describe_network, "was made with another pose network", id="settings beside a network"),
         pytest.param(change_annotation, "was made of another state of its input", id="input"),
@@ -414,17 +413,10 @@ def test_a_video_that_fails_in_a_folder(track_all: Run, folder: Path) -> None:
         pytest.param(["data", "clip.mp4", "--output", "o"], "data is a data set, which is tracked alone", id="two"),
         pytest.param(["data", "--output", "o", "--split", "test"], "data has no split 'test'; it has val", id="split"),
         pytest.param(["data", "--output", "o", "--poses", "p"], "--poses has no meaning with the data set", id="poses"),
-        pytest.param(["data", "--output", "o", "--show"], "--show has no meaning with the data set data", id="show"),
         pytest.param(["data", "--output", "o", "--start", "1"], "--start has no meaning with the data set", id="start"),
-        pytest.param(["data", "--output", "o.mp4"], "o.mp4 looks like a file", id="a file"),
         pytest.param(["clip.mp4", "--split", "val"], "--split is for data sets, and clip.mp4 is no", id="split alone"),
-        pytest.param(
-            ["clip.mp4", "--overlays"], "--overlays is for data sets, and clip.mp4 is no", id="overlays alone"
-        ),
         pytest.param(["clip.mp4", "--workers", "2"], "--workers is for data sets and several inputs", id="one input"),
-        pytest.param(["clip.mp4", "--gpus", "0"], "--gpus is for data sets and several inputs", id="one input, GPU"),
         pytest.param(["data", "--output", "o", "--workers", "0"], "--workers: '0' must be 1 or more", id="no workers"),
-        pytest.param(["data", "--output", "o", "--threads", "x"], "--threads: 'x' must be 1 or more", id="threads"),
         pytest.param(["data", "--output", "o", "--gpus", "0;1"], "--gpus: '0;1' must be numbers of CUDA", id="gpus"),
         pytest.param(
             ["data", "--output", "o", "--gpus", "0"], "--gpus and --device both say where networks run", id="devices"

@@ -53,10 +53,8 @@ def test_it_prints_ms_per_stage_and_frames_per_second(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        pytest.param(["--repeat", "0"], 2, "--repeat and --max-frames must be 1 or more", id="never"),
         pytest.param(["--max-frames", "0"], 2, "--repeat and --max-frames must be 1 or more", id="no frames"),
         pytest.param(["--input", "absent.mp4"], 1, "cannot open absent.mp4", id="missing input"),
-        pytest.param(["--gate", "2"], 2, "--gate must be within 0 and 1", id="setting out of range"),
         pytest.param(["--pose", "litepose"], 2, "name a clip with --input", id="LitePose without a clip"),
         pytest.param(["--pose-model", "a.onnx"], 2, "name a clip with --input", id="network without a clip"),
     ],
@@ -115,10 +113,8 @@ def test_an_open_batch_that_is_none_is_told_by_a_dash(run: Run, tmp_path: Path) 
     ("name", "options", "code", "message"),
     [
         pytest.param("absent.onnx", [], 1, "there is no network file absent.onnx", id="missing"),
-        pytest.param("absent.safetensors", [], 1, "there is no network file absent.safetensors", id="missing weights"),
         pytest.param("two.onnx", [], 1, "only networks that take images", id="two inputs"),
         pytest.param("any.onnx", ["--detector-size", "100"], 2, "100 is no multiple of 32", id="size"),
-        pytest.param("any.onnx", ["--repeat", "0"], 2, "--repeat and --max-frames must be 1", id="never"),
     ],
 )
 def test_networks_that_cannot_be_timed(

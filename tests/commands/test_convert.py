@@ -78,13 +78,10 @@ def check_refusal(done: object, code: int, message: str) -> None:
     ("arguments", "code", "message"),
     [
         pytest.param(["in.jsonl", "out.xml"], 2, "written as .jsonl, .csv, .txt, .json, .npz", id="unknown suffix"),
-        pytest.param(["in.jsonl", "out", "--format", "xml"], 2, "--format: invalid choice: 'xml'", id="unknown format"),
-        pytest.param(["in.jsonl", "x.csv", "--skeleton", "hand"], 2, "invalid choice: 'hand'", id="unknown skeleton"),
         pytest.param(["in.jsonl", "in.jsonl", "--overwrite"], 2, "would overwrite the input", id="onto itself"),
         pytest.param(["in.jsonl", "old.csv"], 1, "old.csv exists; move it away or pass --overwrite", id="exists"),
         pytest.param(["in.jsonl", "no/x.csv"], 1, "the folder no does not exist", id="missing folder"),
         pytest.param(["absent.jsonl", "x.csv"], 1, "absent.jsonl cannot be read (No such file", id="missing input"),
-        pytest.param(["bad.csv", "x.npz"], 1, "bad.csv: line 2 has 1 cells, not 2", id="malformed input"),
         pytest.param(["empty.jsonl", "x.csv"], 1, "empty.jsonl has no frame", id="no frames"),
         pytest.param(["in.jsonl", "dir", "--format", "openpose", "--overwrite"], 1, "dir holds a.txt", id="folder"),
     ],
@@ -159,16 +156,6 @@ class TestPoseTrack:
         assert sequence.version == version
         assert [frame.track_ids.tolist() for frame in sequence.frames] == [[0, 1], [], [0, 1]]
 
-    def test_coco_becomes_predictions(self, run: Run, poses: Path) -> None:
-        run("convert", poses, "coco.json", "--format", "coco")
-        assert run("convert", "coco.json", "out.json", "--format", "posetrack17").code == 0
-        assert read_posetrack(Path("out.json")).version == "17"
-
-    def test_a_folder_of_openpose_becomes_predictions(self, run: Run, poses: Path) -> None:
-        run("convert", poses, "folder", "--format", "openpose")
-        assert run("convert", "folder", "out.json", "--format", "posetrack17").code == 0
-        assert len(read_posetrack(Path("out.json")).frames) == 3
-
     def test_17_is_read_as_results(self, run: Run, tmp_path: Path) -> None:
         save(posetrack_17(), tmp_path / "in.json")
         assert run("convert", "in.json", "out.jsonl").code == 0
@@ -183,9 +170,7 @@ class TestPoseTrack:
             ("18.json x.json --format posetrack17 --skeleton coco17", 2, "--skeleton has no meaning between"),
             ("18.json mixed --format posetrack17", 1, "mixed is a folder; name a file in it"),
             ("mixed x --format posetrack17", 1, "b.json has the form of PoseTrack17, not of PoseTrack18"),
-            ("mixed 17.json --format posetrack17", 1, "cannot make the folder 17.json"),
             ("none x --format posetrack17", 1, "none holds no .json files; name the folder that does"),
-            ("bad.json x.json --format posetrack17", 1, "bad.json: images[0] lacks id; correct the file"),
         ],
     )  # fmt: skip
     def test_what_is_refused(self, run: Run, tmp_path: Path, arguments: str, code: int, message: str) -> None:

@@ -62,23 +62,12 @@ def test_a_rendered_scene_writes_a_video_poses_and_a_picture(run: Run, tmp_path:
     [
         pytest.param(["--frames", "0"], 2, "--frames must be 1 or more, not 0", id="no frames"),
         pytest.param(["--scene", "dance"], 2, "--scene: invalid choice: 'dance'", id="unknown scene"),
-        pytest.param(
-            ["--scene", "crowd", "--output", "old"],
-            1,
-            "crowd.png exists; move it away or pass --overwrite",
-            id="exists",
-        ),
         pytest.param(["--output", "old"], 1, "photo.mp4 exists; move it away or pass --overwrite", id="clip exists"),
-        pytest.param(["--gate", "2"], 2, "--gate ", id="setting out of range"),
         pytest.param(["--scene", "crowd", "--gate", "2"], 2, "--gate ", id="setting of a rendered scene"),
         pytest.param(
             ["--scene", "crowd", "--detector", "a.onnx"], 2, "--scene crowd is tracked without networks", id="networks"
         ),
-        pytest.param(
-            ["--scene", "crowd", "--pose", "litepose"], 2, "--scene crowd is tracked without networks", id="LitePose"
-        ),
         pytest.param(["--output", "new", "--detector", "a.onnx"], 1, "no network file a.onnx", id="no such network"),
-        pytest.param(["--output", "old/crowd.png"], 1, "(File exists); name another", id="a file"),
         pytest.param(["--output", "old/crowd.png/x"], 1, "(Not a directory); name another", id="in a file"),
     ],
 )

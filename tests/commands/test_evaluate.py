@@ -193,7 +193,7 @@ def test_networks_side_by_side(run: Run, gt: Path, litepose: list[str], models: 
 def test_all_networks_load_before_the_first_is_measured(
     run: Run, gt: Path, litepose: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracker.evaluation.network_comparison.compare_network", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("tracker.commands.evaluate_networks._measure", lambda *_: pytest.fail("measured"))
     done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3], "a.pth")
     assert done.code == 1
     assert "there is no network file a.pth" in done.err

@@ -47,10 +47,7 @@ def test_without_a_name_every_network_is_shown(run: Run) -> None:
     [
         pytest.param(["LitePose-XXS"], 2, "there is no network 'LitePose-XXS'", id="unknown network"),
         pytest.param(["LitePose-XS", "--size", "100x100"], 2, "must be multiples of 32", id="size that does not fit"),
-        pytest.param(["LitePose-XS", "--size", "256"], 2, "no height and width in pixels", id="one number"),
-        pytest.param(["LitePose-XS", "--keypoints", "0"], 2, "1 keypoint or more, not 0", id="no keypoints"),
         pytest.param(["LitePose-XS", "--json", "there.json"], 1, "pass --overwrite", id="existing output"),
-        pytest.param(["absent.pth"], 1, "there is no network file", id="missing file"),
     ],
 )
 def test_refusals(run: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:

@@ -18,7 +18,7 @@ from tracker.detection.detector import FAMILIES, NetworkDetector
 from tracker.detection.person_detector import PERSON_DETECTOR
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import DeviceError, ModelError, UsageError
-from tracker.runtime import OnnxNetwork, OutOfMemoryError, TensorInfo
+from tracker.runtime import OnnxNetwork, TensorInfo
 from tracker.types import Detections, Image, PersonDetector
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -433,44 +433,6 @@ def test_a_grid_of_another_size_than_the_input_is_an_error(tmp_path: Path) -> No
     assert len(_detect_one(path, size=96)) == 1
     with pytest.raises(ModelError, match=r"gave \(8, 12, 5\), .* for an input \(3, 96, 128\)"):
         _detect_one(path, size=128)
-
-
-@pytest.mark.parametrize(
-    ("fits", "batches"),
-    [
-        pytest.param(3, [5, 2, 2, 1, 2, 2, 1], id="halves fit, and are taken at once the next time"),
-        pytest.param(1, [5, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], id="halved until a single image fits"),
-        pytest.param(9, [5, 5], id="all fit"),
-    ],
-)
-def test_a_batch_too_large_for_the_memory_is_halved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_batches: list[int], fits: int, batches: list[int]
-) -> None:
-    run: Callable[..., list[npt.NDArray[Any]]] = OnnxNetwork.run
-
-    def short_of_memory(self: OnnxNetwork, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        outputs = run(self, batch)
-        if len(batch) > fits:
-            raise OutOfMemoryError("the GPU is full")
-        return outputs
-
-    monkeypatch.setattr(OnnxNetwork, "run", short_of_memory)
-    detector = load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu", size=96)
-    images = [_picture(x, 5, 60, 50, 255) for x in range(5)]
-    for _ in range(2):
-        assert [round(float(found.boxes[0, 0])) for found in detector.detect(images)] == [0, 1, 2, 3, 4]
-    assert run_batches == batches
-
-
-def test_memory_too_small_for_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OutOfMemoryError("the GPU is full")
-
-    monkeypatch.setattr(OnnxNetwork, "run", full)
-    detector = load_detector(_write_picture_reader(tmp_path / "a.onnx"), "cpu", size=96)
-    for images in ([IMAGE], [IMAGE] * 3):
-        with pytest.raises(DeviceError, match="the GPU is full"):
-            detector.detect(images)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "det.pth", "det"])

@@ -121,11 +121,6 @@ def test_macs_are_half_of_what_torch_counts_as_operations(name):
     assert counted.total.parameters == sum(p.numel() for p in model.parameters())
 
 
-def test_twice_the_area_costs_twice():
-    small, large = (profile("LitePose-XS", size_hw).total for size_hw in ((64, 64), (64, 128)))
-    assert (large.parameters, large.macs) == (small.parameters, 2 * small.macs)
-
-
 @pytest.mark.parametrize(
     ("stated", "size_hw"),
     [

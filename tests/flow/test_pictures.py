@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.flow.synthetic import view
 from tracker.flow.pictures import Picture, move_points
 from tracker.types import BoolArray, FloatArray
 
@@ -34,17 +33,6 @@ def test_pictures_have_a_bounded_size(size_wh: tuple[int, int], picture_hw: tupl
     np.testing.assert_allclose(picture.scale * size_wh, picture_hw[::-1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("size_wh", [(1920, 1080), (20, 700)])
-def test_thumbs_have_one_size(size_wh: tuple[int, int]) -> None:
-    assert blank(*size_wh).thumb.shape == (64, 96)
-
-
-def test_pictures_are_grey_and_uint8() -> None:
-    picture = Picture.of(np.full((90, 160, 3), (0, 0, 255), np.uint8), 80)
-    assert picture.grey.dtype == np.uint8
-    assert set(picture.grey.ravel().tolist()) == {76}  # red's share of grey: 0.299
-
-
 def test_an_image_contains_its_pixels_whole() -> None:
     picture = blank(100, 50)
     inside = np.float32([[-0.5, -0.5], [99.5, 49.5], [50, 25]])
@@ -66,16 +54,6 @@ def test_the_centre_of_the_image_is_the_centre_of_the_picture() -> None:
     np.testing.assert_array_equal(moved.points, centre)
 
 
-def test_distances_are_scaled_on_each_axis() -> None:
-    picture = blank(2000, 100)  # 480 × 120: a quarter of its length, higher than the image
-
-    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        return np.full_like(points, 6), np.ones(len(points), np.bool_)
-
-    moved = move_points(np.float32([[1000, 50]]), picture, follow)
-    np.testing.assert_allclose(moved.points, [[1025, 55]], atol=1e-3)
-
-
 def test_only_points_inside_the_picture_are_followed() -> None:
     def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
         assert points.tolist() == [[0, 0], [99, 49]]
@@ -84,16 +62,6 @@ def test_only_points_inside_the_picture_are_followed() -> None:
     points = np.float32([[-1e30, -3], [np.nan, np.nan], [1e6, 70], [np.inf, 3]])
     moved = move_points(points, blank(100, 50), follow)
     np.testing.assert_array_equal(moved.points, points)
-    assert not moved.reliable.any()
-
-
-@pytest.mark.parametrize("rows", [0, 2])
-def test_nothing_is_followed_when_no_point_is_known(rows: int) -> None:
-    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        raise AssertionError("nothing to follow")
-
-    moved = move_points(np.full((rows, 2), np.nan, np.float32), blank(100, 50), follow)
-    assert moved.points.shape == (rows, 2)
     assert not moved.reliable.any()
 
 
@@ -129,8 +97,3 @@ def test_what_follow_doubts_is_unreliable() -> None:
 
     moved = move_points(np.float32([[10, 10], [np.nan, 0], [20, 20]]), blank(100, 50), follow)
     assert moved.reliable.tolist() == [True, False, False]
-
-
-def test_a_picture_that_is_small_enough_is_not_resampled() -> None:
-    image = view(0, size_wh=(320, 180))
-    np.testing.assert_array_equal(Picture.of(image, 480).grey, Picture.of(image, 320).grey)

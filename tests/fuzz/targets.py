@@ -79,7 +79,6 @@ def convert_results(path: Path) -> None:
     results = read_results(path)
     with tempfile.TemporaryDirectory() as folder:
         for name, form in FORMATS.items():
-            results.lost_in(form.writer.drops, form.writer.skeleton)
             copy = Path(folder, f"{name}{form.suffix}")
             with open_writer(copy, results.header, name) as writer:
                 for frame in results.frames:

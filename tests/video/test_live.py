@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from fractions import Fraction
 
-import numpy as np
 import pytest
 
 from tests.video.clips import number_of, numbered_image
@@ -70,13 +68,6 @@ def open_live(capture: FakeCapture) -> VideoSource:
     return VideoSource(LiveReader("camera 3", capture))
 
 
-@pytest.mark.parametrize("fps", [None, Fraction(30000, 1001)])
-def test_a_live_source_has_no_length(capture: FakeCapture, fps: Fraction | None) -> None:
-    source = VideoSource(LiveReader("camera 3", capture, fps))
-    assert (source.name, source.size_wh) == ("camera 3", (64, 48))
-    assert (source.fps, source.num_frames, source.is_live) == (fps, None, True)
-
-
 def test_only_the_newest_picture_is_delivered(capture: FakeCapture) -> None:
     source = open_live(capture)
     capture.give(6)
@@ -102,10 +93,6 @@ def test_times_are_the_captures_and_count_from_the_first_picture(capture: FakeCa
     capture.wait_until_taken()
     second = next(frames)
     assert [(f.index, f.time_s) for f in (first, second)] == [(0, 0.0), (1, 3.0)]
-
-
-def test_pictures_are_as_the_capture_gives_them(capture: FakeCapture) -> None:
-    np.testing.assert_array_equal(next(iter(open_live(capture))).image, numbered_image(0))
 
 
 def test_the_end_is_told_with_its_time_and_reason(capture: FakeCapture) -> None:

@@ -55,17 +55,6 @@ def test_a_clip_tells_its_facts_and_gives_every_frame(clip: Path) -> None:
     assert source.warning is None
 
 
-def test_frames_come_once(clip: Path) -> None:
-    with open_source(str(clip)) as source:
-        assert next(iter(source)).index == 0
-        assert next(iter(source)).index == 1
-
-
-def test_one_frame_is_a_video(tmp_path: Path) -> None:
-    write_clip(tmp_path / "one.mp4", [corner_image()])
-    assert [f.time_s for f in read_all(tmp_path / "one.mp4")] == [0.0]
-
-
 @pytest.mark.parametrize("name", ["a:b.mp4", "100%d.mp4", "with space é.mp4", "-dash.mp4"])
 def test_odd_file_names_are_names_only(clip: Path, name: str) -> None:
     odd = clip.rename(clip.with_name(name))
@@ -176,11 +165,9 @@ def test_rotation_is_honoured_once(
     [
         ("plain.mp4", "libx264", "yuv420p", 64),  # what most files are
         ("full.mp4", "libx264", "yuvj420p", 64),  # full range, as some cameras write
-        ("full_chroma.mp4", "libx264", "yuv444p", 64),
         ("odd.mkv", "ffv1", "yuv444p", 63),  # odd width
         ("alpha.mov", "qtrle", "argb", 64),
         ("palette.gif", "gif", "rgb8", 64),  # animated GIF
-        ("old.avi", "mpeg4", "yuv420p", 64),
         ("raw.mjpeg", "mjpeg", "yuvj420p", 64),
         ("web.webm", "libvpx-vp9", "yuv420p", 64),
     ],
@@ -292,12 +279,9 @@ def test_the_expected_number_of_frames_comes(clip: Path, options: dict[str, Any]
     [
         ({"fps": 0}, "--fps must be within 0.00001 and 1000000, not 0"),
         ({"fps": 1e-6}, "--fps must be within"),  # which is no rate of whole numbers any more
-        ({"fps": math.nan}, "--fps must be within"),
         ({"fps": math.inf}, "--fps must be within"),
         ({"start_s": -1}, "--start must be 0 or more"),
-        ({"start_s": math.nan}, "--start must be 0 or more"),
         ({"end_s": 0}, "must come after --start"),  # the end is exclusive
-        ({"start_s": 2, "end_s": 2}, "must come after --start"),
         ({"max_frames": 0}, "--max-frames must be 1 or more"),
     ],
 )
@@ -389,7 +373,6 @@ def undecodable(path: Path) -> None:
         ("missing.mp4", lambda path: None, r"cannot open .*missing.mp4 \(No such file or directory\); check the path"),
         ("n" * 300 + ".mp4", lambda path: None, "File name too long"),
         ("text.mp4", lambda path: path.write_text("no video\n" * 100), "is no video that FFmpeg can read"),
-        ("notes.txt", lambda path: path.write_text("no video\n" * 100), "is no video that FFmpeg can read"),
         ("list.mp4", concatenation, "is no video that FFmpeg can read"),
         ("list.m3u8", playlist, "is no video that FFmpeg can read"),
         (
@@ -400,10 +383,7 @@ def undecodable(path: Path) -> None:
         ("lost.mov", half_without_index, r"lost\.mov lacks its index \(moov\)"),
         ("lost.m4v", recording, r"lost\.m4v lacks its index \(moov\)"),
         ("cut.mp4", cut_index, r"cut\.mp4 lacks its index \(moov\)"),
-        ("beyond.mp4", beyond_all_files, r"beyond\.mp4 lacks its index \(moov\)"),
         ("free.mp4", nothing_in_it, "is no video that FFmpeg can read"),
-        ("start.mp4", lambda path: path.write_bytes(b"\0\0\0\x10ftypisom"), "is no video that FFmpeg can read"),
-        ("zeros.mp4", lambda path: path.write_bytes(bytes(999)), "is no video that FFmpeg can read"),
         ("nothing.mp4", lambda path: path.touch(), r"is empty \(0 bytes\)"),
         ("sound.mp4", silent_sound, "has no video stream"),
         ("undecodable.mp4", undecodable, "skipped and 8 of about 8 frames are missing .*; copy or record it again"),
@@ -560,7 +540,6 @@ def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
     [
         ("cut.mp4", "libx264", {"movflags": "faststart"}),
         ("cut.mkv", "libx264", {}),  # its length is in a tag
-        ("cut.webm", "libvpx-vp9", {}),
         ("cut.avi", "mpeg4", {}),  # FFmpeg shortens its length to what is left
         ("cut.flv", "libx264", {}),  # only the container has a length
         ("cut_fragments.mp4", "libx264", {"movflags": "frag_keyframe"}),  # its first fragment counts all
@@ -583,12 +562,6 @@ def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(
 
 def test_a_truncated_file_without_a_length_gives_what_it_has(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "cut.ts", noise_images(60))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert 20 < len(read_all(path)) < 40
-
-
-def test_truncated_fragments_give_those_that_are_there(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "cut.mp4", noise_images(60), movflags="frag_every_frame+empty_moov")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 20 < len(read_all(path)) < 40
 

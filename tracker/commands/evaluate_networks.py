@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tracker.commands.evaluation_inputs import check_outputs, estimation_of, on_each, write_json
 from tracker.commands.options import HelpFormatter, add_detector_options
 from tracker.errors import InputError, UsageError
+from tracker.outputs import partial_path, publish
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import GroundTruth, Picture
     from tracker.evaluation.estimation import Estimation
-    from tracker.evaluation.network_comparison import ComparedNetwork
-    from tracker.evaluation.profile import Profile
     from tracker.types import Image, Poses
+
+# A network's name, height × width of its input, parameters, MACs of one run, OKS AP, mean OKS, and median milliseconds
+# of a picture; None where a figure is not to be had.
+Row: TypeAlias = Mapping[str, Any]
 
 
 def add_parser(measures: Any) -> None:
@@ -59,7 +62,6 @@ def add_parser(measures: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table to stdout, in Markdown."""
     from tracker.evaluation.coco import check_pictures, load_pycocotools, read_ground_truth
-    from tracker.evaluation.network_comparison import as_table, draw_comparison
     from tracker.evaluation.posetrack.plots import check_can_draw
 
     if not args.top_down and not args.litepose:
@@ -73,42 +75,73 @@ def run(args: argparse.Namespace) -> int:
     if not truth.pictures:
         raise InputError(f"{args.gt} lists no pictures; name another file")
     # All load before the first is measured, which may take hours.
-    rows = [_measure(*network, truth, args.images) for network in list(_load(args))]
-    print(as_table(rows))
+    rows = [known | _measure(way, truth, args.images) for known, way in list(_load(args))]
+    print(_table(rows))
     if args.json:
-        write_json(args.json, [asdict(row) for row in rows])
+        write_json(args.json, rows)
     if args.plot:
-        draw_comparison(rows, args.plot)
+        _draw(rows, args.plot)
     return 0
 
 
-def _load(args: argparse.Namespace) -> Iterator[tuple[str, Profile | None, Estimation]]:
-    """Name, cost and way of each network."""
+def _load(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Estimation]]:
+    """What is known of each network without running it, and its way to poses."""
     for pose in ("top-down", "litepose"):
         for path in getattr(args, pose.replace("-", "_")):
             given = argparse.Namespace(**vars(args) | {"pose": pose, "pose_model": path})
-            yield path.name, _cost(path), estimation_of(given)
+            yield {"name": path.name} | _cost(path), estimation_of(given)
 
 
-def _measure(
-    name: str, cost: Profile | None, estimation: Estimation, truth: GroundTruth, folder: Path
-) -> ComparedNetwork:
+def _cost(path: Path) -> dict[str, Any]:
+    """None of an ONNX file, whose layers are not counted."""
+    from tracker.evaluation.profile import profile
+
+    if path.suffix == ".onnx":
+        return dict.fromkeys(("size", "parameters", "macs"))
+    cost = profile(str(path))
+    return {"size": "×".join(map(str, cost.size_hw)), "parameters": cost.total.parameters, "macs": cost.total.macs}
+
+
+def _measure(way: Estimation, truth: GroundTruth, folder: Path) -> dict[str, float | None]:
     """Estimate poses in all pictures, behind a progress bar."""
-    from tracker.evaluation.network_comparison import compare_network
+    from tracker.evaluation.coco import evaluate_results, keypoint_results
+    from tracker.evaluation.mean_oks import mean_oks
 
     times_s = []
 
     def estimate(picture: Picture, image: Image) -> Poses:
         start = time.perf_counter()
-        poses = estimation.estimate(picture, image)
+        poses = way.estimate(picture, image)
         times_s.append(time.perf_counter() - start)
         return poses
 
-    return compare_network(name, cost, estimation, truth, on_each(truth, folder, estimate), times_s)
+    poses = on_each(truth, folder, estimate)
+    results = keypoint_results(poses, way.skeleton, truth.skeleton, is_rescored=way.is_rescored)
+    ap = evaluate_results(truth, results, "keypoints")["ap"]
+    return {"ap": ap, "mean_oks": mean_oks(truth, results), "ms": 1e3 * statistics.median(times_s)}
 
 
-def _cost(path: Path) -> Profile | None:
-    """None of an ONNX file, whose layers are not counted."""
-    from tracker.evaluation.profile import profile
+def _table(rows: Iterable[Row]) -> str:
+    lines = ["| network | input | M parameters | GMACs | OKS AP | mean OKS | ms per picture |", f"|{'---|' * 7}"]
+    for row in rows:
+        scaled = ((row["parameters"], 1e6), (row["macs"], 1e9), (row["ap"], 1), (row["mean_oks"], 1))
+        figures = ("–" if value is None else f"{value / unit:.3f}" for value, unit in scaled)
+        lines.append(f"| {' | '.join((row['name'], row['size'] or '–', *figures))} | {row['ms']:.1f} |")
+    return "\n".join(lines)
 
-    return None if path.suffix == ".onnx" else profile(str(path))
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw as PNG the mean OKS of each network over its milliseconds; the area of a dot is its parameters."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        at = row["ms"], row["mean_oks"] or 0.0
+        axes.scatter(*at, s=40 + 60 * (row["parameters"] or 0) / 1e6, alpha=0.6)
+        macs = "" if row["macs"] is None else f"\n{row['macs'] / 1e9:.2f} GMACs"
+        axes.annotate(f"{row['name']}{macs}", at, xytext=(8, 8), textcoords="offset points", fontsize="small")
+    axes.set(xlabel="ms per picture", ylabel="mean OKS", title="Area: parameters", ylim=(0, 1), xscale="log")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(partial_path(path), dpi=100, format="png")
+    publish(path)

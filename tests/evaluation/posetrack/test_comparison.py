@@ -62,13 +62,6 @@ def test_people_without_keypoints_stay_where_nothing_is_ignored() -> None:
     assert compare([nobody], [], regions=[SQUARE]).truth.track_ids.tolist() == []
 
 
-def test_what_is_handed_in_stays_as_it_was() -> None:
-    truth, predicted = [frame([person(1, 20, 20)], [SQUARE])], [frame([person(7, -1, 20)])]
-    compare_frames(truth, predicted)
-    assert not np.isnan(truth[0].keypoints[0, 0]).any()
-    assert not np.isnan(predicted[0].keypoints[0, 0]).any()
-
-
 def test_a_keypoint_in_the_corner_of_the_picture() -> None:
     """poseval knows it, if it is stated as visible; PoseTrack21's kit wants both coordinates above 0."""
     corner = [person(1, 0, 0), person(2, 5, 0), person(3, 5, 5)]

@@ -14,7 +14,7 @@ from tests.evaluation.posetrack.people import crowd, frame, measure, person, seq
 from tracker.evaluation.posetrack.measure import MeasuredSequence, measure_sequence, note_on_scores
 from tracker.evaluation.posetrack.summary import GROUPS, as_json, by_group, summarise_all, summarise_sequence
 from tracker.evaluation.posetrack.tables import sequence_table, total_table
-from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence
+from tracker.formats.posetrack import PoseTrackFrame
 from tracker.skeletons import POSETRACK_15
 
 SEEDS = range(3)
@@ -65,11 +65,6 @@ def test_the_order_of_predicted_images_changes_nothing_but_the_note(seed: int) -
     assert_same(figures(measure_sequence(truth, predicted)), figures(backwards))
 
 
-def test_the_order_of_sequences_changes_nothing() -> None:
-    measured = [measure_sequence(*crowd(seed)) for seed in SEEDS]
-    assert_same(figures(*measured), figures(*measured[::-1]))
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_other_track_ids_change_nothing(seed: int) -> None:
     truth, predicted = crowd(seed)
@@ -87,16 +82,6 @@ def test_the_truth_is_perfect(seed: int) -> None:
     for table in (total.ap, total.ap21, total.mot, total.every_person):
         assert all(values == pytest.approx(100) for values in table.values())
     assert all(table == pytest.approx(1) for table in total.hota.values())
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_total_of_one_sequence_is_its_own(seed: int) -> None:
-    """But for HOTA, whose total is another kind of mean."""
-    measured = measure_sequence(*crowd(seed))
-    one, total = summarise_sequence(measured), summarise_all([measured])
-    assert all((one.ap[name] == total.ap[name]).all() for name in one.ap)
-    assert all((one.mot[name] == total.mot[name]).all() for name in one.mot)
-    assert one.hota["HOTA"][:, :15] == pytest.approx(total.hota["HOTA"][:, :15])
 
 
 def test_a_sequence_without_predictions() -> None:
@@ -129,18 +114,6 @@ def test_json() -> None:
     nose = measured[0].hota.tp[0, POSETRACK_15.index("nose")]
     assert found["posetrack21"]["hota_pose"][names[0]]["tp_alpha0"][0] == nose
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-def test_undefined_figures_are_null() -> None:
-    noses = [frame([person(1, only=["nose"])], number=number) for number in range(2)]
-    found = figures(measure(noses, [frame([person(7)], number=number) for number in range(2)]))
-    ap, mot = found["poseval"]["total"]["ap"], found["poseval"]["total"]["mot"]
-    assert ap["ap"] == [None] * 13 + [100, None, 100]
-    assert ap["pre"] == [0] * 13 + [100, 0, pytest.approx(100 / 15)]
-    assert mot["rec"] == [None] * 13 + [100, None, 100]
-    assert ap["table"]["Head"] is None
-    assert (ap["table"]["Total"], mot["table"]["Knee"], mot["table"]["Total"]) == (100, None, 100)
-    assert found["posetrack21"]["posemap"]["COMBINED_SEQ"]["map"]["Head"] == pytest.approx(100 / 3)
 
 
 def test_columns_are_means_of_their_keypoints() -> None:
@@ -207,11 +180,6 @@ def test_who_has_a_person(predicted: list[Any], holders: list[int]) -> None:
     timeline = measure([frame([person(1)])], [frame(predicted)]).timeline
     assert timeline.holders.tolist() == holders
     assert (timeline.track_ids.tolist(), timeline.frames.tolist(), timeline.num_frames) == ([1], [0], 1)
-
-
-def test_sequences_are_told_apart_by_name() -> None:
-    named: PoseTrackSequence = sequence([frame([person(1)])], "000007_mpii_test")
-    assert measure_sequence(named, named).name == "000007_mpii_test"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
