@@ -16,7 +16,7 @@ from tests.trained import DETECTOR, POSE, write_weights
 from tracker.detection import load_detector
 from tracker.detection.family import DetectionNetwork
 from tracker.detection.person_detector import INPUT_DESCRIPTION, PERSON_DETECTOR
-from tracker.errors import DeviceError, ModelError, UsageError
+from tracker.errors import ModelError, UsageError
 from tracker.export import export_network
 from tracker.runtime import TensorInfo
 from tracker.types import Detections, Image
@@ -95,24 +95,6 @@ def test_a_batch_gives_what_each_image_gives_alone(files: tuple[Path, Path]) -> 
         for together, alone in zip(_detect(path, images), images, strict=True):
             (single,) = _detect(path, [alone])
             np.testing.assert_allclose(together.boxes, single.boxes, atol=1e-2)
-
-
-def test_names_say_what_runs(files: tuple[Path, Path]) -> None:
-    on_onnx, on_torch = (load_detector(path, "cpu") for path in files)
-    assert on_onnx.name == "det.onnx (PersonDetector, 416 px)"
-    assert on_torch.name == "det.safetensors (PersonDetector, 416 px)"
-    assert on_onnx.engine.startswith("ONNX Runtime")
-    assert on_torch.engine == f"torch {torch.__version__.split('+')[0]} on CPU"
-    assert on_torch.note is None
-
-
-def test_the_note_says_why_torch_took_the_cpu(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    note = load_detector(files[1], "auto").note
-    assert note is not None
-    assert note.startswith("det.safetensors runs on the CPU: torch finds no CUDA")
-    with pytest.raises(DeviceError):
-        load_detector(files[1], "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -78,7 +78,6 @@ def test_distances_are_along_both_axes_in_each_persons_own_head_sizes() -> None:
     ("wrong", "column", "share"),
     [
         pytest.param(["left_elbow"], "Elbow", 50, id="one side"),
-        pytest.param(["left_hip", "right_hip"], "Hip", 0, id="both sides"),
         pytest.param(["right_ankle"], "Knee", 100, id="another keypoint"),
     ],
 )
@@ -146,10 +145,7 @@ def test_predictions(tmp_path: Path, name: str) -> None:
     ("changed", "message"),
     [
         pytest.param({"without": "pos_gt_src"}, "lacks pos_gt_src", id="no keypoints"),
-        pytest.param({"without": "headboxes_src"}, "lacks headboxes_src", id="no head boxes"),
-        pytest.param({"jnt_missing": "all"}, "lacks jnt_missing", id="letters"),
         pytest.param({"jnt_missing": np.zeros((16, 3))}, "jnt_missing must be 16 × 2 numbers", id="other people"),
-        pytest.param({"pos_gt_src": np.zeros((17, 2, 2))}, "pos_gt_src must be 16 × 2 × 2", id="17 keypoints"),
         pytest.param({"headboxes_src": np.full((2, 2, 2), np.nan)}, "headboxes_src must be 2 × 2 × 2", id="NaN"),
         pytest.param({"jnt_missing": np.zeros((16, 2), complex)}, "jnt_missing must be", id="complex numbers"),
     ],
@@ -226,7 +222,6 @@ def test_poses_are_put_into_the_order_of_the_file(
     [
         pytest.param({"image": 3}, "image must be a text, not 3", id="image"),
         pytest.param({"center": [1]}, "center must be 2 numbers, not a list of 1", id="centre"),
-        pytest.param({"center": [1, None]}, "center must be 2 numbers within", id="centre of null"),
         pytest.param({"scale": "big"}, "scale must be a number, not 'big'", id="scale"),
     ],
 )

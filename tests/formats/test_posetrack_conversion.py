@@ -13,9 +13,6 @@ import pytest
 from tests.formats.examples import HEADER, people_with_ids, two_people
 from tests.formats.posetrack_files import (
     FIRST_ID,
-    KEYPOINTS,
-    category,
-    person_18,
     posetrack_17,
     posetrack_18,
     save,
@@ -33,7 +30,7 @@ from tracker.formats.posetrack_conversion import (
     to_posetrack17,
     to_posetrack18,
 )
-from tracker.skeletons import POSETRACK_15, POSETRACK_17
+from tracker.skeletons import POSETRACK_17
 from tracker.types import TrackedPoses
 
 
@@ -79,57 +76,17 @@ def in_17(content: Any, folder: Path) -> list[dict[str, Any]]:
 
 
 class TestTo17:
-    def test_images(self, tmp_path: Path) -> None:
-        first, second, third = in_17(posetrack_18(), tmp_path)
-        assert first["image"] == [{"name": "images/val/000342_mpii_test/000000.jpg"}]
-        assert [entry["imgnum"] for entry in (first, second, third)] == [[1], [2], [3]]
-        assert first["ignore_regions"] == [
-            {"point": [{"x": [1], "y": [1]}, {"x": [50], "y": [2]}, {"x": [60.5], "y": [40]}]}
-        ]
-        assert "ignore_regions" not in second
-        assert "ignore_regions" not in third
-
     def test_images_with_people_are_labelled_whatever_was_stated(self, tmp_path: Path) -> None:
         content = posetrack_18()
         for image in content["images"]:
             image["is_labeled"] = not image["is_labeled"]
         assert [entry["is_labeled"] for entry in in_17(content, tmp_path)] == [[1], [0], [1]]
 
-    def test_people(self, tmp_path: Path) -> None:
-        (first, second), _, (third,) = (entry["annorect"] for entry in in_17(posetrack_18(), tmp_path))
-        # in the order of the file's category, ears discarded, at 0, 0 only if visible
-        assert first["annopoints"] == [
-            {
-                "point": [
-                    {"id": [13], "x": [10], "y": [20], "is_visible": [1]},
-                    {"id": [5], "x": [0], "y": [0], "is_visible": [1]},
-                    {"id": [0], "x": [30], "y": [60], "is_visible": [0]},
-                ]
-            }
-        ]
-        assert {name: first[name] for name in ("track_id", "x1", "y1", "x2", "y2")} == {
-            "track_id": [7], "x1": [5], "y1": [6], "x2": [15], "y2": [26],
-        }  # fmt: skip
-        assert "score" not in first
-        assert second["annopoints"][0]["point"] == [
-            {"id": [14], "x": [100.5], "y": [5], "is_visible": [1], "score": [0.5]}
-        ]
-        assert second["score"] == [0.75]
-        assert third["annopoints"] == [{"point": []}]
-
     def test_a_score_of_0_and_an_absent_head_box_are_left_out(self, tmp_path: Path) -> None:
         content = with_change(posetrack_18(), "annotations/1/score", 0)
         content = with_change(content, "annotations/1/bbox_head", ...)
         _, person = in_17(content, tmp_path)[0]["annorect"]
         assert set(person) == {"track_id", "annopoints"}
-
-    def test_points_keep_the_order_of_the_category(self, tmp_path: Path) -> None:
-        names = list(reversed(KEYPOINTS))
-        person = person_18(0, 7, {}, keypoints=[1] * 51)
-        content = posetrack_18() | {"annotations": [person], "categories": [category(names)]}
-        points = in_17(content, tmp_path)[0]["annorect"][0]["annopoints"][0]["point"]
-        expected = [POSETRACK_15.index(name) for name in names if "ear" not in name]
-        assert [point["id"] for point in points] == [[keypoint_id] for keypoint_id in expected]
 
     def test_a_name_without_a_number_is_refused(self, tmp_path: Path) -> None:
         source = save(with_change(posetrack_18(), "images/1/file_name", "000342_mpii/x1.jpg"), tmp_path / "a.json")
@@ -139,41 +96,9 @@ class TestTo17:
 
 
 class TestTo18:
-    def test_images(self, tmp_path: Path) -> None:
-        content = to_posetrack18(read(posetrack_17(), tmp_path))
-        first, second, _ = content["images"]
-        assert first == {
-            "id": FIRST_ID + 10,
-            "frame_id": FIRST_ID + 10,
-            "file_name": "images/bonn_5sec/000342_mpii/00000010.jpg",
-            "vid_id": "000342",
-            "nframes": 3,
-            "is_labeled": True,
-            "has_no_densepose": True,
-            "ignore_regions_x": [[1, 50, 60.5]],
-            "ignore_regions_y": [[1, 2, 40]],
-        }
-        assert (second["is_labeled"], "ignore_regions_x" in second) == (False, False)
-        (people,) = content["categories"]
-        assert people["keypoints"] == KEYPOINTS
-        assert people["skeleton"][:2] == [[16, 14], [14, 12]]
-
     def test_is_labeled_where_it_is_absent(self, tmp_path: Path) -> None:
         content = with_change(posetrack_17(), "annolist/1/is_labeled", ...)
         assert all(image["is_labeled"] for image in to_posetrack18(read(content, tmp_path))["images"])
-
-    def test_people(self, tmp_path: Path) -> None:
-        first, second, third, *_ = to_posetrack18(read(posetrack_17(), tmp_path))["annotations"]
-        assert [person["id"] - 100 * FIRST_ID for person in (first, second, third)] == [1000, 1001, 1200]
-        assert first["keypoints"][:3] == [10, 20, 1]
-        assert first["keypoints"][48:] == [0, 0, 0]
-        # of all points with the least and the greatest x and y: 0…10 and 0…20, and 0.15 of that on each side
-        assert first["bbox"] == pytest.approx([-1.5, -3, 13, 26])
-        assert first["bbox_head"] == [5, 6, 10, 20]
-        assert first["scores"] == [0.25 if name == "head_top" else 0 for name in KEYPOINTS]
-        assert (second["scores"], "score" in second) == ([], False)
-        assert second["bbox"] == [100, 50, 0, 0]
-        assert (third["keypoints"], "bbox" in third) == ([0] * 51, False)
 
     @pytest.mark.parametrize(
         ("name", "message"),

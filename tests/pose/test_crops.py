@@ -104,24 +104,6 @@ def test_there_and_back(size_wh):
 
 
 @pytest.mark.parametrize(
-    ("box_xywh", "centre", "scale"),
-    [
-        pytest.param([10, 20, 30, 40], [25, 40], [37.5, 50], id="already 3:4"),
-        pytest.param([0, 0, 60, 40], [30, 20], [75, 100], id="wide: grows in height"),
-        pytest.param([0, 0, 15, 40], [7.5, 20], [37.5, 50], id="narrow: grows in width"),
-        pytest.param([-31, 0, 60, 40], [-1, 20], [60, 80], id="centre at x = -1: no padding"),
-        pytest.param([5, 5, 0, 40], [5, 25], [37.5, 50], id="no width: from the height"),
-        pytest.param([5, 5, 0, 0], [5, 5], [0, 0], id="a point: no size"),
-    ],
-)
-def test_regions_by_hand(box_xywh, centre, scale):
-    centres, scales = centres_and_scales(np.array([box_xywh], float), (192, 256))
-    np.testing.assert_allclose(centres, [centre])
-    np.testing.assert_allclose(scales * 200, [scale], rtol=1e-6)
-    assert centres.dtype == scales.dtype == np.float32
-
-
-@pytest.mark.parametrize(
     ("box_xywh", "area", "clean"),
     [
         pytest.param([10, 20, 30, 40], 1, [10, 20, 29, 39], id="inside: loses a pixel"),
@@ -136,13 +118,6 @@ def test_cleaning_by_hand(box_xywh, area, clean):
     boxes, kept = clean_annotated_boxes(np.array([box_xywh]), np.array([area]), (100, 80))
     assert kept.tolist() == ([] if clean is None else [0])
     assert boxes.tolist() == ([] if clean is None else [clean])
-
-
-def test_the_centre_falls_on_half_the_size_at_any_rotation():
-    centres, scales = np.array([[50.0, 60]]), np.array([[0.5, 0.5]])
-    for rotation in (0.0, 30.0, 180.0):
-        matrices = crop_matrices(centres, scales, (192, 256), rotation)
-        np.testing.assert_allclose(transform_points(matrices, centres[:, None]), [[[96, 128]]])
 
 
 def test_rotation_turns_the_content_anticlockwise():

@@ -176,17 +176,6 @@ def test_settings_out_of_range_are_refused(changes, message):
         GroupingConfig(**changes)
 
 
-def test_peaks_come_best_first_with_their_tags():
-    heatmaps, tags = np.zeros((2, 20, 30), np.float32), np.zeros((2, 2, 20, 30), np.float32)
-    bump(heatmaps[1], 4, 6, 0.5)
-    bump(heatmaps[1], 20, 15, 0.9)
-    tags[:, 1, 6, 4], tags[:, 1, 15, 20] = (1, -1), (2, -2)
-    peaks = find_tagged_peaks(heatmaps, tags, GroupingConfig(max_people=3))
-    np.testing.assert_array_equal(peaks.positions[1], [[20, 15], [4, 6], [0, 0]])
-    np.testing.assert_allclose(peaks.scores, [[0, 0, 0], [0.9, 0.5, 0]])
-    np.testing.assert_array_equal(peaks.tags[1], [[2, -2], [1, -1], [0, 0]])
-
-
 @pytest.mark.parametrize(
     ("height", "found"),
     [(0.1, 0), (0.0999, 0), (0.1001, 1)],
@@ -218,28 +207,6 @@ def test_peaks_are_those_of_a_maximum_filter(size, steps):
 def test_two_people_are_told_apart_by_their_tags():
     peaks = peaks_of([(0.9, 1.0), (0.8, 5.0)], [(0.9, 5.2), (0.7, 0.9)], [(0.6, 4.9)])
     assert members(group_by_assignment(peaks, GroupingConfig())) == [[0, 1, None], [1, 0, 0]]
-
-
-@pytest.mark.parametrize(("distance", "people"), [(0.99, 1), (1.0, 2)], ids=["near enough", "exactly the threshold"])
-def test_a_tag_too_far_opens_a_person(distance, people):
-    peaks = peaks_of([(0.9, 0.0)], [(0.9, distance)])
-    for method in (
-        group_by_assignment(peaks, GroupingConfig()),
-        group_along_skeleton(peaks, [(0, 1)], GroupingConfig()),
-    ):
-        assert len(method) == people
-
-
-def test_a_person_has_the_mean_tag_of_its_keypoints():
-    # The third is 0.9 from the mean of the first two and 1.2 from the first.
-    assert len(group_by_assignment(peaks_of([(0.9, 0.0)], [(0.9, 0.6)], [(0.9, 1.2)]), GroupingConfig())) == 1
-    assert len(group_by_assignment(peaks_of([(0.9, 0.0)], [(0.9, 0.0)], [(0.9, 1.2)]), GroupingConfig())) == 2
-
-
-def test_tags_of_several_outputs_count_together():
-    # Each output alone says 0.8, both together 1.13.
-    assert len(group_by_assignment(peaks_of([(0.9, 0.0, 0.0)], [(0.9, 0.8, 0.0)]), GroupingConfig())) == 1
-    assert len(group_by_assignment(peaks_of([(0.9, 0.0, 0.0)], [(0.9, 0.8, 0.8)]), GroupingConfig())) == 2
 
 
 @pytest.mark.parametrize(
@@ -316,23 +283,6 @@ def test_every_peak_is_in_one_person(method):
     )
     assert sorted(groups.scores[groups.scores > 0]) == sorted(peaks.scores[peaks.scores > 0])
     assert len(groups) > 4
-
-
-@pytest.mark.parametrize(
-    ("position", "moved"),
-    [
-        pytest.param((2, 2), (2.75, 2.25), id="right is higher, down is not"),
-        pytest.param((0, 0), (0.75, 0.75), id="at the corner the cell itself stands for its neighbour"),
-        pytest.param((4, 4), (4.25, 4.25), id="equal neighbours"),
-    ],
-)
-def test_adjust_moves_a_quarter_cell(position, moved):
-    heatmaps = np.zeros((1, 5, 5), np.float32)
-    heatmaps[0, 2, 1:4] = 0.2, 0.9, 0.3
-    heatmaps[0, 1, 2], heatmaps[0, 3, 2] = 0.5, 0.4
-    heatmaps[0, 0, :2], heatmaps[0, 1, 0] = (0.1, 0.2), 0.2
-    adjusted = adjust(one_person(position, 0.9), heatmaps)
-    np.testing.assert_array_equal(adjusted.positions[0, 0], moved)
 
 
 def test_adjust_leaves_missing_keypoints_alone():

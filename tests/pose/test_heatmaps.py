@@ -119,31 +119,6 @@ def test_a_sampled_gaussian_is_decoded_to_a_quarter_cell():
     assert np.abs(positions - centres).max() <= 0.25 + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("peak_xy", "higher_xy", "expected"),
-    [
-        pytest.param((5, 5), (6, 5), (5.25, 5), id="right"),
-        pytest.param((5, 5), (4, 5), (4.75, 5), id="left"),
-        pytest.param((5, 5), (5, 6), (5, 5.25), id="below"),
-        pytest.param((5, 5), None, (5, 5), id="isolated: no slope, no shift"),
-        pytest.param((1, 5), (2, 5), (1, 5), id="second column: stays"),
-        pytest.param((5, 1), (6, 1), (5, 1), id="second row: neither axis moves"),
-        pytest.param((2, 2), (3, 2), (2.25, 2), id="third column and row: moves"),
-        pytest.param((6, 5), (7, 5), (6.25, 5), id="last column but one: moves"),
-        pytest.param((7, 5), (6, 5), (7, 5), id="last column: stays"),
-        pytest.param((0, 0), (1, 0), (0, 0), id="corner: stays"),
-    ],
-)
-def test_the_quarter_by_hand(peak_xy, higher_xy, expected):
-    heatmaps = np.zeros((1, 1, 10, 8), np.float32)
-    heatmaps[0, 0, peak_xy[1], peak_xy[0]] = 1
-    if higher_xy:
-        heatmaps[0, 0, higher_xy[1], higher_xy[0]] = 0.5
-    positions, peaks = decode_heatmaps(heatmaps)
-    assert positions[0, 0].tolist() == list(expected)
-    assert peaks.item() == 1
-
-
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_without_a_peak_above_zero_the_cell_is_the_origin(value):
     positions, peaks = decode_heatmaps(np.full((1, 2, 8, 6), value, np.float32))
@@ -155,34 +130,6 @@ def test_of_equal_peaks_the_first_in_raster_order_wins():
     heatmaps = np.zeros((1, 1, 8, 6), np.float32)
     heatmaps[0, 0, [3, 3, 2], [1, 4, 5]] = 1
     assert find_peaks(heatmaps)[0].tolist() == [[[5, 2]]]
-
-
-@pytest.mark.parametrize(
-    ("x", "visible", "weight", "total"),
-    [
-        pytest.param(100.0, 1, 1, True, id="inside"),
-        pytest.param(100.0, 0, 0, False, id="invisible"),
-        pytest.param(100.0, 0.5, 0.5, False, id="weight of a half: counted, not drawn"),
-        pytest.param(-28.0, 1, 1, True, id="3 sigma outside: its edge shows"),
-        pytest.param(-32.0, 1, 1, False, id="a cell farther: empty, yet counted"),
-        pytest.param(-36.0, 1, 0, False, id="beyond: not counted"),
-        pytest.param(4 * 53.0, 1, 1, True, id="last window on the right"),
-        pytest.param(4 * 54.0, 1, 0, False, id="off on the right"),
-        pytest.param(np.nan, 1, 0, False, id="missing"),
-    ],
-)
-def test_weights_at_the_border(x, visible, weight, total):
-    targets, weights = encode_heatmaps(np.array([[[x, 100.0]]]), np.array([[visible]]), (48, 64), sigma=2)
-    assert weights.item() == weight
-    assert (targets.sum() > 0) == total
-
-
-def test_a_target_is_cut_at_three_sigma():
-    targets, _ = encode_heatmaps(np.array([[[80.0, 80]]]), np.ones((1, 1)), (48, 64), sigma=2)
-    rows, columns = np.nonzero(targets[0, 0])
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (14, 26, 14, 26)
-    assert targets[0, 0, 20, 20] == 1
-    assert targets[0, 0, 20, 22] == pytest.approx(np.exp(-0.5))
 
 
 def test_flipping_twice_changes_nothing_and_nothing_is_written_to():

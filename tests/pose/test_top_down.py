@@ -85,14 +85,6 @@ def test_a_look_at_nobody_runs_nothing():
     assert (maps.heatmaps.shape, maps.to_heatmaps.shape, network.batches) == ((0, 17, 0, 0), (0, 2, 3), [])
 
 
-def test_boxes_scores_and_origins_are_the_candidates():
-    boxes = candidates([40, 100, 160, 300], [340, 70, 460, 240], score=0.8)
-    poses = TopDownEstimator(BrightSpots()).estimate(image_with_spots((100, 200)), boxes)
-    np.testing.assert_array_equal(poses.boxes, boxes.boxes)
-    np.testing.assert_array_equal(poses.box_scores, boxes.scores)
-    np.testing.assert_array_equal(poses.origin, boxes.origin)
-
-
 def test_nobody_runs_nothing():
     network = BrightSpots()
     poses = TopDownEstimator(network, flip_test=True).estimate(image_with_spots(), candidates())
@@ -191,13 +183,3 @@ def test_values_that_are_not_finite_are_an_error_in_one_line(value):
 def test_heatmaps_of_another_shape_are_an_error(shape):
     with pytest.raises(ModelError, match=r"not heatmaps \(1, 17, h, w\)"):
         TopDownEstimator(Fixed(np.zeros(shape))).estimate(image_with_spots(), candidates([10, 10, 60, 90]))
-
-
-def test_same_input_same_output_and_the_image_is_left_alone():
-    image = image_with_spots((100, 200))
-    before = image.copy()
-    estimator = TopDownEstimator(BrightSpots(), flip_test=True)
-    first, second = (estimator.estimate(image, candidates([40, 100, 160, 300])) for _ in range(2))
-    np.testing.assert_array_equal(first.keypoints, second.keypoints)
-    np.testing.assert_array_equal(first.scores, second.scores)
-    np.testing.assert_array_equal(image, before)

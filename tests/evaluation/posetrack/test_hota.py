@@ -63,12 +63,6 @@ def test_a_miss_ends_no_fragment() -> None:
     assert found["DetRe"] == pytest.approx(2 / 3)
 
 
-def test_nothing_right() -> None:
-    found = figures([{1: 0}], [{7: FAR}])
-    assert found["LocA"] == 1
-    assert {value for name, value in found.items() if name != "LocA"} == {0}
-
-
 def test_similarity_falls_to_0_at_half_a_head() -> None:
     """3 px of 30 are a tenth of a head: the similarity is 1 − 0.1/0.5001, above 0.8 by a hair."""
     found = sums([{1: 0}], [{7: 3}])
@@ -161,10 +155,3 @@ def test_the_total_of_one_sequence_is_a_mean_and_that_of_several_is_not() -> Non
     assert combined["AssA"][:, -1] == pytest.approx(1 / 15)
     assert combined["DetA"][:, -1] == pytest.approx(1 / 15)
     assert combined["HOTA"][:, -1] == pytest.approx(1 / 15)
-
-
-def test_without_matches_the_total_is_defined() -> None:
-    combined = sums([{1: 0}], [{}]).with_total().figures()
-    assert not any(np.isnan(table).any() for table in combined.values())
-    assert (combined["LocA"] == 1).all()
-    assert (combined["HOTA"] == 0).all()

@@ -178,8 +178,3 @@ def test_the_total_leaves_out_what_is_undefined_but_motp() -> None:
     predicted = [frame([person(7, only=["nose"])], number=number) for number in range(3)]
     totals = {name: values[-1] for name, values in measure(truth, predicted).mot.figures().items()}
     assert totals == pytest.approx({"mota": 100, "motp": 100 / 15, "pre": 100, "rec": 100})
-
-
-def test_counts_of_sequences_add_up() -> None:
-    parts = [walk([{1: 0}, {1: 0}], [{7: 0}, {8: 0}]).mot, walk([{1: 0}], [{}]).mot]
-    assert counts_of(parts[0] + parts[1]) == [3, 3, 2, 1]
