@@ -18,20 +18,16 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.evaluation.coco_cases import coco_cases
 from tests.vectors import read_json
+from tracker.datasets.coco import GroundTruth, check_pictures, read_ground_truth, read_picture, read_results
 from tracker.errors import InputError
 from tracker.evaluation.coco import (
-    GroundTruth,
     box_recalls,
     box_results,
-    check_pictures,
     evaluate_detections,
     evaluate_poses,
     evaluate_results,
     false_people,
     keypoint_results,
-    read_ground_truth,
-    read_picture,
-    read_results,
 )
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16
 from tracker.tracking.oks import oks
@@ -384,8 +380,8 @@ def test_pycocotools_is_silenced(truth: Truth, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        pytest.param({"images": None}, "gt.json has no list of images", id="no images"),
-        pytest.param({"annotations": {}}, "gt.json has no list of annotations", id="annotations are no list"),
+        pytest.param({"images": None}, "gt.json: images must be a list", id="no images"),
+        pytest.param({"annotations": {}}, "gt.json: annotations must be a list", id="annotations are no list"),
         pytest.param({"annotations": [7]}, r"annotations\[0\] is no object", id="annotation is a number"),
         pytest.param(
             {"images": [{"id": "a1"}]}, r"images\[0\]: id must be a whole number, not 'a1'", id="id is a word"
@@ -409,13 +405,13 @@ def test_malformed_ground_truth(truth: Truth, changed: dict[str, Any], message: 
     ("changed", "message"),
     [
         pytest.param({"image_id": 4}, "image_id must be one of the images of the ground truth, not 4", id="image"),
-        pytest.param({"bbox": [1, 2, 3]}, "bbox must be 4 numbers .* not a list of 3", id="box of three"),
+        pytest.param({"bbox": [1, 2, 3]}, "bbox must be 4 numbers, not a list of 3", id="box of three"),
         pytest.param({"keypoints": [math.inf] * 51}, "keypoints must be 51 numbers", id="infinite keypoints"),
         pytest.param({"bbox": [1, 2, 3, 10**400]}, "bbox must be 4 numbers", id="box beyond floating point"),
         pytest.param(
             {"area": 1e300}, r"area must be a number within ±1e\+09, not 1e\+300", id="area beyond all pictures"
         ),
-        pytest.param({"iscrowd": [1]}, "iscrowd must be a number .*, not a list of 1", id="crowd"),
+        pytest.param({"iscrowd": [1]}, "iscrowd must be a number, not a list of 1", id="crowd"),
         pytest.param({"extra_keypoints": {"neck": [1, 2]}}, r"extra_keypoints: neck must be 3 numbers", id="neck"),
     ],
 )
@@ -443,12 +439,12 @@ def test_malformed_results(truth: Truth, tmp_path: Path, text: str, message: str
 
 
 def test_crowdpose_wants_14_keypoints(truth: Truth) -> None:
-    with pytest.raises(InputError, match=r"annotations\[0\]: keypoints must be 42 numbers .* not a list of 51"):
+    with pytest.raises(InputError, match=r"annotations\[0\]: keypoints must be 42 numbers, not a list of 51"):
         crowd_truth(truth, person())
     gt = crowd_truth(truth, crowd_person(1))
     path = gt.path.with_name("results.json")
     path.write_text(json.dumps([{"image_id": 1, "keypoints": KEYPOINTS, "score": 1}]))
-    with pytest.raises(InputError, match=r"results\[0\]: keypoints must be 42 numbers .* not a list of 51"):
+    with pytest.raises(InputError, match=r"results\[0\]: keypoints must be 42 numbers, not a list of 51"):
         read_results(path, gt, "keypoints")
 
 
@@ -458,7 +454,7 @@ def test_files_that_are_not_there(truth: Truth, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"image 1 has the file name '1\.png', which is no file in"):
         check_pictures(truth(), tmp_path)
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(InputError, match="is no COCO ground truth"):
+    with pytest.raises(InputError, match="is no object"):
         read_ground_truth(tmp_path / "list.json")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.bright_spots import BlueCrops, BluePictures
+from tracker.datasets.coco import Picture
 from tracker.evaluation import inspection
-from tracker.evaluation.coco import Picture
 from tracker.evaluation.heatmap_pictures import Side
 from tracker.evaluation.inspection import inspect_bottom_up, inspect_top_down, read_true_poses
 from tracker.pose import TopDownEstimator

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tracker.evaluation.coco import GroundTruth, Picture
+from tracker.datasets.coco import GroundTruth, Picture
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.skeletons import COCO_17
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker.evaluation.coco import GroundTruth, Picture
+from tracker.datasets.coco import GroundTruth, Picture
 from tracker.evaluation.pck import evaluate_pck
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, Skeleton
 from tracker.types import Poses

@@ -12,15 +12,9 @@ import pytest
 from scipy.io import savemat
 
 from tests.evaluation.mpii_files import HEAD, write_predictions, write_truth
+from tracker.datasets.mpii import MpiiTruth, read_people, read_predictions, read_truth
 from tracker.errors import InputError
-from tracker.evaluation.pckh import (
-    MpiiTruth,
-    evaluate_pckh,
-    predictions_of,
-    read_people,
-    read_predictions,
-    read_truth,
-)
+from tracker.evaluation.pckh import evaluate_pckh, predictions_of
 from tracker.skeletons import COCO_17, MPII_16, Skeleton
 from tracker.types import Poses
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from tests.formats.examples import example
-from tests.formats.posetrack_files import posetrack_17, posetrack_18
+from tests.formats.posetrack_files import KEYPOINTS, category, posetrack_17, posetrack_18
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Contents
 from tests.onnx_graphs import write_constant_graph
@@ -251,7 +251,8 @@ _RESULTS = [
 ]
 _POSETRACK = {
     "images": [{"id": 11, "file_name": "a.jpg", "is_labeled": True}, {"id": 10, "file_name": "b.jpg"}],
-    "annotations": [{"image_id": 11, "bbox": [0, 0, 1, 1], "keypoints": _KEYPOINTS}],
+    "annotations": [{"image_id": 11, "track_id": 0, "bbox": [0, 0, 1, 1], "keypoints": _KEYPOINTS}],
+    "categories": [category(KEYPOINTS)],
 }
 _MPII = [
     {"image": "b.jpg", "center": [101.0, 201.0], "scale": 1.5, "joints": [[5, 6.5]] * 16, "joints_vis": [0, 1] * 8},
@@ -266,14 +267,14 @@ def write_json(path: Path, content: Any) -> None:
 
 def evaluate_truth(path: Path) -> None:
     """Measure some results by a ground truth."""
-    from tracker.evaluation.coco import read_ground_truth
+    from tracker.datasets.coco import read_ground_truth
 
     _evaluate(read_ground_truth(path), lambda kind: _RESULTS)
 
 
 def evaluate_results(path: Path) -> None:
     """Measure results by a ground truth."""
-    from tracker.evaluation.coco import read_ground_truth, read_results
+    from tracker.datasets.coco import read_ground_truth, read_results
 
     with tempfile.TemporaryDirectory() as folder:
         write_json(file := Path(folder, "truth.json"), _TRUTH)

@@ -138,7 +138,7 @@ def test_everything_receives_a_gradient(network: type[PoseMobileNet]) -> None:
 @pytest.mark.shared
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs the development models")
 def test_trained_weights_find_people() -> None:
-    from tracker.evaluation.coco import read_ground_truth, read_picture
+    from tracker.datasets.coco import read_ground_truth, read_picture
     from tracker.pose.networks import Normalization, TorchHeatmapNetwork
     from tracker.pose.top_down import TopDownEstimator
     from tracker.skeletons import BODY_19

@@ -93,38 +93,16 @@ def test_keypoints_that_coco_lacks(tmp_path: Path) -> None:
     ("content", "message"),
     [
         pytest.param(None, "cannot be read", id="missing"),
-        pytest.param("{", "is no JSON", id="no JSON"),
-        pytest.param("[" * 99_999, "is no JSON", id="too deep"),
-        pytest.param('{"images": NaN, "annotations": []}', "NaN is no number of JSON", id="NaN"),
-        pytest.param("[]", "is no COCO-keypoints file", id="a list"),
-        pytest.param('{"images": []}', "KeyError\\('annotations'\\)", id="without annotations"),
-        pytest.param('{"images": [], "annotations": [{"image_id": 1}]}', "KeyError\\(1\\)", id="of an unknown image"),
+        pytest.param('{"images": []}', "lacks annotations", id="without annotations"),
         pytest.param(
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": [1]}]}',
-            "ValueError",
+            r"annotations\[0\]: bbox must be 4 numbers, not a list of 1",
             id="a box of one number",
         ),
         pytest.param(
-            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": []}]}',
-            "ValueError",
-            id="an empty box",
-        ),
-        pytest.param(
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": [1, 1, 1, 1e300]}]}',
-            r"a number is beyond ±1e\+09",
+            r"bbox must be 4 numbers within ±1e\+09",
             id="a box beyond all pictures",
-        ),
-        pytest.param(
-            '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": [1, 1, 1, 9%s]}]}'
-            % ("9" * 400),
-            "OverflowError",
-            id="a box beyond floating point",
-        ),
-        pytest.param(
-            '{"images": [{"id": 1, "file_name": "a"}],'
-            ' "annotations": [{"image_id": 1, "bbox": [1, 1, 1, 1], "keypoints": [1, 2]}]}',
-            "ValueError",
-            id="two keypoint numbers",
         ),
     ],
 )
@@ -211,7 +189,7 @@ def test_unlabelled_regions_stay_with_their_pictures(tmp_path: Path) -> None:
 
 
 def test_a_malformed_outline(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"people\.json is no COCO-keypoints file"):
+    with pytest.raises(InputError, match=r"people\.json: the outlines in image 2 make no sense"):
         read(tmp_path, [person(2, iscrowd=1, segmentation={"counts": 3})], SIZED, regions=True)
-    with pytest.raises(InputError, match="KeyError"):
+    with pytest.raises(InputError, match="its width or height is not stated"):
         read(tmp_path, [person(2)], IMAGES, regions=True)

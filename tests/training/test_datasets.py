@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.formats.posetrack_files import KEYPOINTS, category
 from tests.training.rendered import write_data
 from tests.vectors import SHARED
+from tracker.datasets.coco import read_ground_truth
 from tracker.errors import InputError
-from tracker.evaluation.coco import read_ground_truth
 from tracker.pose.crops import centres_and_scales
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_15, POSETRACK_17
 from tracker.training.annotations import read_coco
@@ -43,12 +44,12 @@ def sequence(name: str = "0001") -> dict[str, Any]:
     ]
     seen = keypoints(head_bottom=(10, 20), head_top=(12, 0), left_ankle=(30, 100))
     people = [
-        {"image_id": 12, "bbox": [0, 0, 1, 1], "keypoints": seen},
-        {"image_id": 11, "bbox": [0, 0, 1, 1], "keypoints": seen},
-        {"image_id": 11, "keypoints": [0] * 51},
-        {"image_id": 10, "keypoints": seen},
+        {"image_id": 12, "track_id": 0, "bbox": [0, 0, 1, 1], "keypoints": seen},
+        {"image_id": 11, "track_id": 0, "bbox": [0, 0, 1, 1], "keypoints": seen},
+        {"image_id": 11, "track_id": 1, "keypoints": [0] * 51},
+        {"image_id": 10, "track_id": 0, "keypoints": seen},
     ]
-    return {"images": images, "annotations": people}
+    return {"images": images, "annotations": people, "categories": [category(KEYPOINTS)]}
 
 
 def joints(**points: tuple[float, float]) -> dict[str, Any]:
@@ -227,26 +228,12 @@ def test_an_unknown_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        pytest.param("annotations/train/0001.json", [], "no PoseTrack18 file", id="PoseTrack: a list"),
-        pytest.param("annotations/train/0001.json", {"images": []}, "'annotations'", id="PoseTrack: no people"),
-        pytest.param(
-            "annotations/train/0001.json",
-            {"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "keypoints": [1, 1, 1]}]},
-            "ValueError",
-            id="PoseTrack: three numbers",
-        ),
-        pytest.param(
-            "annotations/train/0001.json",
-            {"images": [{"id": 1}], "annotations": []},
-            "'file_name'",
-            id="PoseTrack: a frame without a name",
-        ),
-        pytest.param("annot/train.json", {"people": 1}, "no MPII file", id="MPII: an object"),
-        pytest.param("annot/train.json", [{"image": "a"}], "'center'", id="MPII: no centre"),
-        pytest.param("annot/train.json", [MPII[0] | {"joints": [[1, 2]]}], "ValueError", id="MPII: one joint"),
-        pytest.param("annot/train.json", [MPII[0] | {"scale": "big"}], "ValueError", id="MPII: a scale in words"),
-        pytest.param("annot/train.json", [MPII[0] | {"image": None}], "TypeError", id="MPII: no name"),
-        pytest.param("train/a.json", {"images": []}, "no COCO-keypoints file", id="ours: no people"),
+        pytest.param("annotations/train/0001.json", [], "is no object", id="PoseTrack: a list"),
+        pytest.param("annotations/train/0001.json", {"images": []}, "lacks categories", id="PoseTrack: no people"),
+        pytest.param("annot/train.json", {"people": 1}, "people must be a list", id="MPII: an object"),
+        pytest.param("annot/train.json", [{"image": "a", "scale": 1}], "lacks center", id="MPII: no centre"),
+        pytest.param("annot/train.json", [MPII[0] | {"joints": [[1, 2]]}], "joints must be 16 × 2", id="MPII: a joint"),
+        pytest.param("train/a.json", {"images": []}, "lacks annotations", id="ours: no people"),
     ],
 )
 def test_malformed_files(tmp_path: Path, file: str, content: Any, message: str) -> None:

@@ -267,8 +267,8 @@ def test_another_network_is_no_teacher(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs the development models")
 def test_the_real_teacher_sees_people_where_they_are() -> None:
     from tracker.boxes import iou
+    from tracker.datasets.coco import read_ground_truth, read_picture
     from tracker.detection.letterbox import letterbox
-    from tracker.evaluation.coco import read_ground_truth, read_picture
 
     teacher = DenseTeacher(SHARED / "models" / "rtmdet_nano_raw.onnx")
     folder = SHARED / "data" / "val" / "coco"

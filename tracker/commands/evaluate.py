@@ -22,7 +22,7 @@ from tracker.errors import InputError, UsageError
 from tracker.outputs import make_folder
 
 if TYPE_CHECKING:
-    from tracker.evaluation.coco import Annotation, GroundTruth
+    from tracker.datasets.coco import Annotation, GroundTruth
     from tracker.evaluation.posetrack.measure import MeasuredSequence
     from tracker.types import DoubleArray
 
@@ -179,7 +179,8 @@ def run_coco(args: argparse.Namespace) -> int:
     """Print AP, and for boxes recall and false people by score, to stdout, in Markdown."""
     _check_combination(args)
     check_outputs(args, args.json, args.save)
-    from tracker.evaluation.coco import evaluate_in_detail, load_pycocotools, read_ground_truth
+    from tracker.datasets.coco import read_ground_truth
+    from tracker.evaluation.coco import evaluate_in_detail, load_pycocotools
     from tracker.evaluation.mean_oks import mean_oks
 
     load_pycocotools()
@@ -208,7 +209,7 @@ def run_pck(args: argparse.Namespace) -> int:
     if args.threshold <= 0:
         raise UsageError(f"--threshold must be above 0, not {args.threshold}")
     check_outputs(args, args.json)
-    from tracker.evaluation.coco import check_pictures, read_ground_truth
+    from tracker.datasets.coco import check_pictures, read_ground_truth
     from tracker.evaluation.estimation import in_true_boxes
     from tracker.evaluation.pck import evaluate_pck
 
@@ -228,7 +229,8 @@ def run_pckh(args: argparse.Namespace) -> int:
     if bool(args.images) != bool(args.annotations):
         raise UsageError("--images needs --annotations, and these nothing else")
     check_outputs(args, args.json)
-    from tracker.evaluation.pckh import evaluate_pckh, read_predictions, read_truth
+    from tracker.datasets.mpii import read_predictions, read_truth
+    from tracker.evaluation.pckh import evaluate_pckh
 
     truth = read_truth(args.gt)
     found = read_predictions(args.pred, len(truth)) if args.pred else _estimate_mpii(args, len(truth))
@@ -318,7 +320,8 @@ def _results(
     args: argparse.Namespace, truth: GroundTruth, negatives: GroundTruth
 ) -> tuple[list[Annotation], list[Annotation]]:
     """What is measured on the ground truth, and what gives the false people."""
-    from tracker.evaluation.coco import box_results, check_pictures, keypoint_results, read_results
+    from tracker.datasets.coco import check_pictures, read_results
+    from tracker.evaluation.coco import box_results, keypoint_results
 
     if args.pred:
         results = read_results(args.pred, truth, args.kind)
@@ -340,9 +343,10 @@ def _results(
 
 def _estimate_mpii(args: argparse.Namespace, num_people: int) -> DoubleArray:
     """Keypoints of MPII's people in the boxes of the annotations, in the order of the ground truth."""
-    from tracker.evaluation.coco import check_pictures
+    from tracker.datasets.coco import check_pictures
+    from tracker.datasets.mpii import read_people
     from tracker.evaluation.estimation import in_true_boxes
-    from tracker.evaluation.pckh import predictions_of, read_people
+    from tracker.evaluation.pckh import predictions_of
 
     people = read_people(args.annotations)
     if people.num_people != num_people:

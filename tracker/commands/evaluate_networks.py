@@ -15,7 +15,7 @@ from tracker.errors import InputError, UsageError
 from tracker.outputs import partial_path, publish
 
 if TYPE_CHECKING:
-    from tracker.evaluation.coco import GroundTruth, Picture
+    from tracker.datasets.coco import GroundTruth, Picture
     from tracker.evaluation.estimation import Estimation
     from tracker.types import Image, Poses
 
@@ -61,7 +61,8 @@ def add_parser(measures: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table to stdout, in Markdown."""
-    from tracker.evaluation.coco import check_pictures, load_pycocotools, read_ground_truth
+    from tracker.datasets.coco import check_pictures, read_ground_truth
+    from tracker.evaluation.coco import load_pycocotools
     from tracker.evaluation.posetrack.plots import check_can_draw
 
     if not args.top_down and not args.litepose:

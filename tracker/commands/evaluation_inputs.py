@@ -13,7 +13,7 @@ from tracker.errors import UsageError
 from tracker.outputs import check_output, partial_path, publish
 
 if TYPE_CHECKING:
-    from tracker.evaluation.coco import GroundTruth, Picture
+    from tracker.datasets.coco import GroundTruth, Picture
     from tracker.evaluation.estimation import Estimation
     from tracker.pose.bottom_up import BottomUpEstimator
     from tracker.pose.top_down import TopDownEstimator
@@ -82,7 +82,7 @@ def on_each(truth: GroundTruth, folder: Path, work: Callable[[Picture, Image], T
     """What `work` gives for each picture, by image id."""
     from tqdm import tqdm
 
-    from tracker.evaluation.coco import read_picture
+    from tracker.datasets.coco import read_picture
 
     pictures = tqdm(truth.pictures, unit="picture", disable=not sys.stderr.isatty(), leave=False)
     return {picture.id: work(picture, read_picture(picture, folder)) for picture in pictures}

@@ -15,7 +15,7 @@ from tracker.errors import InputError, UsageError
 from tracker.outputs import check_output, make_folder
 
 if TYPE_CHECKING:
-    from tracker.evaluation.coco import GroundTruth, Picture
+    from tracker.datasets.coco import GroundTruth, Picture
     from tracker.types import Image, Poses
 
 # Draws an image, with what is true of it if that is known.
@@ -122,7 +122,7 @@ def _find_images(specs: Sequence[str]) -> list[Path]:
 
 
 def _read_truth(path: Path) -> GroundTruth:
-    from tracker.evaluation.coco import read_ground_truth
+    from tracker.datasets.coco import read_ground_truth
 
     return read_ground_truth(path)
 

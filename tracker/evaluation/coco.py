@@ -1,31 +1,23 @@
-"""Ground truth and results in the formats of COCO and CrowdPose, and their AP by pycocotools.
-
-Keypoints are index coordinates, as those of `Poses` are; boxes are left, top, width, height.
-"""
+"""AP of results in COCO's form, on COCO and CrowdPose, by pycocotools."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tracker.boxes import xyxy_to_xywh
-from tracker.errors import DependencyError, InputError
-from tracker.formats.fields import LARGEST_NUMBER, read_json
+from tracker.datasets.coco import Annotation, GroundTruth, Kind
+from tracker.errors import DependencyError
 from tracker.skeletons import COCO_17, CROWDPOSE_14, Skeleton, convert_keypoints
-from tracker.types import Candidates, Detections, DoubleArray, Image, Poses
-from tracker.video.images import read_image
+from tracker.types import Detections, DoubleArray, Poses
 
-Kind: TypeAlias = Literal["keypoints", "boxes"]
 # None is undefined: there was nothing to find.
 Figures: TypeAlias = dict[str, float | None]
-Annotation: TypeAlias = dict[str, Any]
 
 _IOU_TYPES: dict[Kind, str] = {"keypoints": "keypoints", "boxes": "bbox"}
 # The figures of pycocotools' summary, in its order.
@@ -37,121 +29,6 @@ _STATISTICS: dict[Kind, str] = {
 _AREA_SHARES: dict[Kind, float] = {"keypoints": 0.53, "boxes": 1.0}
 # CrowdPose's groups of pictures: from which crowd index on, and below which.
 _CROWD_GROUPS = {"AP_easy": (-math.inf, 0.2), "AP_medium": (0.2, 0.8), "AP_hard": (0.8, math.inf)}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of the ground truth.
-
-    size_wh: pixels, None where the file does not say. people: COCO annotations, checked, crowds among them;
-    `area` is None where the file does not say, `extra_keypoints` are x, y, visibility of neck and head top.
-    is_negative: it shows nobody, being marked so or without annotations. crowd_index: CrowdPose's measure of how much
-    people overlap, in 0–1, NaN where the file does not say.
-    """
-
-    id: int
-    file_name: str
-    size_wh: tuple[int, int] | None
-    people: tuple[Annotation, ...]
-    is_negative: bool
-    crowd_index: float = math.nan
-
-    @property
-    def annotated_people(self) -> list[Annotation]:
-        """The people with keypoints, crowds left out: those that are estimated in their true boxes."""
-        return [person for person in self.people if person["num_keypoints"] and not person["iscrowd"]]
-
-    def true_boxes(self) -> Candidates:
-        """The boxes of `annotated_people`, in the same order, with score 1."""
-        boxes = np.array([person["bbox"] for person in self.annotated_people], np.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        return Candidates(boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.int8))
-
-
-@dataclass(frozen=True)
-class GroundTruth:
-    """What a COCO file says about people.
-
-    person_id: their category. skeleton: what their keypoints are.
-    """
-
-    path: Path
-    pictures: tuple[Picture, ...]
-    person_id: int
-    skeleton: Skeleton = COCO_17
-
-    @property
-    def num_people(self) -> int:
-        """How many are annotated, crowds left out."""
-        return sum(not person["iscrowd"] for picture in self.pictures for person in picture.people)
-
-    def negatives(self, every: int = 1) -> GroundTruth:
-        """The pictures that show nobody, by id: the first of them and each `every`-th after it."""
-        negatives = sorted((picture for picture in self.pictures if picture.is_negative), key=lambda p: p.id)
-        return replace(self, pictures=tuple(negatives[::every]))
-
-
-def read_ground_truth(path: Path) -> GroundTruth:
-    """The pictures and people of a COCO file, with or without keypoints.
-
-    Of several categories only `person` counts. If it names the 14 keypoints of CrowdPose, people have those, and no
-    stated areas, since its evaluation does not read them; otherwise they have COCO's 17. Raises InputError, naming
-    record and field, for a malformed file.
-    """
-    content = read_json(path, refuse_nan=False)
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no COCO ground truth (an object with images and annotations); name another file")
-    person_id, skeleton = _person_category(content, path)
-    people: dict[int, list[Annotation]] = {}
-    images: dict[int, _Record] = {}
-    for image in _records(content.get("images"), "images", path):
-        images[image.image_id("id", unlike=images)] = image
-    for record in _records(content.get("annotations"), "annotations", path):
-        image_id = record.image_id("image_id", among=images)
-        if record.number("category_id", person_id) == person_id:
-            people.setdefault(image_id, []).append(_person(record, image_id, skeleton))
-    pictures = tuple(_picture(*item, people.get(item[0], [])) for item in images.items())
-    return GroundTruth(path, pictures, person_id, skeleton)
-
-
-def read_results(path: Path, truth: GroundTruth, kind: Kind) -> list[Annotation]:
-    """People in a COCO results file; InputError for a malformed record or for an image that the truth lacks."""
-    content = read_json(path, refuse_nan=False)
-    image_ids = {picture.id for picture in truth.pictures}
-    results = []
-    for record in _records(content, "results", path):
-        result: Annotation = {"image_id": record.image_id("image_id", among=image_ids), "score": record.number("score")}
-        if record.number("category_id", truth.person_id) != truth.person_id:
-            continue
-        if kind == "keypoints":
-            result["keypoints"] = record.numbers("keypoints", 3 * truth.skeleton.num_keypoints)
-        if kind == "boxes" or record.values.get("bbox"):
-            result["bbox"] = record.numbers("bbox", 4)
-        results.append(result)
-    if content and not results:
-        raise InputError(f"{path} has no results of category {truth.person_id}, which is person in {truth.path}")
-    return results
-
-
-def check_pictures(truth: GroundTruth, folder: Path) -> None:
-    """InputError for the first picture of the truth that is not in the folder."""
-    for picture in truth.pictures:
-        if not (folder / picture.file_name).is_file():
-            raise InputError(
-                f"{truth.path}: image {picture.id} has the file name {picture.file_name!r}, which is no file in "
-                f"{folder}; name the folder of its pictures"
-            )
-
-
-def read_picture(picture: Picture, folder: Path) -> Image:
-    """Pixels (H, W, 3) uint8 BGR; InputError if they are not of the size that the ground truth states."""
-    path = folder / picture.file_name
-    image = read_image(path)
-    size_wh = (image.shape[1], image.shape[0])
-    if picture.size_wh not in (None, size_wh):
-        stated, real = ("×".join(map(str, size)) for size in (picture.size_wh, size_wh))
-        raise InputError(f"{path} has {real} pixels, its ground truth {stated}; get the pictures that were annotated")
-    return image
 
 
 def keypoint_results(
@@ -264,105 +141,6 @@ def load_pycocotools() -> tuple[Any, Any]:
             f"no AP without pycocotools ({error}); run: pip install 'pycocotools>=2.0.10,<3'"
         ) from error
     return COCO, COCOeval
-
-
-@dataclass(frozen=True)
-class _Record:
-    """An object of a file, which says in messages where it stands."""
-
-    values: Mapping[str, Any]
-    where: str
-
-    def number(self, field: str, default: float | None = None) -> float:
-        value = self.values.get(field, default)
-        if not _is_number(value):
-            raise self._fault(field, f"must be a number within ±{LARGEST_NUMBER:.0e}")
-        return value
-
-    def numbers(self, field: str, count: int, default: list[float] | None = None) -> list[float]:
-        values = self.values.get(field) or default
-        if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
-            raise self._fault(field, f"must be {count} numbers within ±{LARGEST_NUMBER:.0e}")
-        return values
-
-    def image_id(self, field: str, *, among: Iterable[int] | None = None, unlike: Iterable[int] = ()) -> int:
-        value = self.values.get(field)
-        if isinstance(value, str) and value.isdecimal():
-            value = int(value)
-        if not isinstance(value, int):
-            raise self._fault(field, "must be a whole number")
-        if among is not None and value not in among:
-            raise self._fault(field, "must be one of the images of the ground truth")
-        if value in unlike:
-            raise self._fault(field, "must be used once only")
-        return value
-
-    def child(self, field: str) -> _Record:
-        values = self.values.get(field) or {}
-        if not isinstance(values, dict):
-            raise self._fault(field, "must be an object")
-        return _Record(values, f"{self.where}.{field}")
-
-    def _fault(self, field: str, rule: str) -> InputError:
-        if field not in self.values:
-            return InputError(f"{self.where} lacks {field}; correct the file")
-        value = self.values[field]
-        found = f"a list of {len(value)}" if isinstance(value, list) else repr(value)[:60]
-        return InputError(f"{self.where}: {field} {rule}, not {found}; correct the file")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) <= LARGEST_NUMBER
-
-
-def _records(items: Any, name: str, path: Path) -> Iterator[_Record]:
-    if not isinstance(items, list):
-        raise InputError(f"{path} has no list of {name}; name a file in COCO's format")
-    for position, item in enumerate(items):
-        where = f"{path}: {name}[{position}]"
-        if not isinstance(item, dict):
-            raise InputError(f"{where} is no object; correct the file")
-        yield _Record(item, where)
-
-
-def _person_category(content: Mapping[str, Any], path: Path) -> tuple[int, Skeleton]:
-    """Id and keypoints of people's category: the one of that name, or the only one; 1 where the file lists none."""
-    categories = list(_records(content.get("categories", []), "categories", path))
-    named = [record for record in categories if record.values.get("name") == "person"] or categories
-    if len(named) > 1:
-        raise InputError(f"{path} has {len(named)} categories, and not exactly one is person; name another file")
-    if not named:
-        return 1, COCO_17
-    is_crowdpose = named[0].values.get("keypoints") == list(CROWDPOSE_14.keypoint_names)
-    return int(named[0].number("id")), CROWDPOSE_14 if is_crowdpose else COCO_17
-
-
-def _picture(image_id: int, record: _Record, people: Sequence[Annotation]) -> Picture:
-    has_size = None not in (record.values.get("width"), record.values.get("height"))
-    return Picture(
-        id=image_id,
-        file_name=str(record.values.get("file_name", "")),
-        size_wh=(int(record.number("width")), int(record.number("height"))) if has_size else None,
-        people=tuple(people),
-        is_negative=not people or record.values.get("negative") is True,
-        crowd_index=math.nan if record.values.get("crowdIndex") is None else record.number("crowdIndex"),
-    )
-
-
-def _person(record: _Record, image_id: int, skeleton: Skeleton) -> Annotation:
-    num_values = 3 * skeleton.num_keypoints
-    keypoints = record.numbers("keypoints", num_values, default=[0] * num_values)
-    extra = record.child("extra_keypoints")
-    states_area = record.values.get("area") is not None and skeleton is not CROWDPOSE_14
-    return {
-        "image_id": image_id,
-        "bbox": record.numbers("bbox", 4),
-        "area": record.number("area") if states_area else None,
-        "iscrowd": int(record.number("iscrowd", 0)),
-        "keypoints": keypoints,
-        "num_keypoints": int(record.number("num_keypoints", sum(v > 0 for v in keypoints[2::3]))),
-        "extra_keypoints": [v for name in ("neck", "head_top") for v in extra.numbers(name, 3, default=[0, 0, 0])],
-    }
 
 
 def _scores(scores: Any) -> list[float]:

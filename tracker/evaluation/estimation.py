@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracker.boxes import box_areas
-from tracker.evaluation.coco import Picture
+from tracker.datasets.coco import Picture
 from tracker.skeletons import Skeleton
 from tracker.tracking.oks import oks_nms
 from tracker.types import Candidates, Image, PersonDetector, PoseEstimator, PoseFinder, Poses

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from tracker.boxes import iou, xyxy_to_xywh
-from tracker.evaluation.coco import Picture
+from tracker.datasets.coco import Picture
 from tracker.evaluation.heatmap_pictures import (
     Side,
     draw_heatmaps,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracker.evaluation.coco import Annotation, GroundTruth, area_of
+from tracker.datasets.coco import Annotation, GroundTruth
+from tracker.evaluation.coco import area_of
 from tracker.types import DoubleArray
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tracker.evaluation.coco import Annotation, Figures, GroundTruth
+from tracker.datasets.coco import Annotation, GroundTruth
+from tracker.evaluation.coco import Figures
 from tracker.skeletons import BODY_19, Skeleton, convert_keypoints
 from tracker.types import BoolArray, DoubleArray, Poses
 

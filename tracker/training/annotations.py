@@ -1,18 +1,17 @@
-"""People in pictures, as training wants them, read from COCO-keypoints files."""
+"""People in pictures, as training wants them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tracker.datasets.coco import Annotation, Picture, read_ground_truth
 from tracker.errors import InputError
-from tracker.formats.fields import LARGEST_NUMBER, read_json
-from tracker.skeletons import COCO_17, CROWDPOSE_14, Skeleton, convert_keypoints
+from tracker.skeletons import Skeleton, convert_keypoints
 from tracker.types import BoolArray, FloatArray, IntArray
 
 # A teacher's peak below this says that the keypoint is not there.
@@ -111,89 +110,66 @@ def read_coco(
 ) -> Annotations:
     """The people in a COCO-keypoints file, without crowds, in the order of image ids; `pictures` is the folder.
 
-    Keypoints are COCO's 17, or CrowdPose's where people have 14. everybody: in this file everybody is annotated, so a
-    picture without annotations shows nobody. regions: crowds and people without keypoints are regions of `unlabelled`,
-    for which pycocotools is needed; otherwise crowds are left out.
-    Beside COCO's own fields these are read where present: `negative` of an image; `score` of a box;
-    `keypoint_scores`, a teacher's peaks in 0–1 (1 where true), as weights; `extra_keypoints`, {name: [x, y, v]}
-    of keypoints that COCO has not. Raises InputError for a file that is missing or malformed.
+    everybody: in this file everybody is annotated, so a picture without annotations shows nobody. regions: crowds and
+    people without keypoints are regions of `unlabelled`, for which pycocotools is needed; otherwise crowds are left
+    out. A teacher's peaks are weights. Raises InputError as `read_ground_truth` does, and for malformed outlines.
     """
-    with reading(path, "COCO-keypoints") as content:
-        images = sorted(content["images"], key=lambda image: image["id"])
-        rows = {image["id"]: row for row, image in enumerate(images)}
-        annotated = {person["image_id"] for person in content["annotations"]}
-        left_out = _is_unlabelled if regions else _is_crowd
-        people = [person for person in content["annotations"] if not left_out(person)]
-        people.sort(key=lambda person: rows[person["image_id"]])
-        keypoints, weights = _keypoints(people, skeleton)
-        unlabelled = _unlabelled_regions(content["annotations"], images, rows) if regions else {}
-        negative = [bool(image.get("negative")) or (everybody and image["id"] not in annotated) for image in images]
-        return Annotations(
-            skeleton=skeleton,
-            paths=tuple(pictures / image["file_name"] for image in images),
-            is_negative=np.array(negative, bool),
-            picture=np.array([rows[person["image_id"]] for person in people], np.int64),
-            boxes=_boxes(people),
-            box_scores=numbers([person.get("score", 1.0) for person in people]),
-            certainties=numbers([_certainty(person) for person in people]),
-            keypoints=keypoints,
-            weights=weights,
-            unlabelled=unlabelled,
-        )
+    truth = read_ground_truth(path)
+    listed = sorted(truth.pictures, key=lambda picture: picture.id)
+    left_out = _is_unlabelled if regions else _is_crowd
+    rows, people = [], []
+    for row, picture in enumerate(listed):
+        chosen = [person for person in picture.people if not left_out(person)]
+        rows += [row] * len(chosen)
+        people += chosen
+    keypoints, weights = _keypoints(people, truth.skeleton, skeleton)
+    negative = [picture.is_marked or (everybody and not picture.people) for picture in listed]
+    return Annotations(
+        skeleton=skeleton,
+        paths=tuple(pictures / picture.file_name for picture in listed),
+        is_negative=np.array(negative, bool),
+        picture=np.array(rows, np.int64),
+        boxes=_boxes(people),
+        box_scores=np.array([person["score"] for person in people], np.float32),
+        certainties=np.array([_certainty(person) for person in people], np.float32),
+        keypoints=keypoints,
+        weights=weights,
+        unlabelled=_unlabelled_regions(path, listed) if regions else {},
+    )
 
 
-@contextmanager
-def reading(path: Path, form: str) -> Iterator[Any]:
-    """The values of a JSON file; what they raise where they are not as expected becomes an InputError with the form."""
-    try:
-        yield read_json(path)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        reason = " ".join(repr(error).split())[:150]
-        raise InputError(f"{path} is no {form} file ({reason}); get it again or name another folder") from error
-
-
-def numbers(rows: Sequence[Any], *shape: int) -> FloatArray:
-    """The numbers (N, *shape) of each person in a file; ValueError for others, and beyond ±1e9."""
-    array = np.array(rows, np.float64).reshape(len(rows), *shape)
-    if not (np.abs(array) <= LARGEST_NUMBER).all():
-        raise ValueError(f"a number is beyond ±{LARGEST_NUMBER:.0e}")
-    return array.astype(np.float32)
-
-
-def _boxes(people: Sequence[dict[str, Any]]) -> FloatArray:
-    boxes = numbers([person["bbox"] for person in people], 4)
+def _boxes(people: Sequence[Annotation]) -> FloatArray:
+    boxes = np.array([person["bbox"] for person in people], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
 
 
-def _certainty(person: dict[str, Any]) -> float:
+def _certainty(person: Annotation) -> float:
     """How surely it is a person: the score of a box that is true or has no peaks, else its geometric mean with theirs.
 
     A teacher's highest peaks tell people from animals better than its box's score does; a sure box is not lowered by
     them, since small people's are low.
     """
-    score = float(person.get("score", 1.0))
-    if score >= 1 or "keypoint_scores" not in person:
+    score = float(person["score"])
+    if score >= 1 or person["keypoint_scores"] is None:
         return score
     peak = np.mean(sorted(person["keypoint_scores"])[-_TELLING_PEAKS:])
     certainty = float(np.sqrt(max(score, 0.0) * max(peak, 0.0)))
     return max(score, certainty) if score >= _SURE_BOX else certainty
 
 
-def _keypoints(people: Sequence[dict[str, Any]], skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:
-    """Keypoints (N, K, 2) and their weights (N, K)."""
-    is_crowdpose = any(len(person.get("keypoints", [])) == 3 * CROWDPOSE_14.num_keypoints for person in people)
-    source = CROWDPOSE_14 if is_crowdpose else COCO_17
+def _keypoints(people: Sequence[Annotation], source: Skeleton, skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:
+    """Keypoints (N, K, 2) and their weights (N, K), of people annotated with the source's."""
     count = source.num_keypoints
-    labels = numbers([person.get("keypoints", [0] * (3 * count)) for person in people], count, 3)
-    peaks = numbers([person.get("keypoint_scores", [1.0] * count) for person in people], count)
-    labelled, weights = _label_weights(labels, peaks)
+    labels = np.array([person["keypoints"] for person in people], np.float32).reshape(-1, count, 3)
+    peaks = [person["keypoint_scores"] or [1.0] * count for person in people]
+    labelled, weights = _label_weights(labels, np.array(peaks, np.float32).reshape(-1, count))
     keypoints, weights = convert_keypoints(labelled, weights, source, skeleton)
-    for row, person in enumerate(people):
-        for name, (x, y, visibility) in person.get("extra_keypoints", {}).items():
-            if visibility > 0 and name in skeleton.keypoint_names:
-                keypoints[row, skeleton.index(name)] = x, y
-                weights[row, skeleton.index(name)] = 1
+    extra = np.array([person["extra_keypoints"] for person in people], np.float32).reshape(-1, 2, 3)
+    for place, name in enumerate(("neck", "head_top")):
+        if name in skeleton.keypoint_names:
+            seen, column = extra[:, place, 2] > 0, skeleton.index(name)
+            keypoints[seen, column], weights[seen, column] = extra[seen, place, :2], 1
     return keypoints, weights
 
 
@@ -208,39 +184,40 @@ def _label_weights(labels: FloatArray, peaks: FloatArray) -> tuple[FloatArray, F
     return keypoints, np.where(is_labelled, np.sqrt(peaks), np.where(is_absent, _ABSENT_WEIGHT, 0))
 
 
-def _is_crowd(person: dict[str, Any]) -> bool:
-    return bool(person.get("iscrowd"))
+def _is_crowd(person: Annotation) -> bool:
+    return bool(person["iscrowd"])
 
 
-def _is_unlabelled(person: dict[str, Any]) -> bool:
-    return _is_crowd(person) or not any(person.get("keypoints", [])[2::3])
+def _is_unlabelled(person: Annotation) -> bool:
+    return _is_crowd(person) or not any(person["keypoints"][2::3])
 
 
-def _unlabelled_regions(
-    people: Sequence[dict[str, Any]], images: Sequence[dict[str, Any]], rows: Mapping[int, int]
-) -> dict[int, Any]:
+def _unlabelled_regions(path: Path, pictures: Sequence[Picture]) -> dict[int, Any]:
     """Run lengths of where crowds and people without keypoints are, by picture; their boxes where they have no outline.
 
     Source: `get_mask` of the official LitePose code.
     """
     from pycocotools import mask
 
-    parts: dict[int, list[Any]] = {}
-    for person in people:
-        if _is_unlabelled(person):
-            row = rows[person["image_id"]]
-            outline = person.get("segmentation") or np.array([person["bbox"]], np.float64)
-            if not (isinstance(outline, dict) and isinstance(outline["counts"], str)):
-                outline = _run_lengths(outline, images[row]["height"], images[row]["width"])
-            parts.setdefault(row, []).extend(outline if isinstance(outline, list) else [outline])
-    return {row: mask.merge(outlines) for row, outlines in parts.items()}
+    regions = {}
+    for row, picture in enumerate(pictures):
+        if people := [person for person in picture.people if _is_unlabelled(person)]:
+            try:
+                regions[row] = mask.merge([part for person in people for part in _run_lengths(person, picture)])
+            except Exception as error:  # pycocotools raises that very class
+                reason = " ".join(str(error).split())[:150]
+                raise InputError(f"{path}: the outlines in image {picture.id} make no sense ({reason})") from error
+    return regions
 
 
-def _run_lengths(outline: Any, height: int, width: int) -> Any:
-    """Run lengths of polygons, boxes or uncompressed run lengths; ValueError for anything else."""
+def _run_lengths(person: Annotation, picture: Picture) -> list[Any]:
+    """Run lengths of polygons, a box, or run lengths compressed or not."""
     from pycocotools import mask
 
-    try:
-        return mask.frPyObjects(outline, height, width)
-    except Exception as error:  # pycocotools raises that very class
-        raise ValueError(f"segmentation: {error}") from error
+    outline = person["segmentation"] or np.array([person["bbox"]], np.float64)
+    if isinstance(outline, dict) and isinstance(outline["counts"], str):
+        return [outline]
+    if picture.size_wh is None:
+        raise ValueError("its width or height is not stated")
+    parts = mask.frPyObjects(outline, picture.size_wh[1], picture.size_wh[0])
+    return parts if isinstance(parts, list) else [parts]

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from tracker.boxes import boxes_around
+from tracker.datasets.coco import GroundTruth, Picture, read_ground_truth
+from tracker.datasets.mpii import read_people
 from tracker.errors import InputError
-from tracker.evaluation.coco import GroundTruth, Picture, read_ground_truth
+from tracker.formats import posetrack
+from tracker.formats.fields import as_object, read_json
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
-from tracker.training.annotations import Annotations, join_annotations, numbers, read_coco, reading
+from tracker.training.annotations import Annotations, join_annotations, read_coco
 from tracker.types import FloatArray, IntArray
 
 _COCO = "annotations/person_keypoints_{}2017.json"
@@ -111,42 +114,36 @@ def truth_of(annotations: Annotations, path: Path) -> GroundTruth:
 
 
 def read_posetrack(path: Path, folder: Path, skeleton: Skeleton) -> Annotations:
-    """The people of a PoseTrack18 sequence in its labelled frames, in boxes around their keypoints.
+    """The people of a PoseTrack sequence in its labelled frames, in boxes around their keypoints.
 
-    folder: where the file names begin. People without keypoints are left out. Raises InputError for a malformed file.
+    folder: where the file names begin. People without visible keypoints are left out. Raises InputError for a malformed
+    file.
     """
-    with reading(path, "PoseTrack18") as content:
-        images = [image for image in content["images"] if image.get("is_labeled", True)]
-        rows = {image["id"]: row for row, image in enumerate(images)}
-        people = [p for p in content["annotations"] if p["image_id"] in rows and any(p["keypoints"][2::3])]
-        labels = numbers([person["keypoints"] for person in people], 17, 3)
-        people_rows = np.array([rows[person["image_id"]] for person in people], np.int64)
-        paths = [folder / image["file_name"] for image in images]
-    annotations = _annotations(paths, people_rows, labels, POSETRACK_17, skeleton)
-    return with_keypoint_boxes(annotations)
+    frames = [frame for frame in posetrack.read_posetrack(path).frames if frame.is_labeled]
+    nobody = np.zeros((0, POSETRACK_17.num_keypoints, 3))
+    visible = [np.nan_to_num(frame.visibilities) > 0 for frame in frames]
+    labels = [np.dstack([np.nan_to_num(f.keypoints), seen]) for f, seen in zip(frames, visible, strict=True)]
+    rows = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
+    people = np.concatenate([nobody, *labels]).astype(np.float32)
+    is_seen = people[..., 2].any(axis=1)
+    paths = [folder / frame.name for frame in frames]
+    return with_keypoint_boxes(_annotations(paths, rows[is_seen], people[is_seen], POSETRACK_17, skeleton))
 
 
 def read_mpii(path: Path, pictures: Path, skeleton: Skeleton) -> Annotations:
-    """The people in a file of MPII as the official code reads it; `pictures` is the folder.
+    """The people in a file of MPII as `read_people` has them; `pictures` is the folder.
 
-    The box is a square of 200 × scale about the centre, moved down by 15 × scale: with the padding of a crop it is the
-    region of the official code. People without a centre are left out. Raises InputError for a malformed file.
-    Source: `MPIIDataset._get_db` of the official code.
+    People without a centre are left out. Raises InputError for a malformed file.
     """
-    with reading(path, "MPII") as content:
-        people = [p for p in content if p["center"][0] != -1]
-        rows = {name: row for row, name in enumerate(sorted({person["image"] for person in people}))}
-        joints = numbers([person["joints"] for person in people], 16, 2)
-        visible = numbers([person["joints_vis"] for person in people], 16, 1)
-        centres = numbers([person["center"] for person in people], 2)
-        scales = numbers([person["scale"] for person in people], 1)
-        people_rows = np.array([rows[person["image"]] for person in people], np.int64)
-        paths = [pictures / name for name in rows]
-    # The file counts pixels from 1.
-    labels = np.concatenate([joints - 1, visible], axis=2)
-    centres += scales * [0, 15] - 1
-    boxes = np.concatenate([centres - 100 * scales, centres + 100 * scales], axis=1).astype(np.float32)
-    return _annotations(paths, people_rows, labels, MPII_16, skeleton, boxes)
+    listed = sorted(read_people(path).pictures, key=lambda picture: picture.file_name)
+    known = [(picture, [person for person in picture.people if person["center"][0] != -1]) for picture in listed]
+    known = [(picture, people) for picture, people in known if people]
+    rows = np.repeat(np.arange(len(known)), [len(people) for _, people in known])
+    everybody = [person for _, people in known for person in people]
+    labels = np.array([person["keypoints"] for person in everybody], np.float32).reshape(-1, MPII_16.num_keypoints, 3)
+    boxes = np.array([person["bbox"] for person in everybody], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return _annotations([pictures / picture.file_name for picture, _ in known], rows, labels, MPII_16, skeleton, boxes)
 
 
 def _annotations(
@@ -231,5 +228,5 @@ def _own(folder: Path, files: Sequence[Path], skeleton: Skeleton, regions: bool)
 
 
 def _has_tracks(path: Path) -> bool:
-    with reading(path, "COCO-keypoints") as content:
-        return any("track_id" in person for person in content["annotations"])
+    content = as_object(read_json(path), str(path))
+    return any("track_id" in person.values for person in content.objects("annotations"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from tracker.datasets.coco import read_picture
 from tracker.detection.detector import NetworkDetector
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
 from tracker.evaluation.coco import (
@@ -17,7 +18,6 @@ from tracker.evaluation.coco import (
     evaluate_results,
     false_people,
     keypoint_results,
-    read_picture,
 )
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.evaluation.pck import evaluate_pck
