@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tracker.tracking.config import TrackerConfig
     from tracker.tracking.tracker import PoseTracker
 
+__version__ = "0.2.0"
+
 __all__ = ["Pipeline", "PoseTracker", "TrackerConfig", "build_pipeline", "track_video"]
 
 _HOMES = {

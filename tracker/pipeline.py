@@ -21,6 +21,7 @@ from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
@@ -155,6 +156,11 @@ class Pipeline:
         if self.detect_every < 1 or self.detector_batch < 1:
             raise ValueError("detect_every and detector_batch must be 1 or more")
 
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of the poses."""
+        return self.estimator.skeleton
+
     def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
 
@@ -203,7 +209,7 @@ class Pipeline:
                 yield _Prepared(frame, found, motion)
 
     def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
-        tracker = PoseTracker(self.estimator.skeleton, self.config)
+        tracker = PoseTracker(self.skeleton, self.config)
         with closing(prepared):
             for item in prepared:
                 poses = self._merge(tracker, item) if self.detector is None else self._estimate(tracker, item)
@@ -222,11 +228,10 @@ class Pipeline:
 
     def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Bottom-up: the poses that were found, and propagated ones of people who were not."""
-        skeleton = self.estimator.skeleton
         with self.times.measure("track"):
             propagated = tracker.predict_poses(item.motion, decay=item.found is not None)
-            found = item.found if isinstance(item.found, Poses) else Poses.empty(skeleton.num_keypoints)
-            return merge_poses(found, propagated, skeleton, self.config)
+            found = item.found if isinstance(item.found, Poses) else Poses.empty(self.skeleton.num_keypoints)
+            return merge_poses(found, propagated, self.skeleton, self.config)
 
 
 def build_pipeline(

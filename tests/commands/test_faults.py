@@ -26,7 +26,7 @@ import pytest
 import torch
 from tqdm import TMonitor
 
-import tracker.commands.sinks  # noqa: F401  now, because the ordinary user of some tests may not reach this folder
+import tracker.job.sinks  # noqa: F401  now, because the ordinary user of some tests may not reach this folder
 from tests.commands.conftest import (
     SIZE_WH,
     TIMES_S,

@@ -14,8 +14,8 @@ import pytest
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
 from tests.video.clips import write_clip
 from tracker import runtime
-from tracker.commands import sinks
 from tracker.formats import read_results
+from tracker.job import sinks
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Image
@@ -255,7 +255,7 @@ def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
 def test_the_summary_says_why_the_cpu_was_taken(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
     notes = [line for line in track("--poses", "out.jsonl").err.splitlines() if line.startswith("note: ")]
-    assert notes == [f"note: {name}.onnx runs on the CPU: no NVIDIA driver found" for name in ("det", "pose")]
+    assert notes == ["note: runs on the CPU: no NVIDIA driver found"]  # once, of both networks
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
@@ -332,7 +332,16 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--device", "gpu"], "no device 'gpu'; use auto, cpu, cuda or cuda:N", id="unknown device"),
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
         pytest.param(["--flow", "raft"], "--flow: invalid choice: 'raft'", id="unknown flow"),
-        pytest.param(["--bogus"], "unrecognized arguments: --bogus; see", id="unknown option"),
+        pytest.param(["--bogus"], "there is no option --bogus; ", id="unknown option"),
+        pytest.param(["--conf", "0.3"], "no option --conf; the nearest is --confirmed-only; see", id="cut short"),
+        pytest.param(["--max-lots=3"], "no option --max-lots; the nearest is --max-lost; see", id="mistyped"),
+        pytest.param(["--age-decay", "1"], "the nearest is --tracker age_decay=…; see", id="a number of the tracker"),
+        pytest.param(["--tracker", "agedecay=1"], "--tracker knows no agedecay; the nearest is age_decay", id="number"),
+        pytest.param(["--tracker", "age_decay"], "--tracker age_decay needs a value: age_decay=0.97", id="no value"),
+        pytest.param(["--tracker", "min_hits=few"], "min_hits must be a whole number, such as 3, not 'few'", id="few"),
+        pytest.param(["--tracker", "box-expansion=0.5"], "--tracker box_expansion must be 1 or more", id="too small"),
+        pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
+        pytest.param(["--grouping", "refine=off"], "--grouping is for --pose litepose; leave it out", id="no grouping"),
         pytest.param(["--poses", "out.csv", "--format", "xml"], "--format: invalid choice: 'xml'", id="unknown format"),
     ],
 )

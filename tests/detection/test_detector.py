@@ -109,7 +109,7 @@ def test_name_and_engine_say_what_runs(tmp_path: Path) -> None:
 def test_the_note_of_the_engine_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.runtime._cuda_obstacle", lambda: "no NVIDIA driver found")
     path = _write_rows(tmp_path / "a.onnx", [])
-    assert load_detector(path, "auto").note == "a.onnx runs on the CPU: no NVIDIA driver found"
+    assert load_detector(path, "auto").note == "runs on the CPU: no NVIDIA driver found"
     with pytest.raises(DeviceError):
         load_detector(path, "cuda")
 

@@ -110,7 +110,7 @@ def test_the_note_says_why_torch_took_the_cpu(files: tuple[Path, Path], monkeypa
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     note = load_detector(files[1], "auto").note
     assert note is not None
-    assert note.startswith("det.safetensors runs on the CPU: torch finds no CUDA")
+    assert note.startswith("runs on the CPU: torch finds no CUDA")
     with pytest.raises(DeviceError):
         load_detector(files[1], "cuda")
 

@@ -204,7 +204,7 @@ def test_the_note_says_why_the_cpu_was_taken(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     named = {"name": "r18.pth", "input_size_wh": (192, 256)}
     on_auto, on_cpu = (TorchHeatmapNetwork(nn.Identity(), COCO_17, device=d, **named) for d in ("auto", "cpu"))
-    assert on_auto.note.startswith("r18.pth runs on the CPU: torch finds no CUDA")
+    assert on_auto.note.startswith("runs on the CPU: torch finds no CUDA")
     assert on_cpu.note is None
     assert TopDownEstimator(on_auto).note == on_auto.note
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
+from tracker.commands.options import spell
 from tracker.detection import load_detector
 from tracker.errors import InputError, UsageError
 from tracker.evaluation.ablation import Ablation, Outcome, Setting
@@ -100,7 +101,7 @@ def _find_sequences(args: argparse.Namespace) -> list[DatasetSequence]:
 def _check_truth(sequences: Sequence[DatasetSequence]) -> None:
     """Raise InputError for what would end the work after hours: truth that cannot be measured, or lacks its images."""
     num_keypoints = 0
-    for sequence in tqdm(sequences, "checking", unit="sequence", disable=not sys.stderr.isatty(), leave=False):
+    for sequence in tqdm(sequences, "checking", unit="sequence", disable=None, leave=False):
         truth = sequence.read()
         sequence.image_paths(truth)
         num_keypoints += measure_sequence(truth, truth).mot.num_objects.sum()
@@ -170,7 +171,9 @@ def _print_best(table: _Table, swept: Mapping[Threshold, Setting], base: Setting
 
 
 def _option(name: str, value: float) -> str:
-    return f"--{name.replace('_', '-')} {value:g}"
+    """An option of `track` with its value."""
+    option = "--detector-score" if name == "detector_score" else spell(name)
+    return f"{option}{'=' if ' ' in option else ' '}{value:g}"
 
 
 class _Table:
@@ -190,7 +193,7 @@ class _Table:
         new = [setting for setting in dict.fromkeys(rows.values()) if setting not in self._outcomes]
         self._print_done(rows)
         total = len(new) * self._num_sequences
-        with tqdm(total=total, unit="run", disable=not sys.stderr.isatty(), leave=False) as bar:
+        with tqdm(total=total, unit="run", disable=None, leave=False) as bar:
             for setting, outcome in self._ablation.run(new, bar.update) if new else ():
                 self._outcomes[setting] = outcome
                 bar.clear()

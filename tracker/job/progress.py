@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
 
-from tracker.commands.run import Report, merge_reports
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an input of that name: a report, or an error in one line and its traceback."""
-
-    name: str
-    report: Report | None = None
-    error: str = ""
-    trace: str = ""
+from tracker.job.report import Outcome, Report, merge_reports
 
 
 class Progress:
@@ -37,7 +26,7 @@ class Progress:
         self._verbose = verbose
         self._reports: list[Report] = []
         self._start = time.perf_counter()
-        self._bar: Any = tqdm(unit="frame", disable=not sys.stderr.isatty(), leave=False)
+        self._bar: Any = tqdm(unit="frame", disable=None, leave=False)
 
     def __enter__(self) -> Self:
         self._show_inputs()
