@@ -37,7 +37,7 @@ ALLOWED = {
     "commands": BELOW_COMMANDS | {"job", "evaluation", "export", "training"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
-    "__init__": {"pipeline", "tracking", "errors"},
+    "__init__": {"pipeline", "tracking", "video", "formats", "types", "errors"},
 }
 # part -> third-party packages it may not import
 FORBIDDEN = {

@@ -2,7 +2,8 @@
 
 >>> from tracker import track_video                                        # doctest: +SKIP
 >>> for frame, people in track_video("clip.mp4"):                          # doctest: +SKIP
-...     print(frame.time_s, people.track_ids, people.poses.keypoints.shape)
+...     for person in people:
+...         print(frame.time_s, person.track_id, person.keypoints.shape)
 """
 
 from __future__ import annotations
@@ -10,19 +11,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracker.formats import Header, open_writer
     from tracker.pipeline import Pipeline, build_pipeline, track_video
     from tracker.tracking.config import TrackerConfig
     from tracker.tracking.tracker import PoseTracker
+    from tracker.types import Person
+    from tracker.video.overlay import OverlayRenderer
+    from tracker.video.source import open_source
+    from tracker.video.writer import VideoWriter
 
 __version__ = "0.2.0"
 
-__all__ = ["Pipeline", "PoseTracker", "TrackerConfig", "build_pipeline", "track_video"]
+__all__ = [
+    "Header",
+    "OverlayRenderer",
+    "Person",
+    "Pipeline",
+    "PoseTracker",
+    "TrackerConfig",
+    "VideoWriter",
+    "build_pipeline",
+    "open_source",
+    "open_writer",
+    "track_video",
+]
 
 _HOMES = {
+    "Header": "tracker.formats",
+    "OverlayRenderer": "tracker.video.overlay",
+    "Person": "tracker.types",
     "Pipeline": "tracker.pipeline",
     "PoseTracker": "tracker.tracking.tracker",
     "TrackerConfig": "tracker.tracking.config",
+    "VideoWriter": "tracker.video.writer",
     "build_pipeline": "tracker.pipeline",
+    "open_source": "tracker.video.source",
+    "open_writer": "tracker.formats",
     "track_video": "tracker.pipeline",
 }
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import queue
 import threading
@@ -72,6 +73,8 @@ class StageTimes:
 
 # Marks the end of a queue, and the lack of a previous frame; a flow may well prepare None.
 _END = _NOTHING = object()
+# How long the end of the program waits for what a thread is at in native code, which it would abort.
+_PATIENCE_S = 20.0
 
 
 def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
@@ -79,21 +82,29 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
 
     An exception of the maker is raised here. When this generator is closed or left by an exception, the
     maker stops after the item in hand, closes `items` in its own thread and is joined. A generator that takes
-    from this one closes it when it ends (`contextlib.closing`), so that a whole chain of them ends together.
+    from this one closes it when it ends (`contextlib.closing`), so that a whole chain of them ends together. At the
+    end of the program, too, the maker stops; whoever takes on then finds no more items.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
     maker = threading.Thread(target=_make, args=(items, ready, stop), name="run-ahead", daemon=True)
     maker.start()
+
+    def end_with_program() -> None:
+        stop.set()
+        maker.join(_PATIENCE_S)
+
+    atexit.register(end_with_program)
     try:
         while True:
-            item, error = _take(ready)
+            item, error = _take(ready, stop)
             if error is not None:
                 raise error
             if item is _END:
                 return
             yield item
     finally:
+        atexit.unregister(end_with_program)
         stop.set()
         maker.join()
 
@@ -118,11 +129,12 @@ def _make(items: Generator[Any], ready: queue.Queue[Any], stop: threading.Event)
         put(_END, error)
 
 
-def _take(ready: queue.Queue[T]) -> T:
-    """The next item; waits in short turns, since on Windows Ctrl-C does not end an unlimited wait."""
-    while True:
+def _take(ready: queue.Queue[Any], stop: threading.Event) -> Any:
+    """The next item and no exception; waits in short turns, in which Ctrl-C ends it on Windows, too, and `stop`."""
+    while not stop.is_set():
         with suppress(queue.Empty):
-            return ready.get(timeout=0.5)
+            return ready.get(timeout=0.2)
+    return _END, None
 
 
 @dataclass(frozen=True)
@@ -292,10 +304,16 @@ def track_video(
 
     source: a video or image file, a folder or pattern of images, a camera number or an address. fps: for sources
     without timestamps. settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises
-    InputError, ModelError and DeviceError.
+    InputError, ModelError and DeviceError at the call.
     """
-    with (
-        open_source(str(source), fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames,
-        closing(build_pipeline(**settings).run(frames, is_live=frames.is_live)) as tracked,
-    ):
-        yield from tracked
+
+    def start() -> Generator[Any]:
+        with open_source(source, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames:
+            pipeline = build_pipeline(**settings)
+            yield None  # what can go wrong until here is raised at the call
+            with closing(pipeline.run(frames, is_live=frames.is_live)) as tracked:
+                yield from tracked
+
+    tracking = start()
+    next(tracking)
+    return tracking

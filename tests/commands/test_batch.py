@@ -264,7 +264,7 @@ def change_program(_: list[str]) -> list[str]:
         pytest.param(change_annotation, "was made of another state of its input", id="input"),
         pytest.param(
             change_program,
-            "was made by another version of the program, 0.0.1; pass --overwrite, or name another folder",
+            "was made by another version of the program, 0.0.1; pass",
             id="program",
         ),
     ],

@@ -161,7 +161,7 @@ class VideoSource:
 
 
 def open_source(
-    spec: str,
+    spec: str | int | Path,
     *,
     fps: float | Fraction | None = None,
     start_s: float | None = None,
@@ -176,7 +176,7 @@ def open_source(
     UsageError for an empty name, a pattern that videos match or a range without frames.
     """
     check_range(fps, start_s, end_s, max_frames)
-    reader = _reader_of(spec, _exact(fps) if fps else _DEFAULT_FPS)
+    reader = _reader_of(str(spec), _exact(fps) if fps else _DEFAULT_FPS)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
     except BaseException:

@@ -60,13 +60,13 @@ class VideoWriter:
     into an ordinary file that starts fast, and moved into place; without any picture there is no file.
     """
 
-    def __init__(self, path: Path, *, fps: Fraction | None = None, crf: int = 20) -> None:
+    def __init__(self, path: Path | str, *, fps: Fraction | None = None, crf: int = 20) -> None:
         """fps: the usual frame rate, which gives the last picture its duration; 25 if unknown.
 
         crf: quality of x264, 0 lossless to 51 worst. OutputError if the suffix is not supported.
         """
-        check_container(path)
-        self._path = path
+        self._path = Path(path)
+        check_container(self._path)
         self._fps = min(max(fps or _FALLBACK_FPS, _MIN_FPS), _MAX_FPS)
         self._crf = crf
         self._container: Any = None
