@@ -11,30 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.formats import Header, open_writer
-    from tracker.pipeline import Pipeline, build_pipeline, track_video
-    from tracker.tracking.config import TrackerConfig
-    from tracker.tracking.tracker import PoseTracker
-    from tracker.types import Person
-    from tracker.video.overlay import OverlayRenderer
-    from tracker.video.source import open_source
-    from tracker.video.writer import VideoWriter
+    from tracker.formats import Header as Header
+    from tracker.formats import open_writer as open_writer
+    from tracker.pipeline import Pipeline as Pipeline
+    from tracker.pipeline import build_pipeline as build_pipeline
+    from tracker.pipeline import track_video as track_video
+    from tracker.tracking.config import TrackerConfig as TrackerConfig
+    from tracker.tracking.tracker import PoseTracker as PoseTracker
+    from tracker.types import Person as Person
+    from tracker.video.overlay import OverlayRenderer as OverlayRenderer
+    from tracker.video.source import open_source as open_source
+    from tracker.video.writer import VideoWriter as VideoWriter
 
 __version__ = "0.2.0"
-
-__all__ = [
-    "Header",
-    "OverlayRenderer",
-    "Person",
-    "Pipeline",
-    "PoseTracker",
-    "TrackerConfig",
-    "VideoWriter",
-    "build_pipeline",
-    "open_source",
-    "open_writer",
-    "track_video",
-]
 
 _HOMES = {
     "Header": "tracker.formats",
@@ -49,6 +38,8 @@ _HOMES = {
     "open_writer": "tracker.formats",
     "track_video": "tracker.pipeline",
 }
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

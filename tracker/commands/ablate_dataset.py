@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from tqdm import tqdm
@@ -23,7 +21,7 @@ from tracker.evaluation.posetrack.summary import without_nan
 from tracker.evaluation.recording import Networks
 from tracker.flow import create_flow
 from tracker.formats.posetrack_dataset import DatasetSequence, find_dataset
-from tracker.outputs import check_output, partial_path, publish
+from tracker.outputs import check_output, write_json
 from tracker.pose import load_estimator
 from tracker.tracking.config import TrackerConfig
 from tracker.types import PersonDetector, PoseEstimator
@@ -75,7 +73,7 @@ def ablate_dataset(args: argparse.Namespace, config: TrackerConfig) -> int:
             "pose_model": networks.estimator.name,
             "flow": args.flow,
         }
-        _write_json(args.json, names | {"rows": table.as_json(), "best": best})
+        write_json(args.json, without_nan(names | {"rows": table.as_json(), "best": best}))
     return 0
 
 
@@ -223,8 +221,3 @@ def _row(label: str, outcome: Outcome) -> str:
     figures = (outcome.ap["Total"], outcome.mot["Total"], outcome.fps)
     ap, mota, fps = (f"{'–' if math.isnan(figure) else f'{figure:.1f}':>5}" for figure in figures)
     return f"| {label} | {ap} | {mota} | {outcome.num_switches:>8} | {fps} |"
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial_path(path).write_text(json.dumps(without_nan(content), allow_nan=False) + "\n", encoding="utf-8")
-    publish(path)

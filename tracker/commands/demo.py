@@ -127,13 +127,15 @@ def _describe(count: IdentityCount) -> str:
 
 def _run_rendered(args: argparse.Namespace) -> None:
     """Render, track with an oracle in place of the networks, draw and count on the way."""
+    from tqdm import tqdm
+
     from tracker.evaluation.oracle import OracleEstimator, SceneNetworks, count_switches
     from tracker.evaluation.scenes import render_scene
     from tracker.flow import create_flow
     from tracker.formats import Header, open_writer
     from tracker.job.report import Report
     from tracker.job.run import track
-    from tracker.job.sinks import Bar, OverlaySink, ResultSink, Watch
+    from tracker.job.sinks import OverlaySink, ResultSink, Watch
     from tracker.pipeline import Pipeline
     from tracker.video.overlay import OverlayRenderer
     from tracker.video.writer import VideoWriter
@@ -147,13 +149,12 @@ def _run_rendered(args: argparse.Namespace) -> None:
     film = VideoWriter(video, fps=Fraction(25))
     pairs: list[tuple[People, TrackedPoses]] = []
     sinks = [
-        Bar(args.frames),
         ResultSink(results, pipeline.times),
         OverlaySink(OverlayRenderer(pipeline.skeleton), film, pipeline.times),
         Watch(lambda frame, people: pairs.append((cast("SceneFrame", frame).people, people))),
     ]
-    frames = networks.watch(render_scene(args.scene, (1280, 720), args.frames))
-    track(pipeline, frames, sinks, Report.on(pipeline))
+    frames = tqdm(render_scene(args.scene, (1280, 720), args.frames), total=args.frames, disable=None, leave=False)
+    track(pipeline, networks.watch(frames), sinks, Report.on(pipeline))
     _write_picture(picture, video, args.frames // 2)
     count = count_switches(pairs)
     print(f"{args.frames} frames, {_describe(count)}\nwritten: {', '.join(map(str, files))}", file=sys.stderr)

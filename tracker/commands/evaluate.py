@@ -15,11 +15,10 @@ from tracker.commands.evaluation_inputs import (
     load_detector_of,
     load_estimator_of,
     on_each,
-    write_json,
 )
 from tracker.commands.options import POSES, HelpFormatter, add_detector_options, refuse_detector
 from tracker.errors import InputError, UsageError
-from tracker.outputs import make_folder
+from tracker.outputs import make_folder, write_json
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import Annotation, GroundTruth

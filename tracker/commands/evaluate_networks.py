@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.evaluation_inputs import check_outputs, estimation_of, on_each, write_json
+from tracker.commands.evaluation_inputs import check_outputs, estimation_of, on_each
 from tracker.commands.options import HelpFormatter, add_detector_options
 from tracker.errors import InputError, UsageError
+from tracker.outputs import write_json
 
 if TYPE_CHECKING:
     from tracker.evaluation.coco import GroundTruth, Picture

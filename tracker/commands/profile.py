@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.evaluation_inputs import write_json
 from tracker.commands.options import HelpFormatter
-from tracker.outputs import check_output
+from tracker.outputs import check_output, write_json
 
 if TYPE_CHECKING:
     from tracker.evaluation.profile import Cost, Profile

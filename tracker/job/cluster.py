@@ -19,7 +19,7 @@ from tracker.job.job import Engine, Job, Outputs, Settings
 from tracker.job.progress import Progress
 from tracker.job.report import Outcome
 from tracker.job.run import load_pipeline, try_job
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.outputs import writing
 from tracker.pipeline import Pipeline
 from tracker.runtime import muted_native_stderr
 from tracker.video.source import absolute_spec
@@ -154,10 +154,7 @@ def _write(job: Job, contents: Mapping[str, bytes]) -> None:
     if job.fingerprint:
         job.fingerprint.claim()
     for path in job.outputs.files:
-        try:
-            partial_path(path).write_bytes(contents[path.name])
-            publish(path)
-        except OSError as error:
-            raise explain_write_error(path, error) from error
+        with writing(path) as partial:
+            partial.write_bytes(contents[path.name])
     if job.fingerprint:
         job.fingerprint.complete(job.outputs.files)

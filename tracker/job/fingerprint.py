@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.errors import OutputError
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.outputs import write_json
 
 SUFFIX = ".fingerprint"
 
@@ -66,12 +66,7 @@ class Fingerprint:
         return stored if is_ours else None
 
     def _write(self, sizes: Mapping[str, int]) -> None:
-        try:
-            text = json.dumps({**self.made_of, "outputs": sizes}, indent=1)
-            partial_path(self.path).write_text(text, encoding="utf-8")
-            publish(self.path)
-        except OSError as error:
-            raise explain_write_error(self.path, error) from error
+        write_json(self.path, {**self.made_of, "outputs": sizes})
 
 
 def describe_files(paths: Sequence[Path]) -> dict[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -32,11 +31,9 @@ class Progress:
         self._show_inputs()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self._bar.close()
-        if isinstance(error, KeyboardInterrupt):
+        if kind and issubclass(kind, KeyboardInterrupt):
             done = f"{self._num_done - self.num_failed} of {self._num_inputs} {self._noun} are complete"
             self.say(f"stopped: {done}; run it again, without --overwrite, for the others")
 

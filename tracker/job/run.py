@@ -11,12 +11,13 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import cv2
+from tqdm import tqdm
 
 from tracker.errors import OutputError, TrackerError
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.job.job import Engine, Job, Settings
 from tracker.job.report import Outcome, Report
-from tracker.job.sinks import Bar, Sink, Watch, open_sinks
+from tracker.job.sinks import Sink, Watch, open_sinks
 from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.types import Frame
@@ -45,7 +46,8 @@ def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) 
     """Do a job by itself, behind a progress bar; says what a failure leaves behind. source: the open input."""
     report = Report.on(pipeline, job.outputs.files)
     try:
-        _fill_outputs(job, source, None, pipeline, report, Bar(source.num_frames), *watchers)
+        with tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
+            _fill_outputs(job, source, None, pipeline, report, Watch(lambda *_: bar.update()), *watchers)
     except BaseException:
         report.print_partial()
         raise

@@ -11,8 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tqdm import tqdm
-
 from tracker.formats import Header, ResultWriter, open_writer
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
@@ -51,21 +49,6 @@ class Watch(Sink):
         """Call it."""
         self._on_frame(frame, people)
         return True
-
-
-class Bar(Sink):
-    """A progress bar, where stderr is a terminal."""
-
-    def __init__(self, num_frames: int | None) -> None:
-        self._bar: Any = tqdm(total=num_frames, unit="frame", disable=None, leave=False)
-
-    def write(self, frame: Frame, people: TrackedPoses) -> bool:
-        """Count the frame."""
-        self._bar.update()
-        return True
-
-    def __exit__(self, *exception: Any) -> None:
-        self._bar.close()
 
 
 class ResultSink(Sink):
