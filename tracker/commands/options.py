@@ -39,7 +39,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows every default that is not None; wide enough for one line per option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34)
+        super().__init__(prog, max_help_position=27)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or (action.nargs == 0 and action.const is not None):
@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
     def add_rare_group(self, title: str, description: str | None = None) -> Any:
         """A group of options that --help-all alone shows."""
         if not self._rare:
-            self.add_argument("--help-all", nargs=0, action=_HelpAll, help="show the options that are left out here")
+            self.add_argument("--help-all", nargs=0, action=_HelpAll, help="show all options")
         self._rare.append(self.add_argument_group(title, description))
         return self._rare[-1]
 
@@ -203,17 +203,13 @@ def add_model_options(parser: Parser) -> None:
     group = parser.add_argument_group("networks")
     group.add_argument(
         "--pose", choices=POSES, default="top-down",
-        help="poses in the boxes of a detector, or LitePose, which finds everybody at once",
+        help="in a detector's boxes, or everybody at once",
     )  # fmt: skip
     group.add_argument("--detector", type=Path, metavar="FILE", help="person detector; default: as shipped")
-    group.add_argument(
-        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
-    )
-    group.add_argument(
-        "--detect-every", type=int, default=1, metavar="N", help="look for people in every N-th frame only"
-    )
+    group.add_argument("--detector-size", type=int, metavar="PX", help="its input side, where open; default: 416")
+    group.add_argument("--detect-every", type=int, default=1, metavar="N", help="detect in every N-th frame only")
     group.add_argument("--pose-model", type=Path, metavar="FILE", help="pose network; default: as shipped")
-    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture: half the speed")
+    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
     group = parser.add_rare_group("the detector")
     group.add_argument("--detector-type", choices=DETECTOR_TYPES, help="its family; default: told by the file")
@@ -241,7 +237,7 @@ def add_detector_options(group: Any) -> None:
 def add_tracking_options(parser: Parser) -> None:
     """Flow, similarity, propagation and the other settings of the tracker."""
     group = parser.add_argument_group("tracking")
-    group.add_argument("--flow", choices=FLOWS, default="dis", help="dense inverse search, Lucas-Kanade or none")
+    group.add_argument("--flow", choices=FLOWS, default="dis", help="dense, sparse or no optical flow")
     _add_settings(group, "keypoint_threshold", "min_hits", "max_lost")
     group = parser.add_rare_group("the paper's ablation, and the rest of the tracker")
     _add_settings(group, "similarity", "propagation", "merge", "queue_length", "gate")

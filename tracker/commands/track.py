@@ -26,32 +26,28 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "track",
         help="track people's poses in a video",
-        description="Track people's poses in a video: overlay video, results file, live window. With none of "
-        "--output, --poses and --show, NAME_tracked.mp4 (of an image .png) and NAME_tracked.jsonl are written to this "
-        "folder. Of several inputs each has outputs of these names, and --output and --poses name folders.",
+        description="Track people's poses in a video. With none of --output, --poses and --show, NAME_tracked.mp4 (of "
+        "an image .png) and NAME_tracked.jsonl are written to this folder. Of several inputs each has outputs of these "
+        "names, and --output and --poses name folders.",
     )
     group = parser.add_argument_group("input and output")
     group.add_argument(
-        "--input",
-        required=True,
-        nargs="+",
-        metavar="SOURCE",
-        help="video or image file, folder of images or of videos, quoted pattern, camera number, address (rtsp://, "
-        "http://, ...), or PoseTrack data set",
-    )
-    group.add_argument(
-        "--output", type=Path, metavar="FILE",
-        help="overlay video (.mp4), or picture (.png, .jpg); of a data set the folder for its predictions",
+        "--input", required=True, nargs="+", metavar="SOURCE",
+        help="video, image, folder of images or videos, quoted pattern, camera number, address (rtsp://, http://), or "
+        "PoseTrack data set",
     )  # fmt: skip
+    group.add_argument(
+        "--output", type=Path, metavar="FILE", help="overlay: .mp4, or a picture; of a data set its folder"
+    )
     group.add_argument("--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix")
-    group.add_argument("--format", choices=FORMATS, help="format of --poses; default: by its suffix")
+    group.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of --poses: {', '.join(FORMATS)}")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
-    group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves a picture")
+    group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves")
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
     group.add_argument("--end", type=float, metavar="S", help="second to stop at; default: the end")
     group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
-    group.add_argument("--fps", type=float, metavar="R", help="frame rate of a source without timestamps; default: 25")
+    group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
     add_model_options(parser)
     add_tracking_options(parser)
     _add_batch_options(parser)

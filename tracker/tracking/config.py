@@ -28,7 +28,7 @@ class TrackerConfig:
     age_decay: float = 0.97
     """Factor on the similarity to a queue entry for each frame of its age: errors of the flow add up."""
     keypoint_threshold: float = 0.4
-    """Keypoints under this score are dropped for tracking (section 4.3: 0.4)."""
+    """Keypoints under this score are not tracked (section 4.3)."""
     propagation: bool = True
     """Carry people by the flow into frames in which the detector misses them."""
     propagation_score: float = 0.4
@@ -48,9 +48,9 @@ class TrackerConfig:
     newcomer_oks: float = 0.65
     """A pose without an id that is more similar than this to a better one of its frame opens no new id."""
     min_hits: int = 3
-    """Frames in which a person must be seen to be confirmed."""
+    """Frames until a person is confirmed."""
     max_lost: int = 150
-    """Frames for which a lost person is remembered, to be found again near the place."""
+    """Frames for which a lost person is remembered."""
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:
