@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from tracker.evaluation.oracle import IdentityCount
     from tracker.evaluation.photo_scene import PhotoFrame
     from tracker.evaluation.scenes import People, SceneFrame
-    from tracker.skeletons import Skeleton
     from tracker.types import TrackedPoses
 
 _PHOTO = "photo"
@@ -71,9 +69,11 @@ def _run_photo(args: argparse.Namespace) -> None:
     """Write the clip, track it as `track` does, and compare with the truth."""
     from tracker.evaluation.oracle import count_switches
     from tracker.evaluation.photo_scene import PhotoScene
+    from tracker.formats.record import convert_people
     from tracker.job.job import Job, Outputs
     from tracker.job.run import load_pipeline, open_input, run_job
     from tracker.job.sinks import Watch
+    from tracker.skeletons import COCO_17
 
     settings = read_settings(args)
     endings = (".mp4", "_tracked.mp4", "_tracked.jsonl", "_tracked.png")
@@ -88,9 +88,8 @@ def _run_photo(args: argparse.Namespace) -> None:
         report = run_job(job, source, pipeline, Watch(lambda _, people: tracked.append(people)))
     _write_picture(picture, overlay, args.frames // 2)
     report.print()
-    count = count_switches(
-        (people, _as_coco(found, pipeline.skeleton)) for people, found in zip(truth, tracked, strict=True)
-    )
+    found = (convert_people(people, pipeline.skeleton, COCO_17) for people in tracked)
+    count = count_switches(zip(truth, found, strict=True))
     both = "both people kept their ids" if _all_kept(count, truth) else "NOT everybody kept one id"
     print(f"written: {picture}\nthe clip: {clip}\n{both}: {_describe(count)}", file=sys.stderr)
 
@@ -105,14 +104,6 @@ def _write_clip(path: Path, frames: Iterator[PhotoFrame]) -> list[People]:
             film.write(frame.image, frame.time_s)
             truth.append(frame.people)
     return truth
-
-
-def _as_coco(tracked: TrackedPoses, skeleton: Skeleton) -> TrackedPoses:
-    """The same people with COCO's keypoints, which the truth has."""
-    from tracker.skeletons import COCO_17, convert_keypoints
-
-    keypoints, scores = convert_keypoints(tracked.poses.keypoints, tracked.poses.scores, skeleton, COCO_17)
-    return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores))
 
 
 def _all_kept(count: IdentityCount, truth: list[People]) -> bool:

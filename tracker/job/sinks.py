@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -124,7 +123,10 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
             keypoint_threshold=pipeline.config.keypoint_threshold,
             show_unconfirmed=outputs.show_unconfirmed or source.num_frames == 1,  # which is too few to confirm anybody
         )
-        drawing = _open_drawing(outputs.overlay, source.fps) if outputs.overlay else None
+        drawing: VideoWriter | PictureWriter | None = None
+        if outputs.overlay:
+            is_one = is_picture(outputs.overlay)
+            drawing = PictureWriter(outputs.overlay) if is_one else VideoWriter(outputs.overlay, fps=source.fps)
         sinks.append(OverlaySink(overlay, drawing, pipeline.times, window))
     return sinks
 
@@ -145,10 +147,6 @@ def _open_results(path: Path, header: Header, name: str | None, truth: PoseTrack
     if truth is None or not (name is None or name in _VERSIONS):
         return open_writer(path, header, name)
     return open_predictions(path, header, replace(truth, version=_VERSIONS.get(name or "", truth.version)))
-
-
-def _open_drawing(path: Path, fps: Fraction | None) -> VideoWriter | PictureWriter:
-    return PictureWriter(path) if is_picture(path) else VideoWriter(path, fps=fps)
 
 
 def _open_window(title: str) -> LiveWindow | None:
