@@ -65,9 +65,7 @@ def _add_batch_options(parser: Parser) -> None:
     group.add_argument("--split", metavar="NAME", help="part of the data set; default: val, or the only one")
     group.add_argument("--overlays", action="store_true", help="overlay videos beside the predictions of a data set")
     group.add_argument("--workers", type=_count, metavar="N", help="processes; default: 1, or one for each of --gpus")
-    group.add_argument(
-        "--gpus", type=_gpu_numbers, default=(), metavar="N,...", help="CUDA devices that workers take in turn"
-    )
+    group.add_argument("--gpus", type=_gpu_numbers, metavar="N,...", help="CUDA devices that workers take in turn")
     group.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -134,4 +132,4 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
 def _read_crew(args: argparse.Namespace) -> Crew:
     from tracker.job.job import Crew
 
-    return Crew(args.workers, args.gpus, args.ray)
+    return Crew(args.workers, args.gpus or (), args.ray)
