@@ -236,7 +236,6 @@ SOURCES = {
         "the overlay keeps the first size", 8,
     ),
     "folder as video": Fault(folder("x.mp4"), "--input x.mp4", f"error: x.mp4 {NO_IMAGES}"),
-    "folder as image": Fault(folder("x.png"), "--input x.png", f"error: x.png {NO_IMAGES}"),
     "pattern of nothing": Fault(nothing, "--input *.avi", "error: cannot open *.avi (No such file or directory); …"),
     "broken image": Fault(written("x.png", "no picture"), "--input x.png", f"error: x.png {NO_IMAGE}"),
     "one broken image in a folder": goes_on(
@@ -354,15 +353,8 @@ OUTPUT_FAULTS = {
         nothing, "--output absent/out.mp4",
         "error: cannot write absent/out.mp4: the folder absent does not exist; create it first",
     ),
-    "missing folder of the poses": Fault(
-        nothing, "--poses absent/out.csv",
-        "error: cannot write absent/out.csv: the folder absent does not exist; create it first",
-    ),
     "folder as overlay": Fault(
         folder("x.mp4"), "--output x.mp4 --overwrite", "error: x.mp4 is a folder; name a file in it"
-    ),
-    "folder as poses": Fault(
-        folder("x.csv"), "--poses x.csv --overwrite", "error: x.csv is a folder; name a file in it"
     ),
     "one file for both": Fault(
         nothing, "--output out.mp4 --poses out.mp4 --format csv",
@@ -392,10 +384,6 @@ OUTPUT_FAULTS = {
     "partial overlay is the input": Fault(
         earlier_part, "--input new.partial.mp4 --output new.mp4 --overwrite",
         f"error: to write new.mp4 {OVER_INPUT}", code=2,
-    ),
-    "image as its own overlay": Fault(
-        pictures(SIZE_WH), "--input shots/0.png --output shots/0.png --overwrite",
-        f"error: to write shots/0.png {OVER_INPUT}", code=2,
     ),
     "too large for H.264": Fault(
         pictures((16_386, 4)), "--input shots/0.png --output new.mp4",
@@ -447,9 +435,6 @@ OUTPUT_FAULTS = {
     ),
     "folder without permission": Fault(
         locked("safe", 0o555, folder("safe")), "--output safe/out.mp4", f"error: cannot write safe/out.mp4: {LOCKED}"
-    ),
-    "folder of the poses without permission": Fault(
-        locked("safe", 0o555, folder("safe")), "--poses safe/out.csv", f"error: cannot write safe/out.csv: {LOCKED}"
     ),
 }  # fmt: skip
 
@@ -601,10 +586,6 @@ NETWORK_FAULTS = {
     ),
     "pose network gives NaN": Fault(
         pose_network_of(np.nan), "--pose-model x.onnx", f"error: {NOT_FINITE}; its file may be damaged, or half …"
-    ),
-    "pose network gives infinity": Fault(pose_network_of(np.inf), "--pose-model x.onnx", f"error: {NOT_FINITE}"),
-    "pose network gives minus infinity": Fault(
-        pose_network_of(-np.inf), "--pose-model x.onnx", f"error: {NOT_FINITE}"
     ),
     "NaN after some pictures": Fault(
         dark_end, "--input dusk.mp4 --pose-model x.onnx", f"error: {NOT_FINITE}",

@@ -321,13 +321,9 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         ),
         pytest.param(["--detector-score", "1.5"], "--detector-score must be within 0 and 1", id="score above 1"),
         pytest.param(["--gate", "2"], "--gate must be within 0 and 1, not 2.0", id="gate above 1"),
-        pytest.param(["--gate", "nan"], "--gate must be within 0 and 1, not nan", id="gate not a number"),
         pytest.param(["--gate", "high"], "--gate: invalid float value: 'high'", id="gate in words"),
         pytest.param(["--queue-length", "0"], "--queue-length must be 1 or more", id="no queue"),
         pytest.param(["--fps", "-1"], "--fps must be within 0.00001 and 1000000, not -1.0", id="negative rate"),
-        pytest.param(["--fps", "inf"], "--fps must be within", id="endless rate"),
-        pytest.param(["--start", "-1"], "--start must be 0 or more seconds", id="before the start"),
-        pytest.param(["--start", "2", "--end", "1"], "--end (1.0 s) must come after --start (2.0 s)", id="backwards"),
         pytest.param(["--max-frames", "0"], "--max-frames must be 1 or more, not 0", id="no frames"),
         pytest.param(["--device", "gpu"], "no device 'gpu'; use auto, cpu, cuda or cuda:N", id="unknown device"),
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
@@ -342,7 +338,6 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--tracker", "box-expansion=0.5"], "--tracker box_expansion must be 1 or more", id="too small"),
         pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
         pytest.param(["--grouping", "refine=off"], "--grouping is for --pose litepose; leave it out", id="no grouping"),
-        pytest.param(["--poses", "out.csv", "--format", "xml"], "--format: invalid choice: 'xml'", id="unknown format"),
     ],
 )
 def test_wrong_usage_is_refused(track: Run, tmp_path: Path, options: list[str], message: str) -> None:
