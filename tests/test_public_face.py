@@ -39,7 +39,7 @@ next(tracked)
 def test_a_program_ends_cleanly_however_it_leaves_the_loop(tmp_path: Path, ending: str, code: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT + ending, str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
