@@ -213,7 +213,7 @@ def test_weights_in_half_precision_are_computed_with_in_single(tmp_path):
         pytest.param(DETECTOR | {"arguments": "[" * 9999}, "detector", "makes no network", id="too deep"),
         pytest.param(DETECTOR | {"arguments": '{"channels": 9}'}, "detector", "of another shape", id="other channels"),
         pytest.param(BOTTOM_UP, "pose", "states LitePose in its metadata, but must be PoseMobileNet", id="bottom-up"),
-        pytest.param(BOTTOM_UP, "pose", "or PoseResNet; name another file, or take --pose litepose", id="its option"),
+        pytest.param(BOTTOM_UP, "pose", "or PoseResNet; name another file, or take --pose bottom-up", id="its option"),
         pytest.param(
             POSE,
             "bottom-up",
@@ -313,7 +313,7 @@ def test_the_device_decides_on_the_engine(tmp_path, monkeypatch, on_cuda):
     [
         ("pose", "--pose-model FILE"),
         ("detector", "--detector FILE"),
-        ("bottom-up", "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train"),
+        ("bottom-up", "--pose-model FILE: one of `train litepose`"),
     ],
 )
 def test_without_a_default_the_line_says_how_to_name_one(tmp_path, kind, option):

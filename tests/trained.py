@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.litepose import LitePose
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+from tracker.nets.pose_mobilenet import PoseMobileNet
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -33,7 +34,7 @@ BOTTOM_UP = POSE | {
     "skeleton": "crowdpose14",
     "input_size": "[64, 64]",
 }
-BOTTOM_UP_MOBILENET = BOTTOM_UP | {"network": "BottomUpMobileNet", "arguments": '{"num_keypoints": 14, "channels": 8}'}
+BOTTOM_UP_MOBILENET = BOTTOM_UP | {"network": "BottomUpMobileNet", "arguments": '{"num_keypoints": 14, "width": 0.25}'}
 BUILDERS = {
     "PoseMobileNet": PoseMobileNet,
     "BottomUpMobileNet": BottomUpMobileNet,

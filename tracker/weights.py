@@ -40,11 +40,11 @@ NETWORKS: Mapping[str, Kind] = MappingProxyType(
 _OPTIONS: dict[Kind, str] = {
     "pose": "--pose-model FILE",
     "detector": "--detector FILE",
-    "bottom-up": "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train litepose`",
+    "bottom-up": "--pose-model FILE: one of `train litepose`",
 }
 
 # How poses are estimated with the networks of a kind.
-_POSE_METHODS: dict[Kind, str] = {"pose": "top-down", "bottom-up": "litepose"}
+_POSE_METHODS: dict[Kind, str] = {"pose": "top-down", "bottom-up": "bottom-up"}
 # MMPose puts the first eight digits of a file's sha256 into its name, as in
 # res50_coco_256x192-ec54d7f3_20200709.pth.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})_\d{8}\.pth$")
@@ -210,9 +210,10 @@ def _build(name: str, arguments: Any) -> nn.Module:
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LitePose
     from tracker.nets.person_detector import PersonDetector
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+    from tracker.nets.pose_mobilenet import PoseMobileNet
     from tracker.nets.pose_resnet import PoseResNet
 
     builders: dict[str, Callable[..., nn.Module]] = {

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from tests.trained import like_trained
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.deployment import arrange_for_export
 from tracker.nets.litepose import LitePose, LitePoseConfig
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+from tracker.nets.pose_mobilenet import PoseMobileNet
 
 LITEPOSE = LitePose(3, LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5))
 
@@ -47,7 +48,7 @@ def test_litepose_gives_heatmaps_and_tags_apart():
 
 
 def test_a_bottom_up_mobilenet_gives_heatmaps_and_tags_apart():
-    model = like_trained(BottomUpMobileNet(3, 8))
+    model = like_trained(BottomUpMobileNet(3, 0.25))
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     (maps,) = outputs(model, images)
     given = outputs(arrange_for_export(model), images)
@@ -57,7 +58,7 @@ def test_a_bottom_up_mobilenet_gives_heatmaps_and_tags_apart():
 
 @pytest.mark.parametrize(
     "network",
-    [PoseMobileNet(2, 8), PersonDetector(8), LITEPOSE, BottomUpMobileNet(2, 8)],
+    [PoseMobileNet(2, 8), PersonDetector(8), LITEPOSE, BottomUpMobileNet(2, 0.25)],
     ids=["pose", "detector", "LitePose", "bottom-up"],
 )
 def test_the_original_is_not_changed(network):

@@ -25,7 +25,7 @@ from tracker.training.datasets import ValidationSet, read_dataset, truth_of
 from tracker.training.loop import LoopConfig, TrainingRun
 from tracker.training.pose_task import PoseTask
 from tracker.training.pose_views import Views, store_crops
-from tracker.training.recipes import POSE_PRESETS, DetectorRecipe, LitePoseRecipe, PoseRecipe
+from tracker.training.recipes import LITEPOSE_PRESETS, POSE_PRESETS, DetectorRecipe, LitePoseRecipe, PoseRecipe
 from tracker.training.runs import (
     RunOptions,
     choose_precision,
@@ -181,24 +181,12 @@ def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Pat
     assert torch.equal(fresh.model.state_dict()[name], run.averaged.state_dict()[name])
 
 
-def test_a_bottom_up_network_starts_from_the_trunk_of_another_and_is_used_on_larger_pictures(
+def test_a_bottom_up_mobilenet_goes_on_with_its_first_stages_frozen_and_is_used_on_larger_pictures(
     tmp_path: Path, data: Path
 ) -> None:
-    pose = start_pose_run(TINY, options_in(tmp_path / "pose", data))
-    pose.train()
-    recipe = LitePoseRecipe(
-        size="MobileNetV2",
-        steps=2,
-        batch_size=2,
-        input_size=64,
-        picture_size=128,
-        frozen_stages=2,
-        channels=8,
-    )
-    run = start_litepose_run(recipe, options_in(tmp_path, data, init=pose.weights_path))
+    recipe = replace(LITEPOSE_PRESETS["mobilenet"], steps=2, batch_size=2, input_size=64, picture_size=128)
+    run = start_litepose_run(replace(recipe, frozen_stages=2), options_in(tmp_path, data))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    given = pose.averaged.state_dict()["final_layer.weight"]
-    assert torch.equal(before["final_layer.weight"][:17], given[[BODY_19.index(n) for n in COCO_17.keypoint_names]])
     run.train()
     changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any(name.startswith(("trunk.stem.", "trunk.stages.1.")) for name in changed)
@@ -207,7 +195,9 @@ def test_a_bottom_up_network_starts_from_the_trunk_of_another_and_is_used_on_lar
     assert network.input_size == 128
     (output,) = network.maps(np.zeros((1, 64, 128, 3), np.uint8))
     assert output.tags is not None
-    assert output.tags.shape == output.heatmaps.shape == (1, 17, 16, 32)
+    assert (output.heatmaps.shape, output.tags.shape) == ((1, 17, 16, 32), (1, 34, 16, 32))
+    fresh = start_litepose_run(recipe, options_in(tmp_path / "other", data, init=run.weights_path))
+    assert all(torch.equal(value, run.averaged.state_dict()[name]) for name, value in fresh.model.state_dict().items())
 
 
 def test_heatmaps_start_empty_and_tags_do_not(tmp_path: Path, data: Path) -> None:

@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
         "export",
         help="turn trained weights into the files that are shipped",
         description="Write a network that `train` made as STEM.onnx for ONNX Runtime and STEM.safetensors for torch, "
-        "weights in half precision, at most 6.5 MB each. Both are run against one another before they are kept. "
+        "weights in half precision, at most 10 MB each. Both are run against one another before they are kept. "
         "Prints an entry for weights/manifest.toml, to which licence, data and accuracy must be added.",
         formatter_class=HelpFormatter,
     )

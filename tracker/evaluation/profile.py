@@ -132,9 +132,10 @@ def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Modul
     """The network of one of NAMES, without memory for its weights, and the height and width it is used with."""
     import torch
 
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LITEPOSE_INPUT_SIZES, LITEPOSE_SIZES, LitePose
     from tracker.nets.person_detector import PersonDetector
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+    from tracker.nets.pose_mobilenet import PoseMobileNet
     from tracker.nets.pose_resnet import PoseResNet
 
     kind, _, size = name.partition("-")

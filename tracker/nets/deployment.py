@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.litepose import LitePose
 from tracker.nets.mobilenet import SameConv
-from tracker.nets.pose_mobilenet import HALF_CELL, BottomUpMobileNet, PoseMobileNet, slope_tags
+from tracker.nets.pose_mobilenet import PoseMobileNet
 
 # Rows (or columns) of a 4×4 kernel with stride 2 and padding 1 that even and odd rows of its output see.
 _TAPS = ((3, 1), (2, 0))
@@ -38,7 +39,7 @@ def arrange_for_export(model: nn.Module) -> nn.Module:
         _fold_fused_batch_norms(model)
         return _SplitMaps(model, model).eval()
     if isinstance(model, BottomUpMobileNet):
-        return _SplitMaps(_PhasedBottomUp(model), model).eval()
+        return _SplitMaps(model, model).eval()
     return _PhasedPoseMobileNet(model).eval() if isinstance(model, PoseMobileNet) else model.eval()
 
 
@@ -105,19 +106,6 @@ class _PhasedPoseMobileNet(nn.Module):
             lateral = self.lateral(fine[..., row::2, column::2])
             parts.append(self.final_layer(torch.relu(phase(coarse) + lateral)))
         return F.pixel_shuffle(torch.cat(parts, dim=1)[:, self.order], 2)
-
-
-class _PhasedBottomUp(_PhasedPoseMobileNet):
-    """The same of a BottomUpMobileNet, whose first convolution pads what the moved picture leaves free."""
-
-    def __init__(self, model: BottomUpMobileNet) -> None:
-        super().__init__(model)
-        cast(_PaddedConv, self.trunk.stem[0]).padding = (0, HALF_CELL + 1, 0, HALF_CELL + 1)
-
-    def forward(self, x: Tensor) -> list[Tensor]:  # type: ignore[override]
-        """Heatmaps and tags of images."""
-        maps = super().forward(x[..., HALF_CELL:, HALF_CELL:])
-        return [slope_tags(maps, self.final_layer.out_channels // 2)]
 
 
 class _SplitMaps(nn.Module):

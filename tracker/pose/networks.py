@@ -171,7 +171,7 @@ def _build_pose_resnet(checkpoint: Mapping[str, Tensor], path: Path, style: Styl
     if depth is None or head is None or head.ndim != 4:
         raise ModelError(
             f"{path} holds no PoseResNet (it begins with {', '.join(sorted(state)[:3])}); "
-            "name a pose_resnet_* or MMPose res*_coco_* checkpoint, an .onnx model, or a LitePose with --pose litepose"
+            "name a pose_resnet_* or MMPose res*_coco_* checkpoint, an .onnx model, or a LitePose with --pose bottom-up"
         )
     model = PoseResNet(depth, head.shape[0], style)
     load_strictly(model, state, path)

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from tracker.errors import ModelError
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.mobilenet import MobileNetV2
 from tracker.skeletons import SKELETONS, Skeleton
 from tracker.training.loop import HEADS
+from tracker.training.movenet import is_movenet, movenet_state
 from tracker.weights import load_checkpoint, load_strictly, read_metadata
 
 
@@ -26,7 +28,10 @@ def initialise(model: nn.Module, path: Path, skeleton: Skeleton | None = None) -
     (`NNN_CONV_2D_w`, `NNN_DEPTHWISE_CONV_2D_w` and `_b`, TensorFlow's axes) and perhaps `deconvN_*` and `final_*`
     of a pose network. Raises ModelError for a file that lacks a part of the trunk.
     """
-    content = _read_npz(path) if path.suffix == ".npz" else load_checkpoint(path)
+    if isinstance(model, BottomUpMobileNet) and is_movenet(path):
+        content = movenet_state(model, path)
+    else:
+        content = _read_npz(path) if path.suffix == ".npz" else load_checkpoint(path)
     own = model.state_dict()
     state = {name: value for name, value in content.items() if name in own and own[name].shape == value.shape}
     if skeleton:

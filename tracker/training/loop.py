@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -45,7 +46,9 @@ class Task(Protocol):
 class LoopConfig:
     """How long and how fast.
 
-    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it.
+    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it. relative_rate: both
+    are shares of the root mean square of each tensor, which suits networks whose batch norm is folded: their tensors
+    differ in size by a thousand.
     schedule: "cosine" to a hundredth, or "step": a tenth from each of `drops` (shares of the steps) on.
     warmup: steps with a rising rate. ema: decay of the averaged weights, which are validated and kept.
     frozen_stages: of the trunk, beside its stem; −1 trains all. accumulate: batches per step.
@@ -64,6 +67,7 @@ class LoopConfig:
     precision: str = "bf16"
     seed: int = 0
     max_gradient: float = 1.0
+    relative_rate: bool = False
 
 
 class TrainingRun:
@@ -302,13 +306,15 @@ def freeze(model: nn.Module, num_stages: int) -> None:
 
 
 def _parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, Any]]:
-    groups = []
-    for is_trunk, rate in ((True, config.trunk_rate), (False, 1.0)):
-        chosen = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and is_trunk != name.startswith(HEADS)
-        ]
-        full_rate = config.learning_rate * rate
-        groups.append({"params": chosen, "lr": full_rate, "full_rate": full_rate})
-    return [group for group in groups if group["params"]]
+    chosen: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = 1.0 if name.startswith(HEADS) else config.trunk_rate
+            chosen[rate * (_size(parameter) if config.relative_rate else 1.0)].append(parameter)
+    rates = {rate * config.learning_rate: parameters for rate, parameters in sorted(chosen.items())}
+    return [{"params": parameters, "lr": rate, "full_rate": rate} for rate, parameters in rates.items()]
+
+
+def _size(parameter: nn.Parameter) -> float:
+    """The root mean square of a tensor, at least a thousandth, so that what starts at 0 moves."""
+    return max(1e-3, float(parameter.detach().square().mean().sqrt()))

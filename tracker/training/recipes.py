@@ -16,7 +16,7 @@ POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
     {"PoseMobileNet": None, "PoseResNet50": 50, "PoseResNet101": 101, "PoseResNet152": 152}
 )
 # Sizes of LitePose, and the side of the input that each is trained with.
-LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512, "MobileNetV2": 256})
+LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512, "MobileNetV2": 320})
 _SHARES = (
     "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
     "cast", "blur", "sharp", "noise", "occlusion", "negatives", "animals",
@@ -25,6 +25,10 @@ _SHARES = (
 
 _FROZEN = "stages of MobileNetV2 that stay as they are, beside its stem; -1 trains all"
 _CHANNELS = "of the deconvolutions of a network with MobileNetV2"
+# What a BottomUpMobileNet does not ask: it has one output, targets of its own, and no tags to learn.
+_LITEPOSE_ALONE = (
+    "tags_at_each_scale", "sigma", "whole_cells", "max_people", "heatmaps", "background", "pull", "push", "push_form",
+)  # fmt: skip
 _REPEATS = "times that people, or pictures, of folders of these names come, each NAME=TIMES"
 
 Part = TypeVar("Part")
@@ -188,8 +192,8 @@ class LitePoseRecipe(Recipe):
     sharp: float = _of(0.5, "share of pictures whose detail is stressed")
     occlusion: float = _of(0.0, "share of pictures with a piece of another in front, where people are not labelled")
     size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *LITEPOSE_SIZES)
+    relative_rate: bool = _of(False, "take rates as shares of each tensor's size, for networks without batch norm")
     frozen_stages: int = _of(-1, _FROZEN)
-    channels: int = _of(96, _CHANNELS)
     tags_at_each_scale: bool = _of(False, "give every output tags, not the coarsest alone")
     skeleton: str = _of("coco17", "keypoints of the network; what the data lacks is to be empty", *SKELETONS)
     input_size: int = _of(0, "side of the network's input; 0 is that of the released network")
@@ -224,12 +228,11 @@ class LitePoseRecipe(Recipe):
         for name in ("input_size", "picture_size"):
             if getattr(self, name) < 0 or getattr(self, name) % 64:
                 raise ValueError(f"{name} must be a multiple of 64, not {getattr(self, name)}")
-        if self.size == "MobileNetV2" and self.tags_at_each_scale:
-            raise ValueError("tags_at_each_scale must be left out for size MobileNetV2: it has one scale")
+        for name in _LITEPOSE_ALONE:
+            if self.size == "MobileNetV2" and getattr(self, name) != getattr(LitePoseRecipe, name):
+                raise ValueError(f"{name} must be left out for size MobileNetV2: it has no use for it")
         if self.size != "MobileNetV2" and self.frozen_stages >= 0:
             raise ValueError(f"frozen_stages must be -1 for size {self.size}: only MobileNetV2's are frozen")
-        if self.size != "MobileNetV2" and self.channels != LitePoseRecipe.channels:
-            raise ValueError(f"channels must be left out for size {self.size}: it has its own")
         if not 0 < self.region[0] <= self.region[1]:
             raise ValueError(f"region must be two rising numbers above 0, not {self.region[0]} {self.region[1]}")
 
@@ -339,23 +342,24 @@ _PAPER_CROWDPOSE = LitePoseRecipe(
 LITEPOSE_PRESETS: Mapping[str, LitePoseRecipe] = MappingProxyType(
     {
         "default": LitePoseRecipe(),
-        # On from the included pose network, for an hour of a CPU.
+        # On from MoveNet, for an hour of a CPU.
         "mobilenet": LitePoseRecipe(
             size="MobileNetV2",
-            steps=6_600,
+            steps=2_200,
             batch_size=8,
-            learning_rate=4e-4,
-            trunk_rate=0.5,
-            frozen_stages=2,
+            learning_rate=2e-3,
+            trunk_rate=0.3,
+            relative_rate=True,
+            warmup=100,
+            ema=0.998,
+            frozen_stages=3,
+            max_gradient=10.0,
             mean=(127.5,) * 3,
             std=(127.5,) * 3,
             picture_size=384,
             repeats=("flickr8k=3", "coco=20"),
-            whole_cells=False,
-            pull=2e-3,
-            push=2e-3,
-            rotation_deg=15.0,
-            region=(0.45, 1.1),
+            rotation_deg=20.0,
+            region=(0.5625, 1.3),
         ),
         "paper-crowdpose": _PAPER_CROWDPOSE,
         "paper-coco": replace(_PAPER_CROWDPOSE, skeleton="coco17"),

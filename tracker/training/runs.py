@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from torch import nn
 
 from tracker.errors import InputError, UsageError
 from tracker.evaluation.coco import load_pycocotools
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose
 from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+from tracker.nets.pose_mobilenet import PoseMobileNet
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose.networks import Normalization
 from tracker.runtime import resolve_torch_device
@@ -27,12 +28,13 @@ from tracker.skeletons import BODY_19, Skeleton, skeleton_of
 from tracker.training.animals import Animals, find_animals, without_animals
 from tracker.training.annotations import Annotations, held_out_negatives
 from tracker.training.augmentation import Appearance
+from tracker.training.bottom_up_task import BottomUpTask
 from tracker.training.datasets import Dataset, ValidationSet, read_dataset, truth_of
 from tracker.training.detector_task import DenseTeacher, DetectorTask
 from tracker.training.detector_views import Layouts, store_pictures
 from tracker.training.initial import initialise
 from tracker.training.litepose_task import LitePoseTask
-from tracker.training.litepose_views import SceneViews, are_learnt, store_scenes
+from tracker.training.litepose_views import ScenePictures, SceneViews, are_learnt, store_scenes
 from tracker.training.loop import LoopConfig, Task, TrainingRun
 from tracker.training.losses import BottomUpWeights
 from tracker.training.pose_task import PoseTask
@@ -173,23 +175,38 @@ def start_litepose_run(recipe: LitePoseRecipe, options: RunOptions) -> TrainingR
     pictures = store_scenes(train, math.ceil(recipe.side / min(1, recipe.region[0])), options.cache)
     shown = pictures.with_people
     pictures = replace(pictures, with_people=np.repeat(shown, _times(train, recipe)[shown]))
-    normalization = recipe.part(Normalization)
-    sets = _validation_sets(dataset, train, options)
-    task = recipe.part(
-        LitePoseTask,
-        pictures=pictures,
-        size=recipe.side,
-        output_sides=tuple(recipe.side // stride for stride in model.output_strides),
-        normalization=normalization,
-        views=recipe.part(SceneViews),
-        appearance=recipe.part(Appearance),
-        weights=recipe.part(BottomUpWeights, heatmaps=recipe.heatmaps[: len(model.output_strides)]),
-        batch_size=recipe.batch_size // recipe.accumulate,
-        validate=litepose_validation(sets, skeleton, recipe.short_side, normalization, str(device)),
+    validate = litepose_validation(
+        _validation_sets(dataset, train, options),
+        skeleton,
+        recipe.short_side,
+        recipe.part(Normalization),
+        str(device),
     )
+    task = _bottom_up_task(model, recipe, pictures, validate)
     stated = _stated(recipe, skeleton, (recipe.short_side, recipe.short_side))
     stated |= _metadata(type(model).__name__, **model.arguments)
     return _start(model, task, recipe, options, device, len(pictures.with_people), stated)
+
+
+def _bottom_up_task(
+    model: LitePose | BottomUpMobileNet,
+    recipe: LitePoseRecipe,
+    pictures: ScenePictures,
+    validate: Callable[[nn.Module], dict[str, float]],
+) -> LitePoseTask | BottomUpTask:
+    sides = tuple(recipe.side // stride for stride in model.output_strides)
+    parts: dict[str, Any] = {
+        "pictures": pictures,
+        "size": recipe.side,
+        "normalization": recipe.part(Normalization),
+        "views": recipe.part(SceneViews),
+        "appearance": recipe.part(Appearance),
+        "batch_size": recipe.batch_size // recipe.accumulate,
+        "validate": validate,
+    }
+    if isinstance(model, BottomUpMobileNet):
+        return recipe.part(BottomUpTask, map_side=sides[0], **parts)
+    return recipe.part(LitePoseTask, output_sides=sides, weights=recipe.part(BottomUpWeights), **parts)
 
 
 def choose_rows(annotations: Annotations, recipe: PoseRecipe) -> IntArray:
@@ -256,7 +273,7 @@ def _spread(rows: IntArray, count: int | None) -> IntArray:
 def _bottom_up_network(recipe: LitePoseRecipe, skeleton: Skeleton) -> LitePose | BottomUpMobileNet:
     """A network with random weights."""
     if recipe.size == "MobileNetV2":
-        return BottomUpMobileNet(skeleton.num_keypoints, recipe.channels)
+        return BottomUpMobileNet(skeleton.num_keypoints)
     config = replace(LITEPOSE_SIZES[recipe.size], tags_at_each_scale=recipe.tags_at_each_scale)
     model = LitePose(skeleton.num_keypoints, config)
     _empty_heatmaps(model)
