@@ -318,5 +318,5 @@ def test_numbers_below_one_are_refused(setting: str) -> None:
 
 
 def test_an_unknown_way_to_poses_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown pose 'bottom-up'; known: top-down, litepose"):
-        build_pipeline(pose="bottom-up")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown pose 'sideways'; known: top-down, bottom-up, litepose"):
+        build_pipeline(pose="sideways")  # type: ignore[arg-type]

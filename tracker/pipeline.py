@@ -39,7 +39,8 @@ from tracker.types import (
 from tracker.video.source import open_source
 
 T = TypeVar("T")
-PoseMethod: TypeAlias = Literal["top-down", "litepose"]
+# litepose is what bottom-up was called.
+PoseMethod: TypeAlias = Literal["top-down", "bottom-up", "litepose"]
 
 
 class StageTimes:
@@ -248,17 +249,17 @@ def build_pipeline(
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
-    detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or litepose, which
-    needs no detector. grouping: of LitePose. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
+    detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or bottom-up,
+    which needs no detector. grouping: of bottom-up estimation. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
     none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError
     for an unknown pose or flow.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, motion = config or TrackerConfig(), create_flow(flow)
-    if pose == "litepose":
+    if pose in ("bottom-up", "litepose"):
         if detector is not None:
-            raise UsageError("litepose finds people without a detector; leave the detector out, or take pose top-down")
+            raise UsageError("bottom-up finds people without a detector; leave the detector out, or take pose top-down")
         if pose_model is None or isinstance(pose_model, str | Path):
             pose_model = load_finder(_path(pose_model), device, num_threads, flip_test=flip_test, grouping=grouping)
         return Pipeline(None, pose_model, motion, config, detect_every, detector_batch)

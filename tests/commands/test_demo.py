@@ -75,7 +75,7 @@ def test_a_rendered_scene_writes_a_video_poses_and_a_picture(run: Run, tmp_path:
             ["--scene", "crowd", "--detector", "a.onnx"], 2, "--scene crowd is tracked without networks", id="networks"
         ),
         pytest.param(
-            ["--scene", "crowd", "--pose", "litepose"], 2, "--scene crowd is tracked without networks", id="LitePose"
+            ["--scene", "crowd", "--pose", "bottom-up"], 2, "--scene crowd is tracked without networks", id="LitePose"
         ),
         pytest.param(["--output", "new", "--detector", "a.onnx"], 1, "no network file a.onnx", id="no such network"),
         pytest.param(["--output", "old/crowd.png"], 1, "(File exists); name another", id="a file"),

@@ -187,7 +187,7 @@ def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str]) -> Non
 
 def test_networks_side_by_side(run: Run, gt: Path, litepose: list[str], models: list[str]) -> None:
     pytest.importorskip("matplotlib")
-    networks = ["--top-down", models[3], "--litepose", litepose[3], *models[:2]]
+    networks = ["--top-down", models[3], "--bottom-up", litepose[3], *models[:2]]
     outputs = ["--json", "out.json", "--plot", "out.png"]
     done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), *networks, *outputs)
     assert done.code == 0
@@ -204,7 +204,7 @@ def test_all_networks_load_before_the_first_is_measured(
     run: Run, gt: Path, litepose: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracker.evaluation.network_comparison.compare_network", lambda *_: pytest.fail("measured"))
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3], "a.pth")
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--bottom-up", litepose[3], "a.pth")
     assert done.code == 1
     assert "there is no network file a.pth" in done.err
 
@@ -212,12 +212,12 @@ def test_all_networks_load_before_the_first_is_measured(
 def test_something_must_be_compared(run: Run, gt: Path) -> None:
     done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""))
     assert is_refused(done, code=2)
-    assert "name networks with --top-down or --litepose" in done.err
+    assert "name networks with --top-down or --bottom-up" in done.err
 
 
 def test_networks_need_pictures(run: Run, tmp_path: Path, litepose: list[str]) -> None:
     gt = write_truth(tmp_path / "none.json", [], num_images=0)
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3])
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--bottom-up", litepose[3])
     assert is_refused(done, code=1)
     assert "lists no pictures" in done.err
 
@@ -275,8 +275,8 @@ def test_pck(run: Run, gt: Path, models: list[str]) -> None:
         pytest.param(["--save", "a", "--json", "a"], "another output", id="one file for two"),
         pytest.param(["--save", "gt.json", "--overwrite"], "overwrite an input", id="output is the input"),
         pytest.param(["--pred", "x"], "not allowed with", id="networks and results"),
-        pytest.param(["--pose", "litepose"], "leave out --detector", id="a detector for LitePose"),
-        pytest.param(["--pose", "litepose", "--boxes", "ground-truth"], "no use for true boxes", id="boxes too"),
+        pytest.param(["--pose", "bottom-up"], "leave out --detector", id="a detector for LitePose"),
+        pytest.param(["--pose", "bottom-up", "--boxes", "ground-truth"], "no use for true boxes", id="boxes too"),
     ],
 )
 def test_wrong_usage(evaluate: Run, options: list[str], message: str) -> None:

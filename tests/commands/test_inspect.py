@@ -91,7 +91,7 @@ def test_litepose(run: Run, gt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return BottomUpEstimator(BluePictures())
 
     monkeypatch.setattr("tracker.pose.load_finder", load)
-    options = ["--pose", "litepose", "--pose-model", "xs.pth", "--device", "cpu", "--flip-test", "--gt", gt]
+    options = ["--pose", "bottom-up", "--pose-model", "xs.pth", "--device", "cpu", "--flip-test", "--gt", gt]
     done = run("inspect", "gt", *options, "--output", "out")
     assert (done.code, done.err.splitlines()[0]) == (0, "blue: numpy")
     assert loaded == [((Path("xs.pth"), "cpu"), {"flip_test": True})]
@@ -142,7 +142,7 @@ def test_existing_pictures_are_replaced_when_asked_for(inspect: Run, gt: Path) -
         pytest.param(
             ["gt/1.png", "--boxes", "ground-truth", "--gt", "gt.json"], 2, "leave out --detector", id="two kinds of box"
         ),
-        pytest.param(["gt/1.png", "--pose", "litepose"], 2, "leave out --detector", id="litepose with a detector"),
+        pytest.param(["gt/1.png", "--pose", "bottom-up"], 2, "leave out --detector", id="litepose with a detector"),
         pytest.param(["gt/1.png", "copy/1.jpg"], 2, "2 of the images would be drawn to", id="the same name twice"),
         pytest.param(["copy/1.jpg", "--gt", "gt.json"], 1, "has no images of the name 1.jpg", id="not in the truth"),
         pytest.param(["gt/1.png", "--gt", "absent.json"], 1, "absent.json", id="no truth"),
@@ -165,7 +165,7 @@ def test_an_image_is_not_overwritten(run: Run, gt: Path) -> None:
 
 
 def test_true_boxes_and_litepose_exclude_one_another(run: Run, gt: Path) -> None:
-    options = ["--pose", "litepose", "--boxes", "ground-truth", "--gt", gt, "--output", "out"]
+    options = ["--pose", "bottom-up", "--boxes", "ground-truth", "--gt", gt, "--output", "out"]
     done = run("inspect", "gt/1.png", *options)
     assert is_refused(done, code=2)
     assert "leave out --boxes" in done.err

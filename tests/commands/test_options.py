@@ -74,22 +74,22 @@ def test_the_help_shows_the_other_defaults(help_of: Callable[[str, str], str], o
 
 
 def test_the_methods_are_those_that_exist() -> None:
-    assert get_args(PoseMethod) == POSES
+    assert get_args(PoseMethod) == (*POSES, "litepose")
 
 
 @pytest.mark.parametrize("option", [("--detector", "x.onnx"), ("--detector-type", "yolox"), ("--detector-size", "320")])
 def test_litepose_needs_no_detector(option: tuple[str, str]) -> None:
-    with pytest.raises(UsageError, match=f"--pose litepose finds people without a detector; leave out {option[0]}$"):
-        model_options(parse("--pose", "litepose", *option))
+    with pytest.raises(UsageError, match=f"--pose bottom-up finds people without a detector; leave out {option[0]}$"):
+        model_options(parse("--pose", "bottom-up", *option))
 
 
 def test_settings_of_the_grouping() -> None:
     options = ["--grouping", "skeleton", "--max-people", "50", "--peak-threshold", "0.2", "--tag-threshold", "2"]
-    given = model_options(parse("--pose", "litepose", *options))["grouping"]
+    given = model_options(parse("--pose", "bottom-up", *options))["grouping"]
     assert given == replace(
         TRACKED_GROUPING, method="skeleton", max_people=50, detection_threshold=0.2, tag_threshold=2.0
     )
-    given = model_options(parse("--pose", "litepose", "--person-score", "0.3"))["grouping"]
+    given = model_options(parse("--pose", "bottom-up", "--person-score", "0.3"))["grouping"]
     assert given == replace(TRACKED_GROUPING, least_score=0.3)
     assert model_options(parse())["grouping"] == TRACKED_GROUPING
     assert get_args(GroupingMethod) == GROUPINGS
@@ -98,9 +98,13 @@ def test_settings_of_the_grouping() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param(["--max-people", "5"], "--max-people is for --pose litepose; leave it out", id="top-down"),
-        pytest.param(["--pose", "litepose", "--max-people", "0"], "--max-people must be 1 or more, not 0", id="nobody"),
-        pytest.param(["--pose", "litepose", "--peak-threshold", "1"], "--peak-threshold must be from 0", id="too high"),
+        pytest.param(["--max-people", "5"], "--max-people is for --pose bottom-up; leave it out", id="top-down"),
+        pytest.param(
+            ["--pose", "bottom-up", "--max-people", "0"], "--max-people must be 1 or more, not 0", id="nobody"
+        ),
+        pytest.param(
+            ["--pose", "bottom-up", "--peak-threshold", "1"], "--peak-threshold must be from 0", id="too high"
+        ),
     ],
 )
 def test_senseless_settings_of_the_grouping(options: list[str], message: str) -> None:

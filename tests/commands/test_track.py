@@ -240,11 +240,14 @@ def test_litepose_finds_people_without_a_detector(clip: Path, litepose: list[str
             assert ((keypoints[:, :2] > [left, top]) & (keypoints[:, :2] < [right, bottom])).all()
 
 
-def test_litepose_without_weights_says_which_it_needs(clip: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["bottom-up", "litepose"], ids=["its name", "its old name"])
+def test_bottom_up_without_weights_says_which_it_needs(
+    clip: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("tracker.weights.read_manifest", lambda _: ())
-    done = run("track", "--input", clip, "--pose", "litepose")
+    done = run("track", "--input", clip, "--pose", name)
     assert (done.code, done.err.count("\n")) == (1, 1)
-    assert "github.com/mit-han-lab/litepose" in done.err
+    assert "no default bottom-up network" in done.err
     assert "train litepose" in done.err
 
 

@@ -37,7 +37,9 @@ def add_parser(measures: Any) -> None:
     group.add_argument(
         "--top-down", type=Path, nargs="+", default=[], metavar="FILE", help="networks for the boxes of a detector"
     )
-    group.add_argument("--litepose", type=Path, nargs="+", default=[], metavar="FILE", help="networks without boxes")
+    group.add_argument(
+        "--bottom-up", "--litepose", type=Path, nargs="+", default=[], metavar="FILE", help="networks without boxes"
+    )
     group.add_argument(
         "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes for top-down networks"
     )
@@ -62,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
     from tracker.evaluation.network_comparison import as_table, draw_comparison
     from tracker.evaluation.posetrack.plots import check_can_draw
 
-    if not args.top_down and not args.litepose:
-        raise UsageError("there is nothing to compare; name networks with --top-down or --litepose")
+    if not args.top_down and not args.bottom_up:
+        raise UsageError("there is nothing to compare; name networks with --top-down or --bottom-up")
     check_outputs(args, args.json, args.plot)
     load_pycocotools()
     if args.plot:
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Iterator[tuple[str, Profile | None, Estimation]]:
     """Name, cost and way of each network."""
-    for pose in ("top-down", "litepose"):
+    for pose in ("top-down", "bottom-up"):
         for path in getattr(args, pose.replace("-", "_")):
             given = argparse.Namespace(**vars(args) | {"pose": pose, "pose_model": path})
             yield path.name, _cost(path), estimation_of(given)

@@ -38,7 +38,7 @@ def estimation_of(args: argparse.Namespace) -> Estimation:
     """How poses are estimated, by the options."""
     from tracker.evaluation.estimation import at_once, in_found_boxes, in_true_boxes
 
-    if args.pose == "litepose":
+    if args.pose == "bottom-up":
         return at_once(load_finder_of(args))
     if args.boxes == "ground-truth":
         return in_true_boxes(load_estimator_of(args))

@@ -18,7 +18,7 @@ _DEFAULTS = TrackerConfig()
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
 # Likewise, the names that `tracker.pipeline`, `tracker.pose.grouping` and `tracker.detection` know.
-POSES = ("top-down", "litepose")
+POSES = ("top-down", "bottom-up")
 GROUPINGS = ("assignment", "skeleton")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "picodet")
 
@@ -80,10 +80,7 @@ def _gpu_numbers(text: str) -> tuple[int, ...]:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--pose, --detector, --pose-model, --device and what belongs to them."""
     group = parser.add_argument_group("networks")
-    group.add_argument(
-        "--pose", choices=POSES, default="top-down",
-        help="poses in the boxes of a detector, or LitePose, which finds everybody at once",
-    )  # fmt: skip
+    add_pose_option(group)
     group.add_argument(
         "--detector",
         type=Path,
@@ -115,8 +112,19 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     _add_grouping_options(parser)
 
 
+def add_pose_option(group: Any) -> None:
+    """--pose: how poses are estimated; `litepose` is what bottom-up was called."""
+    group.add_argument(
+        "--pose",
+        type=lambda name: "bottom-up" if name == "litepose" else name,
+        choices=POSES,
+        default="top-down",
+        help="poses in the boxes of a detector, or bottom-up by a network that finds everybody at once",
+    )
+
+
 def _add_grouping_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("LitePose")
+    group = parser.add_argument_group("bottom-up estimation")
     group.add_argument(
         "--grouping", choices=GROUPINGS, help="assign keypoints to people, or link them along the skeleton; "
         "default: assignment",
@@ -210,7 +218,7 @@ def model_options(args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
     if args.detect_every > 1 and not args.propagation:
         raise UsageError("--detect-every needs propagation to carry people between; leave out --no-propagation")
-    if args.pose == "litepose":
+    if args.pose == "bottom-up":
         refuse_detector(args)
     names = (
         "pose",
@@ -235,12 +243,12 @@ def names_networks(args: argparse.Namespace) -> bool:
 
 
 def _grouping_config(args: argparse.Namespace) -> GroupingConfig:
-    """The settings of LitePose's grouping; UsageError for a senseless one."""
+    """The settings of the grouping; UsageError for a senseless one."""
     fields_of = {"grouping": "method", "max_people": "max_people", "tag_threshold": "tag_threshold"}
     fields_of |= {"peak_threshold": "detection_threshold", "person_score": "least_score"}
     given = {option: getattr(args, option) for option in fields_of if getattr(args, option) is not None}
-    if given and args.pose != "litepose":
-        raise UsageError(f"--{next(iter(given)).replace('_', '-')} is for --pose litepose; leave it out")
+    if given and args.pose != "bottom-up":
+        raise UsageError(f"--{next(iter(given)).replace('_', '-')} is for --pose bottom-up; leave it out")
     from tracker.pose.grouping import TRACKED_GROUPING
 
     try:
@@ -255,7 +263,9 @@ def refuse_detector(args: argparse.Namespace) -> None:
     """Raise UsageError for an option on the detector, which bottom-up estimation has none of."""
     for option in ("detector", "detector_type", "detector_size"):
         if getattr(args, option) is not None:
-            raise UsageError(f"--pose litepose finds people without a detector; leave out --{option.replace('_', '-')}")
+            raise UsageError(
+                f"--pose bottom-up finds people without a detector; leave out --{option.replace('_', '-')}"
+            )
 
 
 def _in_options(message: str) -> str:
