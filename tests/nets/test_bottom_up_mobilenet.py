@@ -69,6 +69,14 @@ def test_a_doubtful_middle_takes_nothing_from_a_sure_one_beside_it() -> None:
     assert tag_at(1, 11, 13)[1] != tag_at(1, 14, 12)[1]
 
 
+@pytest.mark.parametrize(("shift", "are_one"), [(1, True), (6, False)], ids=["nearly the same", "another"])
+def test_two_middles_of_one_person_are_one(shift: int, are_one: bool) -> None:
+    middles = middles_at((8, 12, 2.0), (10, 12, 3.0))
+    places = places_of({(8, 12): [(4, 12 + shift), (14, 12 + shift)], (10, 12): [(4, 12), (14, 12)]})
+    numbers = vote_tags(middles, places)[0, 2]
+    assert (numbers[4, 12] == numbers[4, 12 + shift]) == are_one
+
+
 def test_pictures_of_a_batch_have_tags_of_their_own() -> None:
     other = middles_at((12, 30, 2.0)), places_of({(12, 30): [(8, 30), (18, 30)]})
     batch = vote_tags(torch.cat([MIDDLES, other[0]]), torch.cat([PLACES, other[1]]))

@@ -22,6 +22,10 @@ _TAPS = (1, 2, 3, 7)
 _MOST_PEOPLE = 20
 # How far a keypoint can be from its place, one sigma: as a share of the person's extent, and beside it in cells.
 _PLACE_SIGMA = (0.08, 0.5)
+# Two middles are of one person if so much of a keypoint on average is alike, by Gaussians of so many sigmas.
+_ALIKE = (0.5, 2.0)
+# The score of a middle that does not count.
+_NO_SCORE = 1e-6
 # A keypoint that is so many sigmas from its place is by a tag of 1 from one that is there.
 _REACH = 3.0
 # What the tags of two people differ by at least.
@@ -128,7 +132,8 @@ def vote_tags(middles: Tensor, places: Tensor) -> Tensor:
     """Tags (B, 2K, h, w) of keypoints by the people whose middles and places (`PeopleMaps`) are given.
 
     A cell belongs, for each keypoint, to the person whose place for it is nearest, in sigmas that grow with the person,
-    and a little farther for people who are less sure. The tags' first values are how far that is, over the reach; their
+    and a little farther for people who are less sure; of two middles that have nearly the same places the surer counts.
+    The tags' first values are how far that is, over the reach; their
     second ones number the people, apart enough for no two to be mixed up. So keypoints of one person have near tags
     where each is about at its place, and else not.
     """
@@ -140,6 +145,7 @@ def vote_tags(middles: Tensor, places: Tensor) -> Tensor:
     extents = (wanted.amax(dim=1) - wanted.amin(dim=1)).amax(dim=1)
     share, least = _PLACE_SIGMA
     sharpness = (share * extents + least).pow(-2)[:, None]
+    scores = scores.masked_fill(_are_seen_before(wanted, sharpness), _NO_SCORE)
     # The squared distance from every cell, multiplied out: one product of matrices.
     factors = torch.cat([-2 * wanted, wanted.square().sum(dim=2, keepdim=True)], dim=2) * sharpness[:, None]
     squares = (factors.transpose(2, 3) @ _linear_terms(middles)) + sharpness[..., None] * _squares(middles)
@@ -153,7 +159,15 @@ def _surest(middles: Tensor) -> tuple[Tensor, Tensor]:
     scores = middles.float().sigmoid()
     is_peak = scores == F.max_pool2d(scores, 3, stride=1, padding=1)
     surest = torch.topk((scores * is_peak).flatten(1), _MOST_PEOPLE)
-    return surest.values.clamp(min=1e-6), surest.indices
+    return surest.values.clamp(min=_NO_SCORE), surest.indices
+
+
+def _are_seen_before(wanted: Tensor, sharpness: Tensor) -> Tensor:
+    """Whether each person (B, N), surest first, is like one before; sharpness: (B, 1, N), of one over sigma squared."""
+    least, reach = _ALIKE
+    squares = (wanted[..., None] - wanted[..., None, :]).square().sum(dim=2)
+    alike = (squares * sharpness[..., None] / (-2 * reach**2)).exp().mean(dim=1)
+    return (alike * torch.ones_like(alike).triu(diagonal=1)).amax(dim=1) > least
 
 
 def _at(maps: Tensor, cells: Tensor) -> Tensor:
