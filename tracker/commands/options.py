@@ -135,7 +135,7 @@ def _add_grouping_options(parser: argparse.ArgumentParser) -> None:
         "--tag-threshold", type=float, metavar="X", help="tags nearer than this belong together; default: 1"
     )
     group.add_argument(
-        "--person-score", type=float, metavar="X", help="least mean height of a person's keypoints; default: 0.1"
+        "--person-score", type=float, metavar="X", help="least mean height of a person's keypoints; default: 0.3"
     )
 
 

@@ -345,7 +345,7 @@ LITEPOSE_PRESETS: Mapping[str, LitePoseRecipe] = MappingProxyType(
         # On from MoveNet, for an hour of a CPU.
         "mobilenet": LitePoseRecipe(
             size="MobileNetV2",
-            steps=2_200,
+            steps=1_200,
             batch_size=8,
             learning_rate=2e-3,
             trunk_rate=0.3,
