@@ -1,4 +1,4 @@
-"""Weights to start from: files of ours, ResNets in torchvision's naming, MobileNetV2 as TensorFlow Lite stores it."""
+"""Weights to start from: files of ours, torchvision's ResNets, MobileNetV2 as TensorFlow Lite stores it, MoveNet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def initialise(model: nn.Module, path: Path, skeleton: Skeleton | None = None) -
     number of keypoints, is left out; of that, a file which states its skeleton gives the keypoints that the model's
     skeleton has, too. An .npz holds MobileNetV2's convolutions in order of execution
     (`NNN_CONV_2D_w`, `NNN_DEPTHWISE_CONV_2D_w` and `_b`, TensorFlow's axes) and perhaps `deconvN_*` and `final_*`
-    of a pose network. Raises ModelError for a file that lacks a part of the trunk.
+    of a pose network, or for a BottomUpMobileNet those of a MoveNet (`movenet_state`). Raises ModelError for a file
+    that lacks a part of the trunk.
     """
     if isinstance(model, BottomUpMobileNet) and is_movenet(path):
         content = movenet_state(model, path)

@@ -205,7 +205,7 @@ class LitePoseRecipe(Recipe):
     whole_cells: bool = _of(True, "put Gaussians on whole cells, as published")
     max_people: int = _of(30, "people in a picture whose tags are trained")
     heatmaps: tuple[float, float] = _of(
-        (1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine; of one, the first"
+        (1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine"
     )
     background: float = _of(1.0, "what cells without a keypoint count, over those with one")
     pull: float = _of(1e-3, "what tags that are far from those of the same person count")
