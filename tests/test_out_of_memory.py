@@ -16,8 +16,8 @@ from tests.trained import DETECTOR, POSE, write_weights
 from tracker.detection import load_detector
 from tracker.errors import DeviceError
 from tracker.export import export_network
-from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import PoseMobileNet
+from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
+from tracker.nets.rtmdet import RTMDetNano
 from tracker.pose import TopDownEstimator, load_pose_network
 from tracker.types import Candidates
 
@@ -50,7 +50,7 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch) -> Limit:
             if len(batch) > largest:
                 raise error
 
-        for network in (PersonDetector, PoseMobileNet):
+        for network in (RTMDetNano, PoseLiteHRNet):
             monkeypatch.setattr(network, "forward", _checked_forward(network.forward, check))
         session_run = onnxruntime.InferenceSession.run
 
@@ -76,7 +76,7 @@ def _checked_forward(forward: Any, check: Callable[[Any, Exception], None]) -> A
 def _load(path: Path) -> Callable[[], list[npt.NDArray[np.float32]]]:
     """A function that runs the network on a batch of five and gives what it finds in each."""
     if path.stem == "detector":
-        detector = load_detector(path, "cpu", 0.0115, size=96)
+        detector = load_detector(path, "cpu", 0.2, size=96)
         return lambda: [found.boxes for found in detector.detect(PICTURES)]
     estimator = TopDownEstimator(load_pose_network(path, "cpu"))
     boxes = np.array([[8 * i, 4, 8 * i + 40, 60] for i in range(5)], np.float32)

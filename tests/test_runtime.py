@@ -223,7 +223,7 @@ def test_a_silent_change_to_the_cpu_is_found_out(answer_path: Path, gpu_machine:
         OnnxNetwork(answer_path, "cuda")
     network = OnnxNetwork(answer_path, "auto")
     assert network.engine == "ONNX Runtime 9.9 on CPU"
-    assert network.note == "answer.onnx runs on the CPU: its CUDA part does not start"
+    assert network.note == "runs on the CPU: its CUDA part does not start"
 
 
 def test_a_cuda_that_raises_is_no_error_of_the_file(answer_path: Path, gpu_machine: type[_FakeSession]) -> None:
@@ -245,7 +245,7 @@ def test_without_cuda_auto_says_why_and_cuda_is_an_error(answer_path: Path, monk
     monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
     network = OnnxNetwork(answer_path, "auto")
     assert network.engine.endswith(" on CPU")
-    assert network.note == "answer.onnx runs on the CPU: no NVIDIA driver found"
+    assert network.note == "runs on the CPU: no NVIDIA driver found"
     with pytest.raises(DeviceError) as error:
         OnnxNetwork(answer_path, "cuda")
     assert _message(error) == ("device cuda does not work: no NVIDIA driver found; use --device auto or cpu")

@@ -9,7 +9,8 @@ import pytest
 
 from tracker.detection.detector import load_detector, open_network
 from tracker.export import MAX_BYTES, TOLERANCE, largest_difference
-from tracker.pose import load_pose_network
+from tracker.pose import load_finder, load_pose_network
+from tracker.pose.grouping import TRACKED_GROUPING
 from tracker.runtime import OnnxNetwork
 from tracker.weights import MANIFEST, find_default, read_manifest, read_metadata, sha256_of
 
@@ -29,7 +30,7 @@ def test_all_of_the_folder_stays_small():
 
 def test_no_file_is_there_that_the_manifest_does_not_list():
     listed = {path.name for network in read_manifest() for path in paths_of(network)}
-    assert {path.name for path in MANIFEST.parent.iterdir()} == listed | {"manifest.toml", "README.md"}
+    assert {path.name for path in MANIFEST.parent.iterdir()} == listed | {"manifest.toml", "NOTICE", "README.md"}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -63,6 +64,10 @@ def test_they_are_found_and_load(network):
         loaded = load_pose_network(path, "cpu")
         assert loaded.skeleton.name == network.skeleton
         assert loaded.input_size_wh == tuple(reversed(network.input_size))
+    elif network.kind == "bottom-up":
+        finder = load_finder(None, "cpu", grouping=TRACKED_GROUPING)
+        assert (finder.name, finder.skeleton.name) == (path.name, network.skeleton)
+        assert len(finder.find([np.zeros((64, 96, 3), np.uint8)])[0]) == 0
     else:
         assert open_network(path, "cpu").inputs[0].shape == (None, 3, None, None)
         assert load_detector(path, "cpu").detect([np.zeros((40, 60, 3), np.uint8)])[0].boxes.shape[1] == 4

@@ -51,6 +51,16 @@ def test_tracked_poses_index_their_poses_too() -> None:
     )
     assert tracked[tracked.confirmed].track_ids.tolist() == [4]
     assert len(tracked[tracked.confirmed].poses) == 1
+    assert [person.track_id for person in tracked] == [4, 7] == [tracked[0].track_id, tracked[-1].track_id]
+    assert (tracked[1].keypoints == tracked.poses.keypoints[1]).all()
+    assert (tracked[0].origin, tracked[0].similarity, tracked[1].confirmed) == (Origin.DETECTED, 0.5, False)
+
+
+def test_a_single_row_of_other_tables_is_told_how_to_be_written() -> None:
+    with pytest.raises(TypeError, match=r"Poses has a row per person: write rows\[\[1\]\] for one"):
+        make_poses(2)[1]
+    with pytest.raises(TypeError, match="Detections has a row per person"):
+        list(Detections.empty())
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,12 @@ def test_counters_may_be_absent_as_in_the_oldest_checkpoints(tmp_path):
     assert torch.equal(model[1].bias, state["1.bias"])
 
 
-@pytest.mark.parametrize("stated", [POSE, DETECTOR, BOTTOM_UP], ids=["pose", "detector", "bottom-up"])
+NO_FURTHER = POSE | {"arguments": '{"num_keypoints": 17, "further": 0}', "skeleton": "coco17"}
+
+
+@pytest.mark.parametrize(
+    "stated", [POSE, NO_FURTHER, DETECTOR, BOTTOM_UP], ids=["pose", "no further keypoints", "detector", "bottom-up"]
+)
 def test_our_networks_are_built_as_their_files_state(tmp_path, stated):
     path = write_weights(tmp_path / "a.safetensors", stated)
     model = load_network(path, NETWORKS[stated["network"]])
@@ -201,16 +206,16 @@ def test_weights_in_half_precision_are_computed_with_in_single(tmp_path):
 @pytest.mark.parametrize(
     ("stated", "kind", "words"),
     [
-        pytest.param(DETECTOR, "pose", "states PersonDetector in its metadata, but must be PoseMobileNet", id="kind"),
+        pytest.param(DETECTOR, "pose", "states RTMDetNano in its metadata, but must be PoseLiteHRNet", id="kind"),
         pytest.param({}, "detector", "states no network in its metadata", id="states nothing"),
         pytest.param({"network": "YOLO"}, "detector", "states YOLO in its metadata", id="unknown network"),
         pytest.param(DETECTOR | {"arguments": "{"}, "detector", "makes no network", id="no JSON"),
         pytest.param(DETECTOR | {"arguments": '{"depth": 3}'}, "detector", "makes no network", id="unknown argument"),
-        pytest.param(DETECTOR | {"arguments": '{"channels": 9600}'}, "detector", "from 1 to 1024", id="two zeros more"),
+        pytest.param(POSE | {"arguments": '{"num_keypoints": 9600}'}, "pose", "from 1 to 1024", id="two zeros more"),
         pytest.param(DETECTOR | {"arguments": "[" * 9999}, "detector", "makes no network", id="too deep"),
-        pytest.param(DETECTOR | {"arguments": '{"channels": 9}'}, "detector", "of another shape", id="other channels"),
-        pytest.param(BOTTOM_UP, "pose", "states LitePose in its metadata, but must be PoseMobileNet", id="bottom-up"),
-        pytest.param(BOTTOM_UP, "pose", "or PoseResNet; name another file, or take --pose litepose", id="its option"),
+        pytest.param(POSE | {"arguments": '{"num_keypoints": 9}'}, "pose", "does not fit", id="other weights"),
+        pytest.param(BOTTOM_UP, "pose", "states LitePose in its metadata, but must be PoseLiteHRNet", id="bottom-up"),
+        pytest.param(BOTTOM_UP, "pose", "or PoseResNet; name another file, or take --pose bottom-up", id="its option"),
         pytest.param(
             POSE,
             "bottom-up",
@@ -242,20 +247,21 @@ def test_metadata_is_read_from_safetensors_alone(tmp_path):
 ENTRY = """
 [[network]]
 kind = "pose"
-network = "PoseMobileNet"
+network = "PoseLiteHRNet"
 arguments = { num_keypoints = 19 }
 skeleton = "body19"
 color = "rgb"
 mean = [127.5, 127.5, 127.5]
 std = [127.5, 127.5, 127.5]
 input_size = [256, 192]
+start = "weights of others, Apache-2.0"
 licence = "for research"
 data = [{ name = "pictures", licence = "CC BY 4.0" }]
 accuracy = [{ measure = "OKS AP", value = 0.5, command = "evaluate" }]
 onnx = { file = "a.onnx", bytes = 3, sha256 = "ONNX" }
 safetensors = { file = "a.safetensors", bytes = 3, sha256 = "SAFE" }
 """
-AS_DETECTOR = (('"pose"', '"detector"'), ("PoseMobileNet", "PersonDetector"), ('skeleton = "body19"', ""))
+AS_DETECTOR = (('"pose"', '"detector"'), ("PoseLiteHRNet", "RTMDetNano"), ('skeleton = "body19"', ""))
 
 
 def entry(folder, name="a", changes=()):
@@ -298,7 +304,7 @@ def test_the_device_decides_on_the_engine(tmp_path, monkeypatch, on_cuda):
     [
         ("pose", "--pose-model FILE"),
         ("detector", "--detector FILE"),
-        ("bottom-up", "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train"),
+        ("bottom-up", "--pose-model FILE: one of `train litepose`"),
     ],
 )
 def test_without_a_default_the_line_says_how_to_name_one(tmp_path, kind, option):
@@ -318,7 +324,7 @@ def test_shipped_files_are_verified(tmp_path):
 
 def test_what_the_manifest_says_can_be_read(tmp_path):
     (network,) = read_manifest(manifest_of(tmp_path, entry(tmp_path)))
-    assert (network.network, network.arguments, network.skeleton) == ("PoseMobileNet", {"num_keypoints": 19}, "body19")
+    assert (network.network, network.arguments, network.skeleton) == ("PoseLiteHRNet", {"num_keypoints": 19}, "body19")
     assert (network.onnx.file, network.onnx.bytes) == ("a.onnx", 3)
     assert network.data == [{"name": "pictures", "licence": "CC BY 4.0"}]
     assert network.accuracy[0]["value"] == 0.5
@@ -333,7 +339,7 @@ def test_what_the_manifest_says_can_be_read(tmp_path):
         pytest.param('color = "rgb"', 'color = "grey"', id="unknown colour"),
         pytest.param('kind = "pose"', 'kind = "flow"', id="unknown kind"),
         pytest.param('kind = "pose"', 'kind = "detector"', id="a network of another kind"),
-        pytest.param('network = "PoseMobileNet"', 'network = "Other"', id="unknown network"),
+        pytest.param('network = "PoseLiteHRNet"', 'network = "Other"', id="unknown network"),
         pytest.param("{ num_keypoints = 19 }", "19", id="arguments that are no table"),
         pytest.param("body19", "body20", id="unknown skeleton"),
         pytest.param("mean = [127.5,", "mean = " + "[" * 9999, id="too deep"),

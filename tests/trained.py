@@ -10,22 +10,23 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.litepose import LitePose
-from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
+from tracker.nets.rtmdet import RTMDetNano
 
 Network = TypeVar("Network", bound=nn.Module)
 
 POSE = {
-    "network": "PoseMobileNet",
-    "arguments": '{"num_keypoints": 19, "channels": 8}',
+    "network": "PoseLiteHRNet",
+    "arguments": '{"num_keypoints": 19, "further": 2}',
     "skeleton": "body19",
     "color": "rgb",
     "mean": "[127.5, 127.5, 127.5]",
     "std": "[127.5, 127.5, 127.5]",
     "input_size": "[64, 32]",
 }
-DETECTOR = {"network": "PersonDetector", "arguments": '{"channels": 8}'}
+DETECTOR = {"network": "RTMDetNano", "arguments": "{}"}
 BOTTOM_UP = POSE | {
     "network": "LitePose",
     "arguments": '{"num_keypoints": 14, "stem": 8, "channels": [8, 8, 16], "deconvolutions": [16, 8], '
@@ -33,27 +34,36 @@ BOTTOM_UP = POSE | {
     "skeleton": "crowdpose14",
     "input_size": "[64, 64]",
 }
-BOTTOM_UP_MOBILENET = BOTTOM_UP | {"network": "BottomUpMobileNet", "arguments": '{"num_keypoints": 14, "channels": 8}'}
+BOTTOM_UP_MOBILENET = BOTTOM_UP | {"network": "BottomUpMobileNet", "arguments": '{"num_keypoints": 14, "width": 0.25}'}
 BUILDERS = {
-    "PoseMobileNet": PoseMobileNet,
+    "PoseLiteHRNet": PoseLiteHRNet,
     "BottomUpMobileNet": BottomUpMobileNet,
-    "PersonDetector": PersonDetector,
+    "RTMDetNano": RTMDetNano,
     "LitePose": LitePose.from_arguments,
 }
-# Channels of the last convolutions, which start nearly at zero.
-_OUTPUTS = ((5,), (19,))
+# Of networks without batch norm, the size of the weights with which values neither fade nor grow on their way.
+_GAINS = {RTMDetNano: 1.55, PoseLiteHRNet: 0.8}
 
 
 def like_trained(model: Network) -> Network:
-    """The model in inference mode, with statistics, scales and biases that are neither 0 nor 1."""
+    """The model in inference mode, with statistics, scales and biases that are neither 0 nor 1.
+
+    A detector sees somebody here and there, in boxes with all sides where they belong.
+    """
     source = torch.Generator().manual_seed(0)
+    gain = _GAINS.get(type(model))
     for name, value in model.state_dict().items():
         if name.endswith("running_var"):
             value.uniform_(0.5, 2, generator=source)
         elif value.ndim == 1:
-            value.add_(torch.randn(value.shape, generator=source), alpha=0.3)
-        elif "laterals" in name or value.shape[:1] in _OUTPUTS:
-            value.normal_(std=0.3, generator=source)
+            value.add_(torch.randn(value.shape, generator=source), alpha=0.1 if gain else 0.3)
+        elif gain and value.ndim == 4 and "upsampling" not in name:
+            value.normal_(std=gain / value[0].numel() ** 0.5, generator=source)
+    if isinstance(model, RTMDetNano):
+        for head in model.heads:
+            head.rtm_cls.weight.data *= 5
+            head.rtm_reg.bias.data = 3 + head.rtm_reg.bias.data.tanh()
+            head.rtm_reg.weight.data *= 0.5
     return model.eval()
 
 

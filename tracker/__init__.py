@@ -2,7 +2,8 @@
 
 >>> from tracker import track_video                                        # doctest: +SKIP
 >>> for frame, people in track_video("clip.mp4"):                          # doctest: +SKIP
-...     print(frame.time_s, people.track_ids, people.poses.keypoints.shape)
+...     for person in people:
+...         print(frame.time_s, person.track_id, person.keypoints.shape)
 """
 
 from __future__ import annotations
@@ -10,19 +11,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracker.pipeline import Pipeline, build_pipeline, track_video
-    from tracker.tracking.config import TrackerConfig
-    from tracker.tracking.tracker import PoseTracker
+    from tracker.formats import Header as Header
+    from tracker.formats import open_writer as open_writer
+    from tracker.pipeline import Pipeline as Pipeline
+    from tracker.pipeline import build_pipeline as build_pipeline
+    from tracker.pipeline import track_video as track_video
+    from tracker.tracking.config import TrackerConfig as TrackerConfig
+    from tracker.tracking.tracker import PoseTracker as PoseTracker
+    from tracker.types import Person as Person
+    from tracker.video.overlay import OverlayRenderer as OverlayRenderer
+    from tracker.video.source import open_source as open_source
+    from tracker.video.writer import VideoWriter as VideoWriter
 
-__all__ = ["Pipeline", "PoseTracker", "TrackerConfig", "build_pipeline", "track_video"]
+__version__ = "0.2.0"
 
 _HOMES = {
+    "Header": "tracker.formats",
+    "OverlayRenderer": "tracker.video.overlay",
+    "Person": "tracker.types",
     "Pipeline": "tracker.pipeline",
     "PoseTracker": "tracker.tracking.tracker",
     "TrackerConfig": "tracker.tracking.config",
+    "VideoWriter": "tracker.video.writer",
     "build_pipeline": "tracker.pipeline",
+    "open_source": "tracker.video.source",
+    "open_writer": "tracker.formats",
     "track_video": "tracker.pipeline",
 }
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -13,21 +13,15 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tracker.commands import ablate, bench, convert, demo, evaluate, export, inspect, profile, render, track, train
-from tracker.errors import TrackerError, UsageError, explain_import_error
+from tracker.commands.options import Parser
+from tracker.errors import TrackerError, explain_import_error
 
 
 class Terminated(KeyboardInterrupt):
     """The process was told to end (SIGTERM): whatever is open is closed as on Ctrl-C."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage is told in one line, like every other error."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code if isinstance(error, TrackerError) else 1
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of all commands; every default stands in the help."""
-    parser = _Parser(
+    parser = Parser(
         prog="pose-tracker",
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )

@@ -22,43 +22,47 @@ from tracker.errors import DependencyError, ModelError
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose import load_pose_network
 from tracker.pose.bottom_up_networks import load_bottom_up_network
+from tracker.published import published_network
 from tracker.weights import NETWORKS, Kind, load_network, read_metadata, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LitePose
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet
 
-MAX_BYTES = 6_500_000
+MAX_BYTES = 10_000_000
 # What the outputs of the two files may differ by.
 TOLERANCE = 0.01
 _OPSET = 17
+# What files must state alike so that their weights can be averaged.
+_SAME = ("network", "color", "mean", "std", "input_size")
 # Shapes (N, H, W) on which the two files of a detector are compared.
 _DETECTOR_BATCHES = ((2, 64, 96), (1, 256, 416))
 
 
 def export_network(paths: Sequence[Path], stem: Path, overwrite: bool = False) -> tuple[Path, Path]:
-    """Write STEM.onnx and STEM.safetensors of a trained .safetensors file; returns both names.
+    """Write STEM.onnx and STEM.safetensors of a trained file, or of a published graph; returns both names.
 
-    Of several files of one network the weights are averaged, and one named twice counts twice (Wortsman et al. 2022,
-    "Model soups": runs that went on from the same weights are better together than each). Tensors of two or more
-    dimensions are stored in half precision, the others in single. In the ONNX file each of them is followed by a Cast,
-    which ONNX Runtime computes once, when it loads the file. Both files carry the metadata of the trained one. They are
-    kept if each has at most 6.5 MB and both give the same on noise.
+    Of several files of one network the weights are averaged (Wortsman et al. 2022, "Model soups": runs that began with
+    the same weights are better together than each); one named twice counts twice, and what others lack is the first
+    one's. Tensors of two or more dimensions are stored in half precision, the others in single. In the ONNX file each
+    of them is followed by a Cast, which ONNX Runtime computes once, when it loads the file. Both files carry the
+    metadata of the first one. They are kept if each has at most 10 MB and both give the same on noise.
     Raises ModelError for a file that is none of ours, for files that do not go together, and for one that does not
     stand that test, OutputError for files that must not be written, DependencyError without the package onnx.
     """
-    metadata, kind = _describe(paths[0])
-    for path in paths[1:]:
-        if _describe(path)[0] != metadata:
+    loaded = [_load(path) for path in paths]
+    metadata, kind = loaded[0][1:]
+    for path, (_, other, _) in zip(paths, loaded, strict=True):
+        if any(other[key] != metadata[key] for key in _SAME):
             raise ModelError(f"{path} states another network or input than {paths[0]}; average files of one recipe")
     files = stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.safetensors")
     for file in files:
         check_output(file, overwrite)
     partials = [partial_path(file) for file in files]
     try:
-        model = _average([load_network(path, kind) for path in paths])
+        model = _average([model for model, _, _ in loaded])
         # What half precision cannot hold becomes infinite, which shows when the files are compared.
         with np.errstate(over="ignore", invalid="ignore"):
             _write_safetensors(model, metadata, partials[1])
@@ -81,21 +85,40 @@ def manifest_entry(onnx: Path, safetensors: Path) -> str:
     lines = ["[[network]]", f'kind = "{kind}"', f'network = "{metadata["network"]}"', f"arguments = {{ {arguments} }}"]
     lines += [f'{key} = "{metadata[key]}"' for key in ("skeleton", "color") if key in metadata]
     lines += [f"{key} = {metadata[key]}" for key in ("mean", "std", "input_size")]
-    for name, file in (("onnx", onnx), ("safetensors", safetensors)):
-        size, digits = file.stat().st_size, sha256_of(file)
-        lines.append(f'{name} = {{ file = "{file.name}", bytes = {size}, sha256 = "{digits}" }}')
-    return "\n".join(lines)
+    return "\n".join([*lines, manifest_line("onnx", onnx), manifest_line("safetensors", safetensors)])
+
+
+def manifest_line(key: str, file: Path) -> str:
+    """What the manifest says of a file: its name, size and sha256."""
+    return f'{key} = {{ file = "{file.name}", bytes = {file.stat().st_size}, sha256 = "{sha256_of(file)}" }}'
 
 
 def largest_difference(kind: Kind, paths: Sequence[Path]) -> float:
-    """What the outputs of two network files on noise differ by, as a share of the largest value of the same channel."""
+    """What the outputs of two network files on noise differ by, as a share of the largest value of the same channel.
+
+    Of a bottom-up network one cell in a hundred may differ more: those between two people, where tags change by steps.
+    """
+    share = 0.99 if kind == "bottom-up" else 1.0
     pairs = zip(*(_outputs_on_noise(kind, path) for path in paths), strict=True)
     # NumPy's maximum is NaN if one of them is.
-    return float(np.max([_difference(given, expected) for given, expected in pairs]))
+    return float(np.max([_difference(given, expected, share) for given, expected in pairs]))
+
+
+def _load(path: Path) -> tuple[nn.Module, dict[str, str], Kind]:
+    """A network, what its file states, and its kind; of a published one, an ONNX graph, as a module of ours."""
+    if path.suffix == ".onnx":
+        model, stated = published_network(path)
+        metadata, kind = _stated(path, stated)
+        return model, metadata, kind
+    metadata, kind = _describe(path)
+    return load_network(path, kind), metadata, kind
 
 
 def _describe(path: Path) -> tuple[dict[str, str], Kind]:
-    metadata = read_metadata(path)
+    return _stated(path, read_metadata(path))
+
+
+def _stated(path: Path, metadata: dict[str, str]) -> tuple[dict[str, str], Kind]:
     kind = NETWORKS.get(metadata.get("network", ""))
     if kind is None:
         known = " or ".join(NETWORKS)
@@ -105,14 +128,15 @@ def _describe(path: Path) -> tuple[dict[str, str], Kind]:
 
 
 def _average(models: Sequence[nn.Module]) -> nn.Module:
-    """The first of the models, with the means of all their weights."""
+    """The first of the models, with the means of all weights of the same names and shapes."""
     import torch
 
     states = [model.state_dict() for model in models]
     with torch.no_grad():
         for name, value in states[0].items():
             if value.is_floating_point():
-                value.copy_(torch.stack([state[name].double() for state in states]).mean(dim=0))
+                alike = [state[name] for state in states if name in state and state[name].shape == value.shape]
+                value.copy_(torch.stack([other.double() for other in alike]).mean(dim=0))
     return models[0]
 
 
@@ -158,6 +182,8 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
     with torch.no_grad(), warnings.catch_warnings():
         # The exporter that replaces this one needs another package; each version of torch says so in other words.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # Repeating the border of an open size is no constant.
+        warnings.filterwarnings("ignore", "Constant folding")
         torch.onnx.export(
             arrange_for_export(model),
             (torch.zeros(1, 3, size_wh[1], size_wh[0]),),
@@ -225,6 +251,7 @@ def _outputs_on_noise(kind: Kind, path: Path) -> list[npt.NDArray[np.float32]]:
     return [output for batch in batches for output in detector.run(batch.astype(np.float32))]
 
 
-def _difference(given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+def _difference(given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32], share: float) -> float:
+    """What that share of a channel's cells differ by at most, in the worst channel."""
     largest = np.abs(expected).max(axis=(0, 2, 3))
-    return float((np.abs(given - expected).max(axis=(0, 2, 3)) / largest).max())
+    return float((np.quantile(np.abs(given - expected), share, axis=(0, 2, 3)) / largest).max())

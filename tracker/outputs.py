@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tracker.errors import OutputError, UsageError
 
@@ -67,6 +71,28 @@ def explain_write_error(path: Path, error: OSError, left: str = "") -> OutputErr
 def publish(path: Path) -> None:
     """Move the complete partial file of `path` into place, in one step; a symlink stays, its target is replaced."""
     partial_path(path).replace(_target(path))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """The name under which a file is to be written here; then it is moved into place, or removed if that failed.
+
+    OutputError where it cannot be written.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        publish(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise explain_write_error(path, error) from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file of JSON whole or not at all; raises what `writing` does."""
+    text = json.dumps(content, allow_nan=False) + "\n"
+    with writing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def real_path(path: Path) -> Path:

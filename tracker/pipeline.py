@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import queue
 import threading
@@ -21,6 +22,7 @@ from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
@@ -39,7 +41,8 @@ from tracker.types import (
 from tracker.video.source import open_source
 
 T = TypeVar("T")
-PoseMethod: TypeAlias = Literal["top-down", "litepose"]
+# litepose is what bottom-up was called.
+PoseMethod: TypeAlias = Literal["top-down", "bottom-up", "litepose"]
 
 
 class StageTimes:
@@ -71,6 +74,8 @@ class StageTimes:
 
 # Marks the end of a queue, and the lack of a previous frame; a flow may well prepare None.
 _END = _NOTHING = object()
+# How long the end of the program waits for what a thread is at in native code, which it would abort.
+_PATIENCE_S = 20.0
 
 
 def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
@@ -78,21 +83,29 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
 
     An exception of the maker is raised here. When this generator is closed or left by an exception, the
     maker stops after the item in hand, closes `items` in its own thread and is joined. A generator that takes
-    from this one closes it when it ends (`contextlib.closing`), so that a whole chain of them ends together.
+    from this one closes it when it ends (`contextlib.closing`), so that a whole chain of them ends together. At the
+    end of the program, too, the maker stops; whoever takes on then finds no more items.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
     maker = threading.Thread(target=_make, args=(items, ready, stop), name="run-ahead", daemon=True)
     maker.start()
+
+    def end_with_program() -> None:
+        stop.set()
+        maker.join(_PATIENCE_S)
+
+    atexit.register(end_with_program)
     try:
         while True:
-            item, error = _take(ready)
+            item, error = _take(ready, stop)
             if error is not None:
                 raise error
             if item is _END:
                 return
             yield item
     finally:
+        atexit.unregister(end_with_program)
         stop.set()
         maker.join()
 
@@ -117,11 +130,12 @@ def _make(items: Generator[Any], ready: queue.Queue[Any], stop: threading.Event)
         put(_END, error)
 
 
-def _take(ready: queue.Queue[T]) -> T:
-    """The next item; waits in short turns, since on Windows Ctrl-C does not end an unlimited wait."""
-    while True:
+def _take(ready: queue.Queue[Any], stop: threading.Event) -> Any:
+    """The next item and no exception; waits in short turns, in which Ctrl-C ends it on Windows, too, and `stop`."""
+    while not stop.is_set():
         with suppress(queue.Empty):
-            return ready.get(timeout=0.5)
+            return ready.get(timeout=0.2)
+    return _END, None
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,11 @@ class Pipeline:
     def __post_init__(self) -> None:
         if self.detect_every < 1 or self.detector_batch < 1:
             raise ValueError("detect_every and detector_batch must be 1 or more")
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of the poses."""
+        return self.estimator.skeleton
 
     def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
@@ -203,7 +222,7 @@ class Pipeline:
                 yield _Prepared(frame, found, motion)
 
     def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
-        tracker = PoseTracker(self.estimator.skeleton, self.config)
+        tracker = PoseTracker(self.skeleton, self.config)
         with closing(prepared):
             for item in prepared:
                 poses = self._merge(tracker, item) if self.detector is None else self._estimate(tracker, item)
@@ -222,11 +241,10 @@ class Pipeline:
 
     def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Bottom-up: the poses that were found, and propagated ones of people who were not."""
-        skeleton = self.estimator.skeleton
         with self.times.measure("track"):
             propagated = tracker.predict_poses(item.motion, decay=item.found is not None)
-            found = item.found if isinstance(item.found, Poses) else Poses.empty(skeleton.num_keypoints)
-            return merge_poses(found, propagated, skeleton, self.config)
+            found = item.found if isinstance(item.found, Poses) else Poses.empty(self.skeleton.num_keypoints)
+            return merge_poses(found, propagated, self.skeleton, self.config)
 
 
 def build_pipeline(
@@ -248,17 +266,17 @@ def build_pipeline(
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
-    detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or litepose, which
-    needs no detector. grouping: of LitePose. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
+    detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or bottom-up,
+    which needs no detector. grouping: of bottom-up estimation. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
     none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError
     for an unknown pose or flow.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, motion = config or TrackerConfig(), create_flow(flow)
-    if pose == "litepose":
+    if pose in ("bottom-up", "litepose"):
         if detector is not None:
-            raise UsageError("litepose finds people without a detector; leave the detector out, or take pose top-down")
+            raise UsageError("bottom-up finds people without a detector; leave the detector out, or take pose top-down")
         if pose_model is None or isinstance(pose_model, str | Path):
             pose_model = load_finder(_path(pose_model), device, num_threads, flip_test=flip_test, grouping=grouping)
         return Pipeline(None, pose_model, motion, config, detect_every, detector_batch)
@@ -287,10 +305,16 @@ def track_video(
 
     source: a video or image file, a folder or pattern of images, a camera number or an address. fps: for sources
     without timestamps. settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises
-    InputError, ModelError and DeviceError.
+    InputError, ModelError and DeviceError at the call.
     """
-    with (
-        open_source(str(source), fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames,
-        closing(build_pipeline(**settings).run(frames, is_live=frames.is_live)) as tracked,
-    ):
-        yield from tracked
+
+    def start() -> Generator[Any]:
+        with open_source(source, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames:
+            pipeline = build_pipeline(**settings)
+            yield None  # what can go wrong until here is raised at the call
+            with closing(pipeline.run(frames, is_live=frames.is_live)) as tracked:
+                yield from tracked
+
+    tracking = start()
+    next(tracking)
+    return tracking

@@ -89,7 +89,7 @@ class OnnxNetwork:
             self._session, obstacle = _open_on_cuda(path, options, index)
             if obstacle and kind == "cuda":
                 raise _no_cuda(device, obstacle)
-            self.note = f"{path.name} runs on the CPU: {obstacle}" if obstacle else None
+            self.note = f"runs on the CPU: {obstacle}" if obstacle else None
         self.engine = f"ONNX Runtime {_onnxruntime().__version__} on {_device_of(self._session)}"
         try:
             self.inputs = tuple(_tensor_info(path, node) for node in self._session.get_inputs())
@@ -125,7 +125,7 @@ class TorchNetwork:
         self.torch_device, obstacle = resolve_torch_device(device)
         self._dtype = torch.float16 if self.torch_device.type == "cuda" else torch.float32
         self.name = name or type(model).__name__
-        self.note = f"{self.name} runs on the CPU: {obstacle}" if obstacle else None
+        self.note = f"runs on the CPU: {obstacle}" if obstacle else None
         self.engine = describe_torch_device(self.torch_device)
         # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
         # faster than the usual order on the CPU too.

@@ -7,10 +7,10 @@ the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,10 @@ class RowTable:
         return len(first)
 
     def __getitem__(self, rows: Rows) -> Self:
-        """The people at `rows`: a boolean mask (N,), integer indices or a slice."""
+        """The people at `rows`: a boolean mask (N,), integer indices or a slice; TypeError for a single number."""
+        if isinstance(rows, int | np.integer):
+            name = type(self).__name__
+            raise TypeError(f"{name} has a row per person: write rows[[{rows}]] for one, or take its arrays' rows")
         index = rows if isinstance(rows, slice) else _as_index(rows)
         values = {f.name: getattr(self, f.name)[index] for f in fields(self)}  # type: ignore[arg-type]
         return replace(self, **values)  # type: ignore[type-var]
@@ -112,6 +115,11 @@ class Poses(RowTable):
         _check("origin", self.origin, (len(self),), np.int8)
 
     @classmethod
+    def in_boxes(cls, candidates: Candidates, keypoints: FloatArray, scores: FloatArray) -> Poses:
+        """The poses (N, K, 2), with scores (N, K), that were estimated in N boxes."""
+        return cls(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+
+    @classmethod
     def empty(cls, num_keypoints: int) -> Poses:
         """No people, of a skeleton with `num_keypoints` keypoints."""
         return cls(
@@ -134,8 +142,26 @@ class Poses(RowTable):
 
 
 @dataclass(frozen=True)
+class Person:
+    """A person of a frame: a row of `TrackedPoses`.
+
+    keypoints: (K, 2) float32 pixels, NaN where missing. scores: (K,) float32, 0 where missing. box: (4,) float32 xyxy
+    pixels. similarity: of the match that gave the id, NaN for a new id. confirmed: seen in enough frames.
+    """
+
+    track_id: int
+    keypoints: FloatArray
+    scores: FloatArray
+    box: FloatArray
+    box_score: float
+    origin: Origin
+    similarity: float
+    confirmed: bool
+
+
+@dataclass(frozen=True)
 class TrackedPoses(RowTable):
-    """People with keypoints and ids.
+    """People with keypoints and ids; to be gone through as `Person`s, one of whom is `people[0]`.
 
     poses: N people. track_ids: (N,) int64, unique in a frame and never reused. similarities: (N,) float32
     of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames.
@@ -152,6 +178,29 @@ class TrackedPoses(RowTable):
         _check("confirmed", self.confirmed, (len(self),), np.bool_)
         if len(set(self.track_ids.tolist())) != len(self):
             raise ValueError(f"track ids must be unique in a frame: {self.track_ids.tolist()}")
+
+    @overload
+    def __getitem__(self, rows: int) -> Person: ...
+    @overload
+    def __getitem__(self, rows: Rows) -> Self: ...
+    def __getitem__(self, rows: int | Rows) -> Person | Self:
+        """The person of that number, or the people at `rows`, as other tables have it."""
+        if not isinstance(rows, int | np.integer):
+            return super().__getitem__(rows)
+        poses = self.poses
+        return Person(
+            track_id=int(self.track_ids[rows]),
+            keypoints=poses.keypoints[rows],
+            scores=poses.scores[rows],
+            box=poses.boxes[rows],
+            box_score=float(poses.box_scores[rows]),
+            origin=Origin(poses.origin[rows]),
+            similarity=float(self.similarities[rows]),
+            confirmed=bool(self.confirmed[rows]),
+        )
+
+    def __iter__(self) -> Iterator[Person]:
+        return (self[row] for row in range(len(self)))
 
     @classmethod
     def empty(cls, num_keypoints: int) -> TrackedPoses:

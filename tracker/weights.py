@@ -30,9 +30,9 @@ MANIFEST = (_INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "
 # Our own networks, by the name in their files.
 NETWORKS: Mapping[str, Kind] = MappingProxyType(
     {
-        "PoseMobileNet": "pose",
+        "PoseLiteHRNet": "pose",
         "PoseResNet": "pose",
-        "PersonDetector": "detector",
+        "RTMDetNano": "detector",
         "LitePose": "bottom-up",
         "BottomUpMobileNet": "bottom-up",
     }
@@ -40,17 +40,19 @@ NETWORKS: Mapping[str, Kind] = MappingProxyType(
 _OPTIONS: dict[Kind, str] = {
     "pose": "--pose-model FILE",
     "detector": "--detector FILE",
-    "bottom-up": "--pose-model FILE: a published LitePose (github.com/mit-han-lab/litepose) or one of `train litepose`",
+    "bottom-up": "--pose-model FILE: one of `train litepose`",
 }
 
 # How poses are estimated with the networks of a kind.
-_POSE_METHODS: dict[Kind, str] = {"pose": "top-down", "bottom-up": "litepose"}
+_POSE_METHODS: dict[Kind, str] = {"pose": "top-down", "bottom-up": "bottom-up"}
 # MMPose puts the first eight digits of a file's sha256 into its name, as in
 # res50_coco_256x192-ec54d7f3_20200709.pth.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})_\d{8}\.pth$")
 
 # Numbers of channels, keypoints and layers; one digit more, by mistake or damage, would take gigabytes.
 _LARGEST_ARGUMENT = 1024
+# Arguments that may be 0.
+_MAY_BE_ABSENT = ("further",)
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ class ShippedNetwork:
 
     network, arguments: the module and what it is built with. color, mean, std: of the input, 0–255 values.
     input_size: height and width in pixels; a detector's input has any shape within it, and that of a bottom-up network
-    any shape. skeleton: of all but detectors. data: names and licences of what it was trained on. accuracy: what was
-    measured, its value, and the command that measured it.
+    any shape. skeleton: of all but detectors. start: whose weights it began with, under which licence, and what
+    was changed. data: names and licences of what it was trained on. accuracy: what was measured, its value, and the
+    command that measured it.
     """
 
     kind: Kind
@@ -84,6 +87,7 @@ class ShippedNetwork:
     input_size: list[int]
     onnx: ShippedFile
     safetensors: ShippedFile
+    start: str
     licence: str
     data: list[dict[str, str]]
     accuracy: list[dict[str, Any]]
@@ -203,21 +207,22 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
 
 def _build(name: str, arguments: Any) -> nn.Module:
     for argument, value in dict(arguments).items():
-        numbers = value if isinstance(value, list) else [value]
-        if any(type(number) is int and not 0 < number <= _LARGEST_ARGUMENT for number in (*numbers, len(numbers))):
-            raise ValueError(f"{argument} must be from 1 to {_LARGEST_ARGUMENT}")
+        numbers, least = value if isinstance(value, list) else [value], int(argument not in _MAY_BE_ABSENT)
+        if any(type(number) is int and not least <= number <= _LARGEST_ARGUMENT for number in (*numbers, len(numbers))):
+            raise ValueError(f"{argument} must be from {least} to {_LARGEST_ARGUMENT}")
     return _builder(name)(**arguments)
 
 
 def _builder(name: str) -> Callable[..., nn.Module]:
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LitePose
-    from tracker.nets.person_detector import PersonDetector
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
     from tracker.nets.pose_resnet import PoseResNet
+    from tracker.nets.rtmdet import RTMDetNano
 
     builders: dict[str, Callable[..., nn.Module]] = {
-        "PersonDetector": PersonDetector,
-        "PoseMobileNet": PoseMobileNet,
+        "RTMDetNano": RTMDetNano,
+        "PoseLiteHRNet": PoseLiteHRNet,
         "PoseResNet": PoseResNet,
         "LitePose": LitePose.from_arguments,
         "BottomUpMobileNet": BottomUpMobileNet,
@@ -264,6 +269,7 @@ _FITS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "mean": _are_numbers(3, least=0),
         "std": _are_numbers(3, least=1),
         "input_size": _are_numbers(2, least=32),
+        "start": lambda value: isinstance(value, str) and value != "",
         "licence": lambda value: isinstance(value, str) and value != "",
         "data": _are_tables("name", "licence"),
         "accuracy": _are_tables("measure", "value", "command"),

@@ -56,7 +56,7 @@ def litepose(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     path = tmp_path_factory.mktemp("litepose") / "litepose.onnx"
     image = TensorInfo("image", (1, 3, 64, 128), "float32")
     write_constant_graph(path, [image], maps | {"tags_0": tags}, _DESCRIPTION | {"input_size": "[64, 64]"})
-    return ["--pose", "litepose", "--pose-model", str(path)]
+    return ["--pose", "bottom-up", "--pose-model", str(path)]
 
 
 def _blobs(points: DoubleArray, size_hw: tuple[int, int]) -> FloatArray:

@@ -106,7 +106,7 @@ def test_a_sweep_finds_the_best_thresholds(ablate: Run, models: list[str], tmp_p
     assert list(rows)[len(PAPER + QUEUES) :] == [
         *(f"--detector-score {value}" for value in (0.3, 0.4, 0.5, 0.6, 0.7)),
         *(f"--keypoint-threshold {value}" for value in (0.2, 0.3, 0.4, 0.5, 0.6)),
-        *(f"--merge-iou {value}" for value in (0.3, 0.4, 0.5, 0.6, 0.7)),
+        *(f"--tracker merge_iou={value}" for value in (0.3, 0.4, 0.5, 0.6, 0.7)),
         *(f"--gate {value}" for value in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
         "best of each",
     ]

@@ -24,8 +24,8 @@ from tests.commands.datasets import (
 )
 from tests.video.clips import write_clip
 from tracker import runtime
-from tracker.commands.workers import assign_devices
 from tracker.formats.posetrack import read_posetrack
+from tracker.job.workers import assign_devices
 
 NAMES = SEQUENCES[:2]
 FIRST, SECOND = NAMES
@@ -257,11 +257,16 @@ def change_program(_: list[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        pytest.param(lambda _: ["--gate", "0.5"], "was made with --gate 0.15, not 0.5; pass --overwrite", id="setting"),
+        pytest.param(lambda _: ["--gate", "0.5"], "was made with gate 0.15, not 0.5; pass --overwrite", id="setting"),
+        pytest.param(lambda _: ["--max-frames", "3"], "was made with max_frames None, not 3", id="part"),
         pytest.param(change_network, "was made with another pose network; pass --overwrite", id="network"),
         pytest.param(describe_network, "was made with another pose network", id="settings beside a network"),
         pytest.param(change_annotation, "was made of another state of its input", id="input"),
-        pytest.param(change_program, "was made by another version", id="program"),
+        pytest.param(
+            change_program,
+            "was made by another version of the program, 0.0.1; pass",
+            id="program",
+        ),
     ],
 )
 def test_what_was_made_otherwise_is_kept_and_nothing_is_done(

@@ -55,7 +55,7 @@ def test_it_prints_ms_per_stage_and_frames_per_second(
     [
         pytest.param(["--max-frames", "0"], 2, "--repeat and --max-frames must be 1 or more", id="no frames"),
         pytest.param(["--input", "absent.mp4"], 1, "cannot open absent.mp4", id="missing input"),
-        pytest.param(["--pose", "litepose"], 2, "name a clip with --input", id="LitePose without a clip"),
+        pytest.param(["--pose", "bottom-up"], 2, "name a clip with --input", id="LitePose without a clip"),
         pytest.param(["--pose-model", "a.onnx"], 2, "name a clip with --input", id="network without a clip"),
     ],
 )

@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.commands.conftest import Run
 from tests.commands.datasets import SEQUENCES, contents, write_dataset
 from tests.commands.runs import DEADLINE_S, MODULE
-from tracker.commands import cluster
+from tracker.job import cluster
+from tracker.job.job import Job, Outputs, Settings
 
 SETTINGS = ["--device", "cpu", "--detect-every", "2", "--threads", "1"]
 # Two CPUs, and so two tasks at once; ends with its standard input.
@@ -150,19 +150,23 @@ class Ray(SimpleNamespace):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "device", "needed", "there"),
+    ("gpus", "device", "needed"),
     [
-        pytest.param(2, "auto", 1, "cuda", id="a GPU where there are some"),
-        pytest.param(2, "cuda:1", 1, "cuda", id="which one is not ours to say"),
-        pytest.param(2, "cpu", 0, "cpu", id="none if they are not wanted"),
-        pytest.param(0, "auto", 0, "cpu", id="none where there are none"),
+        pytest.param(2, "auto", 1, id="a GPU where there are some"),
+        pytest.param(2, "cuda:1", 1, id="which one is not ours to say"),
+        pytest.param(2, "cpu", 0, id="none if they are not wanted"),
+        pytest.param(0, "auto", 0, id="none where there are none"),
     ],
 )
-def test_a_task_demands_a_gpu(gpus: int, device: str, needed: int, there: str) -> None:
+def test_a_task_demands_a_gpu(gpus: int, device: str, needed: int) -> None:
     assert cluster._num_gpus(Ray(gpus, 4), device) == needed
-    options: dict[str, Any] = {"detector": Path("det.onnx"), "pose_model": None, "device": device}
-    expected = {"detector": Path("det.onnx").absolute(), "pose_model": None, "device": there}
-    assert cluster._options_there(options, needed) == expected
+
+
+def test_elsewhere_inputs_and_networks_have_absolute_paths() -> None:
+    here = Path.cwd()
+    job = Job("a.mp4", Settings(detector=Path("det.onnx")), outputs=Outputs(poses=Path("out/a.jsonl")))
+    there = Job(str(here / "a.mp4"), Settings(detector=here / "det.onnx"), outputs=Outputs(poses=Path("a.jsonl")))
+    assert cluster._job_there(job) == there
 
 
 @pytest.mark.parametrize(

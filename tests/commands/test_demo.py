@@ -176,11 +176,10 @@ def test_the_photo_scene_says_whether_ids_were_kept(
 
 
 @pytest.mark.parametrize(
-    ("networks", "least_seen", "shoulders_off"),
+    ("networks", "least_seen"),
     [
-        # Where the two overlap, a box of the included detector can span both.
-        pytest.param([], 1 / 2, 0.15, id="shipped"),
-        pytest.param(THIRD_PARTY, 1 / 3, 0.1, id="third-party", marks=pytest.mark.shared),
+        pytest.param([], 1 / 2, id="shipped"),
+        pytest.param(THIRD_PARTY, 1 / 3, id="third-party", marks=pytest.mark.shared),
     ],
 )
 def test_the_promise(
@@ -189,7 +188,6 @@ def test_the_promise(
     tmp_path: Path,
     networks: list[Any],
     least_seen: float,
-    shoulders_off: float,
 ) -> None:
     """Both people are found where enough of them is seen, with two ids in all; faces and shoulders are in place."""
     if networks and not SHARED.is_dir():
@@ -209,8 +207,7 @@ def test_the_promise(
     face, shoulders = np.split(np.array(errors), [len(FACE)], axis=1)
     assert np.nanmax(face.mean(axis=1)) <= 0.15
     assert np.nanquantile(face, 0.95) <= 0.05
-    assert np.nanquantile(shoulders, 0.9) <= 0.1
-    assert np.nanquantile(shoulders, 0.95) <= shoulders_off
+    assert np.nanquantile(shoulders, 0.95) <= 0.1
 
 
 def keypoint_errors(

@@ -18,7 +18,7 @@ from tracker.skeletons import CROWDPOSE_14
 
 ONE = pytest.approx(1)
 TABLES = ("ap_by_threshold_and_area", "recall_by_threshold_and_area")
-THRESHOLDS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+THRESHOLDS = [0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8]
 
 
 def write_truth(path: Path, people: list[dict[str, Any]], num_images: int = 2, first_id: int = 1) -> Path:
@@ -177,7 +177,7 @@ def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str]) -> Non
 
 def test_networks_side_by_side(run: Run, gt: Path, litepose: list[str], models: list[str]) -> None:
     pytest.importorskip("matplotlib")
-    networks = ["--top-down", models[3], "--litepose", litepose[3], *models[:2]]
+    networks = ["--top-down", models[3], "--bottom-up", litepose[3], *models[:2]]
     outputs = ["--json", "out.json", "--plot", "out.png"]
     done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), *networks, *outputs)
     assert done.code == 0
@@ -194,7 +194,7 @@ def test_all_networks_load_before_the_first_is_measured(
     run: Run, gt: Path, litepose: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracker.commands.evaluate_networks._measure", lambda *_: pytest.fail("measured"))
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--litepose", litepose[3], "a.pth")
+    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--bottom-up", litepose[3], "a.pth")
     assert done.code == 1
     assert "there is no network file a.pth" in done.err
 
@@ -242,8 +242,8 @@ def test_pck(run: Run, gt: Path, models: list[str]) -> None:
         pytest.param(["--save", "a", "--json", "a"], "another output", id="one file for two"),
         pytest.param(["--save", "gt.json", "--overwrite"], "overwrite an input", id="output is the input"),
         pytest.param(["--pred", "x"], "not allowed with", id="networks and results"),
-        pytest.param(["--pose", "litepose"], "leave out --detector", id="a detector for LitePose"),
-        pytest.param(["--pose", "litepose", "--boxes", "ground-truth"], "no use for true boxes", id="boxes too"),
+        pytest.param(["--pose", "bottom-up"], "leave out --detector", id="a detector for LitePose"),
+        pytest.param(["--pose", "bottom-up", "--boxes", "ground-truth"], "no use for true boxes", id="boxes too"),
     ],
 )
 def test_wrong_usage(evaluate: Run, options: list[str], message: str) -> None:

@@ -90,7 +90,7 @@ def test_litepose(run: Run, gt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return BottomUpEstimator(BluePictures())
 
     monkeypatch.setattr("tracker.pose.load_finder", load)
-    options = ["--pose", "litepose", "--pose-model", "xs.pth", "--device", "cpu", "--flip-test", "--gt", gt]
+    options = ["--pose", "bottom-up", "--pose-model", "xs.pth", "--device", "cpu", "--flip-test", "--gt", gt]
     done = run("inspect", "gt", *options, "--output", "out")
     assert (done.code, done.err.splitlines()[0]) == (0, "blue: numpy")
     assert loaded == [((Path("xs.pth"), "cpu"), {"flip_test": True})]
@@ -129,7 +129,7 @@ def test_existing_pictures_are_refused_before_networks_load(run: Run, gt: Path) 
         pytest.param(["absent.png"], 1, "absent.png is no image and no folder", id="absent"),
         pytest.param(["gt/1.png", "--max-people", "0"], 2, "--max-people must be 1 or more", id="nobody"),
         pytest.param(["gt/1.png", "--boxes", "ground-truth"], 2, "name them with --gt", id="no true boxes"),
-        pytest.param(["gt/1.png", "--pose", "litepose"], 2, "leave out --detector", id="litepose with a detector"),
+        pytest.param(["gt/1.png", "--pose", "bottom-up"], 2, "leave out --detector", id="litepose with a detector"),
         pytest.param(["gt/1.png", "copy/1.jpg"], 2, "2 of the images would be drawn to", id="the same name twice"),
         pytest.param(["copy/1.jpg", "--gt", "gt.json"], 1, "has no images of the name 1.jpg", id="not in the truth"),
     ],

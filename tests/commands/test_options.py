@@ -1,25 +1,24 @@
-"""Options show their defaults and become settings."""
+"""Options show their defaults and become settings; the help shows first what matters first."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, get_args
 
 import pytest
 
+from tracker import __version__
 from tracker.cli import build_parser
-from tracker.commands.options import DETECTOR_TYPES, GROUPINGS, POSES, model_options, tracker_config
+from tracker.commands.options import DETECTOR_TYPES, POSES, read_engine, read_settings, spell, tracker_config
 from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
-from tracker.pipeline import PoseMethod, build_pipeline
-from tracker.pose.grouping import TRACKED_GROUPING, GroupingMethod
+from tracker.job.job import Engine, Settings
+from tracker.pipeline import PoseMethod
+from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.tracking.config import TrackerConfig
-
-SETTINGS = [pytest.param(field.name, field.default, id=field.name) for field in fields(TrackerConfig)]
 
 
 def parse(*options: str) -> argparse.Namespace:
@@ -27,29 +26,35 @@ def parse(*options: str) -> argparse.Namespace:
 
 
 @pytest.fixture
-def help_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str, str], str]:
-    """What the help of a command says about an option."""
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What those arguments print before the program ends well."""
     monkeypatch.setenv("COLUMNS", "500")  # nothing is wrapped
 
-    def help_of(command: str, option: str) -> str:
+    def shown(*arguments: str) -> str:
         with pytest.raises(SystemExit) as ended:
-            build_parser().parse_args([command, "--help"])
+            build_parser().parse_args(arguments)
         assert ended.value.code == 0
-        entry = re.search(rf"^  {option}[ ,](?:.*\n {{10,}})?.*$", capsys.readouterr().out, re.MULTILINE)
-        assert entry, f"the help does not list {option}"
-        return entry[0]
+        return capsys.readouterr().out
 
-    return help_of
+    return shown
 
 
-@pytest.mark.parametrize(("name", "default"), SETTINGS)
-@pytest.mark.parametrize("command", ["track", "bench"])
-def test_every_setting_has_an_option_whose_default_the_help_shows(
-    help_of: Callable[[str, str], str], command: str, name: str, default: Any
-) -> None:
-    assert default is not MISSING
-    shown = "on" if default is True else default
-    assert help_of(command, f"--{name.replace('_', '-')}").endswith(f"(default: {shown})")
+def options_in(text: str) -> dict[str, str]:
+    """Each option of a help with its last line."""
+    return dict(re.findall(r"^  (?:-\w, )?(--[\w-]+)[ ,\n](?:.*\n {10,})?(.*)$", text, re.MULTILINE))
+
+
+def test_the_help_shows_what_matters_and_another_all(shown: Callable[..., str]) -> None:
+    first, whole = (options_in(shown("track", option)) for option in ("--help", "--help-all"))
+    assert len(first) <= 30
+    assert first.items() < whole.items()
+    assert {"--input", "--detector", "--keypoint-threshold", "--min-hits", "--version"} <= {*first}
+    assert {"--workers", "--similarity", "--propagation", "--tracker", "--grouping"} <= {*whole} - {*first}
+
+
+@pytest.mark.parametrize("option", ["--version", "track --version"])
+def test_the_version(shown: Callable[..., str], option: str) -> None:
+    assert shown(*option.split()) == f"pose-tracker {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -63,70 +68,55 @@ def test_every_setting_has_an_option_whose_default_the_help_shows(
         ("--detect-every", "(default: 1)"),
         ("--device", "(default: auto)"),
         ("--flow", "(default: dis)"),
+        ("--similarity", f"(default: {TrackerConfig().similarity})"),
+        ("--propagation", "(default: on)"),
+        ("--queue-length", f"(default: {TrackerConfig().queue_length})"),
         ("--fps", "default: 25"),
         ("--start", "default: 0"),
         ("--end", "default: the end"),
         ("--max-frames", "default: all"),
     ],
 )
-def test_the_help_shows_the_other_defaults(help_of: Callable[[str, str], str], option: str, ending: str) -> None:
-    assert help_of("track", option).endswith(ending)
+def test_the_help_shows_defaults(shown: Callable[..., str], option: str, ending: str) -> None:
+    assert options_in(shown("track", "--help-all"))[option].endswith(ending)
 
 
-def test_the_methods_are_those_that_exist() -> None:
-    assert get_args(PoseMethod) == POSES
+@pytest.mark.parametrize(("option", "defaults"), [("--tracker", TrackerConfig()), ("--grouping", TRACKED_GROUPING)])
+def test_settings_are_listed_with_types_defaults_and_meanings(
+    shown: Callable[..., str], option: str, defaults: TrackerConfig | GroupingConfig
+) -> None:
+    rows = re.findall(r"^(\w+)=(\S+)  \(([\w/ ]+)\)\n {4}(.+)$", shown("track", "--input", "x", option, "help"), re.M)
+    words = {True: "on", False: "off"}
+    assert [(name, value) for name, value, *_ in rows] == [
+        (name, words[value] if isinstance(value, bool) else str(value)) for name, value in asdict(defaults).items()
+    ]
+    assert all(meaning.endswith(".") for *_, meaning in rows)
+
+
+def test_names_that_are_repeated_are_those_that_exist() -> None:
+    assert get_args(PoseMethod) == (*POSES, "litepose")
+    assert tuple(FAMILIES) == DETECTOR_TYPES
+
+
+def test_without_options_settings_are_the_defaults() -> None:
+    assert (read_settings(parse()), read_engine(parse())) == (Settings(), Engine())
 
 
 @pytest.mark.parametrize("option", [("--detector", "x.onnx"), ("--detector-type", "yolox"), ("--detector-size", "320")])
 def test_litepose_needs_no_detector(option: tuple[str, str]) -> None:
-    with pytest.raises(UsageError, match=f"--pose litepose finds people without a detector; leave out {option[0]}$"):
-        model_options(parse("--pose", "litepose", *option))
+    with pytest.raises(UsageError, match=f"--pose bottom-up finds people without a detector; leave out {option[0]}$"):
+        read_settings(parse("--pose", "bottom-up", *option))
+
+
+def test_senseless_settings_of_the_grouping() -> None:
+    with pytest.raises(UsageError, match=r"^--grouping max_people must be 1 or more, not 0$"):
+        read_settings(parse("--pose", "bottom-up", "--grouping", "max_people=0"))
 
 
 def test_settings_of_the_grouping() -> None:
-    options = ["--grouping", "skeleton", "--max-people", "50", "--peak-threshold", "0.2", "--tag-threshold", "2"]
-    given = model_options(parse("--pose", "litepose", *options))["grouping"]
-    assert given == replace(
-        TRACKED_GROUPING, method="skeleton", max_people=50, detection_threshold=0.2, tag_threshold=2.0
-    )
-    given = model_options(parse("--pose", "litepose", "--person-score", "0.3"))["grouping"]
-    assert given == replace(TRACKED_GROUPING, least_score=0.3)
-    assert model_options(parse())["grouping"] == TRACKED_GROUPING
-    assert get_args(GroupingMethod) == GROUPINGS
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        pytest.param(["--max-people", "5"], "--max-people is for --pose litepose; leave it out", id="top-down"),
-        pytest.param(["--pose", "litepose", "--max-people", "0"], "--max-people must be 1 or more, not 0", id="nobody"),
-        pytest.param(["--pose", "litepose", "--peak-threshold", "1"], "--peak-threshold must be from 0", id="too high"),
-    ],
-)
-def test_senseless_settings_of_the_grouping(options: list[str], message: str) -> None:
-    with pytest.raises(UsageError, match=f"^{message}"):
-        model_options(parse(*options))
-
-
-@pytest.mark.parametrize(
-    ("option", "default"),
-    [
-        ("--max-people", "max_people"),
-        ("--peak-threshold", "detection_threshold"),
-        ("--tag-threshold", "tag_threshold"),
-        ("--person-score", "least_score"),
-    ],
-)
-def test_the_help_shows_the_groupings_defaults(help_of: Callable[[str, str], str], option: str, default: str) -> None:
-    assert float(help_of("track", option).rpartition("default: ")[2]) == getattr(TRACKED_GROUPING, default)
-
-
-def test_the_types_of_detectors_are_those_that_exist() -> None:
-    assert tuple(FAMILIES) == DETECTOR_TYPES
-
-
-def test_without_options_the_settings_are_the_defaults() -> None:
-    assert tracker_config(parse()) == TrackerConfig()
+    numbers = ["method=skeleton", "max_people=50", "detection_threshold=0.2", "refine=off"]
+    given = read_settings(parse("--pose", "bottom-up", "--grouping", *numbers)).grouping
+    assert given == replace(TRACKED_GROUPING, method="skeleton", max_people=50, detection_threshold=0.2, refine=False)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +128,8 @@ def test_without_options_the_settings_are_the_defaults() -> None:
         (["--no-propagation"], "propagation", False),
         (["--merge", "plain"], "merge", "plain"),
         (["--max-lost", "0"], "max_lost", 0),
+        (["--tracker", "age-decay=0.5"], "age_decay", 0.5),
+        (["--tracker", "propagation=off"], "propagation", False),
     ],
 )
 def test_an_option_sets_its_setting_alone(options: list[str], name: str, value: Any) -> None:
@@ -146,12 +138,12 @@ def test_an_option_sets_its_setting_alone(options: list[str], name: str, value: 
     assert config != TrackerConfig()
 
 
-def test_a_setting_out_of_range_is_named_as_its_option() -> None:
-    with pytest.raises(UsageError, match=r"^--box-expansion must be 1 or more, not 0\.5$"):
-        tracker_config(parse("--box-expansion", "0.5"))
+def test_numbers_of_the_tracker_add_up() -> None:
+    given = parse("--tracker", "age_decay=0.5", "score_decay=0.8", "--gate", "0.2", "--tracker", "merge_iou=0.3")
+    assert tracker_config(given) == TrackerConfig(age_decay=0.5, score_decay=0.8, gate=0.2, merge_iou=0.3)
 
 
-def test_model_options_are_those_that_build_a_pipeline() -> None:
-    defaults = {name: parameter.default for name, parameter in inspect.signature(build_pipeline).parameters.items()}
-    assert defaults.pop("num_threads") == 0  # `track` has an option of its own for each process
-    assert model_options(parse()) == defaults | {"config": TrackerConfig()}
+@pytest.mark.parametrize("command", ["bench", "demo", "ablate"])
+def test_other_commands_track_with_the_same_options(shown: Callable[..., str], command: str) -> None:
+    names = {spell(field.name).split()[0] for field in fields(TrackerConfig)}
+    assert names <= {*options_in(shown(command, "--help-all"))}

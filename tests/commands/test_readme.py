@@ -1,4 +1,4 @@
-"""The Python loop of the README runs as it stands there."""
+"""The Python scripts of the README run as they stand there."""
 
 from __future__ import annotations
 
@@ -8,27 +8,36 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import TIMES_S
+from tracker.formats import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 
 
-def test_the_loop_of_the_readme_runs(
-    clip: Path, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["track_video", "VideoWriter"])
+def test_the_scripts_of_the_readme_run(
+    clip: Path,
+    models: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
 ) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    (loop,) = [block for block in blocks if "track_video" in block]
-    assert len(loop.splitlines()) <= 7
-    assert '"clip.mp4"' in loop
-    loop = loop.replace('"clip.mp4"', repr(str(clip)))
+    (script,) = [block for block in blocks if name in block]
+    assert len(list(filter(None, script.splitlines()))) <= 10
+    assert '"clip.mp4"' in script
     # Networks that see somebody in every picture stand in for the included ones.
     files = {"detector": Path(models[1]), "pose": Path(models[3])}
     for module in ("detection.detector", "pose.loading"):
         monkeypatch.setattr(f"tracker.{module}.find_default", lambda kind, *_: files[kind])
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(loop, "README.md", "exec"), names)
-    assert capsys.readouterr().out.count("\n") >= len(TIMES_S)
+    exec(compile(script.replace('"clip.mp4"', repr(str(clip))), "README.md", "exec"), {})
+    if name == "track_video":
+        assert capsys.readouterr().out.count("\n") >= len(TIMES_S)
+    else:
+        assert {path.name for path in tmp_path.iterdir()} == {"people.mp4", "people.jsonl"}
+        assert len(read_results(tmp_path / "people.jsonl").frames) == len(TIMES_S)
 
 
 def test_everything_the_documents_link_to_is_there() -> None:

@@ -10,15 +10,17 @@ import pytest
 
 from tests.commands.conftest import TIMES_S, Outcome, Run, read_lines
 from tracker.cli import build_parser
-from tracker.commands.tasks import describe_input, plan_tasks
+from tracker.commands.track import read_jobs
 from tracker.errors import UsageError
+from tracker.job.job import describe_input
 from tracker.pipeline import Pipeline
 
 
 def plan(*arguments: str) -> list[tuple[str, str | None, str | None]]:
-    """Input, overlay and poses of each task."""
-    tasks = plan_tasks(build_parser().parse_args(["track", "--input", *arguments]))
-    return [(task.input, task.output and str(task.output), task.poses and str(task.poses)) for task in tasks]
+    """Input, overlay and poses of each job."""
+    jobs, _ = read_jobs(build_parser().parse_args(["track", "--input", *arguments]))
+    outputs = [(job.input, job.outputs.overlay, job.outputs.poses) for job in jobs]
+    return [(spec, overlay and str(overlay), poses and str(poses)) for spec, overlay, poses in outputs]
 
 
 def files(folder: Path) -> set[str]:

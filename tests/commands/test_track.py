@@ -12,8 +12,8 @@ import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
 from tracker import runtime
-from tracker.commands import sinks
 from tracker.formats import read_results
+from tracker.job import sinks
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Image
@@ -226,11 +226,14 @@ def test_litepose_finds_people_without_a_detector(clip: Path, litepose: list[str
             assert ((keypoints[:, :2] > [left, top]) & (keypoints[:, :2] < [right, bottom])).all()
 
 
-def test_litepose_without_weights_says_which_it_needs(clip: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["bottom-up", "litepose"], ids=["its name", "its old name"])
+def test_bottom_up_without_weights_says_which_it_needs(
+    clip: Path, run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("tracker.weights.read_manifest", lambda _: ())
-    done = run("track", "--input", clip, "--pose", "litepose")
+    done = run("track", "--input", clip, "--pose", name)
     assert (done.code, done.err.count("\n")) == (1, 1)
-    assert "github.com/mit-han-lab/litepose" in done.err
+    assert "no default bottom-up network" in done.err
     assert "train litepose" in done.err
 
 
@@ -241,7 +244,7 @@ def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
 def test_the_summary_says_why_the_cpu_was_taken(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
     notes = [line for line in track("--poses", "out.jsonl").err.splitlines() if line.startswith("note: ")]
-    assert notes == [f"note: {name}.onnx runs on the CPU: no NVIDIA driver found" for name in ("det", "pose")]
+    assert notes == ["note: runs on the CPU: no NVIDIA driver found"]  # once, of both networks
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
@@ -307,11 +310,24 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--detector-score", "1.5"], "--detector-score must be within 0 and 1", id="score above 1"),
         pytest.param(["--gate", "2"], "--gate must be within 0 and 1, not 2.0", id="gate above 1"),
         pytest.param(["--gate", "high"], "--gate: invalid float value: 'high'", id="gate in words"),
-        pytest.param(["--start", "2", "--end", "1"], "--end (1.0 s) must come after --start (2.0 s)", id="backwards"),
+        pytest.param(["--queue-length", "0"], "--queue-length must be 1 or more", id="no queue"),
+        pytest.param(["--fps", "-1"], "--fps must be within 0.00001 and 1000000, not -1.0", id="negative rate"),
+        pytest.param(["--max-frames", "0"], "--max-frames must be 1 or more, not 0", id="no frames"),
         pytest.param(["--device", "gpu"], "no device 'gpu'; use auto, cpu, cuda or cuda:N", id="unknown device"),
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
-        pytest.param(["--bogus"], "unrecognized arguments: --bogus; see", id="unknown option"),
-        pytest.param(["--poses", "out.csv", "--format", "xml"], "--format: invalid choice: 'xml'", id="unknown format"),
+        pytest.param(["--flow", "raft"], "--flow: invalid choice: 'raft'", id="unknown flow"),
+        pytest.param(["--bogus"], "there is no option --bogus; ", id="unknown option"),
+        pytest.param(["--conf", "0.3"], "no option --conf; the nearest is --confirmed-only; see", id="cut short"),
+        pytest.param(["--max-lots=3"], "no option --max-lots; the nearest is --max-lost; see", id="mistyped"),
+        pytest.param(["--age-decay", "1"], "the nearest is --tracker age_decay=…; see", id="a number of the tracker"),
+        pytest.param(["--tracker", "agedecay=1"], "--tracker knows no agedecay; the nearest is age_decay", id="number"),
+        pytest.param(["--tracker", "age_decay"], "--tracker age_decay needs a value: age_decay=0.97", id="no value"),
+        pytest.param(["--tracker", "min_hits=few"], "min_hits must be a whole number, such as 3, not 'few'", id="few"),
+        pytest.param(["--tracker", "box-expansion=0.5"], "--tracker box_expansion must be 1 or more", id="too small"),
+        pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
+        pytest.param(
+            ["--grouping", "refine=off"], "--grouping is for --pose bottom-up; leave it out", id="no grouping"
+        ),
     ],
 )
 def test_wrong_usage_is_refused(track: Run, tmp_path: Path, options: list[str], message: str) -> None:

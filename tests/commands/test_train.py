@@ -20,10 +20,9 @@ from tracker.training.pose_task import PoseTask
 from tracker.weights import read_metadata
 
 SMALL = ["--batch-size", "2", "--device", "cpu", "--precision", "fp32"]
-NARROW = ["--channels", "8", "--frozen-stages", "-1"]
 KINDS = {
-    "pose": ["--input-size", "32", "32", "--min-keypoints", "3", "--network", "PoseMobileNet", *NARROW],
-    "detector": ["--size", "64", "--grids", "0.5", "0.5", "0", *NARROW],
+    "pose": ["--input-size", "32", "32", "--min-keypoints", "3"],
+    "detector": ["--size", "64", "--grids", "0.5", "0.5", "0", "--frozen-stages", "-1"],
     "litepose": ["--input-size", "64", "--size", "XS"],
 }
 
@@ -69,8 +68,8 @@ def is_refused(done: Outcome, code: int, message: str) -> bool:
 @pytest.mark.parametrize(
     ("kind", "network", "figure"),
     [
-        ("pose", "PoseMobileNet", "rendered_pck"),
-        ("detector", "PersonDetector", "false_at_0.5"),
+        ("pose", "PoseLiteHRNet", "rendered_pck"),
+        ("detector", "RTMDetNano", "false_at_0.5"),
         ("litepose", "LitePose", "rendered_mean_oks"),
     ],
 )
@@ -149,19 +148,21 @@ def test_a_run_starts_anew_where_that_is_wished(train: Callable[..., Outcome]) -
 @pytest.mark.usefixtures("_undrawn")
 def test_weights_to_start_from(train: Callable[..., Outcome]) -> None:
     assert train("pose").code == 0
-    started = train("detector", "--output", "next", "--init", "run/weights.safetensors", "--frozen-stages", "2")
+    changes = ["--upsampling", "deconvolution", "--frozen-stages", "2"]
+    started = train("pose", "--output", "next", "--init", "run/weights.safetensors", *changes)
     assert started.code == 0
-    assert "run/weights.safetensors lacks weights of heads, which start anew" in started.err.splitlines()
+    assert "run/weights.safetensors lacks weights of decoder, which start anew" in started.err.splitlines()
     before, after = (torch.load(f"{name}/checkpoint.pt", weights_only=True)["state_dict"] for name in ("run", "next"))
-    assert torch.equal(before["trunk.stem.0.weight"], after["trunk.stem.0.weight"])
-    assert not torch.equal(before["trunk.stages.3.0.project.weight"], after["trunk.stages.3.0.project.weight"])
+    assert torch.equal(before["trunk.stem.first.weight"], after["trunk.stem.first.weight"])
+    last = "trunk.stages.2.1.branches.0.1.layers.0.weight"
+    assert not torch.equal(before[last], after[last])
 
 
 @pytest.mark.usefixtures("_undrawn")
 def test_presets_and_epochs(run: Run, data: Path) -> None:
     course = ["--epochs", "1", "--batch-size", "4", "--accumulate", "2", "--input-size", "32", "32", "--log-every", "1"]
     few = ["--limit-people", "6", "--no-augmentation", "--validate-on-train", "--validation-pictures", "2"]
-    more = ["--network", "PoseMobileNet", "--channels", "8", "--threads", "1"]
+    more = ["--network", "PoseLiteHRNet", "--threads", "1"]
     done = run("train", "pose", "--preset", "paper-coco", "--data", data, "--device", "cpu", *course, *few, *more)
     assert done.code == 0, done.err
     # six people by four
@@ -236,6 +237,7 @@ def test_the_help_names_every_setting_and_what_it_is(run: Run, capsys: pytest.Ca
         run("train", "pose", "--help")
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for option, default in (("--rotation-deg X", "[25.0]"), ("--input-size X X", "[256 192]"), ("--ema X", "[0.999]")):
+    for option, default in (("--rotation-deg X", "[25.0]"), ("--input-size X X", "[256 192]"), ("--ema X", "[0.998]")):
         assert default in text[text.index(f"{option} ") :][:200]
-    assert "--teacher" not in text
+    assert "--teacher-share X" in text
+    assert "--animal-finder" not in text

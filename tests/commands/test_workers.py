@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from tests.commands.conftest import Run
 from tests.commands.datasets import SEQUENCES, contents, deadly, write_dataset
 from tests.commands.runs import DEADLINE_S, MODULE, running, write_endless_clip
 from tracker.cli import build_parser
-from tracker.commands.options import model_options
-from tracker.commands.progress import Progress
-from tracker.commands.tasks import plan_tasks
-from tracker.commands.workers import track_in_workers
+from tracker.commands.track import read_jobs
 from tracker.errors import DeviceError, UsageError
+from tracker.job.job import Engine, Job
+from tracker.job.progress import Progress
+from tracker.job.workers import track_in_workers
 
 # All processes with one thread, so that their numbers are the same.
 SETTINGS = ["--device", "cpu", "--detect-every", "2", "--threads", "1"]
@@ -36,16 +36,16 @@ def track_data(run: Run, models: list[str]) -> Run:
     return lambda *arguments: run("track", "--input", "data", *models, *SETTINGS, *arguments)
 
 
-def tasks_of(root: Path, models: Sequence[str]) -> tuple[list[argparse.Namespace], dict[str, Any]]:
-    """What `track` makes of a data set, and the options of the pipeline."""
+def jobs_of(root: Path, models: Sequence[str], **settings: Any) -> list[Job]:
+    """What `track` makes of a data set, with other settings."""
     arguments = ["track", "--input", str(root), *models, *SETTINGS, "--output", str(root / "out")]
-    args = build_parser().parse_args(arguments)
-    return plan_tasks(args), model_options(args)
+    jobs, _ = read_jobs(build_parser().parse_args(arguments))
+    return [replace(job, settings=replace(job.settings, **settings)) for job in jobs]
 
 
-def work(tasks: Sequence[argparse.Namespace], options: dict[str, Any], num_workers: int) -> Progress:
-    with Progress("sequences", len(tasks), 0, verbose=False) as progress:
-        track_in_workers(tasks, options, ["cpu"] * num_workers, 1, progress)
+def work(jobs: Sequence[Job], num_workers: int) -> Progress:
+    with Progress("sequences", len(jobs), 0, verbose=False) as progress:
+        track_in_workers(jobs, Engine(num_threads=1), ["cpu"] * num_workers, progress)
     return progress
 
 
@@ -69,10 +69,11 @@ def test_two_workers_write_what_one_process_writes(track_data: Run, tmp_path: Pa
 def test_the_sequence_of_a_worker_that_dies_is_tried_once_more(
     models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tasks, options = tasks_of(write_dataset(tmp_path / "data"), models)
-    for task, num_deaths in zip(tasks, (1, 0, 9, 0), strict=True):
-        task.sequence = deadly(task.sequence, tmp_path / f"{task.name}.deaths", num_deaths)
-    progress = work(tasks, options, num_workers=2)
+    jobs = [
+        replace(job, sequence=job.sequence and deadly(job.sequence, tmp_path / f"{job.name}.deaths", num_deaths))
+        for job, num_deaths in zip(jobs_of(write_dataset(tmp_path / "data"), models), (1, 0, 9, 0), strict=True)
+    ]
+    progress = work(jobs, num_workers=2)
     warnings = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[")]
     died = "its worker died (SIGKILL: perhaps memory was short); another one begins it anew"
     assert sorted(warnings) == [
@@ -93,17 +94,17 @@ class Bomb:
 
 
 def test_a_worker_that_dies_before_it_begins_ends_the_run(models: list[str], tmp_path: Path) -> None:
-    tasks, options = tasks_of(write_dataset(tmp_path / "data"), models)
+    jobs = jobs_of(write_dataset(tmp_path / "data"), models, detector=Bomb())
     line = r"a worker on cpu died while it loaded the networks \(exit code 3\); try fewer workers"
     with pytest.raises(DeviceError, match=line):
-        work(tasks, options | {"detector": Bomb()}, num_workers=1)
+        work(jobs, num_workers=1)
     assert not contents(tmp_path / "data/out")
 
 
 def test_what_keeps_a_worker_from_loading_networks_is_raised(models: list[str], tmp_path: Path) -> None:
-    tasks, options = tasks_of(write_dataset(tmp_path / "data"), models)
+    jobs = jobs_of(write_dataset(tmp_path / "data"), models, detector_size=64)
     with pytest.raises(UsageError, match=r"det\.onnx takes 96×64 only"):
-        work(tasks, options | {"detector_size": 64}, num_workers=1)
+        work(jobs, num_workers=1)
 
 
 def wait_for_end_of(group: int) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from tracker.detection.maps import STRIDES, decode_maps
-from tracker.nets import person_detector
+from tracker.nets import rtmdet
 from tracker.types import FloatArray
 
 NOBODY = -20.0
@@ -35,7 +35,7 @@ def _put(maps: list[FloatArray], level: int, cell: tuple[int, int], score: float
 
 
 def test_the_strides_are_those_of_the_network() -> None:
-    assert person_detector.STRIDES == STRIDES
+    assert rtmdet.STRIDES == STRIDES
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -25,8 +26,9 @@ IMAGE = TensorInfo("image", (None, 3, None, None), "float32")
 MAPS = tuple(TensorInfo(f"stride_{stride}", (None, 5, None, None), "float32") for stride in (8, 16, 32))
 
 
-def _network(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> DetectionNetwork:
-    return cast(DetectionNetwork, SimpleNamespace(inputs=tuple(inputs), outputs=tuple(outputs)))
+def _network(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], **stated: str) -> DetectionNetwork:
+    network = SimpleNamespace(inputs=tuple(inputs), outputs=tuple(outputs), metadata=stated)
+    return cast(DetectionNetwork, network)
 
 
 def _picture(height: int = 60, width: int = 90, seed: int = 0) -> Image:
@@ -61,19 +63,44 @@ def test_other_graphs_do_not_fit(inputs: list[TensorInfo], outputs: list[TensorI
     assert not PERSON_DETECTOR.fits(_network(inputs, outputs))
 
 
-def test_the_input_is_rgb_as_the_files_state_it() -> None:
+@pytest.mark.parametrize(
+    ("stated", "fits"),
+    [
+        pytest.param({}, True, id="nothing"),
+        pytest.param(dict(INPUT_DESCRIPTION), True, id="what it expects"),
+        pytest.param({"input_size": "[320, 320]"}, True, id="another size"),
+        pytest.param({"color": "rgb"}, False, id="an older one's colours"),
+        pytest.param({"mean": "[127.5, 127.5, 127.5]"}, False, id="an older one's mean"),
+        pytest.param({"std": "[127.5, 127.5, 127.5]"}, False, id="an older one's std"),
+    ],
+)
+def test_a_graph_that_states_another_input_does_not_fit(stated: dict[str, str], fits: bool) -> None:
+    assert PERSON_DETECTOR.fits(_network([IMAGE], MAPS, **stated)) is fits
+
+
+def test_a_graph_of_an_older_form_is_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    graph = onnx.load(files[0])
+    stated = dict(INPUT_DESCRIPTION) | {"color": "rgb", "mean": "[127.5, 127.5, 127.5]", "std": "[127.5, 127.5, 127.5]"}
+    onnx.helper.set_model_props(graph, stated)
+    onnx.save(graph, tmp_path / "old.onnx")
+    with pytest.raises(ModelError, match=r"old\.onnx") as refused:
+        load_detector(tmp_path / "old.onnx", "cpu")
+    assert "\n" not in str(refused.value)
+
+
+def test_the_input_is_as_the_files_state_it() -> None:
+    mean, std = (np.array(json.loads(INPUT_DESCRIPTION[key])) for key in ("mean", "std"))
     image = np.zeros((32, 64, 3), np.uint8)
     image[4, 7] = 255, 51, 0
     tensor, scale_wh = PERSON_DETECTOR.prepare(image, (64, 64))
     assert (tensor.shape, tensor.dtype) == ((3, 64, 64), np.float32)
-    np.testing.assert_allclose(tensor[:, 4, 7], [-1, -0.6, 1], atol=1e-6)
-    np.testing.assert_allclose(tensor[:, 63, 0], np.full(3, 114 / 127.5 - 1), atol=1e-6)
+    np.testing.assert_allclose(tensor[:, 4, 7], ([255, 51, 0] - mean) / std, atol=1e-5)
+    np.testing.assert_allclose(tensor[:, 63, 0], (114 - mean) / std, atol=1e-5)
     assert scale_wh.tolist() == [1, 1]
-    assert INPUT_DESCRIPTION["color"] == "rgb"
-    assert json.loads(INPUT_DESCRIPTION["mean"]) == json.loads(INPUT_DESCRIPTION["std"]) == [127.5] * 3
+    assert INPUT_DESCRIPTION["color"] == "bgr"
 
 
-def _detect(path: Path, images: Sequence[Image], score_threshold: float = 0.0115) -> list[Detections]:
+def _detect(path: Path, images: Sequence[Image], score_threshold: float = 0.2) -> list[Detections]:
     return load_detector(path, "cpu", score_threshold, size=96).detect(images)
 
 
@@ -99,14 +126,14 @@ def test_a_batch_gives_what_each_image_gives_alone(files: tuple[Path, Path]) -> 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_finds_what_the_cpu_finds(files: tuple[Path, Path]) -> None:
-    (on_cpu,), (on_cuda,) = (load_detector(files[1], device, 0.0115).detect([_picture()]) for device in ("cpu", "cuda"))
+    (on_cpu,), (on_cuda,) = (load_detector(files[1], device, 0.2).detect([_picture()]) for device in ("cpu", "cuda"))
     assert abs(len(on_cpu) - len(on_cuda)) <= 0.1 * len(on_cpu)
     np.testing.assert_allclose(on_cuda.scores[:5], on_cpu.scores[:5], atol=0.02)
 
 
 def test_other_weights_and_sizes_are_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
     pose = write_weights(tmp_path / "pose.safetensors", POSE)
-    with pytest.raises(ModelError, match="states PoseMobileNet in its metadata, but must be PersonDetector"):
+    with pytest.raises(ModelError, match="states PoseLiteHRNet in its metadata, but must be RTMDetNano"):
         load_detector(pose, "cpu")
     with pytest.raises(UsageError, match="detector size 100 is no multiple of 32"):
         load_detector(files[1], "cpu", size=100)

@@ -24,15 +24,17 @@ def test_flows_are_made_by_name(name: str, kind: type) -> None:
 
 
 def test_settings_reach_the_flow() -> None:
-    assert create_flow("dis", preset="medium", max_side=320) == DenseFlow("medium", 320)
+    assert create_flow("dis", max_side=320) == DenseFlow(320)
     assert create_flow("lk", max_side=320) == SparseFlow(320)
 
 
-def test_an_unknown_name_or_preset_is_refused() -> None:
+def test_every_name_makes_a_flow() -> None:
+    assert all(create_flow(name) for name in FLOW_NAMES)
+
+
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown flow 'raft'; known: dis, lk, none"):
         create_flow("raft")
-    with pytest.raises(ValueError, match="unknown preset 'best'; known: ultrafast, fast, medium"):
-        create_flow("dis", preset="best")
 
 
 @pytest.mark.parametrize("name", MEASURING)

@@ -199,3 +199,13 @@ def test_another_skeleton_has_the_keypoints_by_name() -> None:
 def test_the_pose_score_survives_where_the_box_score_is_not_stated(name: str) -> None:
     found = there_and_back(example(), name).frames[0].tracked.poses
     assert found.pose_scores() == pytest.approx([0.45, 0.4], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mot"])
+def test_no_keypoint_scores_more_than_one(name: str) -> None:
+    results = example()
+    frame = results.frames[0]
+    scores = np.where(frame.tracked.poses.scores > 0, np.float32(1.14), np.float32(0))
+    high = replace(frame.tracked, poses=replace(frame.tracked.poses, scores=scores))
+    found = there_and_back(replace(results, frames=(replace(frame, tracked=high),)), name)
+    assert found.frames[0].tracked.poses.scores.max() == 1

@@ -158,13 +158,6 @@ def write_checkpoint(path: Path, **how: Any) -> None:
     torch.save({"state_dict": state, "epoch": 3, "perf": 0.7}, path, **how)
 
 
-def write_arrays(path: Path) -> None:
-    """A convolution of a trunk, and a layer of a pose network."""
-    names = ("000_CONV_2D_w", "000_CONV_2D_b", "final_w", "final_b")
-    shapes = ((2, 3, 3, 3), (2,), (1, 2, 1, 1), (1,))
-    np.savez(path, **{name: np.ones(shape, np.float32) for name, shape in zip(names, shapes, strict=True)})
-
-
 def write_pose_graph(path: Path) -> None:
     """A network from images to the same heatmaps always."""
     metadata = {"skeleton": "coco17", "color": "rgb", "mean": "[127.5, 127.5, 127.5]", "std": "[1, 1, 1]"}
@@ -196,15 +189,6 @@ def read_weights(path: Path) -> None:
     if path.suffix == ".safetensors":
         with suppress(ModelError):  # it is none
             load_network(path, "pose")
-
-
-def read_initial_arrays(path: Path) -> None:
-    """Read the weights that training starts from into a network without a trunk."""
-    from torch import nn
-
-    from tracker.training.initial import initialise
-
-    initialise(nn.ModuleDict({"final_layer": nn.Conv2d(2, 1, 1)}), path)
 
 
 def read_pose_graph(path: Path) -> None:
@@ -363,7 +347,6 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             mutations.bytes_damaged,
             read_weights,
         ),
-        "init-npz": Target("x.npz", write_arrays, mutations.arrays_damaged, read_initial_arrays),
         "pose-onnx": Target("pose.onnx", write_pose_graph, mutations.bytes_damaged, read_pose_graph),
         "detector-onnx": Target("detector.onnx", write_detector_graph, mutations.bytes_damaged, read_detector_graph),
         "manifest": Target("manifest.toml", write_manifest, mutations.text_damaged, read_networks),

@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from tests.trained import like_trained
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.deployment import arrange_for_export
 from tracker.nets.litepose import LitePose, LitePoseConfig
-from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
+from tracker.nets.pose_resnet import PoseResNet
+from tracker.nets.rtmdet import RTMDetNano
 
 LITEPOSE = LitePose(3, LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5))
 
@@ -24,9 +26,9 @@ def outputs(model, images):
 @pytest.mark.parametrize(
     ("network", "size_hw"),
     [
-        pytest.param(PoseMobileNet(19, channels=16), (64, 96), id="pose"),
-        pytest.param(PoseMobileNet(3, channels=5), (32, 32), id="pose, smallest, odd channels"),
-        pytest.param(PersonDetector(channels=16), (96, 64), id="detector"),
+        pytest.param(PoseLiteHRNet(19, 2), (64, 96), id="pose"),
+        pytest.param(PoseResNet(18, 3), (32, 32), id="ResNet"),
+        pytest.param(RTMDetNano(), (96, 64), id="detector"),
     ],
 )
 def test_the_function_stays_the_same(network, size_hw):
@@ -47,7 +49,7 @@ def test_litepose_gives_heatmaps_and_tags_apart():
 
 
 def test_a_bottom_up_mobilenet_gives_heatmaps_and_tags_apart():
-    model = like_trained(BottomUpMobileNet(3, 8))
+    model = like_trained(BottomUpMobileNet(3, 0.25))
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     (maps,) = outputs(model, images)
     given = outputs(arrange_for_export(model), images)
@@ -57,7 +59,7 @@ def test_a_bottom_up_mobilenet_gives_heatmaps_and_tags_apart():
 
 @pytest.mark.parametrize(
     "network",
-    [PoseMobileNet(2, 8), PersonDetector(8), LITEPOSE, BottomUpMobileNet(2, 8)],
+    [PoseLiteHRNet(2, 1), RTMDetNano(), LITEPOSE, BottomUpMobileNet(2, 0.25)],
     ids=["pose", "detector", "LitePose", "bottom-up"],
 )
 def test_the_original_is_not_changed(network):

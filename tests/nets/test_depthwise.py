@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from tracker.nets.depthwise import DepthwiseConv
+from tracker.nets.depthwise import DepthwiseConv, StridedDepthwiseConv, depthwise_conv
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,33 @@ def test_autocast_trains_in_half_precision() -> None:
     assert out.dtype == torch.bfloat16
     assert exact is not None
     torch.testing.assert_close(conv.weight.grad, exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 9), (1, 2)], ids=["even", "odd", "smallest"])
+def test_every_second_pixel_of_stride_1_is_stride_2(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    conv = StridedDepthwiseConv(4).double()
+    native = nn.Conv2d(4, 4, 3, 2, padding=1, groups=4).double()
+    native.load_state_dict(conv.state_dict())
+    x = torch.randn(2, 4, *size, dtype=torch.float64)
+    results = []
+    for layer in (conv.train(), native):
+        inputs = x.clone().requires_grad_()
+        out = layer(inputs)
+        (out * torch.arange(out.numel(), dtype=torch.float64).view_as(out).sin()).sum().backward()
+        results.append((out, inputs.grad, layer.weight.grad, layer.bias.grad))
+    assert results[0][0].grad_fn.name() != results[1][0].grad_fn.name()
+    for own, expected in zip(*results, strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        assert torch.equal(conv(x), native(x))
+    # frozen, there are no weights to learn, and the plain one is faster
+    assert conv.requires_grad_(False)(x.requires_grad_()).grad_fn.name() == results[1][0].grad_fn.name()
+
+
+@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (1, 5), (2, 3)])
+def test_depthwise_convolutions_are_padded_by_half_their_kernel(stride: int, kernel: int) -> None:
+    conv = depthwise_conv(4, stride, kernel)
+    assert (conv.groups, conv.stride, conv.kernel_size) == (4, (stride, stride), (kernel, kernel))
+    assert conv.bias is not None
+    assert conv(torch.zeros(1, 4, 6, 8)).shape == (1, 4, 6 // stride, 8 // stride)

@@ -1,17 +1,13 @@
-"""The MobileNetV2 trunk and the pose network on it."""
+"""The MobileNetV2 trunk."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.vectors import SHARED
 from tracker.nets.mobilenet import OUT_CHANNELS, InvertedResidual, MobileNetV2, SameConv
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
-from tracker.nets.upsampling import FusedUpsampling
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96), (224, 160)])
@@ -30,6 +26,22 @@ def test_as_many_weights_as_torchvision_has() -> None:
     # its features, without the 1280-channel layer and without scale and shift of batch norm
     assert sum(p.numel() for p in trunk.parameters() if p.ndim > 1) == 2_223_872 - 412_160 - 31_552
     assert len([m for m in trunk.modules() if isinstance(m, nn.Conv2d)]) == 51
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        pytest.param(1.0, (24, 32, 64, 1280), id="as published"),
+        pytest.param(1.5, (40, 48, 96, 1280), id="MoveNet MultiPose"),
+        pytest.param(0.25, (8, 8, 16, 1280), id="the least is 8"),
+    ],
+)
+def test_widths_and_the_last_layer(width: float, expected: tuple[int, ...]) -> None:
+    with torch.device("meta"):
+        trunk = MobileNetV2(width, 1280, taps=(1, 2, 3, 7))
+        features = trunk(torch.empty(1, 3, 64, 96))
+    assert trunk.out_channels == tuple(f.shape[1] for f in features) == expected
+    assert [64 // f.shape[2] for f in features] == [4, 8, 16, 32]
 
 
 @pytest.mark.parametrize(
@@ -85,78 +97,3 @@ def test_shortcuts_join_equal_shapes_alone() -> None:
         nn.init.zeros_(parameter)
     x = torch.rand(1, 8, 4, 4)
     assert torch.equal(block(x), x)
-
-
-def test_lateral_convolutions_change_nothing_at_their_start() -> None:
-    torch.manual_seed(0)
-    upsampling = FusedUpsampling((4, 6, 8), 5, 2).eval()
-    features = [torch.randn(1, 4, 16, 8), torch.randn(1, 6, 8, 4), torch.randn(1, 8, 4, 2)]
-    coarse, fine = upsampling(features)
-    assert (coarse.shape, fine.shape) == ((1, 5, 8, 4), (1, 5, 16, 8))
-    other = upsampling([torch.randn_like(features[0]), torch.randn_like(features[1]), features[2]])
-    assert torch.equal(other[1], fine)
-    nn.init.ones_(upsampling.laterals[1].weight)
-    assert not torch.equal(upsampling([torch.randn_like(features[0]), *features[1:]])[1], fine)
-    assert torch.equal(upsampling(features)[0], coarse)
-
-
-def test_heatmaps_have_a_quarter_of_the_size() -> None:
-    with torch.device("meta"):
-        assert PoseMobileNet(19, 8)(torch.empty(2, 3, 64, 96)).shape == (2, 19, 16, 24)
-
-
-def test_a_bottom_up_network_has_the_layers_of_the_top_down_one() -> None:
-    model = BottomUpMobileNet(17, 8)
-    assert {name: value.shape for name, value in model.state_dict().items()} == {
-        name: value.shape for name, value in PoseMobileNet(34, 8).state_dict().items()
-    }
-    with torch.device("meta"):
-        (maps,) = BottomUpMobileNet(**model.arguments)(torch.empty(2, 3, 64, 96))
-    assert maps.shape == (2, 34, 16, 24)
-
-
-def test_a_cell_stands_for_its_middle_and_tags_rise_by_one_in_32_pixels_to_the_right_and_96_down() -> None:
-    flat, sloped = PoseMobileNet(4, 8).eval(), BottomUpMobileNet(2, 8).eval()
-    sloped.load_state_dict(flat.state_dict())
-    pictures = torch.randn(2, 3, 96, 128)
-    moved = torch.nn.functional.pad(pictures[..., 2:, 2:], (0, 2, 0, 2))
-    (maps,), level = sloped(pictures), flat(moved)
-    torch.testing.assert_close(maps[:, :2], level[:, :2])
-    slope = maps[:, 2:] - level[:, 2:]
-    expected = torch.arange(32) / 8 + torch.arange(24)[:, None] / 24
-    torch.testing.assert_close(slope - slope[..., :1, :1], expected.expand(2, 2, 24, 32), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("network", [PoseMobileNet, BottomUpMobileNet])
-def test_everything_receives_a_gradient(network: type[PoseMobileNet]) -> None:
-    model = network(3, 8)
-    sum(maps.square().sum() for maps in model(torch.randn(2, 3, 32, 32))).backward()
-    missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
-    assert not missing
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs the development models")
-def test_trained_weights_find_people() -> None:
-    from tracker.datasets.coco import read_ground_truth, read_picture
-    from tracker.pose.networks import Normalization, TorchHeatmapNetwork
-    from tracker.pose.top_down import TopDownEstimator
-    from tracker.skeletons import BODY_19
-    from tracker.training.initial import initialise
-
-    model = PoseMobileNet(19)
-    initialise(model, SHARED / "models" / "mobilenet_v2_pose.npz")
-    half = (127.5, 127.5, 127.5)
-    network = TorchHeatmapNetwork(
-        model.eval(), BODY_19, (192, 256), normalization=Normalization("rgb", half, half), device="cpu"
-    )
-    folder = SHARED / "data" / "val" / "lsp"
-    distances, torsos = [], []
-    for picture in read_ground_truth(folder / "annotations.json").pictures[:12]:
-        poses = TopDownEstimator(network).estimate(read_picture(picture, folder / "images"), picture.true_boxes())
-        true = np.array(picture.annotated_people[0]["keypoints"]).reshape(17, 3)
-        shoulders, hips = true[5:7, :2].mean(axis=0), true[11:13, :2].mean(axis=0)
-        torsos.append(np.linalg.norm(shoulders - hips))
-        distances.append(np.linalg.norm(poses.keypoints[0, 5:7].mean(axis=0) - shoulders))
-    # the shoulders of most people, at least, are about where they should be
-    assert np.median(np.array(distances) / np.array(torsos)) < 0.25

@@ -268,6 +268,35 @@ def test_outputs_with_tags_at_each_scale_count_as_so_many_tags():
     assert len(estimator.find([picture(image_wh)])[0]) == 2
 
 
+class Coarse(Drawn):
+    """One output at stride 4, whose tags have two values, the first of which says next to nothing."""
+
+    def maps(self, images):
+        coarse, _ = super().maps(images)
+        noise = np.random.default_rng(0).uniform(0, 0.1, coarse.tags.shape).astype(np.float32)
+        return [OutputMaps(coarse.heatmaps, np.concatenate([noise, coarse.tags], axis=1))]
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_tags_of_several_values_count_as_so_many_tags(flip_test):
+    image_wh = (128, 128)
+    estimator = BottomUpEstimator(Coarse(people_in(image_wh), image_wh), flip_test=flip_test)
+    tags = estimator.look(picture(image_wh)).tags
+    assert tags.shape == (2 + 2 * flip_test, 14, 32, 32)
+    assert tags[0].max() <= 0.1
+    assert tags[1].max() >= 3
+    assert len(estimator.find([picture(image_wh)])[0]) == 2
+
+
+@pytest.mark.parametrize(("network", "cells"), [(Drawn, 128), (Coarse, 32)], ids=["stride 2", "stride 4"])
+def test_maps_coarser_than_stride_2_stay_as_they_are(network, cells):
+    image_wh = (256, 256)
+    look = BottomUpEstimator(network(people_in(image_wh), image_wh)).look
+    assert look(picture(image_wh)).heatmaps.shape[1:] == (cells, cells)
+    projected = BottomUpEstimator(network(people_in(image_wh), image_wh), project=True).look
+    assert projected(picture(image_wh)).heatmaps.shape[1:] == (128, 128)
+
+
 class Broken(Network):
     """Gives what it is told to."""
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.onnx_graphs import write_constant_graph
-from tests.trained import BOTTOM_UP, DETECTOR, POSE, like_trained, write_weights
+from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, like_trained, write_weights
 from tracker.errors import ModelError
 from tracker.export import export_network
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
@@ -103,6 +103,22 @@ def test_our_files_agree_on_both_engines(tmp_path):
     np.testing.assert_allclose(given[0].tags, expected[0].tags, atol=2e-3 * np.abs(expected[0].tags).max())
 
 
+def test_a_bottom_up_mobilenet_agrees_with_itself_on_both_engines(tmp_path):
+    files = export_network([write_weights(tmp_path / "weights.safetensors", BOTTOM_UP_MOBILENET)], tmp_path / "small")
+    (given,), (expected,) = (load_bottom_up_network(path, "cpu").maps(pictures(2, (128, 192))) for path in files)
+    assert (given.heatmaps.shape, given.tags.shape) == ((2, 14, 32, 48), (2, 28, 32, 48))
+    np.testing.assert_allclose(given.heatmaps, expected.heatmaps, atol=2e-3)
+    # Between two people a cell may go to either.
+    assert np.mean(np.abs(given.tags - expected.tags) > 0.01) < 1e-3
+
+
+def test_tag_values_are_parts_of_the_tags():
+    heatmaps, tags = np.zeros((2, 3, 4, 5), np.float32), np.random.default_rng(0).random((2, 6, 4, 5), np.float32)
+    first, second = OutputMaps(heatmaps, tags).tag_values()
+    np.testing.assert_array_equal(np.concatenate([first, second], axis=1), tags)
+    assert OutputMaps(heatmaps, None).tag_values() == []
+
+
 def test_color_mean_and_std_of_our_files_are_used(tmp_path):
     path = write_weights(tmp_path / "a.safetensors", BOTTOM_UP)
     before = load_bottom_up_network(path, "cpu").maps(pictures())[0].heatmaps
@@ -123,11 +139,11 @@ def test_color_mean_and_std_of_our_files_are_used(tmp_path):
         ),
         pytest.param("a.pth", lambda path: save(path, LitePose(5, SMALL)), "has 5 keypoints and is not", id="skeleton"),
         pytest.param(
-            "a.safetensors", lambda path: write_weights(path, POSE), "states PoseMobileNet in its metadata, but "
+            "a.safetensors", lambda path: write_weights(path, POSE), "states PoseLiteHRNet in its metadata, but "
             "must be LitePose", id="a top-down network",
         ),
         pytest.param(
-            "a.safetensors", lambda path: write_weights(path, DETECTOR), "states PersonDetector", id="a detector",
+            "a.safetensors", lambda path: write_weights(path, DETECTOR), "states RTMDetNano", id="a detector",
         ),
         pytest.param(
             "a.safetensors", lambda path: write_weights(path, BOTTOM_UP, skeleton="coco17"), "has 14 keypoints",

@@ -204,7 +204,7 @@ def test_the_note_says_why_the_cpu_was_taken(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     named = {"name": "r18.pth", "input_size_wh": (192, 256)}
     on_auto, on_cpu = (TorchHeatmapNetwork(nn.Identity(), COCO_17, device=d, **named) for d in ("auto", "cpu"))
-    assert on_auto.note.startswith("r18.pth runs on the CPU: torch finds no CUDA")
+    assert on_auto.note.startswith("runs on the CPU: torch finds no CUDA")
     assert on_cpu.note is None
     assert TopDownEstimator(on_auto).note == on_auto.note
 
@@ -293,7 +293,7 @@ def test_the_toml_beside_our_own_weights_comes_first(tmp_path):
 @pytest.mark.parametrize(
     ("stated", "words"),
     [
-        pytest.param(DETECTOR, "states PersonDetector in its metadata, but must be PoseMobileNet", id="a detector"),
+        pytest.param(DETECTOR, "states RTMDetNano in its metadata, but must be PoseLiteHRNet", id="a detector"),
         pytest.param(POSE | {"skeleton": "coco17"}, "has 19 keypoints and must state the skeleton of so many", id="17"),
         pytest.param(POSE | {"mean": "[1]"}, "which makes no sense", id="one mean"),
         pytest.param(POSE | {"input_size": "256"}, "which makes no sense", id="one size"),

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from tracker.errors import InputError
+from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
 from tracker.training import curves
-from tracker.training.loop import LoopConfig, TrainingRun, keep_log_until, learning_rate_factor
+from tracker.training.loop import LoopConfig, TrainingRun, _parameter_groups, keep_log_until, learning_rate_factor
 from tracker.weights import load_checkpoint, read_metadata
 
 CONFIG = LoopConfig(12, 1e-2, warmup=2, ema=0.9, precision="fp32")
@@ -250,6 +251,39 @@ def test_the_trunk_has_a_rate_of_its_own(tmp_path: Path) -> None:
     for name, rate in (("trunk.stem.weight", 1e-3), ("final_layer.weight", 1e-2)):
         moved = (run.model.state_dict()[name] - before[name]).abs().max().item()
         assert moved == pytest.approx(rate, rel=0.01), name
+
+
+def rates_of(model: nn.Module, **changes: Any) -> dict[str, float]:
+    """The full rate of every tensor that is trained."""
+    groups = _parameter_groups(model, LoopConfig(1, 1e-2, **changes))
+    assert all(group["lr"] == group["full_rate"] for group in groups)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {names[parameter]: group["full_rate"] for group in groups for parameter in group["params"]}
+
+
+def test_relative_rates_are_shares_of_each_tensors_root_mean_square() -> None:
+    model = Network()
+    with torch.no_grad():
+        model.trunk.stem.weight.fill_(-3)
+        model.final_layer.weight[:] = torch.tensor([0.0, 2, -2, 0])[None, :, None, None]
+        nn.init.zeros_(model.final_layer.bias)
+    model.trunk.stages[0].requires_grad_(False)
+    rates = rates_of(model, trunk_rate=0.1, relative_rate=True)
+    assert rates["trunk.stem.weight"] == pytest.approx(1e-2 * 0.1 * 3)
+    assert rates["final_layer.weight"] == pytest.approx(1e-2 * 2**0.5)
+    # what starts at 0 moves too
+    assert rates["final_layer.bias"] == pytest.approx(1e-2 * 1e-3)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert rates.keys() == trained
+    assert set(rates_of(model, trunk_rate=0.1).values()) == {1e-3, 1e-2}
+
+
+def test_a_decoder_that_begins_as_published_is_trained_as_the_trunk_is() -> None:
+    with torch.device("meta"):
+        rates = rates_of(PoseLiteHRNet(19, 2), trunk_rate=0.1)
+    parts = {part: {rate for name, rate in rates.items() if name.startswith(part)} for part in ("trunk", "decoder")}
+    assert parts == {"trunk": {1e-3}, "decoder": {1e-3}}
+    assert {rate for name, rate in rates.items() if name.startswith("further.")} == {1e-2}
 
 
 class Halves(Pictures):

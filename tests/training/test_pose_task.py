@@ -11,11 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.onnx_graphs import write_constant_graph
 from tests.training.people import annotate
+from tracker.errors import ModelError
 from tracker.pose.networks import Normalization
-from tracker.skeletons import COCO_17
+from tracker.runtime import TensorInfo
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, Skeleton
 from tracker.training.augmentation import Appearance
-from tracker.training.pose_task import PoseTask, normalise
+from tracker.training.pose_task import HeatmapTeacher, PoseTask, normalise
 from tracker.training.pose_views import Views, store_crops
 
 STILL = Views(scale=0, rotation_deg=0, rotated=0, flip=0, shift=0, half_body=0, damage=0)
@@ -137,3 +140,78 @@ def test_colours_come_in_the_order_of_the_network() -> None:
     rgb = normalise(pictures, Normalization("rgb", (0, 10, 20), (1, 2, 5)))
     assert rgb.flatten().tolist() == [10, 5, 2]
     assert normalise(pictures, Normalization("bgr", (0, 0, 0), (1, 1, 1))).flatten().tolist() == [30, 20, 10]
+
+
+TAUGHT = np.random.default_rng(1).uniform(0.1, 0.9, (1, 17, 16, 12)).astype(np.float32)
+
+
+def make_teacher(folder: Path, skeleton: Skeleton = COCO_17, input_wh: tuple[int, int] = (48, 64)) -> HeatmapTeacher:
+    """It sees the same whatever is there."""
+    stated = {"skeleton": "coco17", "color": "rgb", "mean": "[0, 0, 0]", "std": "[255, 255, 255]"}
+    image = TensorInfo("image", (1, 3, 64, 48), "float32")
+    path = write_constant_graph(folder / "teacher.onnx", [image], {"heatmaps": TAUGHT}, stated)
+    return HeatmapTeacher(path, skeleton, input_wh)
+
+
+TRUE, ABSENT, PSEUDO, SURER, UNLABELLED, GONE = range(6)
+
+
+def test_a_teacher_stands_in_for_labels_that_are_not_true(tmp_path: Path) -> None:
+    targets, weights = torch.zeros(2, 19, 16, 12), torch.zeros(2, 19)
+    targets[:, [TRUE, PSEUDO, SURER], 5, 6] = 1
+    weights[:, TRUE] = weights[:, ABSENT] = 1
+    weights[:, PSEUDO], weights[:, SURER], weights[:, GONE] = 0.2, 0.7, 0.3
+    targets[:, 18, 2, 3], weights[:, 18] = 1, 0.4
+    before = targets.clone(), weights.clone()
+    corrected, counts = make_teacher(tmp_path, BODY_19).correct(torch.zeros(2, 3, 64, 48), targets, weights, 0.4)
+    taught = torch.from_numpy(TAUGHT).expand(2, -1, -1, -1)
+    for part in (TRUE, ABSENT):
+        assert torch.equal(corrected[:, part], targets[:, part])
+    # no Gaussian: unlabelled, or thought to be absent
+    for part in (UNLABELLED, GONE, 16):
+        torch.testing.assert_close(corrected[:, part], taught[:, part])
+    for part in (PSEUDO, SURER):
+        torch.testing.assert_close(corrected[:, part], 0.6 * targets[:, part] + 0.4 * taught[:, part])
+    assert counts[0, : GONE + 1].tolist() == pytest.approx([1, 1, 0.4, 0.7, 1, 1])
+    # the teacher knows nothing of neck and head
+    assert torch.equal(corrected[:, 17:], targets[:, 17:])
+    assert counts[:, 17:].tolist() == [pytest.approx([0, 0.4])] * 2
+    assert torch.equal(targets, before[0])
+    assert torch.equal(weights, before[1])
+
+
+def test_a_teachers_keypoints_are_found_by_their_names(tmp_path: Path) -> None:
+    teacher = make_teacher(tmp_path, CROWDPOSE_14)
+    corrected, counts = teacher.correct(
+        torch.zeros(1, 3, 64, 48), torch.zeros(1, 14, 16, 12), torch.zeros(1, 14), share=0.5
+    )
+    for name in ("left_shoulder", "right_ankle"):
+        taught = torch.from_numpy(TAUGHT[0, COCO_17.index(name)])
+        torch.testing.assert_close(corrected[0, CROWDPOSE_14.index(name)], taught)
+    assert not corrected[0, CROWDPOSE_14.index("neck")].any()
+    assert counts[0].sum() == 12
+
+
+def test_a_teacher_sees_what_the_network_sees_as_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, seen = make_teacher(tmp_path), []
+    monkeypatch.setattr(teacher._network, "heatmaps", lambda crops: seen.append(crops) or TAUGHT.repeat(2, axis=0))
+    pictures = torch.zeros(2, 3, 64, 48)
+    pictures[:, 0], pictures[:, 1], pictures[:, 2] = 300, 20.6, -5
+    teacher.correct(pictures, torch.zeros(2, 17, 16, 12), torch.zeros(2, 17), 0.5)
+    assert (seen[0].shape, seen[0].dtype) == ((2, 64, 48, 3), np.uint8)
+    # blue, green, red
+    assert seen[0][1, 7, 9].tolist() == [0, 21, 255]
+
+
+def test_saying_what_the_teacher_says_costs_nothing(tmp_path: Path) -> None:
+    task = make_task(tmp_path, teacher=make_teacher(tmp_path), views=STILL)
+    batch = task.make_batch(0)
+    heatmaps = torch.from_numpy(TAUGHT).repeat(4, 1, 1, 1)
+    heatmaps[:, 0] = torch.from_numpy(batch.targets[:, 0])
+    assert task.loss(_Constant(heatmaps), batch, torch.Generator()).item() == pytest.approx(0, abs=1e-9)
+    assert task.loss(_Constant(heatmaps + 1), batch, torch.Generator()).item() > 0.1
+
+
+def test_a_teacher_of_another_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"teacher.onnx takes 48×64 px, not 96×128; name another teacher"):
+        make_teacher(tmp_path, input_wh=(96, 128))

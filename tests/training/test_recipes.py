@@ -63,8 +63,8 @@ def test_the_papers_recipe_of_bottom_up_networks(preset: str, skeleton: str) -> 
 
 
 def test_sizes_of_bottom_up_networks_are_those_of_the_networks() -> None:
-    assert dict(LITEPOSE_SIZES) == {**litepose.LITEPOSE_INPUT_SIZES, "MobileNetV2": 256}
-    assert [LitePoseRecipe(size=size).side for size in LITEPOSE_SIZES] == [256, 448, 448, 512, 256]
+    assert dict(LITEPOSE_SIZES) == {**litepose.LITEPOSE_INPUT_SIZES, "MobileNetV2": 320}
+    assert [LitePoseRecipe(size=size).side for size in LITEPOSE_SIZES] == [256, 448, 448, 512, 320]
     assert LitePoseRecipe(size="L", input_size=128).side == 128
     assert LitePoseRecipe(size="L", input_size=128).short_side == 128
     assert LitePoseRecipe(input_size=128, picture_size=192).short_side == 192
@@ -119,13 +119,17 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         pytest.param("pose", {"steps": 0}, "steps or epochs", id="no steps"),
         pytest.param("pose", {"accumulate": 5}, "5 does not 16", id="parts that do not fit"),
         pytest.param("pose", {"input_size": (250, 192)}, "multiples of 32, not 250 192", id="an odd size"),
-        pytest.param("pose", {"network": "PoseResNet50"}, "frozen_stages must be -1", id="a frozen ResNet"),
-        pytest.param("litepose", {"channels": 32}, "channels must be left out for size XS", id="other widths"),
+        pytest.param(
+            "pose", {"network": "PoseResNet50", "frozen_stages": 1}, "frozen_stages must be -1", id="a frozen ResNet"
+        ),
         pytest.param(
             "litepose",
             {"size": "MobileNetV2", "tags_at_each_scale": True},
             "tags_at_each_scale must be left out for size MobileNetV2",
             id="scales that are not there",
+        ),
+        pytest.param(
+            "litepose", {"size": "MobileNetV2", "pull": 0.1}, "pull must be left out for size MobileNetV2", id="no tags"
         ),
         pytest.param("litepose", {"frozen_stages": 1}, "frozen_stages must be -1 for size XS", id="a frozen LitePose"),
         pytest.param("pose", {"true_repeats": 0}, "true_repeats must be above 0", id="nobody"),

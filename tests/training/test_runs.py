@@ -25,7 +25,7 @@ from tracker.training.datasets import ValidationSet, read_dataset, truth_of
 from tracker.training.loop import LoopConfig, TrainingRun
 from tracker.training.pose_task import PoseTask
 from tracker.training.pose_views import Views, store_crops
-from tracker.training.recipes import POSE_PRESETS, DetectorRecipe, LitePoseRecipe, PoseRecipe
+from tracker.training.recipes import LITEPOSE_PRESETS, POSE_PRESETS, DetectorRecipe, LitePoseRecipe, PoseRecipe
 from tracker.training.runs import (
     RunOptions,
     choose_precision,
@@ -38,7 +38,7 @@ from tracker.training.validation import pose_validation
 
 BOX = (10, 10, 50, 90)
 LIMBS = [f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip") for side in ("left", "right")]
-TINY = PoseRecipe(steps=2, batch_size=4, channels=8, input_size=(64, 64), frozen_stages=-1, min_keypoints=3)
+TINY = PoseRecipe(steps=2, batch_size=4, input_size=(64, 64), frozen_stages=-1, min_keypoints=3)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_people_are_chosen_by_their_labels_and_boxes() -> None:
     people = annotate([Path("a")], [(0, box, point) for box, point in zip(boxes, points, strict=True)])
     people.box_scores[4] = 0.3
     # 0 has one keypoint, 2 and 3 have no box, 4 no sure one
-    assert choose_rows(people, PoseRecipe()).tolist() == [1, 5]
+    assert choose_rows(people, PoseRecipe(true_repeats=1)).tolist() == [1, 5]
     # 1 and 5 have eight true limbs
     assert choose_rows(people, PoseRecipe(true_repeats=3)).tolist() == [1, 5, 1, 5, 1, 5]
     people.weights[1, COCO_17.index("left_hip")] = 0.9
@@ -70,7 +70,7 @@ def test_people_of_some_folders_come_more_often() -> None:
     point = dict.fromkeys(LIMBS, (20.0, 30.0))
     pictures = [Path("all/a/1"), Path("all/b/1"), Path("all/c/1")]
     people = annotate(pictures, [(0, BOX, point), (1, BOX, point), (2, (np.nan,) * 4, point), (2, BOX, point)])
-    recipe = PoseRecipe(repeats=("b=2", "c=3", "absent=9"))
+    recipe = PoseRecipe(true_repeats=1, repeats=("b=2", "c=3", "absent=9"))
     assert choose_rows(people, recipe).tolist() == [0, 1, 3, 1, 3, 3]
     assert choose_rows(people, replace(recipe, true_repeats=2)).tolist() == [0, 1, 3] * 2 + [1, 3] * 2 + [3] * 2
 
@@ -116,7 +116,7 @@ def test_a_trained_pose_network_loads(tmp_path: Path, data: Path) -> None:
     network = load_pose_network(run.weights_path, "cpu")
     assert (network.skeleton, network.input_size_wh) == (BODY_19, (64, 64))
     crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    inputs = torch.from_numpy(Normalization("rgb", (127.5,) * 3, (127.5,) * 3).apply(crop))
+    inputs = torch.from_numpy(TINY.part(Normalization).apply(crop))
     with torch.inference_mode():
         expected = run.averaged(inputs).numpy()
     np.testing.assert_allclose(network.heatmaps(crop), expected, atol=1e-4)
@@ -133,13 +133,16 @@ def test_a_trained_resnet_loads(tmp_path: Path, data: Path, monkeypatch: pytest.
 
 
 def test_a_trained_detector_loads(tmp_path: Path, data: Path) -> None:
-    from tracker.detection import load_detector
+    from tracker.detection.detector import open_network
 
-    recipe = DetectorRecipe(steps=2, batch_size=2, channels=8, size=64, frozen_stages=-1)
+    recipe = DetectorRecipe(steps=2, batch_size=2, size=64, frozen_stages=-1)
     run = start_detector_run(recipe, options_in(tmp_path, data))
     run.train()
-    detector = load_detector(run.weights_path, "cpu", score_threshold=0.0, size=96)
-    assert len(detector.detect([np.zeros((64, 96, 3), np.uint8)])[0]) > 0
+    pictures = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = run.averaged(pictures)
+    for found, maps in zip(open_network(run.weights_path, "cpu").run(pictures.numpy()), expected, strict=True):
+        np.testing.assert_allclose(found, maps.numpy(), rtol=1e-4, atol=1e-4)
     log = run.weights_path.with_name("log.jsonl").read_text()
     assert '"rendered_ap50"' in log
     assert '"false_at_0.3"' in log
@@ -153,7 +156,7 @@ def test_what_is_taken_for_an_animal_is_no_person_to_a_detector(tmp_path: Path, 
     image = TensorInfo("images", (1, 3, 416, 416), "float32")
     finder = write_constant_graph(tmp_path / "yolox.onnx", [image], {"output": rows})
     recipe = DetectorRecipe(
-        steps=1, batch_size=2, channels=8, size=64, frozen_stages=-1, negatives=1.0, animals=1.0, backgrounds=0.0
+        steps=1, batch_size=2, size=64, frozen_stages=-1, negatives=1.0, animals=1.0, backgrounds=0.0
     )
     run = start_detector_run(recipe, options_in(tmp_path, data, animal_finder=finder))
     run.train()
@@ -181,24 +184,12 @@ def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Pat
     assert torch.equal(fresh.model.state_dict()[name], run.averaged.state_dict()[name])
 
 
-def test_a_bottom_up_network_starts_from_the_trunk_of_another_and_is_used_on_larger_pictures(
+def test_a_bottom_up_mobilenet_goes_on_with_its_first_stages_frozen_and_is_used_on_larger_pictures(
     tmp_path: Path, data: Path
 ) -> None:
-    pose = start_pose_run(TINY, options_in(tmp_path / "pose", data))
-    pose.train()
-    recipe = LitePoseRecipe(
-        size="MobileNetV2",
-        steps=2,
-        batch_size=2,
-        input_size=64,
-        picture_size=128,
-        frozen_stages=2,
-        channels=8,
-    )
-    run = start_litepose_run(recipe, options_in(tmp_path, data, init=pose.weights_path))
+    recipe = replace(LITEPOSE_PRESETS["mobilenet"], steps=2, batch_size=2, input_size=64, picture_size=128)
+    run = start_litepose_run(replace(recipe, frozen_stages=2), options_in(tmp_path, data))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    given = pose.averaged.state_dict()["final_layer.weight"]
-    assert torch.equal(before["final_layer.weight"][:17], given[[BODY_19.index(n) for n in COCO_17.keypoint_names]])
     run.train()
     changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any(name.startswith(("trunk.stem.", "trunk.stages.1.")) for name in changed)
@@ -207,7 +198,9 @@ def test_a_bottom_up_network_starts_from_the_trunk_of_another_and_is_used_on_lar
     assert network.input_size == 128
     (output,) = network.maps(np.zeros((1, 64, 128, 3), np.uint8))
     assert output.tags is not None
-    assert output.tags.shape == output.heatmaps.shape == (1, 17, 16, 32)
+    assert (output.heatmaps.shape, output.tags.shape) == ((1, 17, 16, 32), (1, 34, 16, 32))
+    fresh = start_litepose_run(recipe, options_in(tmp_path / "other", data, init=run.weights_path))
+    assert all(torch.equal(value, run.averaged.state_dict()[name]) for name, value in fresh.model.state_dict().items())
 
 
 def test_heatmaps_start_empty_and_tags_do_not(tmp_path: Path, data: Path) -> None:
@@ -240,7 +233,7 @@ def test_nobody_to_train_a_bottom_up_network_on(tmp_path: Path, data: Path) -> N
 def test_a_detector_sees_pictures_of_some_folders_more_often(tmp_path: Path, data: Path) -> None:
     once, thrice = (
         start_detector_run(
-            DetectorRecipe(steps=2, batch_size=2, channels=8, size=64, frozen_stages=-1, repeats=repeats),
+            DetectorRecipe(steps=2, batch_size=2, size=64, frozen_stages=-1, repeats=repeats),
             options_in(tmp_path / str(len(repeats)), data),
         )
         for repeats in ((), ("rendered=3",))
@@ -256,7 +249,7 @@ def test_the_same_seed_trains_the_same_network(tmp_path: Path, data: Path) -> No
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run = start_pose_run(replace(TINY, steps=1, seed=seed), options_in(tmp_path / name, data))
         run.train()
-        finals.append(run.model.state_dict()["trunk.stem.0.weight"])
+        finals.append(run.model.state_dict()["trunk.stem.first.weight"])
     assert torch.equal(finals[0], finals[1])
     assert not torch.equal(finals[0], finals[2])
 

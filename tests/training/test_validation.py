@@ -30,12 +30,12 @@ def write_set(folder: Path, name: str, *, nobody: bool = False) -> ValidationSet
 
 
 class AlwaysThere(nn.Module):
-    """One person in every picture, whom five cells show with a score of 0.45."""
+    """One person in every picture, whom seven cells show with a score of 0.45."""
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = [torch.full((len(x), 5, 416 // stride, 416 // stride), -9.0) for stride in (8, 16, 32)]
         box = torch.tensor(BOX)
-        for column in range(15, 20):
+        for column in range(14, 21):
             point = torch.tensor([column, 27.0]) * 8
             maps[0][:, :, 27, column] = torch.cat([torch.tensor([-0.2]), point - box[:2], box[2:] - point])
         return maps

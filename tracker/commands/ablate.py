@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import HelpFormatter, add_detector_options, add_tracking_options, tracker_config
+from tracker.commands.options import Parser, add_detector_options, add_tracking_options, tracker_config
 from tracker.errors import UsageError
-from tracker.tracking.config import Similarity, TrackerConfig
+from tracker.tracking.config import TrackerConfig
+from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
     from tracker.scenes.oracle import IdentityCount
@@ -34,7 +34,6 @@ def add_parser(commands: Any) -> None:
         "of its tracking: one stage after the other, without drawing. Without --input all rendered scenes are tracked, "
         "with the true poses with noise and misses in place of the networks: id switches, and the share of people "
         "found.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("data set")
     group.add_argument("--input", type=Path, metavar="DATASET", help="PoseTrack data set")
@@ -57,11 +56,10 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--seeds", type=int, default=3, metavar="N", help="variants of each scene")
     group.add_argument("--frames", type=int, default=60, metavar="N", help="length of each, at 25 frames per second")
     add_tracking_options(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
-def _add_networks(parser: argparse.ArgumentParser) -> None:
+def _add_networks(parser: Parser) -> None:
     group = parser.add_argument_group("networks for a data set")
     group.add_argument(
         "--detector",
@@ -98,7 +96,7 @@ def _ablate_scenes(args: argparse.Namespace, config: TrackerConfig) -> int:
     from tracker.scenes.scripts import SCENARIOS
 
     rows: dict[str, dict[str, list[IdentityCount]]] = {}
-    for scene in tqdm(SCENARIOS, unit="scene", disable=not sys.stderr.isatty(), leave=False):
+    for scene in tqdm(SCENARIOS, unit="scene", disable=None, leave=False):
         for label, count in _count(scene, args, _settings(config)):
             rows.setdefault(label, {}).setdefault(scene, []).append(count)
     print(f"| setting | {' | '.join(SCENARIOS)} | switches | found |\n|---|{'---|' * (len(SCENARIOS) + 2)}")
@@ -108,7 +106,7 @@ def _ablate_scenes(args: argparse.Namespace, config: TrackerConfig) -> int:
 
 def _settings(config: TrackerConfig) -> Mapping[str, TrackerConfig]:
     """The rows: each similarity, then the given settings without one part at a time."""
-    rows = {name: replace(config, similarity=name) for name in get_args(Similarity)}
+    rows = {name: replace(config, similarity=name) for name in SIMILARITIES}
     rows["no propagation"] = replace(config, propagation=False)
     rows["plain merge"] = replace(config, merge="plain")
     rows["no memory"] = replace(config, max_lost=0)

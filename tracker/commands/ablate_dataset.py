@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
+from tracker.commands.options import spell
 from tracker.detection import load_detector
 from tracker.errors import InputError, UsageError
 from tracker.evaluation.ablation import Ablation, Outcome, Setting
@@ -22,7 +21,7 @@ from tracker.evaluation.posetrack.summary import without_nan
 from tracker.evaluation.recording import Networks
 from tracker.flow import create_flow
 from tracker.formats.posetrack_dataset import DatasetSequence, find_dataset
-from tracker.outputs import check_output, partial_path, publish
+from tracker.outputs import check_output, write_json
 from tracker.pose import load_estimator
 from tracker.tracking.config import TrackerConfig
 from tracker.types import PersonDetector, PoseEstimator
@@ -74,7 +73,7 @@ def ablate_dataset(args: argparse.Namespace, config: TrackerConfig) -> int:
             "pose_model": networks.estimator.name,
             "flow": args.flow,
         }
-        _write_json(args.json, names | {"rows": table.as_json(), "best": best})
+        write_json(args.json, without_nan(names | {"rows": table.as_json(), "best": best}))
     return 0
 
 
@@ -100,7 +99,7 @@ def _find_sequences(args: argparse.Namespace) -> list[DatasetSequence]:
 def _check_truth(sequences: Sequence[DatasetSequence]) -> None:
     """Raise InputError for what would end the work after hours: truth that cannot be measured, or lacks its images."""
     num_keypoints = 0
-    for sequence in tqdm(sequences, "checking", unit="sequence", disable=not sys.stderr.isatty(), leave=False):
+    for sequence in tqdm(sequences, "checking", unit="sequence", disable=None, leave=False):
         truth = sequence.read()
         sequence.image_paths(truth)
         num_keypoints += measure_sequence(truth, truth).mot.num_objects.sum()
@@ -170,7 +169,9 @@ def _print_best(table: _Table, swept: Mapping[Threshold, Setting], base: Setting
 
 
 def _option(name: str, value: float) -> str:
-    return f"--{name.replace('_', '-')} {value:g}"
+    """An option of `track` with its value."""
+    option = "--detector-score" if name == "detector_score" else spell(name)
+    return f"{option}{'=' if ' ' in option else ' '}{value:g}"
 
 
 class _Table:
@@ -190,7 +191,7 @@ class _Table:
         new = [setting for setting in dict.fromkeys(rows.values()) if setting not in self._outcomes]
         self._print_done(rows)
         total = len(new) * self._num_sequences
-        with tqdm(total=total, unit="run", disable=not sys.stderr.isatty(), leave=False) as bar:
+        with tqdm(total=total, unit="run", disable=None, leave=False) as bar:
             for setting, outcome in self._ablation.run(new, bar.update) if new else ():
                 self._outcomes[setting] = outcome
                 bar.clear()
@@ -220,8 +221,3 @@ def _row(label: str, outcome: Outcome) -> str:
     figures = (outcome.ap["Total"], outcome.mot["Total"], outcome.fps)
     ap, mota, fps = (f"{'–' if math.isnan(figure) else f'{figure:.1f}':>5}" for figure in figures)
     return f"| {label} | {ap} | {mota} | {outcome.num_switches:>8} | {fps} |"
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial_path(path).write_text(json.dumps(without_nan(content), allow_nan=False) + "\n", encoding="utf-8")
-    publish(path)

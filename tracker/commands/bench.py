@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import (
-    HelpFormatter,
     add_model_options,
     add_tracking_options,
-    model_options,
     names_networks,
+    read_engine,
+    read_settings,
 )
 from tracker.errors import UsageError
 
@@ -34,7 +32,6 @@ def add_parser(commands: Any) -> None:
         "end-to-end frames per second. Without --input a rendered crowd of twelve is tracked, whose truth stands "
         "in for the networks. With --networks: milliseconds per picture (a person or a frame) of network files alone; "
         "preparing pictures and reading outputs is not counted. Compare figures of one run only: machines are noisy.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("measurement")
     group.add_argument("--input", metavar="SOURCE", help="video file or folder of images")
@@ -43,7 +40,6 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--networks", type=Path, nargs="+", metavar="FILE", help=".onnx and .safetensors files")
     add_model_options(parser)
     add_tracking_options(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
@@ -80,15 +76,14 @@ def _measure_networks(args: argparse.Namespace, rounds: int) -> int:
 
 def _measure(args: argparse.Namespace) -> dict[str, float]:
     """Milliseconds per frame of each stage, of all stages and of the wall clock, in one run."""
-    from tracker.video.source import open_source
-
     if args.input is None:
         return _time(*_scene(args))
-    from tracker.pipeline import build_pipeline
+    from tracker.job.run import load_pipeline
+    from tracker.video.source import open_source
 
-    options = model_options(args)
+    settings = read_settings(args)
     with open_source(args.input, max_frames=args.max_frames) as source:
-        return _time(build_pipeline(**options), source)
+        return _time(load_pipeline(settings, read_engine(args)), source)
 
 
 def _scene(args: argparse.Namespace) -> tuple[Pipeline, Iterable[Frame]]:
@@ -98,30 +93,23 @@ def _scene(args: argparse.Namespace) -> tuple[Pipeline, Iterable[Frame]]:
     from tracker.scenes.oracle import OracleEstimator, SceneNetworks
     from tracker.scenes.rendering import render_scene
 
-    options = model_options(args)
+    config = read_settings(args).config
     networks = SceneNetworks(OracleEstimator())
-    flow, config = create_flow(args.flow), options["config"]
-    pipeline = Pipeline(networks, networks, flow, config, args.detect_every, args.detector_batch)
+    pipeline = Pipeline(networks, networks, create_flow(args.flow), config, args.detect_every, args.detector_batch)
     frames = list(render_scene("crowd", (1280, 720), args.max_frames))
     return pipeline, networks.watch(frames)
 
 
 def _time(pipeline: Pipeline, frames: Iterable[Frame]) -> dict[str, float]:
+    from tracker.job.report import Report
+    from tracker.job.run import track
+    from tracker.job.sinks import OverlaySink
     from tracker.video.overlay import OverlayRenderer
     from tracker.video.writer import VideoWriter
 
-    overlay = OverlayRenderer(pipeline.estimator.skeleton)
-    times, number, start = pipeline.times, 0, time.perf_counter()
+    report = Report.on(pipeline)
     with tempfile.TemporaryDirectory() as folder:
         video = VideoWriter(Path(folder) / "bench.mp4")
-        with video, closing(pipeline.run(frames)) as tracked:
-            for frame, people in tracked:
-                with times.measure("draw"):
-                    picture = overlay.draw(frame.image, people, time_s=frame.time_s)
-                with times.measure("encode"):
-                    video.write(picture, frame.time_s)
-                number += 1
-    wall_s = time.perf_counter() - start
-    stages = dict(times.busy_s)
-    per_frame = stages | {"all stages": sum(stages.values()), "wall": wall_s}
-    return {stage: 1e3 * seconds / max(number, 1) for stage, seconds in per_frame.items()}
+        track(pipeline, frames, [OverlaySink(OverlayRenderer(pipeline.skeleton), video, pipeline.times)], report)
+    seconds = report.busy_s | {"all stages": sum(report.busy_s.values()), "wall": report.wall_s}
+    return {stage: 1e3 * value / max(report.frames, 1) for stage, value in seconds.items()}

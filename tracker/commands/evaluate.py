@@ -15,11 +15,10 @@ from tracker.commands.evaluation_inputs import (
     load_detector_of,
     load_estimator_of,
     on_each,
-    write_json,
 )
-from tracker.commands.options import POSES, HelpFormatter, add_detector_options, refuse_detector
+from tracker.commands.options import HelpFormatter, add_detector_options, add_pose_option, refuse_detector
 from tracker.errors import InputError, UsageError
-from tracker.outputs import make_folder
+from tracker.outputs import make_folder, write_json
 
 if TYPE_CHECKING:
     from tracker.datasets.coco import Annotation, GroundTruth
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_THRESHOLDS = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
 
 
 def add_parser(commands: Any) -> None:
@@ -68,9 +67,7 @@ def _add_coco(measures: Any) -> None:
     group.add_argument(
         "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
     )
-    group.add_argument(
-        "--pose", choices=POSES, default="top-down", help="poses in boxes, or LitePose, which finds everybody at once"
-    )
+    add_pose_option(group)
     group.add_argument("--save", type=Path, metavar="FILE", help="keep what the networks give, as COCO results")
     _add_outputs(group)
     group = parser.add_argument_group("false people, for --kind boxes")
@@ -303,7 +300,7 @@ def _check_combination(args: argparse.Namespace) -> None:
         "--save keeps what networks give: it needs --images": args.save and args.pred,
         "--boxes ground-truth leaves the detector nothing to do: it needs --kind keypoints": args.kind == "boxes"
         and args.boxes == "ground-truth",
-        "--pose litepose has no use for true boxes, nor gives --kind boxes": args.pose == "litepose"
+        "--pose bottom-up has no use for true boxes, nor gives --kind boxes": args.pose == "bottom-up"
         and (args.boxes == "ground-truth" or args.kind == "boxes"),
         "--negatives needs --kind boxes and --images": args.negatives and (args.kind != "boxes" or args.pred),
         "--negatives and --negative-images need each other": bool(args.negatives) != bool(args.negative_images),
@@ -312,7 +309,7 @@ def _check_combination(args: argparse.Namespace) -> None:
     for message, applies in faults.items():
         if applies:
             raise UsageError(message)
-    if args.pose == "litepose":
+    if args.pose == "bottom-up":
         refuse_detector(args)
 
 

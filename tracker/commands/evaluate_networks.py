@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tracker.commands.evaluation_inputs import check_outputs, estimation_of, on_each, write_json
+from tracker.commands.evaluation_inputs import check_outputs, estimation_of, on_each
 from tracker.commands.options import HelpFormatter, add_detector_options
 from tracker.errors import InputError, UsageError
-from tracker.outputs import partial_path, publish
+from tracker.outputs import partial_path, publish, write_json
 
 if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
@@ -40,7 +40,9 @@ def add_parser(measures: Any) -> None:
     group.add_argument(
         "--top-down", type=Path, nargs="+", default=[], metavar="FILE", help="networks for the boxes of a detector"
     )
-    group.add_argument("--litepose", type=Path, nargs="+", default=[], metavar="FILE", help="networks without boxes")
+    group.add_argument(
+        "--bottom-up", "--bottom-up", type=Path, nargs="+", default=[], metavar="FILE", help="networks without boxes"
+    )
     group.add_argument(
         "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes for top-down networks"
     )
@@ -65,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     from tracker.evaluation.coco import load_pycocotools
     from tracker.evaluation.posetrack.plots import check_can_draw
 
-    if not args.top_down and not args.litepose:
-        raise UsageError("there is nothing to compare; name networks with --top-down or --litepose")
+    if not args.top_down and not args.bottom_up:
+        raise UsageError("there is nothing to compare; name networks with --top-down or --bottom-up")
     check_outputs(args, args.json, args.plot)
     load_pycocotools()
     if args.plot:
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Estimation]]:
     """What is known of each network without running it, and its way to poses."""
-    for pose in ("top-down", "litepose"):
+    for pose in ("top-down", "bottom-up"):
         for path in getattr(args, pose.replace("-", "_")):
             given = argparse.Namespace(**vars(args) | {"pose": pose, "pose_model": path})
             yield {"name": path.name} | _cost(path), estimation_of(given)

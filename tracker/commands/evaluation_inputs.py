@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracker.errors import UsageError
-from tracker.outputs import check_output, partial_path, publish
+from tracker.outputs import check_output
 
 if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
@@ -38,7 +37,7 @@ def estimation_of(args: argparse.Namespace) -> Estimation:
     """How poses are estimated, by the options."""
     from tracker.evaluation.estimation import at_once, in_found_boxes, in_true_boxes
 
-    if args.pose == "litepose":
+    if args.pose == "bottom-up":
         return at_once(load_finder_of(args))
     if args.boxes == "ground-truth":
         return in_true_boxes(load_estimator_of(args))
@@ -84,11 +83,5 @@ def on_each(truth: GroundTruth, folder: Path, work: Callable[[Picture, Image], T
 
     from tracker.datasets.coco import read_picture
 
-    pictures = tqdm(truth.pictures, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    pictures = tqdm(truth.pictures, unit="picture", disable=None, leave=False)
     return {picture.id: work(picture, read_picture(picture, folder)) for picture in pictures}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a file of JSON whole or not at all."""
-    partial_path(path).write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-    publish(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
-from tracker.commands.options import POSES, HelpFormatter, add_detector_options, refuse_detector
+from tracker.commands.options import HelpFormatter, add_detector_options, add_pose_option, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import check_output, make_folder
 
@@ -24,7 +24,7 @@ Draw: TypeAlias = "Callable[[Image, Picture | None], dict[str, Image]]"
 # The names of the pictures, by --pose.
 _PICTURES = {
     "top-down": ("heatmaps", "sum", "skeletons", "people"),
-    "litepose": ("heatmaps", "sum", "skeletons", "tags"),
+    "bottom-up": ("heatmaps", "sum", "skeletons", "tags"),
 }
 
 
@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
         description="Draw what the pose networks see in images: NAME_heatmaps.png has a map for each keypoint, "
         "NAME_sum.png their sum, NAME_skeletons.png the people, whose numbers are the same in all pictures. "
         "NAME_people.png has the crops of --pose top-down with the heatmaps of each person, NAME_tags.png the tags of "
-        "--pose litepose. With --gt the truth stands beside.",
+        "--pose bottom-up. With --gt the truth stands beside.",
         formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("input and output")
@@ -55,9 +55,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_network_options(group: Any) -> None:
-    group.add_argument(
-        "--pose", choices=POSES, default="top-down", help="poses in boxes, or LitePose, which finds everybody at once"
-    )
+    add_pose_option(group)
     group.add_argument(
         "--pose-model", type=Path, metavar="FILE", help="pose network, as for `track`; default: as shipped"
     )
@@ -93,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
 def _check_combination(args: argparse.Namespace) -> None:
     if args.max_people < 1:
         raise UsageError(f"--max-people must be 1 or more, not {args.max_people}")
-    if args.pose == "litepose":
+    if args.pose == "bottom-up":
         refuse_detector(args)
         if args.boxes == "ground-truth":
-            raise UsageError("--pose litepose looks at no boxes; leave out --boxes")
+            raise UsageError("--pose bottom-up looks at no boxes; leave out --boxes")
     if args.boxes == "ground-truth":
         if not args.gt:
             raise UsageError("--boxes ground-truth needs the true boxes; name them with --gt")

@@ -1,33 +1,45 @@
-"""Options that several commands share, and how they become the parts of a pipeline."""
+"""The command line's parser, and the options that several commands share: declared and read here, nowhere else."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from tracker import __version__
 from tracker.errors import UsageError
-from tracker.tracking.config import MERGES, SIMILARITIES, TrackerConfig
+from tracker.tracking.config import MERGES, TrackerConfig
+from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
+    from tracker.job.job import Engine, Settings
     from tracker.pose.grouping import GroupingConfig
 
-_DEFAULTS = TrackerConfig()
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
-# Likewise, the names that `tracker.pipeline`, `tracker.pose.grouping` and `tracker.detection` know.
-POSES = ("top-down", "litepose")
-GROUPINGS = ("assignment", "skeleton")
+# Likewise, the names that `tracker.pipeline` and `tracker.detection` know.
+POSES = ("top-down", "bottom-up")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "picodet")
+# The settings of the tracker that are options of their own; all can be given by --tracker.
+_OWN = (
+    *("similarity", "propagation", "merge", "queue_length", "gate"),
+    *("keypoint_threshold", "min_hits", "max_lost"),
+)
+_DEFAULTS = TrackerConfig()
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows every default that is not None; wide enough for one line per option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34)
+        super().__init__(prog, max_help_position=27)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or (action.nargs == 0 and action.const is not None):
@@ -37,98 +49,184 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
-def add_batch_options(parser: argparse.ArgumentParser) -> None:
-    """What concerns data sets and several inputs: --split, --overlays, --workers and what belongs to it."""
-    group = parser.add_argument_group(
-        "data sets and several inputs",
-        "An input whose outputs were made with the same settings and networks is left out; NAME.fingerprint beside "
-        "them says how they were made.",
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is told in one line, with the nearest right option; nothing can be abbreviated.
+
+    --help leaves out the options of `add_rare_group`, which --help-all shows, too.
+    """
+
+    def __init__(self, formatter_class: Any = HelpFormatter, **options: Any) -> None:
+        # Commands may have a -v of their own.
+        super().__init__(formatter_class=formatter_class, conflict_handler="resolve", allow_abbrev=False, **options)
+        self._rare: list[Any] = []
+        self.add_argument("--version", action="version", version=f"pose-tracker {__version__}")
+        self.add_argument(
+            "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
+        )
+
+    def add_rare_group(self, title: str, description: str | None = None) -> Any:
+        """A group of options that --help-all alone shows."""
+        if not self._rare:
+            self.add_argument("--help-all", nargs=0, action=_HelpAll, help="show all options")
+        self._rare.append(self.add_argument_group(title, description))
+        return self._rare[-1]
+
+    def format_help(self, *, whole: bool = False) -> str:
+        """The help; whole: with the rare options."""
+        formatter = self._get_formatter()
+        needed = (
+            " ".join([*action.option_strings[:1], str(action.metavar or action.dest.upper())])
+            for action in self._actions
+            if action.required
+        )
+        formatter.add_usage(" ".join(["%(prog)s", *needed, "[options]"]), self._actions, [])
+        formatter.add_text(self.description)
+        positionals, optionals, *groups = self._action_groups
+        for group in (positionals, *groups, optionals):
+            if whole or group not in self._rare:
+                formatter.start_section(group.title)
+                formatter.add_text(group.description)
+                formatter.add_arguments(group._group_actions)
+                formatter.end_section()
+        return formatter.format_help()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As argparse has it, but whatever is not known is an error here, where the options are."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(self._explain_unknown(rest))
+        return found, []
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+    def _explain_unknown(self, rest: Sequence[str]) -> str:
+        option = next((text.partition("=")[0] for text in rest if text.startswith("-")), None)
+        if option is None:
+            return f"unrecognized arguments: {' '.join(rest)}"
+        right = {name: name for name in self._option_string_actions}
+        for action in self._actions:
+            if isinstance(action, SettingAction):
+                moved = {f"--{name.replace('_', '-')}": f"{action.option_strings[0]} {name}=…" for name in action.names}
+                right = moved | right
+        return f"there is no option {option}{_nearest(option, right)}"
+
+
+class _HelpAll(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        assert isinstance(parser, Parser)
+        print(parser.format_help(whole=True), end="")
+        parser.exit()
+
+
+class SettingAction(argparse.Action):
+    """NAME=VALUE for a field of a frozen dataclass, collected in a dict; `help` prints what there is.
+
+    load: gives the defaults, when they are asked for.
+    """
+
+    def __init__(self, *, load: Callable[[], Any], **options: Any) -> None:
+        super().__init__(**options, nargs="+", metavar="NAME=VALUE")
+        self._load = load
+
+    @property
+    def names(self) -> list[str]:
+        """Of all fields."""
+        return [field.name for field in fields(self._load())]
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, _: Any = None) -> None:
+        """Collect the values."""
+        defaults, option = self._load(), self.option_strings[0]
+        if "help" in values:
+            print(_describe(defaults))
+            parser.exit()
+        given = dict(getattr(namespace, self.dest) or {})
+        for text in values:
+            name, equals, value = text.partition("=")
+            name = name.replace("-", "_")
+            if name not in self.names:
+                near = _nearest(name, {name: name for name in self.names})
+                raise UsageError(f"{option} knows no {name}{near}; {option} help lists all")
+            if not equals:
+                raise UsageError(f"{option} {name} needs a value: {name}={getattr(defaults, name)}")
+            given[name] = _convert(value, getattr(defaults, name), f"{option} {name}")
+        setattr(namespace, self.dest, given)
+
+
+def _nearest(wrong: str, right: Mapping[str, str]) -> str:
+    """What to say of the right name that is most like a wrong one, if any is."""
+    near = [name for name in right if name.startswith(wrong)] or get_close_matches(wrong, right, 1, 0.5)
+    return f"; the nearest is {right[near[0]]}" if near else ""
+
+
+def _convert(text: str, default: Any, name: str) -> Any:
+    """The value that a text stands for, of the kind that the default has."""
+    words = {"on": True, "true": True, "off": False, "false": False}
+    try:
+        return words[text.lower()] if isinstance(default, bool) else type(default)(text)
+    except (KeyError, ValueError) as error:
+        kind = {bool: "on or off", int: "a whole number", float: "a number"}[type(default)]
+        raise UsageError(f"{name} must be {kind}, such as {_shown(default)}, not {text!r}") from error
+
+
+def _shown(value: Any) -> str:
+    return str(value) if not isinstance(value, bool) else "on" if value else "off"
+
+
+def _describe(defaults: Any) -> str:
+    """Names, types, defaults and meanings of the fields of a dataclass."""
+    kinds = {bool: "on/off", int: "whole number", float: "number", str: "word"}
+    return "\n".join(
+        f"{name}={_shown(getattr(defaults, name))}  ({kinds[type(getattr(defaults, name))]})\n    {meaning}"
+        for name, meaning in meanings_of(type(defaults)).items()
     )
-    group.add_argument("--split", metavar="NAME", help="part of the data set; default: val, or the only one")
-    group.add_argument("--overlays", action="store_true", help="overlay videos beside the predictions of a data set")
-    group.add_argument("--workers", type=_count, metavar="N", help="processes; default: 1, or one for each of --gpus")
-    group.add_argument("--gpus", type=_gpu_numbers, metavar="N,...", help="CUDA devices that workers take in turn")
+
+
+def meanings_of(config: type) -> dict[str, str]:
+    """What each field of a dataclass means: the text below it in the source, "" where there is no source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(config)))
+    except OSError:
+        return {field.name: "" for field in fields(config)}
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
+    return {
+        field.target.id: text.value.value.strip()
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+
+
+def add_pose_option(group: Any) -> None:
+    """--pose: how poses are estimated; `litepose` is what bottom-up was called."""
     group.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help="Ray cluster, or auto; its machines must see inputs and networks at the same paths",
-    )
-    group.add_argument(
-        "--threads", type=_count, metavar="N", help="of each process on the CPU; default: cores by workers, if several"
-    )
+        "--pose", type=lambda name: "bottom-up" if name == "litepose" else name, choices=POSES, default="top-down",
+        help="in a detector's boxes, or everybody at once",
+    )  # fmt: skip
 
 
-def refuse_batch_options(args: argparse.Namespace) -> None:
-    """Raise UsageError for an option that has no meaning with a single input."""
-    for option in ("workers", "gpus", "ray"):
-        if getattr(args, option):
-            raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
-    return int(text)
-
-
-def _gpu_numbers(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+(,\d+)*", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} must be numbers of CUDA devices such as 0,1")
-    return tuple(map(int, text.split(",")))
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: Parser) -> None:
     """--pose, --detector, --pose-model, --device and what belongs to them."""
     group = parser.add_argument_group("networks")
-    group.add_argument(
-        "--pose", choices=POSES, default="top-down",
-        help="poses in the boxes of a detector, or LitePose, which finds everybody at once",
-    )  # fmt: skip
-    group.add_argument(
-        "--detector",
-        type=Path,
-        metavar="FILE",
-        help="person detector: .onnx, or .safetensors of ours; default: as shipped",
-    )
-    add_detector_options(group)
+    add_pose_option(group)
+    group.add_argument("--detector", type=Path, metavar="FILE", help="person detector; default: as shipped")
+    group.add_argument("--detector-size", type=int, metavar="PX", help="its input side, where open; default: 416")
+    group.add_argument("--detect-every", type=int, default=1, metavar="N", help="detect in every N-th frame only")
+    group.add_argument("--pose-model", type=Path, metavar="FILE", help="pose network; default: as shipped")
+    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
+    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+    group = parser.add_rare_group("the detector")
+    group.add_argument("--detector-type", choices=DETECTOR_TYPES, help="its family; default: told by the file")
     group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
-    group.add_argument(
-        "--detect-every",
-        type=int,
-        default=1,
-        metavar="N",
-        help="look for people in every N-th frame; flow carries them between",
-    )
     group.add_argument(
         "--detector-batch", type=int, default=1, metavar="N", help="frames detected at once: suits a GPU, adds latency"
     )
+    group = parser.add_rare_group("networks that need no detector (--pose bottom-up)")
     group.add_argument(
-        "--pose-model",
-        type=Path,
-        metavar="FILE",
-        help="pose network: .onnx, .safetensors of ours, a pose_resnet or LitePose checkpoint; default: as shipped",
-    )
-    group.add_argument(
-        "--flip-test", action="store_true", help="average with the mirrored picture: more exact, half the speed"
-    )
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
-    _add_grouping_options(parser)
-
-
-def _add_grouping_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("LitePose")
-    group.add_argument(
-        "--grouping", choices=GROUPINGS, help="assign keypoints to people, or link them along the skeleton; "
-        "default: assignment",
+        "--grouping", action=SettingAction, load=_grouping_defaults,
+        help="a number of the grouping of keypoints; --grouping help lists them",
     )  # fmt: skip
-    group.add_argument("--max-people", type=int, metavar="N", help="people in a frame, at most; default: 30")
-    group.add_argument("--peak-threshold", type=float, metavar="X", help="least height of a keypoint; default: 0.1")
-    group.add_argument(
-        "--tag-threshold", type=float, metavar="X", help="tags nearer than this belong together; default: 1"
-    )
-    group.add_argument(
-        "--person-score", type=float, metavar="X", help="least mean height of a person's keypoints; default: 0.1"
-    )
 
 
 def add_detector_options(group: Any) -> None:
@@ -141,92 +239,76 @@ def add_detector_options(group: Any) -> None:
     )
 
 
-def add_tracking_options(parser: argparse.ArgumentParser) -> None:
+def add_tracking_options(parser: Parser) -> None:
     """Flow, similarity, propagation and the other settings of the tracker."""
     group = parser.add_argument_group("tracking")
+    group.add_argument("--flow", choices=FLOWS, default="dis", help="dense, sparse or no optical flow")
+    _add_settings(group, "keypoint_threshold", "min_hits", "max_lost")
+    group = parser.add_rare_group("the paper's ablation, and the rest of the tracker")
+    _add_settings(group, "similarity", "propagation", "merge", "queue_length", "gate")
     group.add_argument(
-        "--flow",
-        choices=FLOWS,
-        default="dis",
-        help="dense inverse search, Lucas-Kanade or none",
-    )
-    _setting(group, "similarity", choices=SIMILARITIES, help="what is compared to give ids on")
-    _setting(group, "gate", help="least similarity that gives an id on")
-    _setting(group, "queue_length", metavar="N", help="past frames that multi-flow compares with")
-    _setting(group, "age_decay", help="factor on the similarity to a past frame for each frame since then")
-    _setting(
-        group,
-        "propagation",
-        action=argparse.BooleanOptionalAction,
-        help="carry people by the flow where the detector misses them",
-    )
-    _setting(
-        group,
-        "merge",
-        choices=MERGES,
-        help="carried boxes yield to detections, or NMS by score over the union",
-    )
-    _setting(group, "merge_iou", help="IoU above which they do")
-    _setting(
-        group,
-        "keypoint_threshold",
-        help="keypoints under this score are not used for tracking and drawn faded",
-    )
-    _setting(group, "propagation_score", help="least mean keypoint score of a person to be carried")
-    _setting(group, "box_expansion", help="growth of the box around carried keypoints")
-    _setting(group, "score_decay", help="factor on the box score for each frame the detector misses a person")
-    _setting(group, "min_box_score", help="a carried box with a lower score is given up")
-    _setting(group, "duplicate_oks", help="OKS above which two poses are one person")
-    _setting(group, "newcomer_oks", help="a pose more similar than this to a better one opens no new id")
-    _setting(group, "min_hits", metavar="N", help="frames until a person is confirmed")
-    _setting(group, "max_lost", metavar="N", help="frames for which a lost person is remembered")
+        "--tracker", action=SettingAction, load=TrackerConfig,
+        help="another number of the tracker; --tracker help lists them",
+    )  # fmt: skip
 
 
-def _setting(group: Any, name: str, **options: Any) -> None:
-    """An option for a field of TrackerConfig: its default, and its type unless it is a switch."""
-    default = getattr(_DEFAULTS, name)
-    if "action" not in options:
-        options["type"] = type(default)
-        if "choices" not in options:
-            options.setdefault("metavar", "X")
-    group.add_argument(f"--{name.replace('_', '-')}", default=default, **options)
+def _add_settings(group: Any, *names: str) -> None:
+    """Options for fields of TrackerConfig; what is not given is not in the namespace."""
+    choices, meanings = {"similarity": SIMILARITIES, "merge": MERGES}, meanings_of(TrackerConfig)
+    for name in names:
+        default, meaning = getattr(_DEFAULTS, name), meanings[name].rstrip(".").replace("%", "%%")
+        options: dict[str, Any] = {"type": type(default), "metavar": "N" if isinstance(default, int) else "X"}
+        if isinstance(default, bool):
+            options = {"action": argparse.BooleanOptionalAction}
+        elif name in choices:
+            options = {"choices": choices[name]}
+        shown = f"{meaning[0].lower()}{meaning[1:]} (default: {_shown(default)})"
+        group.add_argument(spell(name), default=argparse.SUPPRESS, help=shown, **options)
+
+
+def spell(name: str) -> str:
+    """The option of a field of TrackerConfig.
+
+    >>> spell("queue_length"), spell("age_decay")
+    ('--queue-length', '--tracker age_decay')
+    """
+    return f"--{name.replace('_', '-')}" if name in _OWN else f"--tracker {name}"
 
 
 def tracker_config(args: argparse.Namespace) -> TrackerConfig:
-    """The settings given on the command line; UsageError for one out of range."""
-    values = {f.name: getattr(args, f.name) for f in fields(TrackerConfig) if hasattr(args, f.name)}
+    """The settings of the tracker; UsageError for a senseless one."""
+    own = {name: getattr(args, name) for name in _OWN if hasattr(args, name)}
     try:
-        return TrackerConfig(**values)
+        return TrackerConfig(**(own | (args.tracker or {})))
     except ValueError as error:
-        raise UsageError(_in_options(str(error))) from error
+        name, _, rest = str(error).partition(" ")
+        raise UsageError(f"{spell(name)} {rest}") from error
 
 
-def model_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `tracker.pipeline.build_pipeline`."""
+def read_settings(args: argparse.Namespace) -> Settings:
+    """The settings of a job; UsageError for senseless ones."""
     for option in ("detect_every", "detector_batch"):
         if getattr(args, option) < 1:
             raise UsageError(f"--{option.replace('_', '-')} must be 1 or more, not {getattr(args, option)}")
     if not 0 <= args.detector_score <= 1:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
-    if args.detect_every > 1 and not args.propagation:
+    config = tracker_config(args)
+    if args.detect_every > 1 and not config.propagation:
         raise UsageError("--detect-every needs propagation to carry people between; leave out --no-propagation")
-    if args.pose == "litepose":
+    if args.pose == "bottom-up":
         refuse_detector(args)
-    names = (
-        "pose",
-        "detector",
-        "pose_model",
-        "device",
-        "flow",
-        "detect_every",
-        "detector_batch",
-        "flip_test",
-        "detector_size",
-        "detector_score",
-        "detector_type",
-    )
-    made = {"config": tracker_config(args), "grouping": _grouping_config(args)}
-    return {name: getattr(args, name) for name in names} | made
+    grouping = _grouping_config(args)
+    from tracker.job.job import Settings
+
+    same = {field.name: getattr(args, field.name) for field in fields(Settings) if field.name in vars(args)}
+    return Settings(**(same | {"config": config, "grouping": grouping}))
+
+
+def read_engine(args: argparse.Namespace) -> Engine:
+    """By what networks are run."""
+    from tracker.job.job import Engine
+
+    return Engine(args.device, args.detector_batch, getattr(args, "threads", None))
 
 
 def names_networks(args: argparse.Namespace) -> bool:
@@ -234,31 +316,26 @@ def names_networks(args: argparse.Namespace) -> bool:
     return bool(args.detector or args.pose_model or args.pose != "top-down")
 
 
-def _grouping_config(args: argparse.Namespace) -> GroupingConfig:
-    """The settings of LitePose's grouping; UsageError for a senseless one."""
-    fields_of = {"grouping": "method", "max_people": "max_people", "tag_threshold": "tag_threshold"}
-    fields_of |= {"peak_threshold": "detection_threshold", "person_score": "least_score"}
-    given = {option: getattr(args, option) for option in fields_of if getattr(args, option) is not None}
-    if given and args.pose != "litepose":
-        raise UsageError(f"--{next(iter(given)).replace('_', '-')} is for --pose litepose; leave it out")
-    from tracker.pose.grouping import TRACKED_GROUPING
-
-    try:
-        return replace(TRACKED_GROUPING, **{fields_of[option]: value for option, value in given.items()})
-    except ValueError as error:
-        name, _, rest = str(error).partition(" ")
-        option = next(option for option, field in fields_of.items() if field == name)
-        raise UsageError(f"--{option.replace('_', '-')} {rest}") from error
-
-
 def refuse_detector(args: argparse.Namespace) -> None:
     """Raise UsageError for an option on the detector, which bottom-up estimation has none of."""
     for option in ("detector", "detector_type", "detector_size"):
         if getattr(args, option) is not None:
-            raise UsageError(f"--pose litepose finds people without a detector; leave out --{option.replace('_', '-')}")
+            raise UsageError(
+                f"--pose bottom-up finds people without a detector; leave out --{option.replace('_', '-')}"
+            )
 
 
-def _in_options(message: str) -> str:
-    """A message about a field of the config as one about its option."""
-    name, _, rest = message.partition(" ")
-    return f"--{name.replace('_', '-')} {rest}"
+def _grouping_defaults() -> GroupingConfig:
+    from tracker.pose.grouping import TRACKED_GROUPING
+
+    return TRACKED_GROUPING
+
+
+def _grouping_config(args: argparse.Namespace) -> GroupingConfig:
+    """The settings of the grouping; UsageError for a senseless one."""
+    if args.grouping and args.pose != "bottom-up":
+        raise UsageError("--grouping is for --pose bottom-up; leave it out")
+    try:
+        return replace(_grouping_defaults(), **(args.grouping or {}))
+    except ValueError as error:
+        raise UsageError(f"--grouping {error}") from error

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.evaluation_inputs import write_json
 from tracker.commands.options import HelpFormatter
-from tracker.outputs import check_output
+from tracker.outputs import check_output, write_json
 
 if TYPE_CHECKING:
     from tracker.evaluation.profile import Cost, Profile
@@ -36,14 +35,14 @@ def add_parser(commands: Any) -> None:
         "networks",
         nargs="*",
         metavar="NET",
-        help="PoseResNet18, 34, 50, 101 or 152, PoseMobileNet, PersonDetector, LitePose-XS, S, M or L, or a file of "
+        help="PoseResNet18, 34, 50, 101 or 152, PoseLiteHRNet, RTMDetNano, LitePose-XS, S, M or L, or a file of "
         "weights (.safetensors, .pth, .pth.tar, .pt); default: all of those names",
     )
     parser.add_argument(
         "--size", type=_size_hw, metavar="HxW", help="of the picture; default: what each network is used with"
     )
     parser.add_argument(
-        "--keypoints", type=int, metavar="K", help="of named pose networks; default: 17, of PoseMobileNet 19"
+        "--keypoints", type=int, metavar="K", help="of named pose networks; default: 17, of PoseLiteHRNet 19"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, those of the parts too")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")

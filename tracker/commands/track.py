@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import (
-    HelpFormatter,
-    add_batch_options,
+    Parser,
     add_model_options,
     add_tracking_options,
-    model_options,
-    refuse_batch_options,
+    read_engine,
+    read_settings,
 )
-from tracker.commands.tasks import check_outputs, plan_tasks
+from tracker.errors import UsageError
 from tracker.formats import FORMATS
+
+if TYPE_CHECKING:
+    from tracker.job.job import Crew, Job
 
 
 def add_parser(commands: Any) -> None:
@@ -23,58 +26,110 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "track",
         help="track people's poses in a video",
-        description="Track people's poses in a video: overlay video, results file, live window. With none of "
-        "--output, --poses and --show, NAME_tracked.mp4 (of an image .png) and NAME_tracked.jsonl are written to this "
-        "folder. Of several inputs each has outputs of these names, and --output and --poses name folders.",
-        formatter_class=HelpFormatter,
+        description="Track people's poses in a video. With none of --output, --poses and --show, NAME_tracked.mp4 (of "
+        "an image .png) and NAME_tracked.jsonl are written to this folder. Of several inputs each has outputs of these "
+        "names, and --output and --poses name folders.",
     )
     group = parser.add_argument_group("input and output")
     group.add_argument(
-        "--input",
-        required=True,
-        nargs="+",
-        metavar="SOURCE",
-        help="video or image file, folder of images or of videos, quoted pattern, camera number, address (rtsp://, "
-        "http://, ...), or PoseTrack data set",
-    )
-    group.add_argument(
-        "--output", type=Path, metavar="FILE",
-        help="overlay video (.mp4), or picture (.png, .jpg); of a data set the folder for its predictions",
+        "--input", required=True, nargs="+", metavar="SOURCE",
+        help="video, image, folder of images or videos, quoted pattern, camera number, address (rtsp://, http://), or "
+        "PoseTrack data set",
     )  # fmt: skip
+    group.add_argument(
+        "--output", type=Path, metavar="FILE", help="overlay: .mp4, or a picture; of a data set its folder"
+    )
     group.add_argument("--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix")
-    group.add_argument("--format", choices=FORMATS, help="format of --poses; default: by its suffix")
+    group.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of --poses: {', '.join(FORMATS)}")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
-    group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves a picture")
+    group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves")
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
     group.add_argument("--end", type=float, metavar="S", help="second to stop at; default: the end")
     group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
-    group.add_argument("--fps", type=float, metavar="R", help="frame rate of a source without timestamps; default: 25")
-    add_batch_options(parser)
+    group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
     add_model_options(parser)
     add_tracking_options(parser)
-    group = parser.add_argument_group("overlay")
+    _add_batch_options(parser)
+    group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
+
+
+def _add_batch_options(parser: Parser) -> None:
+    group = parser.add_rare_group(
+        "data sets and several inputs",
+        "An input whose outputs were made with the same settings and networks is left out; NAME.fingerprint beside "
+        "them says how they were made.",
+    )
+    group.add_argument("--split", metavar="NAME", help="part of the data set; default: val, or the only one")
+    group.add_argument("--overlays", action="store_true", help="overlay videos beside the predictions of a data set")
+    group.add_argument("--workers", type=_count, metavar="N", help="processes; default: 1, or one for each of --gpus")
+    group.add_argument("--gpus", type=_gpu_numbers, metavar="N,...", help="CUDA devices that workers take in turn")
+    group.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="Ray cluster, or auto; its machines must see inputs and networks at the same paths",
+    )
+    group.add_argument(
+        "--threads", type=_count, metavar="N", help="of each process on the CPU; default: cores by workers, if several"
+    )
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
+    return int(text)
+
+
+def _gpu_numbers(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} must be numbers of CUDA devices such as 0,1")
+    return tuple(map(int, text.split(",")))
 
 
 def run(args: argparse.Namespace) -> int:
     """Track each input as the arguments say; 1 if one of several failed."""
-    tasks = plan_tasks(args)
-    options = model_options(args)
-    if tasks[0].is_batch:
-        from tracker.commands.batch import run_batch
+    from tracker.job.plan import check_outputs
 
-        return run_batch(args, tasks, options)
-    (task,) = tasks
-    refuse_batch_options(args)
-    check_outputs(task)
-    from tracker.commands.batch_input import load_pipeline
-    from tracker.commands.run import open_input, track_source
+    jobs, is_batch = read_jobs(args)
+    engine, crew = read_engine(args), _read_crew(args)
+    if is_batch:
+        from tracker.job.batch import run_batch
 
-    source, _ = open_input(task)
+        return run_batch(jobs, engine, crew, verbose=args.verbose)
+    for option in ("workers", "gpus", "ray"):
+        if getattr(crew, option):
+            raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
+    check_outputs(jobs[0].outputs)
+    from tracker.job.run import load_pipeline, open_input, run_job
+
+    source, _ = open_input(jobs[0])
     with source:
-        report = track_source(task, source, load_pipeline(options, args.threads))
+        report = run_job(jobs[0], source, load_pipeline(jobs[0].settings, engine))
     report.print()
     return 0
+
+
+def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
+    """The jobs that the arguments ask for, and whether they are a batch; raises what `plan_jobs` does."""
+    from tracker.job.job import Job, Outputs, Span
+    from tracker.job.plan import plan_jobs
+
+    outputs = Outputs(
+        overlay=args.output,
+        poses=args.poses,
+        format=args.format,
+        confirmed_only=args.confirmed_only,
+        show_unconfirmed=args.show_unconfirmed,
+        show=args.show,
+        overwrite=args.overwrite,
+    )
+    wanted = Job("", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames), outputs)
+    return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
+
+
+def _read_crew(args: argparse.Namespace) -> Crew:
+    from tracker.job.job import Crew
+
+    return Crew(args.workers, args.gpus or (), args.ray)

@@ -35,7 +35,10 @@ def add_parser(commands: Any) -> None:
         description="Train a network on COCO, CrowdPose, PoseTrack18 or MPII, or on a folder of data in COCO's format.",
     )
     kinds = parser.add_subparsers(required=True, metavar="KIND")
-    _add_kind(kinds, "pose", "a top-down pose network", POSE_PRESETS)
+    pose = _add_kind(kinds, "pose", "a top-down pose network", POSE_PRESETS)
+    pose.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="pose network (ONNX) whose heatmaps are learnt beside labels"
+    )
     detector = _add_kind(kinds, "detector", "the person detector", DETECTOR_PRESETS)
     detector.add_argument(
         "--teacher", type=Path, metavar="FILE", help="RTMDet with raw heads (ONNX) whose boxes are learnt beside labels"
@@ -66,7 +69,12 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     group.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), metavar="DIR", help="where stored pictures are kept"
     )
-    group.add_argument("--init", type=Path, metavar="FILE", help="weights to start from (.safetensors, .pth, .npz)")
+    group.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="weights to start from: .safetensors, .pth, a published .onnx, MoveNet as .npz",
+    )
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
     group.add_argument("--threads", type=int, metavar="N", help="of torch on the CPU; default: its own choice")
     group.add_argument(

@@ -26,6 +26,7 @@ class DetectionNetwork(Protocol):
     note: str | None
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    metadata: dict[str, str]
 
     def run(self, images: Any, /) -> Outputs:
         """All outputs for a batch (N, 3, H, W)."""

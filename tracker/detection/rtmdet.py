@@ -16,8 +16,8 @@ from tracker.detection.letterbox import letterbox, normalized_planes
 from tracker.detection.maps import NUM_CHANNELS, STRIDES, decode_maps
 from tracker.types import FloatArray, Image
 
-_MEAN_BGR = (103.53, 116.28, 123.675)
-_STD_BGR = (57.375, 57.12, 58.395)
+MEAN_BGR = (103.53, 116.28, 123.675)
+STD_BGR = (57.375, 57.12, 58.395)
 
 
 def _fits_heads(network: DetectionNetwork) -> bool:
@@ -27,9 +27,10 @@ def _fits_heads(network: DetectionNetwork) -> bool:
     return takes_images(network.inputs[0]) and all(len(s) == 4 and s[3] == NUM_CHANNELS for s in shapes)
 
 
-def _prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+def prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """An image in a letterbox, normalised, and its scale, as of `DetectorFamily.prepare`."""
     picture, scale_wh = letterbox(image, size_wh)
-    return normalized_planes(picture, _MEAN_BGR, _STD_BGR), scale_wh
+    return normalized_planes(picture, MEAN_BGR, STD_BGR), scale_wh
 
 
 def _decode_heads(outputs: Outputs, input_wh: tuple[int, int], score_threshold: float) -> tuple[FloatArray, FloatArray]:
@@ -42,7 +43,7 @@ RTMDET = DetectorFamily(
     stride=32,
     nms_iou=None,
     fits=fits_dets,
-    prepare=_prepare,
+    prepare=prepare,
     decode=decode_dets,
 )
 RTMDET_RAW = DetectorFamily(
@@ -51,6 +52,6 @@ RTMDET_RAW = DetectorFamily(
     stride=32,
     nms_iou=0.6,
     fits=_fits_heads,
-    prepare=_prepare,
+    prepare=prepare,
     decode=_decode_heads,
 )

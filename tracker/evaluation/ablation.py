@@ -198,7 +198,7 @@ def true_poses(true: PoseTrackFrame, candidates: Candidates, expansion: float) -
     nobody = np.full((1, POSETRACK_17.num_keypoints, 2), np.nan)
     keypoints = np.concatenate([true.keypoints, nobody])[people]  # nobody is row -1
     scores = np.isfinite(keypoints[..., 0]).astype(np.float32)
-    return Poses(keypoints.astype(np.float32), scores, candidates.boxes, candidates.scores, candidates.origin)
+    return Poses.in_boxes(candidates, keypoints.astype(np.float32), scores)
 
 
 def true_ids(true: PoseTrackFrame, predicted: PoseTrackFrame) -> IntArray:

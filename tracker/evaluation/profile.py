@@ -26,8 +26,8 @@ _POSE_SIZE_HW = (256, 192)
 _BOTTOM_UP_SIDE = 384
 NAMES = (
     *(f"PoseResNet{depth}" for depth in (18, 34, 50, 101, 152)),
-    "PoseMobileNet",
-    "PersonDetector",
+    "PoseLiteHRNet",
+    "RTMDetNano",
     *(f"LitePose-{size}" for size in ("XS", "S", "M", "L")),
     "BottomUpMobileNet",
 )
@@ -71,7 +71,7 @@ def profile(network: str, size_hw: tuple[int, int] | None = None, num_keypoints:
     """What the network of that name, one of NAMES, or in that file (.safetensors, .pth, .pth.tar, .pt) costs.
 
     size_hw: pixels, multiples of 32; by default what the network is used with. num_keypoints: of named pose networks;
-    by default 17, of PoseMobileNet 19. Raises UsageError for an unknown name and for numbers that make no sense,
+    by default 17, of PoseLiteHRNet 19. Raises UsageError for an unknown name and for numbers that make no sense,
     ModelError for a file that does not load.
     """
     if num_keypoints is not None and num_keypoints < 1:
@@ -132,18 +132,19 @@ def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Modul
     """The network of one of NAMES, without memory for its weights, and the height and width it is used with."""
     import torch
 
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LITEPOSE_INPUT_SIZES, LITEPOSE_SIZES, LitePose
-    from tracker.nets.person_detector import PersonDetector
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
     from tracker.nets.pose_resnet import PoseResNet
+    from tracker.nets.rtmdet import RTMDetNano
 
     kind, _, size = name.partition("-")
     with torch.device("meta"):
         match kind:
-            case "PersonDetector":
-                return PersonDetector(), (DEFAULT_SIZE, DEFAULT_SIZE)
-            case "PoseMobileNet":
-                return PoseMobileNet(num_keypoints or 19), _POSE_SIZE_HW
+            case "RTMDetNano":
+                return RTMDetNano(), (DEFAULT_SIZE, DEFAULT_SIZE)
+            case "PoseLiteHRNet":
+                return PoseLiteHRNet(num_keypoints or 19), _POSE_SIZE_HW
             case "BottomUpMobileNet":
                 return BottomUpMobileNet(num_keypoints or 17), (_BOTTOM_UP_SIDE, _BOTTOM_UP_SIDE)
             case "LitePose":

@@ -95,13 +95,9 @@ class Recording:
         results = [self._poses[key] for key in keys]
         times.busy_s["pose"] += sum(seconds for _, _, seconds in results)
         num_keypoints = self.skeleton.num_keypoints
-        return Poses(
-            np.array([keypoints for keypoints, _, _ in results], np.float32).reshape(-1, num_keypoints, 2),
-            np.array([scores for _, scores, _ in results], np.float32).reshape(-1, num_keypoints),
-            candidates.boxes,
-            candidates.scores,
-            candidates.origin,
-        )
+        keypoints = np.array([keypoints for keypoints, _, _ in results], np.float32).reshape(-1, num_keypoints, 2)
+        scores = np.array([scores for _, scores, _ in results], np.float32).reshape(-1, num_keypoints)
+        return Poses.in_boxes(candidates, keypoints, scores)
 
     def forget_pictures(self) -> None:
         """Drop flow and picture, which take most of the memory: 1.7 MB an image."""

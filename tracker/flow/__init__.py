@@ -12,14 +12,13 @@ __all__ = ["FLOW_NAMES", "DenseFlow", "NoFlow", "SparseFlow", "create_flow"]
 FLOW_NAMES = ("dis", "lk", "none")
 
 
-def create_flow(name: str, *, preset: str = "fast", max_side: int = 480) -> FlowEstimator:
+def create_flow(name: str, *, max_side: int = 480) -> FlowEstimator:
     """The flow of that name: `dis` is dense inverse search, `lk` sparse Lucas-Kanade, `none` no motion.
 
-    preset: speed of `dis`: ultrafast, fast or medium. max_side: longest side, in pixels, of the pictures
-    that `dis` and `lk` work on. ValueError for an unknown name or preset.
+    max_side: longest side, in pixels, of the pictures that `dis` and `lk` work on. ValueError for an unknown name.
     """
     if name == "dis":
-        return DenseFlow(preset, max_side)
+        return DenseFlow(max_side)
     if name == "lk":
         return SparseFlow(max_side)
     if name == "none":

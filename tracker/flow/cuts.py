@@ -44,7 +44,7 @@ def _attempts(previous: Image, current: Image) -> Iterator[tuple[Image, Image]]:
 
 def _similarity(previous: Image, current: Image) -> float:
     """Mean correlation of the textured windows after matching, 1 where neither thumb has texture."""
-    field = compute_flow(previous, current, "medium")
+    field = compute_flow(previous, current, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     correlation, contrast = compare_windows(previous, current, field)
     textured = contrast > _TEXTURE
     if textured.mean() < _MIN_TEXTURED_SHARE:

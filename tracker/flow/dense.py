@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from tracker.flow.cuts import is_cut
-from tracker.flow.inverse_search import PRESETS, compare_windows, compute_flow
+from tracker.flow.inverse_search import compare_windows, compute_flow
 from tracker.flow.pictures import Picture, move_points
 from tracker.flow.still import SceneCut
 from tracker.types import BoolArray, FloatArray, Image, Motion, MovedPoints
@@ -24,16 +24,10 @@ _FOUND = 0.65
 class DenseFlow:
     """Flow by dense inverse search on grey pictures.
 
-    preset: ultrafast, fast or medium, OpenCV's, always down to half the picture's resolution.
     max_side: longest side of the pictures in pixels; the time taken grows with its square.
     """
 
-    preset: str = "fast"
     max_side: int = 480
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"unknown preset {self.preset!r}; known: {', '.join(PRESETS)}")
 
     def prepare(self, image: Image) -> Picture:
         """The small grey picture of an image (H, W, 3) uint8 BGR."""
@@ -43,7 +37,7 @@ class DenseFlow:
         """The flow field from one picture to the next, or a cut. May run in several threads at once."""
         if is_cut(previous, current):
             return SceneCut()
-        field = compute_flow(previous.grey, current.grey, self.preset)
+        field = compute_flow(previous.grey, current.grey)
         correlation, _ = compare_windows(previous.grey, current.grey, field)
         return DenseMotion(previous, field, correlation)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -11,25 +9,17 @@ import numpy as np
 
 from tracker.types import FloatArray, Image
 
-PRESETS: Mapping[str, int] = MappingProxyType(
-    {
-        "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-        "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-        "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-    }
-)
-
 # Variance, in squared grey levels, that sensor noise and compression alone can give a window.
 _NOISE = 16.0
 
 
-def compute_flow(previous: Image, current: Image, preset: str) -> FloatArray:
+def compute_flow(previous: Image, current: Image, preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST) -> FloatArray:
     """Flow field (h, w, 2): where each pixel of the previous picture went, in pixels along x and y.
 
-    previous, current: (h, w) uint8 grey.
+    previous, current: (h, w) uint8 grey. preset: one of OpenCV's, always down to half the resolution.
     """
     # One object per call: it keeps buffers, so threads cannot share it, and making it takes 10 µs.
-    search: Any = cv2.DISOpticalFlow.create(PRESETS[preset])
+    search: Any = cv2.DISOpticalFlow.create(preset)
     # The fast presets stop at a quarter of the resolution, where limbs melt into the background.
     search.setFinestScale(1)
     # Patches of 8 pixels and fewer steps lose people who move by half their width.

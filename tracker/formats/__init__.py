@@ -88,9 +88,9 @@ def check_results_output(path: Path, name: str | None, overwrite: bool) -> None:
     format_of(path, name).check(path, overwrite)
 
 
-def open_writer(path: Path, header: Header, name: str | None = None) -> ResultWriter:
+def open_writer(path: Path | str, header: Header, name: str | None = None) -> ResultWriter:
     """A writer, a context manager, for the format that `format_of` tells."""
-    return format_of(path, name).writer(path, header)
+    return format_of(Path(path), name).writer(Path(path), header)
 
 
 def read_results(path: Path) -> Results:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, ClassVar, Self
+
+import numpy as np
 
 from tracker.errors import OutputError
 from tracker.formats.record import Header, Moment, convert_people
@@ -33,12 +36,12 @@ class ResultWriter(ABC):
         self._is_open = False
 
     def write(self, moment: Moment, tracked: TrackedPoses) -> None:
-        """Append the people of a frame; frames come by rising index."""
+        """Append the people of a frame; frames come by rising index. A score of a keypoint above 1 is written as 1."""
         with _reported(self.path):
             if not self._is_open:
                 self._open()
                 self._is_open = True
-            self._append(moment, self._converted(tracked))
+            self._append(moment, self._converted(_limit_scores(tracked)))
 
     def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
         """The people as the format holds them."""
@@ -120,6 +123,12 @@ class TextWriter(ResultWriter):
                 self._file.seek(before)
                 self._file.truncate()
             raise
+
+
+def _limit_scores(tracked: TrackedPoses) -> TrackedPoses:
+    """The same people, no keypoint of whom scores more than 1, which peaks of heatmaps may reach."""
+    poses = tracked.poses
+    return replace(tracked, poses=replace(poses, scores=np.minimum(poses.scores, np.float32(1))))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""MobileNetV2 trunk (Sandler et al., CVPR 2018) without its 1280-channel layer, and with batch norm folded."""
+"""MobileNetV2 trunk (Sandler et al., CVPR 2018) of any width, with batch norm folded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,8 +28,12 @@ STAGES = (
     Stage(6, 160, 3, 2),
     Stage(6, 320, 1, 1),
 )
-# Channels of the four outputs.
+# The stages whose features are given, and their channels at width 1.
+_TAPS = (1, 2, 4, 6)
 OUT_CHANNELS = (24, 32, 96, 320)
+_STEM = 32
+# Channels are multiples of this.
+_DIVISOR = 8
 
 
 class SameConv(nn.Conv2d):
@@ -73,33 +78,49 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Images (B, 3, H, W) to features at strides 4, 8, 16 and 32, H and W multiples of 32.
 
-    The channels of the features are OUT_CHANNELS. Pixels are in −1…1.
+    width: factor on all channels. last_channels: of the 1×1 layer that follows as an eighth stage, 0 for none. taps:
+    the stages whose features are given; as they are, these have OUT_CHANNELS at width 1. Pixels are in −1…1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0, last_channels: int = 0, taps: Sequence[int] = _TAPS) -> None:
         super().__init__()
-        self.stem = _activated(SameConv(3, 32, 3, stride=2))
-        stages, channels = [], 32
-        for stage in STAGES:
-            stages.append(_stage(channels, stage))
-            channels = stage.channels
+        self.taps = tuple(taps)
+        stem = scaled_channels(_STEM, width)
+        self.stem = _activated(SameConv(3, stem, 3, stride=2))
+        widths = [scaled_channels(stage.channels, width) for stage in STAGES]
+        stages = [_stage(*args) for args in zip((stem, *widths), STAGES, widths, strict=False)]
+        if last_channels:
+            stages.append(_activated(SameConv(widths[-1], last_channels, 1)))
+            widths.append(last_channels)
         self.stages = nn.ModuleList(stages)
+        self.out_channels = tuple(widths[tap] for tap in self.taps)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of images, from stride 4 to stride 32."""
         features = []
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        return features[1], features[2], features[4], features[6]
+        return tuple(features[tap] for tap in self.taps)
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Channels at a width: the nearest multiple of 8 that is at least nine tenths of their product.
+
+    >>> [scaled_channels(24, width) for width in (0.25, 1.0, 1.5)]
+    [8, 24, 40]
+    """
+    wanted = channels * width
+    nearest = max(_DIVISOR, int(wanted + _DIVISOR / 2) // _DIVISOR * _DIVISOR)
+    return nearest if nearest >= 0.9 * wanted else nearest + _DIVISOR
 
 
 def _activated(conv: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(conv, nn.ReLU6(inplace=True))
 
 
-def _stage(in_channels: int, stage: Stage) -> nn.Sequential:
-    first = InvertedResidual(in_channels, stage.channels, stage.expansion, stage.stride)
-    others = (InvertedResidual(stage.channels, stage.channels, stage.expansion, 1) for _ in range(stage.num_blocks - 1))
+def _stage(in_channels: int, stage: Stage, channels: int) -> nn.Sequential:
+    first = InvertedResidual(in_channels, channels, stage.expansion, stage.stride)
+    others = (InvertedResidual(channels, channels, stage.expansion, 1) for _ in range(stage.num_blocks - 1))
     return nn.Sequential(first, *others)

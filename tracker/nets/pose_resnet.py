@@ -16,6 +16,7 @@ class PoseResNet(ResNet):
 
     def __init__(self, depth: int, num_keypoints: int, style: Style = "pytorch") -> None:
         super().__init__(depth, style)
+        self.num_keypoints = num_keypoints
         self.deconv_layers = nn.Sequential(
             *_upsampling(self.out_channels, 256), *_upsampling(256, 256), *_upsampling(256, 256)
         )

@@ -66,7 +66,8 @@ class BottomUpEstimator:
     settings: of the grouping; None is as published. flip_test: look at the mirrored pictures too. scales: factors on
     the network's input size, whose heatmaps are averaged; with several, the tags are those of scale 1.
     project: look for peaks at the size of the input, as published; otherwise at that of the network's finest map, which
-    is faster. Raises UsageError for scales without 1 or such that give no whole cells.
+    is faster. None projects maps at stride 2: between the cells of coarser ones a peak cannot be seen once they are
+    enlarged bilinearly. Raises UsageError for scales without 1 or such that give no whole cells.
     Source: `valid.py` of the official code of LitePose.
     """
 
@@ -77,7 +78,7 @@ class BottomUpEstimator:
         *,
         flip_test: bool = False,
         scales: Sequence[float] = (1.0,),
-        project: bool = True,
+        project: bool | None = None,
     ) -> None:
         _check_scales(scales)
         self.name = network.name
@@ -126,7 +127,8 @@ class BottomUpEstimator:
             base = self._view((width, height), 1.0)
             at_scales = [self._see(images, view) for view in views]
             for seen in zip(*at_scales, strict=True):
-                yield self._merge(seen, base if self._project else views[0])
+                projects = self._projects(views[0], seen[0])
+                yield self._merge(seen, base if projects else views[0], projects)
 
     def _view(self, image_wh: tuple[int, int], scale: float) -> _View:
         if max(image_wh) > _LARGEST_ASPECT * min(image_wh):
@@ -141,12 +143,12 @@ class BottomUpEstimator:
         """What the network says of each image."""
         inputs = np.concatenate([warp_crops(image, view.matrix, view.size_wh) for image in images])
         outputs = self._run(inputs)
-        heatmaps, tags = [out.heatmaps for out in outputs], [out.tags for out in outputs if out.tags is not None]
+        heatmaps, tags = [out.heatmaps for out in outputs], [tag for out in outputs for tag in out.tag_values()]
         if self._flip_test:
             mirrored, order = self._run(inputs[:, :, ::-1]), self.skeleton.flip_order
             pairs = zip(heatmaps, mirrored, strict=True)
             heatmaps = [average_flipped(own, other.heatmaps, order, shift=False) for own, other in pairs]
-            tags += [flip_back(out.tags, order) for out in mirrored if out.tags is not None]
+            tags += [flip_back(tag, order) for out in mirrored for tag in out.tag_values()]
         return [_Seen([part[i] for part in heatmaps], [part[i] for part in tags]) for i in range(len(images))]
 
     def _run(self, inputs: Image) -> list[OutputMaps]:
@@ -171,9 +173,13 @@ class BottomUpEstimator:
                 "or half precision too narrow for it: try --device cpu"
             )
 
-    def _merge(self, seen: Sequence[_Seen], target: _View) -> BottomUpMaps:
+    def _projects(self, view: _View, seen: _Seen) -> bool:
+        """Whether maps become as large as the input."""
+        return 2 * seen.finest_wh[0] >= view.size_wh[0] if self._project is None else self._project
+
+    def _merge(self, seen: Sequence[_Seen], target: _View, projects: bool) -> BottomUpMaps:
         """One map per keypoint and one per tag, as large as the target or as the finest map of the first scale."""
-        size_wh = target.size_wh if self._project else seen[0].finest_wh
+        size_wh = target.size_wh if projects else seen[0].finest_wh
         heatmaps = _mean([_resize(_average(at_scale), size_wh) for at_scale in seen])
         at_base = seen[self._scales.index(1.0) if len(seen) > 1 else 0]
         tags = [_resize(_resize(part, at_base.finest_wh), size_wh) for part in at_base.tags]

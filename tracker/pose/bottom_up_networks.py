@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import numpy as np
+
 from tracker.errors import ModelError
 from tracker.pose.networks import CHECKPOINT_SUFFIXES, TorchImageNetwork, normalization_of, stated_settings
 from tracker.pose.settings import settings_beside, settings_path
@@ -16,8 +18,8 @@ from tracker.types import FloatArray, Image
 from tracker.weights import load_checkpoint, load_network, load_strictly, read_metadata
 
 if TYPE_CHECKING:
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LitePose
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet
     from tracker.pose.networks import Normalization
 
 # What the published checkpoints of so many keypoints were trained on.
@@ -26,15 +28,28 @@ _PUBLISHED_SKELETONS = {14: CROWDPOSE_14, 17: COCO_17}
 
 @dataclass(frozen=True, eq=False)
 class OutputMaps:
-    """What a network says at one scale: heatmaps (N, K, h, w) float32; tags (N, K, h, w) float32, or None."""
+    """What a network says at one scale: heatmaps (N, K, h, w) float32; tags (N, D · K, h, w) float32, or None.
+
+    Tags of D values come as D parts: the first values of all keypoints, then the second ones.
+    """
 
     heatmaps: FloatArray
     tags: FloatArray | None
 
     def __post_init__(self) -> None:
-        if self.heatmaps.ndim != 4 or (self.tags is not None and self.tags.shape != self.heatmaps.shape):
-            shape = None if self.tags is None else self.tags.shape
-            raise ValueError(f"heatmaps must be (N, K, h, w) and tags like them, got {self.heatmaps.shape} and {shape}")
+        shape = self.heatmaps.shape if self.tags is None else self.tags.shape
+        if len({self.heatmaps.ndim, len(shape), 4}) > 1 or not self._are_tags(shape):
+            raise ValueError(
+                f"heatmaps must be (N, K, h, w) and tags one or more of each, got {self.heatmaps.shape} and {shape}"
+            )
+
+    def _are_tags(self, shape: tuple[int, ...]) -> bool:
+        n, num_keypoints, *size = self.heatmaps.shape
+        return shape[0] == n and list(shape[2:]) == size and shape[1] > 0 and shape[1] % num_keypoints == 0
+
+    def tag_values(self) -> list[FloatArray]:
+        """D maps (N, K, h, w), none without tags."""
+        return [] if self.tags is None else np.split(self.tags, self.tags.shape[1] // self.heatmaps.shape[1], axis=1)
 
 
 class BottomUpNetwork(Protocol):

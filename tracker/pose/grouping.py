@@ -70,7 +70,7 @@ class GroupingConfig:
 
 
 # For tracking: a few keypoints that were split off somebody are no second person, which filling in would make of them.
-TRACKED_GROUPING = GroupingConfig(least_score=0.1)
+TRACKED_GROUPING = GroupingConfig(least_score=0.3)
 
 
 @dataclass(frozen=True, eq=False)

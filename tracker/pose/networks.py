@@ -20,7 +20,7 @@ from tracker.weights import load_checkpoint, load_network, load_strictly, read_m
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tracker.nets.pose_mobilenet import PoseMobileNet
+    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
     from tracker.nets.pose_resnet import PoseResNet
     from tracker.nets.resnet import Style
     from tracker.pose.top_down import HeatmapNetwork
@@ -171,7 +171,7 @@ def _build_pose_resnet(checkpoint: Mapping[str, Tensor], path: Path, style: Styl
     if depth is None or head is None or head.ndim != 4:
         raise ModelError(
             f"{path} holds no PoseResNet (it begins with {', '.join(sorted(state)[:3])}); "
-            "name a pose_resnet_* or MMPose res*_coco_* checkpoint, an .onnx model, or a LitePose with --pose litepose"
+            "name a pose_resnet_* or MMPose res*_coco_* checkpoint, an .onnx model, or a LitePose with --pose bottom-up"
         )
     model = PoseResNet(depth, head.shape[0], style)
     load_strictly(model, state, path)
@@ -218,9 +218,9 @@ def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
 
 
 def _load_our_network(path: Path, metadata: Mapping[str, str], device: str) -> TorchHeatmapNetwork:
-    model = cast("PoseMobileNet | PoseResNet", load_network(path, "pose"))
+    model = cast("PoseLiteHRNet | PoseResNet", load_network(path, "pose"))
     settings = stated_settings(metadata, path)
-    num_keypoints = model.final_layer.out_channels
+    num_keypoints = model.num_keypoints
     if "input_size" not in settings or settings["skeleton"].num_keypoints != num_keypoints:
         raise ModelError(
             f"{path} has {num_keypoints} keypoints and must state the skeleton of so many and its input_size in its "

@@ -93,7 +93,7 @@ class TopDownEstimator:
             present = peaks > 0
             keypoints[rows] = np.where(present[..., None], positions, np.nan)
             scores[rows] = np.where(present, peaks, 0)
-        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return Poses.in_boxes(candidates, keypoints, scores)
 
     def look(self, image: Image, boxes_xywh: npt.NDArray[Any]) -> CropMaps:
         """The crops around boxes (N, 4), which must be finite and have a size, and their heatmaps.

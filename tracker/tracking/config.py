@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-Similarity: TypeAlias = Literal["bbox", "pose", "flow", "multi-flow"]
+from tracker.tracking.similarities import SIMILARITIES
+
 Merge: TypeAlias = Literal["prefer-detections", "plain"]
 
-SIMILARITIES: tuple[str, ...] = get_args(Similarity)
 MERGES: tuple[str, ...] = get_args(Merge)
 
 
@@ -19,16 +19,16 @@ class TrackerConfig:
     Raises ValueError for a value out of its range.
     """
 
-    similarity: Similarity = "multi-flow"
-    """What is compared: IoU of boxes, OKS, OKS after flow, OKS after flow over the whole queue."""
+    similarity: str = "multi-flow"
+    """What is compared to give ids on: IoU of boxes, OKS, OKS after flow, OKS after flow over the whole queue."""
     gate: float = 0.15
     """Least similarity that gives an id on."""
     queue_length: int = 8
-    """L_Q: how many past frames the queue holds (multi-flow compares with all, the others with the last)."""
+    """How many past frames the queue holds (L_Q); multi-flow compares with all, the others with the last."""
     age_decay: float = 0.97
     """Factor on the similarity to a queue entry for each frame of its age: errors of the flow add up."""
     keypoint_threshold: float = 0.4
-    """Keypoints under this score are dropped for tracking (section 4.3: 0.4)."""
+    """Keypoints under this score are not tracked (section 4.3)."""
     propagation: bool = True
     """Carry people by the flow into frames in which the detector misses them."""
     propagation_score: float = 0.4
@@ -48,9 +48,9 @@ class TrackerConfig:
     newcomer_oks: float = 0.65
     """A pose without an id that is more similar than this to a better one of its frame opens no new id."""
     min_hits: int = 3
-    """Frames in which a person must be seen to be confirmed."""
+    """Frames until a person is confirmed."""
     max_lost: int = 150
-    """Frames for which a lost person is remembered, to be found again near the place."""
+    """Frames for which a lost person is remembered."""
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:
@@ -72,4 +72,4 @@ class TrackerConfig:
     @property
     def needs_motion(self) -> bool:
         """Whether any setting makes use of more than the cuts that a flow recognises."""
-        return self.propagation or self.similarity in ("flow", "multi-flow")
+        return self.propagation or SIMILARITIES[self.similarity].needs_motion

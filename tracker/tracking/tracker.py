@@ -8,13 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from tracker.boxes import box_areas, iou
+from tracker.boxes import box_areas
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Track, find_again
 from tracker.tracking.oks import oks, oks_nms
-from tracker.tracking.propagation import QueueEntry, propagated_candidates, propagated_poses
+from tracker.tracking.propagation import propagated_candidates, propagated_poses
+from tracker.tracking.queue import QueueEntry
+from tracker.tracking.similarities import SIMILARITIES
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -125,31 +127,14 @@ class PoseTracker:
 
     def _similarity(self, entry: QueueEntry) -> tuple[FloatArray, IntArray]:
         """Similarities (N, M) of this frame's people with the remembered ones, and the ids (M,)."""
-        past = list(self._queue) if self.config.similarity == "multi-flow" else list(self._queue)[-1:]
+        kind = SIMILARITIES[self.config.similarity]
+        past = list(self._queue) if kind.whole_queue else list(self._queue)[-1:]
         if not past:
             return np.zeros((len(entry), 0), np.float32), np.zeros(0, np.int64)
         old = QueueEntry.join(past)
-        sizes = [len(one) for one in past]
-        ages = np.repeat(np.arange(len(past))[::-1], sizes)
-        similarity = self._similarity_to(entry, old) * np.float32(self.config.age_decay) ** ages
+        ages = np.repeat(np.arange(len(past))[::-1], [len(one) for one in past])
+        similarity = kind.compare(entry, old, self._skeleton.sigmas) * np.float32(self.config.age_decay) ** ages
         return similarity.astype(np.float32), old.track_ids
-
-    def _similarity_to(self, entry: QueueEntry, old: QueueEntry) -> FloatArray:
-        if self.config.similarity == "bbox":
-            return iou(entry.boxes, old.boxes)
-        follows = self.config.similarity != "pose"
-        similarity = oks(
-            entry.keypoints,
-            box_areas(entry.boxes),
-            old.moved if follows else old.keypoints,
-            box_areas(old.boxes),
-            self._skeleton.sigmas,
-        )
-        # With no keypoint in both poses OKS is undefined; the overlap of the boxes stands in.
-        blind = entry.kept.astype(np.float32) @ old.kept.astype(np.float32).T == 0
-        if blind.any():
-            similarity[blind] = iou(entry.boxes, old.moved_boxes if follows else old.boxes)[blind]
-        return similarity
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from tracker.boxes import iou
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import ModelError
-from tracker.nets.person_detector import STRIDES
+from tracker.nets.rtmdet import STRIDES
 from tracker.pose.networks import Normalization
 from tracker.runtime import OnnxNetwork
 from tracker.training.augmentation import Appearance, vary
 from tracker.training.detector_views import Layouts, PictureStore, Scene
-from tracker.training.image_store import JPEG
 from tracker.training.losses import giou_loss, quality_focal_loss
 from tracker.training.pose_task import normalise
 from tracker.training.stream import rows_of_step
-from tracker.types import FloatArray, Image, IntArray
+from tracker.types import FloatArray, Image
 
 # From this score on a cell shows a person, whose box is learnt.
 _SEEN = 0.1
@@ -124,36 +121,11 @@ class DetectorBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class _KeptScene:
-    """A scene and its targets in few bytes: a JPEG, and boxes only where somebody is."""
-
-    jpeg: Image
-    scores: npt.NDArray[np.float16]
-    weights: npt.NDArray[np.float16]
-    cells: IntArray
-    distances: npt.NDArray[np.float16]
-
-    @classmethod
-    def keep(cls, image: Image, targets: CellTargets) -> _KeptScene:
-        cells = np.flatnonzero(targets.scores > _SEEN)
-        halves = (array.astype(np.float16) for array in (targets.scores, targets.weights, targets.distances[cells]))
-        scores, weights, distances = halves
-        return cls(np.asarray(cv2.imencode(".jpg", image, JPEG)[1], np.uint8), scores, weights, cells, distances)
-
-    def give(self) -> tuple[Image, CellTargets]:
-        distances = np.zeros((len(self.scores), 4), np.float32)
-        distances[self.cells] = self.distances
-        image = np.asarray(cv2.imdecode(self.jpeg, cv2.IMREAD_COLOR), np.uint8)
-        return image, CellTargets(self.scores.astype(np.float32), distances, self.weights.astype(np.float32))
-
-
-@dataclass(frozen=True, eq=False)
 class DetectorTask:
     """What a training run needs to know of person detectors.
 
     size: of the square scenes, pixels. teacher: looks at every scene; None trains on the labels alone. empty_weight:
-    what cells of pictures without people count. num_scenes: so many different ones, each kept in memory (42 kB) when it
-    was first made, because making one takes half as long as learning from it; 0 makes a new one each time.
+    what cells of pictures without people count. box_weight: what boxes count beside scores.
     """
 
     pictures: PictureStore
@@ -166,15 +138,12 @@ class DetectorTask:
     seed: int
     validate: Callable[[nn.Module], dict[str, float]]
     empty_weight: float = 1.0
-    num_scenes: int = 0
-    _kept: dict[int, _KeptScene] = field(default_factory=dict)
+    box_weight: float = 2.0
 
     def make_batch(self, step: int) -> DetectorBatch:
         """The batch of a step, always the same one."""
-        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        if self.num_scenes:
-            numbers = rows_of_step(self.num_scenes, self.batch_size, self.seed, step)
-        images, targets = zip(*(self._scene(int(number)) for number in numbers), strict=True)
+        numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
+        images, targets = zip(*map(self._scene, numbers), strict=True)
         return DetectorBatch(
             np.stack(images),
             np.stack([target.scores for target in targets]),
@@ -184,20 +153,14 @@ class DetectorTask:
 
     def _scene(self, number: int) -> tuple[Image, CellTargets]:
         """A picture and its targets, always the same of a number."""
-        if number in self._kept:
-            return self._kept[number].give()
         rng = np.random.default_rng([self.seed, 2, number])
         row = int(rows_of_step(len(self.pictures.with_people), 1, self.seed, number)[0])
         scene = self.pictures.compose(row, self.layouts, self.size, rng)
         seen = self.teacher.look(scene.image) if self.teacher else None
-        targets = label_cells(scene, seen, self.size, self.empty_weight)
-        if not self.num_scenes:
-            return scene.image, targets
-        self._kept[number] = _KeptScene.keep(scene.image, targets)
-        return self._kept[number].give()
+        return scene.image, label_cells(scene, seen, self.size, self.empty_weight)
 
     def loss(self, model: nn.Module, batch: DetectorBatch, generator: torch.Generator) -> Tensor:
-        """Quality focal loss of the scores and twice the GIoU loss of the boxes, per person."""
+        """Quality focal loss of the scores and, weighted, the GIoU loss of the boxes, per person."""
         device = generator.device
         images = torch.from_numpy(batch.images).to(device).flip(-1).permute(0, 3, 1, 2).float()
         maps = model(normalise(vary(images, self.appearance, generator), self.normalization))
@@ -208,4 +171,4 @@ class DetectorTask:
         is_person = (scores > _SEEN) & (weights > 0)
         count = scores[is_person].sum().clamp(min=1.0)
         boxes = (giou_loss(cells[is_person][:, 1:], distances[is_person]) * scores[is_person]).sum()
-        return (quality_focal_loss(cells[..., 0], scores, weights) + 2 * boxes) / count
+        return (quality_focal_loss(cells[..., 0], scores, weights) + self.box_weight * boxes) / count

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from tracker.pose.heatmaps import encode_people, tag_positions
 from tracker.pose.networks import Normalization
 from tracker.training.augmentation import Appearance, vary
-from tracker.training.litepose_views import Scene, ScenePictures, SceneViews
+from tracker.training.litepose_views import Scene, ScenePictures, SceneViews, compose_scenes
 from tracker.training.losses import BottomUpWeights, MapTargets, bottom_up_loss
 from tracker.training.pose_task import normalise
-from tracker.training.stream import rows_of_step
 from tracker.types import DoubleArray, Image
 
 
@@ -29,7 +28,7 @@ class SceneBatch:
 
 @dataclass(frozen=True, eq=False)
 class LitePoseTask:
-    """What a training run needs to know of bottom-up networks.
+    """What a training run needs to know of a LitePose.
 
     size: side of the scenes, pixels. output_sides: of the network's outputs, cells. sigma, whole_cells: of the targets,
     in cells of any output. max_people: in a scene whose tags are trained. batch_size: pictures per batch.
@@ -51,9 +50,8 @@ class LitePoseTask:
 
     def make_batch(self, step: int) -> SceneBatch:
         """The batch of a step, always the same one."""
-        rng = np.random.default_rng([self.seed, 3, step])
-        rows = rows_of_step(len(self.pictures.with_people), self.batch_size, self.seed, step)
-        scenes = [self.pictures.compose(int(row), self.views, self.size, self.output_sides, rng) for row in rows]
+        sides = self.output_sides
+        scenes = compose_scenes(self.pictures, self.views, self.size, sides, self.batch_size, self.seed, step)
         images = np.stack([scene.image for scene in scenes])
         return SceneBatch(images, tuple(self._targets(scenes, i) for i in range(len(self.output_sides))))
 

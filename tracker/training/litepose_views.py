@@ -17,6 +17,7 @@ from tracker.pose.crops import PIXELS_PER_SCALE, crop_matrices, transform_points
 from tracker.skeletons import Skeleton
 from tracker.training.annotations import Annotations
 from tracker.training.image_store import ImageStore, open_store
+from tracker.training.stream import rows_of_step
 from tracker.types import BoolArray, DoubleArray, FloatArray, Image, IntArray
 
 # Who is pasted has so many labelled keypoints and is so tall in pixels of the stored picture.
@@ -205,6 +206,21 @@ class ScenePictures:
             tuple(np.concatenate(pair) for pair in zip(map(_hide, scene.keypoints, covers), added, strict=True)),
             tuple(mask | cover for mask, cover in zip(scene.masks, covers, strict=True)),
         )
+
+
+def compose_scenes(
+    pictures: ScenePictures,
+    views: SceneViews,
+    side: int,
+    sides: Sequence[int],
+    batch_size: int,
+    seed: int,
+    step: int,
+) -> list[Scene]:
+    """The views of a training step, always the same ones; side, sides: as for `ScenePictures.compose`."""
+    rng = np.random.default_rng([seed, 3, step])
+    rows = rows_of_step(len(pictures.with_people), batch_size, seed, step)
+    return [pictures.compose(int(row), views, side, sides, rng) for row in rows]
 
 
 def silhouette(keypoints: DoubleArray, skeleton: Skeleton, side: int) -> FloatArray:

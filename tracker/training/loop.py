@@ -9,6 +9,7 @@ import random
 import signal
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -25,7 +26,9 @@ from tracker.training import curves
 from tracker.training.stream import run_ahead
 
 # Modules of our networks that follow the trunk.
-HEADS = ("upsampling.", "heads.", "deconv_", "final_")
+HEADS = ("further.", "decoder.", "upsampling.", "heads.", "deconv_", "final_")
+# Of those, what begins as published, and is trained as the trunk is.
+_BEGUN = ("decoder.",)
 
 
 class Task(Protocol):
@@ -45,7 +48,9 @@ class Task(Protocol):
 class LoopConfig:
     """How long and how fast.
 
-    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it.
+    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it. relative_rate: both
+    are shares of the root mean square of each tensor, which suits networks whose batch norm is folded: their tensors
+    differ in size by a thousand.
     schedule: "cosine" to a hundredth, or "step": a tenth from each of `drops` (shares of the steps) on.
     warmup: steps with a rising rate. ema: decay of the averaged weights, which are validated and kept.
     frozen_stages: of the trunk, beside its stem; −1 trains all. accumulate: batches per step.
@@ -64,6 +69,7 @@ class LoopConfig:
     precision: str = "bf16"
     seed: int = 0
     max_gradient: float = 1.0
+    relative_rate: bool = False
 
 
 class TrainingRun:
@@ -293,22 +299,26 @@ def learning_rate_factor(config: LoopConfig, step: int) -> float:
 
 
 def freeze(model: nn.Module, num_stages: int) -> None:
-    """Keep the stem and the first stages of a model's `trunk` as they are; −1 trains everything."""
+    """Keep the stem and the first stages of a model's `trunk`, or all of it, as they are; −1 trains everything."""
     if num_stages < 0:
         return
     trunk: Any = model.trunk
-    for part in (trunk.stem, *trunk.stages[:num_stages]):
+    is_whole = num_stages >= len(trunk.stages)
+    for part in (trunk,) if is_whole else (trunk.stem, *trunk.stages[:num_stages]):
         part.requires_grad_(False)
 
 
 def _parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, Any]]:
-    groups = []
-    for is_trunk, rate in ((True, config.trunk_rate), (False, 1.0)):
-        chosen = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and is_trunk != name.startswith(HEADS)
-        ]
-        full_rate = config.learning_rate * rate
-        groups.append({"params": chosen, "lr": full_rate, "full_rate": full_rate})
-    return [group for group in groups if group["params"]]
+    chosen: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_new = name.startswith(HEADS) and not name.startswith(_BEGUN)
+            rate = 1.0 if is_new else config.trunk_rate
+            chosen[rate * (_size(parameter) if config.relative_rate else 1.0)].append(parameter)
+    rates = {rate * config.learning_rate: parameters for rate, parameters in sorted(chosen.items())}
+    return [{"params": parameters, "lr": rate, "full_rate": rate} for rate, parameters in rates.items()]
+
+
+def _size(parameter: nn.Parameter) -> float:
+    """The root mean square of a tensor, at least a thousandth, so that what starts at 0 moves."""
+    return max(1e-3, float(parameter.detach().square().mean().sqrt()))

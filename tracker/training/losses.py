@@ -137,7 +137,9 @@ def giou_loss(distances: Tensor, targets: Tensor) -> Tensor:
     import torch
 
     inner, outer = torch.minimum(distances, targets), torch.maximum(distances, targets)
-    areas = [(d[:, 0] + d[:, 2]) * (d[:, 1] + d[:, 3]) for d in (inner, outer, distances, targets)]
+    # A box turned inside out has no area.
+    sides = ((d[:, :2] + d[:, 2:]).clamp(min=0) for d in (inner, outer, distances, targets))
+    areas = [side.prod(dim=1) for side in sides]
     intersection, hull, found, wanted = areas
     union = found + wanted - intersection
     return 1 - intersection / union.clamp(min=1e-6) + (hull - union) / hull.clamp(min=1e-6)

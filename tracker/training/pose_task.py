@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tracker.errors import ModelError
 from tracker.pose.crops import invert_matrices
 from tracker.pose.heatmaps import encode_heatmaps
+from tracker.pose.networks import load_pose_network
+from tracker.skeletons import Skeleton
 from tracker.training.augmentation import Appearance, vary, warp
 from tracker.training.losses import joints_mse_loss
 from tracker.training.pose_views import PersonCrops, Views
@@ -37,12 +41,45 @@ class PoseBatch:
     weights: FloatArray
 
 
+class HeatmapTeacher:
+    """A pose network whose heatmaps are learnt where no true label stands.
+
+    Its input must be as large as that of the network in training. Raises ModelError for a file that is none.
+    """
+
+    def __init__(self, path: Path, skeleton: Skeleton, input_wh: tuple[int, int]) -> None:
+        self._network = load_pose_network(path, "cpu", num_threads=1)
+        if self._network.input_size_wh != input_wh:
+            width, height = self._network.input_size_wh
+            raise ModelError(f"{path} takes {width}×{height} px, not {input_wh[0]}×{input_wh[1]}; name another teacher")
+        known = self._network.skeleton.keypoint_names
+        pairs = [(i, known.index(name)) for i, name in enumerate(skeleton.keypoint_names) if name in known]
+        self._ours, self._theirs = map(list, zip(*pairs, strict=True))
+
+    def correct(self, pictures: Tensor, targets: Tensor, weights: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Targets (B, K, h, w) and weights (B, K) with what the teacher sees in RGB pictures (B, 3, H, W) in 0–255.
+
+        A true label, of weight 1, stays; of another the teacher's heatmap is that share of the target; where none is,
+        it is the target.
+        """
+        crops = pictures.round().clamp(0, 255).byte().permute(0, 2, 3, 1).flip(-1).cpu().numpy()
+        seen = torch.from_numpy(self._network.heatmaps(crops)[:, self._theirs]).to(targets.device)
+        own, counts = targets[:, self._ours], weights[:, self._ours]
+        is_labelled = own.flatten(2).amax(dim=2) > 0
+        shares = torch.where(is_labelled, share, 1.0) * (counts < 1)
+        targets, weights = targets.clone(), weights.clone()
+        targets[:, self._ours] = torch.lerp(own, seen, shares[..., None, None])
+        weights[:, self._ours] = torch.maximum(counts, shares)
+        return targets, weights
+
+
 @dataclass(frozen=True, eq=False)
 class PoseTask:
     """What a training run needs to know of pose networks.
 
     rows: those of `crops` to draw from; repeated ones come more often. input_wh: of the network, pixels.
-    sigma, whole_cells: of the targets, in cells. batch_size: people per batch. validate: accuracy by name.
+    sigma, whole_cells: of the targets, in cells. batch_size: people per batch. validate: accuracy by name. teacher:
+    sees every view; teacher_share: what its heatmaps count beside labels that are not true.
     """
 
     crops: PersonCrops
@@ -56,6 +93,8 @@ class PoseTask:
     seed: int
     validate: Callable[[nn.Module], dict[str, float]]
     whole_cells: bool = False
+    teacher: HeatmapTeacher | None = None
+    teacher_share: float = 0.5
 
     def make_batch(self, step: int) -> PoseBatch:
         """The batch of a step, always the same one."""
@@ -82,6 +121,8 @@ class PoseTask:
         pictures = vary(warp(crops, torch.from_numpy(batch.matrices), self.input_wh), self.appearance, generator)
         heatmaps = model(normalise(pictures, self.normalization))
         targets, weights = torch.from_numpy(batch.targets).to(device), torch.from_numpy(batch.weights).to(device)
+        if self.teacher:
+            targets, weights = self.teacher.correct(pictures, targets, weights, self.teacher_share)
         return joints_mse_loss(heatmaps.float(), targets, weights)
 
 

@@ -8,23 +8,28 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from tracker.nets import UPSAMPLINGS
 from tracker.skeletons import SKELETONS
 from tracker.training.losses import PUSH_FORMS
 
 # Networks by their names in options: class and depth.
 POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
-    {"PoseMobileNet": None, "PoseResNet50": 50, "PoseResNet101": 101, "PoseResNet152": 152}
+    {"PoseLiteHRNet": None, "PoseResNet50": 50, "PoseResNet101": 101, "PoseResNet152": 152}
 )
 # Sizes of LitePose, and the side of the input that each is trained with.
-LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512, "MobileNetV2": 256})
+LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512, "MobileNetV2": 320})
 _SHARES = (
     "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
     "cast", "blur", "sharp", "noise", "occlusion", "negatives", "animals",
     "backgrounds", "pasted", "background",
 )  # fmt: skip
 
-_FROZEN = "stages of MobileNetV2 that stay as they are, beside its stem; -1 trains all"
-_CHANNELS = "of the deconvolutions of a network with MobileNetV2"
+_FROZEN = "stages of the trunk that stay as they are, beside its stem; -1 trains all"
+_RELATIVE = "take rates as shares of each tensor's size, for networks whose batch norm is folded"
+# What a BottomUpMobileNet does not ask: it has one output, targets of its own, and no tags to learn.
+_LITEPOSE_ALONE = (
+    "tags_at_each_scale", "sigma", "whole_cells", "max_people", "heatmaps", "background", "pull", "push", "push_form",
+)  # fmt: skip
 _REPEATS = "times that people, or pictures, of folders of these names come, each NAME=TIMES"
 
 Part = TypeVar("Part")
@@ -46,6 +51,7 @@ class Recipe:
     accumulate: int = _of(1, "parts that a batch is processed in")
     learning_rate: float = _of(8e-4, "of Adam")
     trunk_rate: float = _of(0.5, "learning rate of the trunk, as a share")
+    relative_rate: bool = _of(False, _RELATIVE)
     schedule: str = _of("cosine", "how the learning rate falls", "cosine", "step")
     drops: tuple[float, ...] = _of((), "shares of the run after which it is a tenth, for step")
     warmup: int = _of(200, "steps of rising learning rate")
@@ -66,7 +72,7 @@ class Recipe:
         for name in _SHARES:
             if not 0 <= getattr(self, name, 0) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
-        for name in ("batch_size", "accumulate", "learning_rate", "max_gradient", "channels"):
+        for name in ("batch_size", "accumulate", "learning_rate", "max_gradient"):
             if not getattr(self, name, 1) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         if self.steps < 0 or self.epochs < 0 or not self.steps + self.epochs:
@@ -89,13 +95,20 @@ class Recipe:
 class PoseRecipe(Recipe):
     """How a top-down pose network is trained."""
 
-    network: str = _of("PoseMobileNet", "what is trained", *POSE_NETWORKS)
-    frozen_stages: int = _of(2, _FROZEN)
-    channels: int = _of(96, _CHANNELS)
+    network: str = _of("PoseLiteHRNet", "what is trained", *POSE_NETWORKS)
+    steps: int = _of(1_100, "steps of the optimizer; 0 counts by epochs")
+    learning_rate: float = _of(4e-3, "of Adam")
+    relative_rate: bool = _of(True, _RELATIVE)
+    trunk_rate: float = _of(0.025, "learning rate of the trunk and of a published head, as a share")
+    warmup: int = _of(100, "steps of rising learning rate")
+    ema: float = _of(0.998, "decay of the averaged weights; 0 keeps the last ones")
+    frozen_stages: int = _of(-1, _FROZEN)
+    upsampling: str = _of("bilinear", "of PoseLiteHRNet's decoder", *UPSAMPLINGS)
+    teacher_share: float = _of(0.5, "what a teacher's heatmaps count beside labels that are not true (--teacher)")
     skeleton: str = _of("body19", "keypoints of the network; what the data lacks is not trained", *SKELETONS)
     input_size: tuple[int, int] = _of((256, 192), "height and width of the network's input")
-    mean: tuple[float, float, float] = _of((127.5,) * 3, "of 0–255 values, taken off the input")
-    std: tuple[float, float, float] = _of((127.5,) * 3, "that the input is divided by")
+    mean: tuple[float, float, float] = _of((123.675, 116.28, 103.53), "of 0–255 values, taken off the input")
+    std: tuple[float, float, float] = _of((58.395, 57.12, 57.375), "that the input is divided by")
     color: str = _of("rgb", "order of the channels", "rgb", "bgr")
     sigma: float = _of(0.0, "of the heatmaps' Gaussians, in cells; 0 is a 128th of the input's height")
     whole_cells: bool = _of(False, "put Gaussians on whole cells, as published")
@@ -104,7 +117,7 @@ class PoseRecipe(Recipe):
     )
     min_keypoints: int = _of(5, "people with fewer labelled keypoints are left out")
     min_box_score: float = _of(0.4, "so are people with less sure boxes")
-    true_repeats: int = _of(1, "times that people with 8 or more true limb keypoints come per epoch")
+    true_repeats: int = _of(3, "times that people with 8 or more true limb keypoints come per epoch")
     repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=10"), _REPEATS)
     sharp: float = _of(0.6, "share of pictures whose detail is stressed")
     stored_zoom: float = _of(1.3125, "size of the stored crops, which show more, over the input's")
@@ -120,8 +133,8 @@ class PoseRecipe(Recipe):
         super().__post_init__()
         if any(side <= 0 or side % 32 for side in self.input_size):
             raise ValueError(f"input_size must be multiples of 32, not {' '.join(map(str, self.input_size))}")
-        if self.frozen_stages >= 0 and self.network != "PoseMobileNet":
-            raise ValueError(f"frozen_stages must be -1 for {self.network}: only MobileNetV2's are frozen")
+        if self.frozen_stages >= 0 and self.network != "PoseLiteHRNet":
+            raise ValueError(f"frozen_stages must be -1 for {self.network}: only Lite-HRNet's are frozen")
         for name in ("true_repeats", "stored_zoom"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
@@ -136,14 +149,14 @@ class PoseRecipe(Recipe):
 class DetectorRecipe(Recipe):
     """How the person detector is trained."""
 
-    steps: int = _of(1_400, "steps of the optimizer; 0 counts by epochs")
-    frozen_stages: int = _of(2, _FROZEN)
-    channels: int = _of(96, _CHANNELS)
-    learning_rate: float = _of(8e-4, "of Adam")
-    warmup: int = _of(100, "steps of rising learning rate")
+    steps: int = _of(700, "steps of the optimizer; 0 counts by epochs")
+    frozen_stages: int = _of(-1, _FROZEN)
+    learning_rate: float = _of(3e-4, "of Adam")
+    relative_rate: bool = _of(True, _RELATIVE)
+    warmup: int = _of(50, "steps of rising learning rate")
     ema: float = _of(0.998, "decay of the averaged weights; 0 keeps the last ones")
     max_gradient: float = _of(10.0, "norm that gradients are cut to; inf leaves them")
-    trunk_rate: float = _of(0.4, "learning rate of the trunk, as a share")
+    trunk_rate: float = _of(1.0, "learning rate of the trunk, as a share")
     brightness: float = _of(0.4, "largest relative change")
     contrast: float = _of(0.4, "likewise")
     saturation: float = _of(0.7, "likewise")
@@ -161,8 +174,8 @@ class DetectorRecipe(Recipe):
     backgrounds: float = _of(0.15, "share of those for windows beside people; the rest are pictures without people")
     zoom_negatives: tuple[float, float] = _of((0.6, 1.7), "least and largest size of what is in those places")
     rotation_deg: float = _of(30.0, "largest rotation of it")
-    empty_weight: float = _of(4.0, "what its cells count in the loss")
-    num_scenes: int = _of(0, "different compositions, kept in memory (42 kB each); 0 makes new ones all the time")
+    empty_weight: float = _of(6.0, "what its cells count in the loss")
+    box_weight: float = _of(4.0, "what boxes count in the loss beside scores")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,7 +202,6 @@ class LitePoseRecipe(Recipe):
     occlusion: float = _of(0.0, "share of pictures with a piece of another in front, where people are not labelled")
     size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *LITEPOSE_SIZES)
     frozen_stages: int = _of(-1, _FROZEN)
-    channels: int = _of(96, _CHANNELS)
     tags_at_each_scale: bool = _of(False, "give every output tags, not the coarsest alone")
     skeleton: str = _of("coco17", "keypoints of the network; what the data lacks is to be empty", *SKELETONS)
     input_size: int = _of(0, "side of the network's input; 0 is that of the released network")
@@ -201,7 +213,7 @@ class LitePoseRecipe(Recipe):
     whole_cells: bool = _of(True, "put Gaussians on whole cells, as published")
     max_people: int = _of(30, "people in a picture whose tags are trained")
     heatmaps: tuple[float, float] = _of(
-        (1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine; of one, the first"
+        (1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine"
     )
     background: float = _of(1.0, "what cells without a keypoint count, over those with one")
     pull: float = _of(1e-3, "what tags that are far from those of the same person count")
@@ -224,12 +236,11 @@ class LitePoseRecipe(Recipe):
         for name in ("input_size", "picture_size"):
             if getattr(self, name) < 0 or getattr(self, name) % 64:
                 raise ValueError(f"{name} must be a multiple of 64, not {getattr(self, name)}")
-        if self.size == "MobileNetV2" and self.tags_at_each_scale:
-            raise ValueError("tags_at_each_scale must be left out for size MobileNetV2: it has one scale")
+        for name in _LITEPOSE_ALONE:
+            if self.size == "MobileNetV2" and getattr(self, name) != getattr(LitePoseRecipe, name):
+                raise ValueError(f"{name} must be left out for size MobileNetV2: it has no use for it")
         if self.size != "MobileNetV2" and self.frozen_stages >= 0:
             raise ValueError(f"frozen_stages must be -1 for size {self.size}: only MobileNetV2's are frozen")
-        if self.size != "MobileNetV2" and self.channels != LitePoseRecipe.channels:
-            raise ValueError(f"channels must be left out for size {self.size}: it has its own")
         if not 0 < self.region[0] <= self.region[1]:
             raise ValueError(f"region must be two rising numbers above 0, not {self.region[0]} {self.region[1]}")
 
@@ -281,6 +292,7 @@ _PAPER_COCO = PoseRecipe(
     batch_size=128,
     accumulate=4,
     learning_rate=1e-3,
+    relative_rate=False,
     trunk_rate=1.0,
     schedule="step",
     drops=(90 / 140, 120 / 140),
@@ -308,6 +320,10 @@ _PAPER_COCO = PoseRecipe(
 POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
     {
         "default": PoseRecipe(),
+        # The head for keypoints beyond the published ones alone.
+        "further": PoseRecipe(
+            steps=1_400, learning_rate=6e-3, trunk_rate=1e-7, warmup=50, frozen_stages=3, true_repeats=8
+        ),
         "paper-coco": _PAPER_COCO,
         # Section 5.2.
         "paper-posetrack": replace(
@@ -339,23 +355,24 @@ _PAPER_CROWDPOSE = LitePoseRecipe(
 LITEPOSE_PRESETS: Mapping[str, LitePoseRecipe] = MappingProxyType(
     {
         "default": LitePoseRecipe(),
-        # On from the included pose network, for an hour of a CPU.
+        # On from MoveNet, for an hour of a CPU.
         "mobilenet": LitePoseRecipe(
             size="MobileNetV2",
-            steps=6_600,
+            steps=1_200,
             batch_size=8,
-            learning_rate=4e-4,
-            trunk_rate=0.5,
-            frozen_stages=2,
+            learning_rate=2e-3,
+            trunk_rate=0.3,
+            relative_rate=True,
+            warmup=100,
+            ema=0.998,
+            frozen_stages=3,
+            max_gradient=10.0,
             mean=(127.5,) * 3,
             std=(127.5,) * 3,
             picture_size=384,
             repeats=("flickr8k=3", "coco=20"),
-            whole_cells=False,
-            pull=2e-3,
-            push=2e-3,
-            rotation_deg=15.0,
-            region=(0.45, 1.1),
+            rotation_deg=20.0,
+            region=(0.5625, 1.3),
         ),
         "paper-crowdpose": _PAPER_CROWDPOSE,
         "paper-coco": replace(_PAPER_CROWDPOSE, skeleton="coco17"),

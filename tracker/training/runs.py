@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,27 +15,30 @@ import numpy as np
 import torch
 from torch import nn
 
+from tracker.detection.rtmdet import MEAN_BGR, STD_BGR
 from tracker.errors import InputError, UsageError
 from tracker.evaluation.coco import load_pycocotools
+from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose
-from tracker.nets.person_detector import PersonDetector
-from tracker.nets.pose_mobilenet import BottomUpMobileNet, PoseMobileNet
+from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
 from tracker.nets.pose_resnet import PoseResNet
+from tracker.nets.rtmdet import RTMDetNano
 from tracker.pose.networks import Normalization
 from tracker.runtime import resolve_torch_device
-from tracker.skeletons import BODY_19, Skeleton, skeleton_of
+from tracker.skeletons import BODY_19, COCO_17, Skeleton, skeleton_of
 from tracker.training.animals import Animals, find_animals, without_animals
 from tracker.training.annotations import Annotations, held_out_negatives
 from tracker.training.augmentation import Appearance
+from tracker.training.bottom_up_task import BottomUpTask
 from tracker.training.datasets import Dataset, ValidationSet, read_dataset, truth_of
 from tracker.training.detector_task import DenseTeacher, DetectorTask
 from tracker.training.detector_views import Layouts, store_pictures
 from tracker.training.initial import initialise
 from tracker.training.litepose_task import LitePoseTask
-from tracker.training.litepose_views import SceneViews, are_learnt, store_scenes
+from tracker.training.litepose_views import ScenePictures, SceneViews, are_learnt, store_scenes
 from tracker.training.loop import LoopConfig, Task, TrainingRun
 from tracker.training.losses import BottomUpWeights
-from tracker.training.pose_task import PoseTask
+from tracker.training.pose_task import HeatmapTeacher, PoseTask
 from tracker.training.pose_views import Views, store_crops
 from tracker.training.recipes import POSE_NETWORKS, DetectorRecipe, LitePoseRecipe, PoseRecipe, Recipe, times_of
 from tracker.training.validation import detector_validation, litepose_validation, pose_validation
@@ -43,7 +46,7 @@ from tracker.types import BoolArray, IntArray
 
 _LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 # What files of our detector are taken to expect.
-_DETECTOR_INPUT = Normalization("rgb", (127.5,) * 3, (127.5,) * 3)
+_DETECTOR_INPUT = Normalization("bgr", MEAN_BGR, STD_BGR)
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ class RunOptions:
     """What a run is told beside its recipe.
 
     data: folder that is trained on. folder: of the run. cache: folder for the stored pictures. init: weights to
-    start from. teacher: network whose boxes a detector learns too. animal_finder: network that tells animals from
-    people. device: as for networks. precision: "auto", "bf16", "fp16" or "fp32". limit_people: train on so many, or
-    of a bottom-up network on so many pictures. validate_on_train: measure on what is trained on too.
+    start from. teacher: network whose boxes, or heatmaps, are learnt too. animal_finder: network that tells animals
+    from people. device: as for networks. precision: "auto", "bf16", "fp16" or "fp32". limit_people: train on so many,
+    or of a bottom-up network on so many pictures. validate_on_train: measure on what is trained on too.
     validation_pictures: of each set, at most.
     """
 
@@ -103,6 +106,7 @@ def start_pose_run(recipe: PoseRecipe, options: RunOptions) -> TrainingRun:
         views=recipe.part(Views),
         appearance=recipe.part(Appearance),
         batch_size=recipe.batch_size // recipe.accumulate,
+        teacher=HeatmapTeacher(options.teacher, skeleton, input_wh) if options.teacher else None,
         validate=pose_validation(
             _validation_sets(dataset, people, options), skeleton, input_wh, normalization, str(device)
         ),
@@ -118,7 +122,7 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
     load_pycocotools()
     device = _find_device(options)
     torch.manual_seed(recipe.seed)
-    model = PersonDetector(recipe.channels)
+    model = RTMDetNano()
     _initialise(model, options)
     teacher = DenseTeacher(options.teacher) if options.teacher else None
     dataset = read_dataset(options.data, BODY_19)
@@ -148,10 +152,10 @@ def start_detector_run(recipe: DetectorRecipe, options: RunOptions) -> TrainingR
         batch_size=recipe.batch_size // recipe.accumulate,
         seed=recipe.seed,
         empty_weight=recipe.empty_weight,
-        num_scenes=recipe.num_scenes,
+        box_weight=recipe.box_weight,
         validate=detector_validation(sets, ValidationSet("negatives", negatives, Path()), str(device)),
     )
-    metadata = _metadata("PersonDetector", channels=recipe.channels)
+    metadata = _metadata("RTMDetNano")
     return _start(model, task, recipe, options, device, len(pictures.with_people), metadata)
 
 
@@ -173,23 +177,38 @@ def start_litepose_run(recipe: LitePoseRecipe, options: RunOptions) -> TrainingR
     pictures = store_scenes(train, math.ceil(recipe.side / min(1, recipe.region[0])), options.cache)
     shown = pictures.with_people
     pictures = replace(pictures, with_people=np.repeat(shown, _times(train, recipe)[shown]))
-    normalization = recipe.part(Normalization)
-    sets = _validation_sets(dataset, train, options)
-    task = recipe.part(
-        LitePoseTask,
-        pictures=pictures,
-        size=recipe.side,
-        output_sides=tuple(recipe.side // stride for stride in model.output_strides),
-        normalization=normalization,
-        views=recipe.part(SceneViews),
-        appearance=recipe.part(Appearance),
-        weights=recipe.part(BottomUpWeights, heatmaps=recipe.heatmaps[: len(model.output_strides)]),
-        batch_size=recipe.batch_size // recipe.accumulate,
-        validate=litepose_validation(sets, skeleton, recipe.short_side, normalization, str(device)),
+    validate = litepose_validation(
+        _validation_sets(dataset, train, options),
+        skeleton,
+        recipe.short_side,
+        recipe.part(Normalization),
+        str(device),
     )
+    task = _bottom_up_task(model, recipe, pictures, validate)
     stated = _stated(recipe, skeleton, (recipe.short_side, recipe.short_side))
     stated |= _metadata(type(model).__name__, **model.arguments)
     return _start(model, task, recipe, options, device, len(pictures.with_people), stated)
+
+
+def _bottom_up_task(
+    model: LitePose | BottomUpMobileNet,
+    recipe: LitePoseRecipe,
+    pictures: ScenePictures,
+    validate: Callable[[nn.Module], dict[str, float]],
+) -> LitePoseTask | BottomUpTask:
+    sides = tuple(recipe.side // stride for stride in model.output_strides)
+    parts: dict[str, Any] = {
+        "pictures": pictures,
+        "size": recipe.side,
+        "normalization": recipe.part(Normalization),
+        "views": recipe.part(SceneViews),
+        "appearance": recipe.part(Appearance),
+        "batch_size": recipe.batch_size // recipe.accumulate,
+        "validate": validate,
+    }
+    if isinstance(model, BottomUpMobileNet):
+        return recipe.part(BottomUpTask, map_side=sides[0], **parts)
+    return recipe.part(LitePoseTask, output_sides=sides, weights=recipe.part(BottomUpWeights), **parts)
 
 
 def choose_rows(annotations: Annotations, recipe: PoseRecipe) -> IntArray:
@@ -256,7 +275,7 @@ def _spread(rows: IntArray, count: int | None) -> IntArray:
 def _bottom_up_network(recipe: LitePoseRecipe, skeleton: Skeleton) -> LitePose | BottomUpMobileNet:
     """A network with random weights."""
     if recipe.size == "MobileNetV2":
-        return BottomUpMobileNet(skeleton.num_keypoints, recipe.channels)
+        return BottomUpMobileNet(skeleton.num_keypoints)
     config = replace(LITEPOSE_SIZES[recipe.size], tags_at_each_scale=recipe.tags_at_each_scale)
     model = LitePose(skeleton.num_keypoints, config)
     _empty_heatmaps(model)
@@ -290,12 +309,17 @@ def _pose_network(recipe: PoseRecipe, skeleton: Skeleton) -> tuple[nn.Module, di
     depth = POSE_NETWORKS[recipe.network]
     settings = _stated(recipe, skeleton, recipe.input_size)
     if depth is None:
-        model: nn.Module = PoseMobileNet(skeleton.num_keypoints, recipe.channels)
-        return model, settings | _metadata(
-            "PoseMobileNet", num_keypoints=skeleton.num_keypoints, channels=recipe.channels
-        )
+        arguments: dict[str, Any] = {"num_keypoints": skeleton.num_keypoints}
+        arguments |= {"further": _num_further(skeleton), "upsampling": recipe.upsampling}
+        return PoseLiteHRNet(**arguments), settings | _metadata("PoseLiteHRNet", **arguments)
     model = PoseResNet(depth, skeleton.num_keypoints)
     return model, settings | _metadata("PoseResNet", depth=depth, num_keypoints=skeleton.num_keypoints)
+
+
+def _num_further(skeleton: Skeleton) -> int:
+    """How many keypoints a skeleton has after all those of the published pose network."""
+    known = COCO_17.keypoint_names
+    return len(skeleton.keypoint_names) - len(known) if skeleton.keypoint_names[: len(known)] == known else 0
 
 
 def _stated(recipe: PoseRecipe | LitePoseRecipe, skeleton: Skeleton, input_size: tuple[int, int]) -> dict[str, str]:

@@ -32,8 +32,8 @@ from tracker.types import Detections
 if TYPE_CHECKING:
     from torch import nn
 
+    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
     from tracker.nets.litepose import LitePose
-    from tracker.nets.pose_mobilenet import BottomUpMobileNet
 
 # AP wants boxes of low scores; recall and false people are given at these.
 _LEAST_SCORE = 0.02

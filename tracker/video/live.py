@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ class LiveReader:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._grab, name=name, daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # the end of the program would abort what the thread is at
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of frames from `start_s` on, until the source ends or is closed."""
@@ -59,6 +61,7 @@ class LiveReader:
 
     def close(self) -> None:
         """Stop the thread and give the source back."""
+        atexit.unregister(self.close)
         with self._changed:
             self._ended = True
             self._changed.notify_all()

@@ -12,8 +12,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
@@ -119,9 +118,7 @@ class VideoSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
     def _read(self) -> Iterator[Frame]:
@@ -161,7 +158,7 @@ class VideoSource:
 
 
 def open_source(
-    spec: str,
+    spec: str | int | Path,
     *,
     fps: float | Fraction | None = None,
     start_s: float | None = None,
@@ -176,7 +173,7 @@ def open_source(
     UsageError for an empty name, a pattern that videos match or a range without frames.
     """
     check_range(fps, start_s, end_s, max_frames)
-    reader = _reader_of(spec, _exact(fps) if fps else _DEFAULT_FPS)
+    reader = _reader_of(str(spec), _exact(fps) if fps else _DEFAULT_FPS)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
     except BaseException:

@@ -7,14 +7,13 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Self
 
 import av
 import cv2
 
 from tracker.errors import OutputError
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.outputs import explain_write_error, partial_path, publish, writing
 from tracker.types import Image
 from tracker.video.opencv_log import opencv_silenced
 
@@ -60,13 +59,13 @@ class VideoWriter:
     into an ordinary file that starts fast, and moved into place; without any picture there is no file.
     """
 
-    def __init__(self, path: Path, *, fps: Fraction | None = None, crf: int = 20) -> None:
+    def __init__(self, path: Path | str, *, fps: Fraction | None = None, crf: int = 20) -> None:
         """fps: the usual frame rate, which gives the last picture its duration; 25 if unknown.
 
         crf: quality of x264, 0 lossless to 51 worst. OutputError if the suffix is not supported.
         """
-        check_container(path)
-        self._path = path
+        self._path = Path(path)
+        check_container(self._path)
         self._fps = min(max(fps or _FALLBACK_FPS, _MIN_FPS), _MAX_FPS)
         self._crf = crf
         self._container: Any = None
@@ -103,9 +102,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if kind is None:
             self.close()
         elif self._container is not None:
@@ -191,20 +188,10 @@ class PictureWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if kind is None and self._encoded:
-            with _reported(self._path):
-                self._publish()
-
-    def _publish(self) -> None:
-        try:
-            partial_path(self._path).write_bytes(self._encoded)
-            publish(self._path)
-        except OSError:
-            partial_path(self._path).unlink(missing_ok=True)
-            raise
+            with writing(self._path) as partial:
+                partial.write_bytes(self._encoded)
 
 
 @contextmanager

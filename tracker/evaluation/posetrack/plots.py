@@ -12,7 +12,7 @@ from tracker.errors import DependencyError
 from tracker.evaluation.posetrack.ap import Ranking, ap_figures
 from tracker.evaluation.posetrack.measure import Timeline
 from tracker.evaluation.posetrack.summary import GROUPS
-from tracker.outputs import partial_path, publish
+from tracker.outputs import writing
 from tracker.skeletons import POSETRACK_15
 from tracker.types import IntArray
 
@@ -123,6 +123,5 @@ def _label(keypoint: int) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    partial = partial_path(path)
-    figure.savefig(partial, dpi=100)
-    publish(path)
+    with writing(path) as partial:
+        figure.savefig(partial, dpi=100)

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
 
-from tracker.commands.run import Report, merge_reports
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an input of that name: a report, or an error in one line and its traceback."""
-
-    name: str
-    report: Report | None = None
-    error: str = ""
-    trace: str = ""
+from tracker.job.report import Outcome, Report, merge_reports
 
 
 class Progress:
@@ -37,17 +25,15 @@ class Progress:
         self._verbose = verbose
         self._reports: list[Report] = []
         self._start = time.perf_counter()
-        self._bar: Any = tqdm(unit="frame", disable=not sys.stderr.isatty(), leave=False)
+        self._bar: Any = tqdm(unit="frame", disable=None, leave=False)
 
     def __enter__(self) -> Self:
         self._show_inputs()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self._bar.close()
-        if isinstance(error, KeyboardInterrupt):
+        if kind and issubclass(kind, KeyboardInterrupt):
             done = f"{self._num_done - self.num_failed} of {self._num_inputs} {self._noun} are complete"
             self.say(f"stopped: {done}; run it again, without --overwrite, for the others")
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
 import logging
 import re
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from tracker.commands.batch_input import load_pipeline, track_task
-from tracker.commands.progress import Outcome, Progress
-from tracker.commands.tasks import outputs_of
 from tracker.errors import DependencyError, DeviceError, TrackerError, UsageError
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.job.job import Engine, Job, Outputs, Settings
+from tracker.job.progress import Progress
+from tracker.job.report import Outcome
+from tracker.job.run import load_pipeline, try_job
+from tracker.outputs import writing
+from tracker.pipeline import Pipeline
 from tracker.runtime import muted_native_stderr
-
-if TYPE_CHECKING:
-    from tracker.pipeline import Pipeline
+from tracker.video.source import absolute_spec
 
 # How often Ray begins an input anew whose worker was lost.
 _MAX_RETRIES = 3
@@ -32,30 +31,24 @@ _PATIENCE_S = 10
 _Result: TypeAlias = tuple[Outcome, dict[str, bytes]]
 
 
-def track_on_cluster(
-    tasks: Sequence[argparse.Namespace],
-    options: Mapping[str, Any],
-    address: str,
-    num_threads: int,
-    progress: Progress,
-) -> None:
-    """Have all tasks done by the cluster at that address, or by the one that `auto` finds; outputs are written here.
+def track_on_cluster(jobs: Sequence[Job], engine: Engine, address: str, progress: Progress) -> None:
+    """Have all jobs done by the cluster at that address, or by the one that `auto` finds; outputs are written here.
 
-    Each is one task of Ray, which needs `num_threads` CPUs, and a GPU unless the device is the CPU or the cluster has
-    none. Ray begins a task anew, elsewhere, whose worker is lost. Raises DependencyError without Ray, DeviceError for a
-    cluster that is not there or lacks what is asked for, and what keeps networks from being loaded.
+    Each is one task of Ray, which needs a CPU for each of the threads, and a GPU unless the device is the CPU or the
+    cluster has none. Ray begins a task anew, elsewhere, whose worker is lost. Raises DependencyError without Ray,
+    DeviceError for a cluster that is not there or lacks what is asked for, and what keeps networks from being loaded.
     """
     ray = _import_ray()
+    num_threads = engine.num_threads or 1
     with _connected(ray, address):
-        num_gpus = _num_gpus(ray, options["device"])
+        num_gpus = _num_gpus(ray, engine.device)
         _check_cpus(ray, num_threads)
         remote = ray.remote(num_cpus=num_threads, num_gpus=num_gpus, max_retries=_MAX_RETRIES)(_track_there)
-        for_all = ray.put((_options_there(options, num_gpus), num_threads))
-        waiting = {remote.remote(_task_there(task), for_all): task for task in tasks}
+        for_all = ray.put(replace(engine, num_threads=num_threads, device="cuda" if num_gpus else "cpu"))
+        waiting = {remote.remote(_job_there(job), for_all): job for job in jobs}
         while waiting:
             (reference, *_), _ = ray.wait(list(waiting))
-            task = waiting.pop(reference)
-            outcome = _receive(ray, reference, task)
+            outcome = _receive(ray, reference, waiting.pop(reference))
             progress.count_frames(outcome.report.frames if outcome.report else 0)
             progress.end_input(outcome)
             del reference  # Ray keeps a result as long as somebody may ask for it
@@ -106,76 +99,62 @@ def _check_cpus(ray: Any, num_threads: int) -> None:
         raise UsageError(f"no machine of the Ray cluster has {num_threads} CPUs; pass --threads {most} or fewer")
 
 
-def _options_there(options: Mapping[str, Any], num_gpus: int) -> dict[str, Any]:
-    """The options of the pipeline: Ray shows a task its own GPU alone, and has another working folder."""
-    paths = {name: options[name] and options[name].absolute() for name in ("detector", "pose_model")}
-    return {**options, **paths, "device": "cuda" if num_gpus else "cpu"}
-
-
-def _task_there(task: argparse.Namespace) -> argparse.Namespace:
-    """The task with absolute paths, and with outputs that have a name alone."""
-    from tracker.video.source import absolute_spec
-
-    sequence = task.sequence
+def _job_there(job: Job) -> Job:
+    """The job where another folder is the working one: with absolute paths, and outputs that have a name alone."""
+    settings, sequence = job.settings, job.sequence
     if sequence:
         roots = tuple(root.absolute() for root in sequence.roots)
         sequence = replace(sequence, annotation=sequence.annotation.absolute(), roots=roots)
-    return argparse.Namespace(
-        **vars(task)
-        | {
-            "input": absolute_spec(task.input),
-            "sequence": sequence,
-            "output": task.output and Path(task.output.name),
-            "poses": task.poses and Path(task.poses.name),
-            "fingerprint": None,
-        }
-    )
+    networks = [path and path.absolute() for path in (settings.detector, settings.pose_model)]
+    settings = replace(settings, detector=networks[0], pose_model=networks[1])
+    outputs = _moved(job.outputs, lambda path: Path(path.name))
+    return Job(absolute_spec(job.input), settings, job.span, outputs, sequence)
 
 
-def _track_there(task: argparse.Namespace, for_all: tuple[dict[str, Any], int]) -> _Result:
+def _moved(outputs: Outputs, move: Callable[[Path], Path]) -> Outputs:
+    overlay, poses = (path and move(path) for path in (outputs.overlay, outputs.poses))
+    return replace(outputs, overlay=overlay, poses=poses)
+
+
+def _track_there(job: Job, engine: Engine) -> _Result:
     """What a worker of Ray does: track one input into a folder that does not last."""
-    options, num_threads = for_all
-    pipeline = _load_once(tuple(options.items()), num_threads)
+    pipeline = _load_once(job.settings, engine)
     with tempfile.TemporaryDirectory() as folder:
-        task.output, task.poses = (path and Path(folder, path) for path in (task.output, task.poses))
-        outcome = track_task(task, pipeline, on_frame=lambda: None)
-        written = outputs_of(task) if outcome.report else []
+        job = replace(job, outputs=_moved(job.outputs, lambda path: Path(folder, path)))
+        outcome = try_job(job, pipeline, on_frame=lambda: None)
+        written = job.outputs.files if outcome.report else []
         return outcome, {path.name: path.read_bytes() for path in written}
 
 
 @functools.lru_cache(maxsize=1)
-def _load_once(options: tuple[tuple[str, Any], ...], num_threads: int) -> Pipeline:
+def _load_once(settings: Settings, engine: Engine) -> Pipeline:
     """The pipeline, which the next task of the same process finds loaded."""
-    return load_pipeline(dict(options), num_threads)
+    return load_pipeline(settings, engine)
 
 
-def _receive(ray: Any, reference: Any, task: argparse.Namespace) -> Outcome:
-    """The outcome of a task that is done, and its outputs on this machine's disk."""
+def _receive(ray: Any, reference: Any, job: Job) -> Outcome:
+    """The outcome of a job that is done, and its outputs on this machine's disk."""
     try:
         result: _Result = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        return Outcome(task.name, error=f"its workers were lost ({type(error).__name__})")
+        return Outcome(job.name, error=f"its workers were lost ({type(error).__name__})")
     outcome, contents = result
     if outcome.report is None:
         return outcome
     try:
-        _write(task, contents)
+        _write(job, contents)
     except TrackerError as error:
-        return Outcome(task.name, error=str(error))
-    return replace(outcome, report=replace(outcome.report, outputs=outputs_of(task)))
+        return Outcome(job.name, error=str(error))
+    return replace(outcome, report=replace(outcome.report, outputs=job.outputs.files))
 
 
-def _write(task: argparse.Namespace, contents: Mapping[str, bytes]) -> None:
-    outputs = outputs_of(task)
-    if task.fingerprint:
-        task.fingerprint.claim()
-    for path in outputs:
-        try:
-            partial_path(path).write_bytes(contents[path.name])
-            publish(path)
-        except OSError as error:
-            raise explain_write_error(path, error) from error
-    if task.fingerprint:
-        task.fingerprint.complete(outputs)
+def _write(job: Job, contents: Mapping[str, bytes]) -> None:
+    if job.fingerprint:
+        job.fingerprint.claim()
+    for path in job.outputs.files:
+        with writing(path) as partial:
+            partial.write_bytes(contents[path.name])
+    if job.fingerprint:
+        job.fingerprint.complete(job.outputs.files)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import ModelError, OutputError
-from tracker.outputs import explain_write_error, partial_path, publish
-from tracker.pose.settings import settings_path
-from tracker.weights import Kind, find_default, sha256_of
+from tracker.errors import OutputError
+from tracker.outputs import write_json
 
 SUFFIX = ".fingerprint"
-# Options that say what is read and written, by whom and how fast, but change nothing in what is written. Networks are
-# compared by their content.
-_INDIFFERENT = frozenset(
-    {
-        *("run", "verbose", "input", "split", "output", "poses", "overlays", "overwrite", "show"),
-        *("detector", "pose_model", "detector_batch", "device", "workers", "gpus", "threads", "ray"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -78,28 +66,7 @@ class Fingerprint:
         return stored if is_ours else None
 
     def _write(self, sizes: Mapping[str, int]) -> None:
-        try:
-            text = json.dumps({**self.made_of, "outputs": sizes}, indent=1)
-            partial_path(self.path).write_text(text, encoding="utf-8")
-            publish(self.path)
-        except OSError as error:
-            raise explain_write_error(self.path, error) from error
-
-
-def describe_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What all outputs of a batch have in common: settings, networks and version of the program.
-
-    Raises ModelError for a network that is missing.
-    """
-    settings = {name: value for name, value in vars(args).items() if name not in _INDIFFERENT}
-    top_down = args.pose == "top-down"
-    networks = {"pose network": _digest(args.pose_model, "pose" if top_down else "bottom-up", args.device)}
-    if top_down:
-        networks["detector"] = _digest(args.detector, "detector", args.device)
-    described: dict[str, Any] = json.loads(
-        json.dumps({"version": _version(), "settings": settings, "networks": networks})
-    )
-    return described
+        write_json(self.path, {**self.made_of, "outputs": sizes})
 
 
 def describe_files(paths: Sequence[Path]) -> dict[str, int]:
@@ -112,30 +79,17 @@ def describe_files(paths: Sequence[Path]) -> dict[str, int]:
     }
 
 
-def _digest(path: Path | None, kind: Kind, device: str) -> list[str]:
-    """The sha256 of a network's file and of the settings beside it."""
-    path = path or find_default(kind, device)
-    if not path.is_file():
-        raise ModelError(f"there is no network file {path}; check the name")
-    return [sha256_of(file) for file in (path, settings_path(path)) if file.is_file()]
-
-
-def _version() -> str | None:
-    try:
-        return metadata.version("pose-tracker")
-    except metadata.PackageNotFoundError:  # run from a folder, not installed
-        return None
-
-
 def _difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The first thing in which two ways of making outputs differ, in words."""
+    if stored.get("version") != wanted["version"]:
+        return f"by another version of the program, {stored.get('version')}"
     for name, value in wanted["settings"].items():
         if stored["settings"].get(name) != value:
-            return f"with --{name.replace('_', '-')} {stored['settings'].get(name)}, not {value}"
+            return f"with {name} {stored['settings'].get(name)}, not {value}"
     for name, digest in wanted["networks"].items():
         if stored["networks"].get(name) != digest:
             return f"with another {name}"
-    return "of another state of its input" if stored.get("input") != wanted["input"] else "by another version"
+    return "of another state of its input"
 
 
 def _size(path: Path) -> int:

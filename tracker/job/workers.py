@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from tracker.commands.batch_input import discard, load_pipeline, track_task
-from tracker.commands.progress import Outcome, Progress
 from tracker.errors import DeviceError, TrackerError
+from tracker.job.job import Engine, Job, Settings
+from tracker.job.progress import Progress
+from tracker.job.report import Outcome
+from tracker.job.run import discard, load_pipeline, try_job
 
 # How often an input is begun before it counts as failed, since it may be what kills its workers.
 _MAX_TRIES = 2
@@ -32,19 +34,13 @@ def assign_devices(num_workers: int, device: str, gpus: Sequence[int]) -> list[s
     return [f"cuda:{gpus[number % len(gpus)]}" if gpus else device for number in range(num_workers)]
 
 
-def track_in_workers(
-    tasks: Sequence[argparse.Namespace],
-    options: Mapping[str, Any],
-    devices: Sequence[str],
-    num_threads: int,
-    progress: Progress,
-) -> None:
-    """Track all tasks, begun in this order, by a process for each device.
+def track_in_workers(jobs: Sequence[Job], engine: Engine, devices: Sequence[str], progress: Progress) -> None:
+    """Do all jobs, begun in this order, by a process for each device; all have the same settings.
 
     The first is begun when all processes have loaded the networks; what keeps one of them from that is raised here. The
-    task of a process that dies is begun once more, by another process. However this ends, so do the processes.
+    job of a process that dies is begun once more, by another process. However this ends, so do the processes.
     """
-    pool = _Pool(tasks, options, num_threads, progress)
+    pool = _Pool(jobs, engine, progress)
     try:
         for device in devices:
             pool.start(device)
@@ -54,23 +50,23 @@ def track_in_workers(
 
 
 class _Worker:
-    """A process and this end of its connection; task: the one it is at, None before and between them."""
+    """A process and this end of its connection; job: the one it is at, None before and between them."""
 
-    def __init__(self, options: Mapping[str, Any], num_threads: int) -> None:
+    def __init__(self, settings: Settings, engine: Engine) -> None:
         context = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
-        self.device: str = options["device"]
-        self.task: argparse.Namespace | None = None
+        self.device = engine.device
+        self.job: Job | None = None
         self.is_ready = False
         self.connection, theirs = context.Pipe()
         with theirs, _without_interrupt():
-            self.process = context.Process(target=_serve, args=(theirs, options, num_threads), daemon=True)
+            self.process = context.Process(target=_serve, args=(theirs, settings, engine), daemon=True)
             self.process.start()
 
-    def give(self, task: argparse.Namespace) -> None:
-        """Let it begin a task."""
-        self.task = task
+    def give(self, job: Job) -> None:
+        """Let it begin a job."""
+        self.job = job
         with suppress(OSError):  # it has died, as the next look at its connection shows
-            self.connection.send(task)
+            self.connection.send(job)
 
     def receive(self) -> Any:
         """What it says next; None if it has died."""
@@ -82,14 +78,12 @@ class _Worker:
 
 
 class _Pool:
-    """The processes, and the tasks that none of them has begun."""
+    """The processes, and the jobs that none of them has begun."""
 
-    def __init__(
-        self, tasks: Sequence[argparse.Namespace], options: Mapping[str, Any], num_threads: int, progress: Progress
-    ) -> None:
-        self._waiting = deque(tasks)
-        self._options = options
-        self._num_threads = num_threads
+    def __init__(self, jobs: Sequence[Job], engine: Engine, progress: Progress) -> None:
+        self._waiting = deque(jobs)
+        self._settings = jobs[0].settings
+        self._engine = engine
         self._progress = progress
         self._tries: Counter[str] = Counter()
         self._workers: list[_Worker] = []
@@ -97,11 +91,11 @@ class _Pool:
 
     def start(self, device: str) -> None:
         """Add a process."""
-        self._workers.append(_Worker({**self._options, "device": device}, self._num_threads))
+        self._workers.append(_Worker(self._settings, replace(self._engine, device=device)))
 
     def run(self) -> None:
-        """Have all tasks done."""
-        while self._waiting or any(worker.task for worker in self._workers):
+        """Have all jobs done."""
+        while self._waiting or any(worker.job for worker in self._workers):
             ready = wait([worker.connection for worker in self._workers])
             for worker in [worker for worker in self._workers if worker.connection in ready]:
                 self._react(worker, worker.receive())
@@ -124,7 +118,7 @@ class _Pool:
         elif message == _READY:
             worker.is_ready = True
         elif isinstance(message, Outcome):
-            worker.task = None
+            worker.job = None
             self._progress.end_input(message)
         elif message is None:
             self._replace(worker)
@@ -132,33 +126,33 @@ class _Pool:
             raise message
 
     def _hand_out(self) -> None:
-        """Give tasks to those who have none; to begin with, once everybody is ready."""
+        """Give jobs to those who have none; to begin with, once everybody is ready."""
         self._has_begun = self._has_begun or all(worker.is_ready for worker in self._workers)
         for worker in self._workers if self._has_begun else ():
-            if worker.is_ready and worker.task is None and self._waiting:
+            if worker.is_ready and worker.job is None and self._waiting:
                 worker.give(self._waiting.popleft())
 
     def _replace(self, dead: _Worker) -> None:
-        """Take leave of a process that died, and have its task done by another one."""
+        """Take leave of a process that died, and have its job done by another one."""
         how = _how_it_died(dead.process.exitcode)
         dead.connection.close()
         self._workers.remove(dead)
-        if dead.task:
-            self._retry(dead.task, how)
+        if dead.job:
+            self._retry(dead.job, how)
         elif not dead.is_ready:
             raise DeviceError(f"a worker on {dead.device} died while it loaded the networks ({how}); try fewer workers")
         if self._waiting:
             self.start(dead.device)
 
-    def _retry(self, task: argparse.Namespace, how: str) -> None:
-        self._tries[task.name] += 1
-        if self._tries[task.name] < _MAX_TRIES:
-            self._progress.say(f"warning: {task.name}: its worker died ({how}); another one begins it anew")
-            self._waiting.appendleft(task)
+    def _retry(self, job: Job, how: str) -> None:
+        self._tries[job.name] += 1
+        if self._tries[job.name] < _MAX_TRIES:
+            self._progress.say(f"warning: {job.name}: its worker died ({how}); another one begins it anew")
+            self._waiting.appendleft(job)
         else:
-            discard(task)
+            discard(job)
             error = f"its worker died again ({how}); try fewer workers"
-            self._progress.end_input(Outcome(task.name, error=error))
+            self._progress.end_input(Outcome(job.name, error=error))
 
 
 def _how_it_died(exit_code: int | None) -> str:
@@ -173,19 +167,19 @@ def _how_it_died(exit_code: int | None) -> str:
     return f"{name}: perhaps memory was short" if name == "SIGKILL" else name
 
 
-def _serve(connection: Connection, options: Mapping[str, Any], num_threads: int) -> None:
-    """What a process does: load the networks, then one task after the other, until it is ended."""
+def _serve(connection: Connection, settings: Settings, engine: Engine) -> None:
+    """What a process does: load the networks, then one job after the other, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        pipeline = load_pipeline(options, num_threads)
+        pipeline = load_pipeline(settings, engine)
     except (TrackerError, ImportError, OSError) as error:
         connection.send(error)
         return
     connection.send(_READY)
     with suppress(EOFError, OSError):  # with its parent it ends in any case
         while True:
-            connection.send(track_task(connection.recv(), pipeline, on_frame=lambda: connection.send(_FRAME)))
+            connection.send(try_job(connection.recv(), pipeline, on_frame=lambda: connection.send(_FRAME)))
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,131 @@
+"""Lite-HRNet, the pose network on it, and both as graphs without shuffles."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.trained import like_trained
+from tracker.nets.deployment import arrange_for_export
+from tracker.nets.lite_hrnet import WIDTHS, Exchange, LiteHRNet, ShuffleBlock
+from tracker.nets.lite_hrnet_graph import LiteHRNetGraph
+from tracker.nets.pose_lite_hrnet import Decoder, PoseLiteHRNet, deconvolution
+
+
+def images(count: int = 2, height: int = 64, width: int = 96) -> torch.Tensor:
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (256, 192)])
+def test_branches_have_their_channels_and_strides(size: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        features = LiteHRNet()(torch.empty(2, 3, *size))
+    assert [tuple(f.shape) for f in features] == [
+        (2, width, size[0] // stride, size[1] // stride) for width, stride in zip(WIDTHS, (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_the_halves_of_a_block_take_turns() -> None:
+    block = ShuffleBlock(8)
+    x = torch.rand(1, 8, 4, 4)
+    given = block(x)
+    assert torch.equal(given[:, ::2], x[:, :4])
+    assert torch.equal(given[:, 1::2], block.layers(x[:, 4:]))
+
+
+def plain_exchange(num_branches: int) -> Exchange:
+    """Blocks that change nothing, and convolutions between branches that give nothing, but for their biases."""
+    exchange = Exchange([8 << i for i in range(num_branches)])
+    exchange.branches = nn.ModuleList(nn.Identity() for _ in range(num_branches))
+    for parameter in exchange.parameters():
+        nn.init.zeros_(parameter)
+    return exchange
+
+
+def test_the_finest_branch_counts_twice_as_published() -> None:
+    fine, coarse = torch.rand(1, 8, 4, 4), torch.rand(1, 16, 2, 2)
+    exchange = plain_exchange(2)
+    totals = exchange([fine, coarse])
+    assert torch.equal(totals[0], 2 * fine)
+    assert torch.equal(totals[1], coarse)
+    last = exchange.fuse[1][0][-1]
+    nn.init.ones_(last.bias)
+    # what it gives to a coarser branch counts twice too
+    torch.testing.assert_close(exchange([fine, coarse])[1], coarse + 2)
+
+
+def test_coarser_branches_see_the_finest_after_its_sum_and_before_its_activation() -> None:
+    exchange = plain_exchange(2)
+    from_coarse, (depthwise, pointwise) = exchange.fuse[0][1], exchange.fuse[1][0]
+    # The sum of the finest is −3 everywhere; the coarser branch takes it, twice, in its first channel.
+    nn.init.constant_(from_coarse.bias, -3)
+    depthwise.weight.data[:, 0, 1, 1] = 1
+    pointwise.weight.data[0, 0] = 1
+    fine, coarse = exchange([torch.zeros(1, 8, 4, 4), torch.full((1, 16, 2, 2), 10.0)])
+    assert not fine.any()
+    assert coarse[0, :2, 0, 0].tolist() == [10 - 6, 10]
+
+
+@pytest.mark.parametrize("further", [0, 2], ids=["one head", "a further head"])
+@pytest.mark.parametrize("upsampling", ["bilinear", "deconvolution"])
+@pytest.mark.parametrize("size", [(64, 96), (32, 32)], ids=["64×96", "smallest"])
+def test_the_arranged_graph_computes_the_same(upsampling: str, further: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    model = like_trained(PoseLiteHRNet(19, further, upsampling))
+    if upsampling == "deconvolution":
+        for module in model.modules():
+            if isinstance(module, nn.ConvTranspose2d):
+                # no two channels alike
+                module.weight.data *= torch.rand(len(module.weight), 1, 1, 1) + 0.5
+    pictures = images(2, *size)
+    with torch.inference_mode():
+        expected, given = model(pictures), arrange_for_export(model)(pictures)
+    assert given.shape == expected.shape == (2, 19, size[0] // 4, size[1] // 4)
+    assert (expected[0] - expected[1]).abs().amax(dim=(1, 2)).min() > 1e-3
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_the_graphs_tables_tell_where_each_channel_is() -> None:
+    torch.manual_seed(0)
+    trunk = like_trained(PoseLiteHRNet(2)).trunk
+    graph = LiteHRNetGraph(trunk)
+    with torch.inference_mode():
+        expected, given = trunk(images()), graph(images())
+    # the finest is halved by every exchange in place of counting twice
+    assert graph.scale == 2**-8
+    for scale, order, ours, theirs in zip((graph.scale, 1, 1, 1), graph.orders, given, expected, strict=True):
+        assert sorted(order.tolist()) == list(range(theirs.shape[1]))
+        torch.testing.assert_close(ours[:, order], theirs * scale, rtol=1e-4, atol=1e-4 * float(ours.abs().max()))
+
+
+def test_a_further_head_changes_nothing_of_the_first() -> None:
+    torch.manual_seed(0)
+    model, more = like_trained(PoseLiteHRNet(17)), PoseLiteHRNet(19, 2).eval()
+    absent, unexpected = more.load_state_dict(model.state_dict(), strict=False)
+    assert not unexpected
+    assert {name.split(".")[0] for name in absent} == {"further"}
+    with torch.inference_mode():
+        torch.testing.assert_close(more(images())[:, :17], model(images()))
+
+
+def test_a_deconvolution_starts_bilinearly() -> None:
+    layer, x = deconvolution(3), torch.rand(1, 3, 6, 5)
+    expected = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+    with torch.no_grad():
+        # at the border it pads with zeros
+        torch.testing.assert_close(layer(x)[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1])
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "deconvolution"])
+def test_everything_receives_a_gradient(upsampling: str) -> None:
+    model = PoseLiteHRNet(3, 1, upsampling)
+    model(torch.randn(2, 3, 32, 32)).square().sum().backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+
+
+def test_heads_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="fewer than the 2 keypoints, not 2"):
+        PoseLiteHRNet(2, 2)
+    with pytest.raises(ValueError, match="bilinear, deconvolution, not 'cubic'"):
+        Decoder(2, "cubic")

@@ -1,0 +1,108 @@
+"""What a run is: settings, which change results, and apart from them where results go and by what they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracker.formats.posetrack_dataset import DatasetSequence
+from tracker.job.fingerprint import Fingerprint
+from tracker.pipeline import PoseMethod
+from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.tracking.config import TrackerConfig
+from tracker.video.stream import is_address, public_address
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How people are found and tracked: arguments of `tracker.pipeline.build_pipeline`, by the same names."""
+
+    pose: PoseMethod = "top-down"
+    detector: Path | None = None
+    pose_model: Path | None = None
+    detector_type: str | None = None
+    detector_size: int | None = None
+    detector_score: float = 0.5
+    detect_every: int = 1
+    flip_test: bool = False
+    flow: str = "dis"
+    config: TrackerConfig = field(default_factory=TrackerConfig)
+    grouping: GroupingConfig = TRACKED_GROUPING
+
+
+@dataclass(frozen=True)
+class Engine:
+    """By what networks are run, which changes no results: likewise arguments of `build_pipeline`.
+
+    num_threads: of ONNX Runtime, OpenCV and torch alike, None for their own choices.
+    """
+
+    device: str = "auto"
+    detector_batch: int = 1
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who tracks the inputs of a batch: processes, on which GPUs, or the Ray cluster at an address."""
+
+    workers: int | None = None
+    gpus: tuple[int, ...] = ()
+    ray: str | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which part of an input is tracked, and its rate: arguments of `tracker.video.source.open_source`."""
+
+    fps: float | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go. overlay, poses: files, or their folders before each input has its own; None for none.
+
+    format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
+    draw others, too. show: in a live window.
+    """
+
+    overlay: Path | None = None
+    poses: Path | None = None
+    format: str | None = None
+    confirmed_only: bool = False
+    show_unconfirmed: bool = False
+    show: bool = False
+    overwrite: bool = False
+
+    @property
+    def files(self) -> list[Path]:
+        """What is written."""
+        return [path for path in (self.overlay, self.poses) if path]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input to track, and how.
+
+    sequence: of a data set, whose annotation is the input then. fingerprint: of the outputs, in a batch.
+    """
+
+    input: str
+    settings: Settings = field(default_factory=Settings)
+    span: Span = field(default_factory=Span)
+    outputs: Outputs = field(default_factory=Outputs)
+    sequence: DatasetSequence | None = None
+    fingerprint: Fingerprint | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages; no password."""
+        return self.sequence.name if self.sequence else describe_input(self.input)
+
+
+def describe_input(spec: str) -> str:
+    """An input as it may be shown: no password."""
+    return public_address(spec) if is_address(spec) else spec

@@ -1,0 +1,149 @@
+"""What is to be done with each of several inputs: its job, and where its outputs go."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from tracker.errors import UsageError
+from tracker.formats import FORMATS, check_results_output, format_of
+from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
+from tracker.job.job import Job, Outputs, describe_input
+from tracker.outputs import check_output, make_folder, partial_path, real_path
+from tracker.video.images import is_image
+from tracker.video.source import is_pattern, match_inputs
+from tracker.video.stream import is_address
+from tracker.video.writer import check_container, is_picture
+
+# What ends the names of outputs without their suffix.
+_OUTPUT = re.compile(r"_tracked(\.partial)?$")
+
+
+def plan_jobs(
+    inputs: Sequence[str], wanted: Job, *, split: str | None = None, overlays: bool = False
+) -> tuple[list[Job], bool]:
+    """A job for each input, with its own files as outputs; and whether these go to folders.
+
+    wanted: what all have in common, whose outputs are as they were asked for. split, overlays: of a data set. Without a
+    named file the overlay of an image is a picture, that of all else a video. Folders for the outputs of several inputs
+    are made. Raises UsageError for options that do not go together, and for outputs of an unknown kind, over an input,
+    or over one another; OutputError for a folder that cannot be made. Whether outputs exist is not looked at.
+    """
+    dataset = next(filter(None, map(find_dataset, map(Path, filter(None, inputs)))), None)
+    if dataset:
+        _check_dataset(dataset, inputs, wanted)
+        jobs, is_batch = _plan_sequences(wanted, dataset, split, overlays), True
+    elif split or overlays:
+        option = "--split" if split else "--overlays"
+        raise UsageError(f"{option} is for data sets, and {inputs[0]} is no PoseTrack data set; leave it out")
+    else:
+        specs = [spec for given in inputs for spec in _inputs_of(given)]
+        is_batch = specs != list(inputs) or len(specs) > 1
+        jobs = [replace(wanted, input=spec, outputs=_choose_outputs(wanted.outputs, spec, is_batch)) for spec in specs]
+    _refuse_collisions(jobs)
+    if is_batch:
+        for folder in wanted.outputs.files:
+            _make_folder(folder)
+    for job in jobs:
+        _check_kinds(job)
+    return jobs, is_batch
+
+
+def check_outputs(outputs: Outputs) -> None:
+    """Refuse outputs that cannot or must not be written, as `tracker.outputs.check_output` does."""
+    if outputs.overlay:
+        check_output(outputs.overlay, outputs.overwrite)
+    if outputs.poses:
+        check_results_output(outputs.poses, outputs.format, outputs.overwrite)
+
+
+def _check_dataset(dataset: PoseTrackDataset, inputs: Sequence[str], wanted: Job) -> None:
+    """Raise UsageError for what has no meaning with a data set."""
+    if len(inputs) > 1:
+        raise UsageError(f"{dataset.root} is a data set, which is tracked alone; name the other inputs in another call")
+    if not wanted.outputs.overlay:
+        raise UsageError(f"{dataset.root} is a data set; name the folder for its predictions: --output DIR")
+    given = {"poses": wanted.outputs.poses, "show": wanted.outputs.show, "start": wanted.span.start_s}
+    for option in filter(given.get, given):
+        raise UsageError(f"--{option} has no meaning with the data set {dataset.root}; leave it out")
+
+
+def _plan_sequences(wanted: Job, dataset: PoseTrackDataset, split: str | None, overlays: bool) -> list[Job]:
+    chosen = split or dataset.default_split
+    if not split and chosen not in dataset.splits:
+        raise UsageError(f"{dataset.root} has the splits {', '.join(dataset.splits)}; name one with --split")
+    suffix = FORMATS[wanted.outputs.format or "posetrack"].suffix
+    folder = wanted.outputs.overlay or Path()
+    jobs = []
+    for sequence in dataset.sequences(chosen):
+        overlay = folder / f"{sequence.name}.mp4" if overlays else None
+        outputs = replace(wanted.outputs, overlay=overlay, poses=folder / f"{sequence.name}{suffix}")
+        jobs.append(replace(wanted, input=str(sequence.annotation), outputs=outputs, sequence=sequence))
+    return jobs
+
+
+def _inputs_of(given: str) -> list[str]:
+    """The inputs that are named; outputs of ours in a folder of videos are none."""
+    inputs = match_inputs(given)
+    if inputs == [given] or not Path(given).is_dir():
+        return inputs
+    return [spec for spec in inputs if not _OUTPUT.search(Path(spec).stem)] or [given]
+
+
+def _choose_outputs(wanted: Outputs, spec: str, has_folders: bool) -> Outputs:
+    if not (wanted.files or wanted.show):
+        wanted, has_folders = replace(wanted, overlay=Path(), poses=Path()), True
+    if not has_folders:
+        return wanted
+    name = _name_of(spec)
+    overlay = wanted.overlay and wanted.overlay / f"{name}_tracked{'.png' if is_image(Path(spec)) else '.mp4'}"
+    poses = wanted.poses and wanted.poses / f"{name}_tracked{FORMATS[wanted.format or 'jsonl'].suffix}"
+    return replace(wanted, overlay=overlay, poses=poses)
+
+
+def _name_of(spec: str) -> str:
+    """What an input's outputs are called after: its file, folder or address, without what file systems refuse."""
+    path = real_path(Path(spec))
+    if spec.isdigit():
+        name = f"camera{spec}"
+    elif is_address(spec):
+        host, *parts = PurePosixPath(describe_input(spec).partition("://")[2]).parts
+        name = PurePosixPath(parts[-1]).stem if parts else host
+    elif is_pattern(spec):
+        name = next(parent.name for parent in path.parents if not is_pattern(str(parent)))
+    else:
+        name = path.name if path.is_dir() else path.stem
+    return re.sub(r'[<>:"|?*]', "_", name)
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    inputs = {real_path(Path(job.input.removeprefix("file://"))) for job in jobs}
+    for path, count in Counter(path for job in jobs for path in job.outputs.files).items():
+        if not inputs.isdisjoint(map(real_path, (path, partial_path(path)))):
+            raise UsageError(f"to write {path} would overwrite the input; name another output")
+        if count > len(jobs):
+            raise UsageError(f"--output and --poses are the same file {path}; name two")
+        if count > 1:
+            raise UsageError(f"{count} of the inputs would be written to {path}; track them in calls of their own")
+
+
+def _make_folder(folder: Path) -> None:
+    if re.match(r"\.[a-zA-Z]", folder.suffix) and not folder.is_dir():  # of results/v1.2 it is a number
+        raise UsageError(f"{folder} looks like a file, but of several inputs each has its own; name a folder")
+    make_folder(folder)
+
+
+def _check_kinds(job: Job) -> None:
+    outputs = job.outputs
+    if outputs.poses:
+        format_of(outputs.poses, outputs.format)
+    if outputs.overlay and not is_picture(outputs.overlay):
+        check_container(outputs.overlay)
+    elif outputs.overlay and not (is_image(Path(job.input)) or job.span.max_frames == 1):
+        raise UsageError(
+            f"{outputs.overlay} holds one picture, and {job.name} is no single image; name a video file "
+            "that ends in .mp4, or pass --max-frames 1"
+        )

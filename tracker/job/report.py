@@ -1,0 +1,97 @@
+"""What a run did, for the summary at its end."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tracker.outputs import partial_path
+from tracker.pipeline import Pipeline
+from tracker.types import TrackedPoses
+
+
+@dataclass
+class Report:
+    """Counts of a run.
+
+    outputs: files. parts: what really ran, in lines of the summary. busy_s: seconds by stage. warning: on the source,
+    None without.
+    """
+
+    outputs: list[Path]
+    parts: list[str]
+    frames: int = 0
+    poses: int = 0
+    ids: set[Any] = field(default_factory=set)
+    confirmed_ids: set[Any] = field(default_factory=set)
+    wall_s: float = float("nan")
+    busy_s: Counter[str] = field(default_factory=Counter)
+    warning: str | None = None
+
+    @classmethod
+    def on(cls, pipeline: Pipeline, outputs: Sequence[Path] = ()) -> Report:
+        """The report on a run that is to begin."""
+        networks = {"detector": pipeline.detector, "pose": pipeline.estimator}
+        used = {role: network for role, network in networks.items() if network is not None}
+        parts = [f"{role}: {network.name}, {network.engine}" for role, network in used.items()]
+        notes = dict.fromkeys(f"note: {network.note}" for network in used.values() if network.note)
+        return cls(list(outputs), [*parts, *notes])
+
+    def count(self, tracked: TrackedPoses) -> None:
+        """Add one frame."""
+        self.frames += 1
+        self.poses += len(tracked)
+        self.ids.update(tracked.track_ids.tolist())
+        self.confirmed_ids.update(tracked.track_ids[tracked.confirmed].tolist())
+
+    def print(self) -> None:
+        """Print the summary to stderr."""
+        print("\n".join(self.lines()), file=sys.stderr)
+
+    def print_partial(self) -> None:
+        """Say on stderr what an interrupted run left behind, if it left anything."""
+        kept = [str(path) for path in map(partial_path, self.outputs) if path.exists()]
+        if self.frames and kept:
+            print(f"stopped after {self.frames} frames; what was done is in {' and '.join(kept)}", file=sys.stderr)
+
+    def lines(self) -> list[str]:
+        """The summary: frames, poses, ids, speed, milliseconds per stage, engines."""
+        per_frame = (f"{name} {1e3 * busy / max(self.frames, 1):.1f}" for name, busy in self.busy_s.items())
+        return [
+            f"{self.frames} frames in {self.wall_s:.1f} s: {self.frames / self.wall_s:.1f} frames/s end to end",
+            f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people",
+            f"ms per frame: {', '.join(per_frame)}",
+            *self.parts,
+            *([f"warning: {self.warning}"] if self.warning else []),
+            *(f"written: {path}" for path in self.outputs),
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an input of that name: a report, or an error in one line and its traceback."""
+
+    name: str
+    report: Report | None = None
+    error: str = ""
+    trace: str = ""
+
+
+def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
+    """One report on all runs, which took so long together; an id of one run is another one in the next."""
+    merged = Report(
+        outputs=list(dict.fromkeys(path.parent for report in reports for path in report.outputs)),
+        parts=list(dict.fromkeys(part for report in reports for part in report.parts)),
+        frames=sum(report.frames for report in reports),
+        poses=sum(report.poses for report in reports),
+        wall_s=wall_s,
+    )
+    for number, report in enumerate(reports):
+        merged.ids |= {(number, track_id) for track_id in report.ids}
+        merged.confirmed_ids |= {(number, track_id) for track_id in report.confirmed_ids}
+        merged.busy_s.update(report.busy_s)
+    return merged

@@ -1,0 +1,136 @@
+"""The main loop: frames through the pipeline, and their people to the outputs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+
+import cv2
+from tqdm import tqdm
+
+from tracker.errors import OutputError, TrackerError
+from tracker.formats.posetrack import PoseTrackSequence
+from tracker.job.job import Engine, Job, Settings
+from tracker.job.report import Outcome, Report
+from tracker.job.sinks import Sink, Watch, open_sinks
+from tracker.outputs import partial_path
+from tracker.pipeline import Pipeline, StageTimes
+from tracker.types import Frame
+from tracker.video.source import VideoSource, open_images, open_source
+
+
+def track(
+    pipeline: Pipeline, frames: Iterable[Frame], sinks: Sequence[Sink], report: Report, *, is_live: bool = False
+) -> None:
+    """Hand every frame with its people to each of the sinks, until one of them wants no more; all is counted."""
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        for sink in reversed(sinks):  # so that they are completed in their own order
+            stack.enter_context(sink)
+        tracked = stack.enter_context(closing(pipeline.run(frames, is_live=is_live)))
+        for frame, people in tracked:
+            report.count(people)
+            go_on = [sink.write(frame, people) for sink in sinks]
+            if not all(go_on):
+                break
+    report.wall_s = time.perf_counter() - start
+    report.busy_s.update(pipeline.times.busy_s)
+
+
+def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) -> Report:
+    """Do a job by itself, behind a progress bar; says what a failure leaves behind. source: the open input."""
+    report = Report.on(pipeline, job.outputs.files)
+    try:
+        with tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
+            _fill_outputs(job, source, None, pipeline, report, Watch(lambda *_: bar.update()), *watchers)
+    except BaseException:
+        report.print_partial()
+        raise
+    return report
+
+
+def try_job(job: Job, pipeline: Pipeline, on_frame: Callable[[], object]) -> Outcome:
+    """Do a job of a batch, in whatever process and whatever goes wrong.
+
+    A failure leaves none of its outputs, except where its line names them.
+    """
+    try:
+        report = _run_of_batch(job, replace(pipeline, times=StageTimes()), on_frame)
+    except Exception as error:  # noqa: BLE001 - a bug that one input meets must not end the others
+        message = " ".join(str(error).split())
+        if not isinstance(error, TrackerError | OSError):
+            message = f"{type(error).__name__}: {message}; a fault of the program: -v shows where"
+        return Outcome(job.name, error=message, trace=traceback.format_exc())
+    return Outcome(job.name, report)
+
+
+def discard(job: Job) -> None:
+    """Remove what a failure left of a job's outputs, and its claim on them."""
+    for path in map(partial_path, job.outputs.files):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if job.fingerprint:
+        job.fingerprint.withdraw()
+
+
+def _run_of_batch(job: Job, pipeline: Pipeline, on_frame: Callable[[], object]) -> Report:
+    source, truth = open_input(job)
+    report = Report.on(pipeline, job.outputs.files)
+    with source:
+        if job.fingerprint:
+            job.fingerprint.claim()
+        try:
+            _fill_outputs(job, source, truth, pipeline, report, Watch(lambda *_: on_frame()))
+        except OutputError:  # of a full disk, say; its line names what there is
+            raise
+        except Exception:
+            discard(job)
+            raise
+    if job.fingerprint:
+        job.fingerprint.complete(report.outputs)
+    return report
+
+
+def _fill_outputs(
+    job: Job,
+    source: VideoSource,
+    truth: PoseTrackSequence | None,
+    pipeline: Pipeline,
+    report: Report,
+    *watchers: Sink,
+) -> None:
+    """Track an open source into the outputs of its job; the watchers have each frame before."""
+    sinks = [*watchers, *open_sinks(job, source, pipeline, truth)]
+    track(pipeline, source, sinks, report, is_live=source.is_live)
+    report.warning = source.warning
+
+
+def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:
+    """The source of a job, and the ground truth of a data set's sequence; InputError for what cannot be read."""
+    span, sequence = job.span, job.sequence
+    if sequence is None:
+        return open_source(job.input, **vars(span)), None
+    truth = sequence.read()
+    paths = sequence.image_paths(truth)
+    fps = span.fps or sequence.fps
+    return open_images(job.name, paths, fps, end_s=span.end_s, max_frames=span.max_frames), truth
+
+
+def load_pipeline(settings: Settings, engine: Engine) -> Pipeline:
+    """The pipeline of a process; raises what `tracker.pipeline.build_pipeline` does."""
+    from tracker.pipeline import build_pipeline
+
+    if engine.num_threads is None:
+        return build_pipeline(**vars(settings), device=engine.device, detector_batch=engine.detector_batch)
+    cv2.setNumThreads(engine.num_threads)
+    pipeline = build_pipeline(**vars(settings), **vars(engine))
+    if torch := sys.modules.get("torch"):  # where no network needs it, it is not loaded
+        torch.set_num_threads(engine.num_threads)
+    return pipeline

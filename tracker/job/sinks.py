@@ -1,0 +1,157 @@
+"""Where tracked frames go. A further output is a `Sink`, and a line in `open_sinks`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from tracker.formats import Header, ResultWriter, open_writer
+from tracker.formats.posetrack import PoseTrackSequence
+from tracker.formats.posetrack_conversion import open_predictions
+from tracker.job.job import Job
+from tracker.pipeline import Pipeline, StageTimes
+from tracker.types import Frame, TrackedPoses
+from tracker.video.overlay import OverlayRenderer
+from tracker.video.source import VideoSource
+from tracker.video.window import LiveWindow, window_problem
+from tracker.video.writer import PictureWriter, VideoWriter, is_picture
+
+# The formats that have the images of a ground truth, and the versions they are; others have frames alone.
+_VERSIONS = {"posetrack": "18", "posetrack17": "17", "posetrack18": "18"}
+
+
+class Sink(Protocol):
+    """An output of a run, a context manager: left without an error, its files are moved into place."""
+
+    def write(self, frame: Frame, people: TrackedPoses) -> bool:
+        """Take a frame and its people; False where the user wants no more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        return None
+
+
+class Watch(Sink):
+    """Calls a function for every frame."""
+
+    def __init__(self, on_frame: Callable[[Frame, TrackedPoses], object]) -> None:
+        self._on_frame = on_frame
+
+    def write(self, frame: Frame, people: TrackedPoses) -> bool:
+        """Call it."""
+        self._on_frame(frame, people)
+        return True
+
+
+class ResultSink(Sink):
+    """A results file. confirmed_only: leave others out."""
+
+    def __init__(self, results: ResultWriter, times: StageTimes, *, confirmed_only: bool = False) -> None:
+        self._results = results
+        self._times = times
+        self._confirmed_only = confirmed_only
+
+    def write(self, frame: Frame, people: TrackedPoses) -> bool:
+        """Write the people."""
+        with self._times.measure("write"):
+            self._results.write(frame, people[people.confirmed] if self._confirmed_only else people)
+        return True
+
+    def __exit__(self, *exception: Any) -> None:
+        self._results.__exit__(*exception)
+
+
+class OverlaySink(Sink):
+    """The overlay, drawn for a file, a live window or both."""
+
+    def __init__(
+        self,
+        overlay: OverlayRenderer,
+        drawing: VideoWriter | PictureWriter | None,
+        times: StageTimes,
+        window: LiveWindow | None = None,
+    ) -> None:
+        self._overlay = overlay
+        self._drawing = drawing
+        self._window = window
+        self._times = times
+        self._stack = ExitStack()
+        self._num_frames = 0
+        self._start = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        for output in (self._drawing, self._window):
+            if output:
+                self._stack.enter_context(output)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
+
+    def write(self, frame: Frame, people: TrackedPoses) -> bool:
+        """Draw the people, also into the window, until the user closes it."""
+        self._num_frames += 1
+        rate = self._num_frames / (time.perf_counter() - self._start)
+        with self._times.measure("draw"):
+            picture = self._overlay.draw(frame.image, people, time_s=frame.time_s, frames_per_s=rate)
+        if self._drawing:
+            with self._times.measure("encode"):
+                self._drawing.write(picture, frame.time_s)
+        return self._window.show(picture) if self._window else True
+
+
+def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTrackSequence | None = None) -> list[Sink]:
+    """The outputs of a job, poses first; truth: names the images of predictions.
+
+    Where a live window is wanted and none can be opened, stderr says why.
+    """
+    outputs, sinks = job.outputs, list[Sink]()
+    window = _open_window(source.name) if outputs.show else None
+    if outputs.poses:
+        results = _open_results(outputs.poses, _header(job, source, pipeline), outputs.format, truth)
+        sinks.append(ResultSink(results, pipeline.times, confirmed_only=outputs.confirmed_only))
+    if outputs.overlay or window:
+        overlay = OverlayRenderer(
+            pipeline.skeleton,
+            keypoint_threshold=pipeline.config.keypoint_threshold,
+            show_unconfirmed=outputs.show_unconfirmed or source.num_frames == 1,  # which is too few to confirm anybody
+        )
+        drawing: VideoWriter | PictureWriter | None = None
+        if outputs.overlay:
+            is_one = is_picture(outputs.overlay)
+            drawing = PictureWriter(outputs.overlay) if is_one else VideoWriter(outputs.overlay, fps=source.fps)
+        sinks.append(OverlaySink(overlay, drawing, pipeline.times, window))
+    return sinks
+
+
+def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
+    settings = asdict(pipeline.config) | {
+        "detector": pipeline.detector and pipeline.detector.name,
+        "pose_model": pipeline.estimator.name,
+        "flow": job.settings.flow,
+        "detect_every": job.settings.detect_every,
+        "flip_test": job.settings.flip_test,
+    }
+    fps = None if source.fps is None else float(source.fps)
+    return Header(pipeline.skeleton, source.name, source.size_wh, fps, settings)
+
+
+def _open_results(path: Path, header: Header, name: str | None, truth: PoseTrackSequence | None) -> ResultWriter:
+    if truth is None or not (name is None or name in _VERSIONS):
+        return open_writer(path, header, name)
+    return open_predictions(path, header, replace(truth, version=_VERSIONS.get(name or "", truth.version)))
+
+
+def _open_window(title: str) -> LiveWindow | None:
+    problem = window_problem()
+    if problem is None:
+        return LiveWindow(title)
+    print(f"no live window: {problem}; going on without it", file=sys.stderr)
+    return None

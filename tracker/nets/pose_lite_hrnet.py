@@ -1,0 +1,107 @@
+"""The Simple Baselines network on Lite-HRNet, for CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tracker.nets import UPSAMPLINGS
+from tracker.nets.depthwise import depthwise_conv
+from tracker.nets.lite_hrnet import WIDTHS, LiteHRNet
+
+# Channels of the head for further keypoints.
+_FURTHER_CHANNELS = 32
+
+
+class PoseLiteHRNet(nn.Module):
+    """Images (B, 3, H, W), RGB, normalised, to heatmaps (B, num_keypoints, H / 4, W / 4), H and W multiples of 32.
+
+    further: how many of the keypoints, the last ones, have a head of their own, to learn at its rate. upsampling: of
+    the decoder. With 17 keypoints, none of them further, and bilinear upsampling it is PP-TinyPose.
+    Source: Xiao et al. 2018, section 2, with the trunk and the head of PP-TinyPose in place of the ResNet's.
+    """
+
+    def __init__(self, num_keypoints: int, further: int = 0, upsampling: str = "bilinear") -> None:
+        super().__init__()
+        if not 0 <= further < num_keypoints:
+            raise ValueError(f"further must be fewer than the {num_keypoints} keypoints, not {further}")
+        self.num_keypoints = num_keypoints
+        self.trunk = LiteHRNet()
+        self.decoder = Decoder(num_keypoints - further, upsampling)
+        self.further = FurtherHead(further) if further else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Heatmaps of images."""
+        features = self.trunk(x)
+        heatmaps, middle = self.decoder(features)
+        return heatmaps if self.further is None else torch.cat([heatmaps, self.further(middle, features[0])], dim=1)
+
+
+class Decoder(nn.Module):
+    """Features of Lite-HRNet's branches to heatmaps (B, num_keypoints, H / 4, W / 4), and what it knows at stride 8.
+
+    From the coarsest branch on, three times: a separable convolution, upsampling, and the sum with the trunk's features
+    at that stride; then one more separable convolution and the 1×1 layer. upsampling: one of UPSAMPLINGS: bilinear with
+    the corner cells' centres in place, as published, or a 4×4 deconvolution with stride 2 of each channel by itself,
+    which starts as bilinear.
+    Source: Wang et al. 2022, section 3.2, for the fusion.
+    """
+
+    def __init__(self, num_keypoints: int, upsampling: str = "bilinear") -> None:
+        super().__init__()
+        if upsampling not in UPSAMPLINGS:
+            raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, not {upsampling!r}")
+        outputs = (*WIDTHS[-2::-1], WIDTHS[0])
+        self.mixers = nn.ModuleList(mixer(*pair) for pair in zip(WIDTHS[::-1], outputs, strict=True))
+        self.upsamplings = nn.ModuleList(
+            nn.UpsamplingBilinear2d(scale_factor=2) if upsampling == "bilinear" else deconvolution(width)
+            for width in outputs[:-1]
+        )
+        self.last = nn.Conv2d(WIDTHS[0], num_keypoints, kernel_size=1)
+        nn.init.normal_(self.last.weight, std=0.001)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Heatmaps of features, fine to coarse, and the sum (B, 80, H / 8, W / 8)."""
+        *finer, x = features
+        sums = []
+        for mix, upsample, feature in zip(self.mixers, self.upsamplings, reversed(finer), strict=False):
+            x = upsample(mix(x)) + feature
+            sums.append(x)
+        return self.last(self.mixers[-1](x)), sums[1]
+
+
+class FurtherHead(nn.Module):
+    """Heatmaps (B, count, H / 4, W / 4) from what the decoder knows at stride 8 and the trunk at stride 4."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        channels = _FURTHER_CHANNELS
+        self.first = mixer(WIDTHS[1], channels)
+        self.upsampling = deconvolution(channels)
+        self.lateral = nn.Conv2d(WIDTHS[0], channels, kernel_size=1)
+        self.second = mixer(channels, channels)
+        self.last = nn.Conv2d(channels, count, kernel_size=1)
+        nn.init.normal_(self.last.weight, std=0.001)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, middle: Tensor, fine: Tensor) -> Tensor:
+        """Heatmaps of features at strides 8 and 4."""
+        x = torch.relu(self.upsampling(self.first(middle)) + self.lateral(fine))
+        return self.last(self.second(x))
+
+
+def mixer(in_channels: int, channels: int) -> nn.Sequential:
+    """A depthwise 3×3 and a 1×1 convolution, activated."""
+    return nn.Sequential(depthwise_conv(in_channels), nn.Conv2d(in_channels, channels, 1), nn.ReLU(inplace=True))
+
+
+@torch.no_grad()
+def deconvolution(channels: int) -> nn.ConvTranspose2d:
+    """Doubles the resolution, each channel by itself; from the start bilinearly."""
+    layer = nn.ConvTranspose2d(channels, channels, 4, 2, padding=1, groups=channels, bias=False)
+    line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
+    layer.weight.copy_((line[:, None] * line).expand_as(layer.weight))
+    return layer
