@@ -189,8 +189,8 @@ def test_the_estimators_agree_on_a_crop(tmp_path):
     crops = np.random.default_rng(1).integers(0, 256, (3, 64, 32, 3), np.uint8)
     on_onnx, on_torch = (load_pose_network(Path(path), "cpu") for path in files)
     assert on_onnx.skeleton is on_torch.skeleton
-    expected = on_torch.heatmaps(crops)
-    np.testing.assert_allclose(on_onnx.heatmaps(crops), expected, atol=2e-3 * np.abs(expected).max())
+    expected = on_torch.run(crops)["heatmaps"]
+    np.testing.assert_allclose(on_onnx.run(crops)["heatmaps"], expected, atol=2e-3 * np.abs(expected).max())
 
 
 def test_the_weights_of_several_files_are_averaged(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any, Protocol, Self, TypeAlias, overload
+from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ class RowTable:
     def join(cls, parts: Sequence[Self]) -> Self:
         """The people of several tables, at least one, in the order given."""
         names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Detections(RowTable):
         return cls(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Poses(RowTable):
     """People with keypoints.
 
@@ -117,7 +117,13 @@ class Poses(RowTable):
     @classmethod
     def in_boxes(cls, candidates: Candidates, keypoints: FloatArray, scores: FloatArray) -> Poses:
         """The poses (N, K, 2), with scores (N, K), that were estimated in N boxes."""
-        return cls(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return cls(
+            keypoints=keypoints,
+            scores=scores,
+            boxes=candidates.boxes,
+            box_scores=candidates.scores,
+            origin=candidates.origin,
+        )
 
     @classmethod
     def empty(cls, num_keypoints: int) -> Poses:
@@ -265,6 +271,7 @@ class PoseEstimator(Protocol):
         """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR."""
 
 
+@runtime_checkable
 class PoseFinder(Protocol):
     """Finds everybody's keypoints in one look, without boxes; its other fields are those of `PoseEstimator`."""
 

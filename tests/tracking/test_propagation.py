@@ -74,7 +74,7 @@ def pose_at(x: float, score: float = 0.8, origin: Origin = Origin.DETECTED) -> P
     keypoints = np.array([[[x, 50], [x + 20, 50], [x + 40, 50]]], np.float32)
     box = np.array([[x, 0, x + 100, 100]], np.float32)
     scores = np.full((1, 3), score, np.float32)
-    return Poses(keypoints, scores, box, scores[:, 0], np.array([origin], np.int8))
+    return Poses.in_boxes(Candidates(box, scores[:, 0], np.array([origin], np.int8)), keypoints, scores)
 
 
 def carried(*xs: float) -> Poses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tracker.datasets.coco import read_picture
 from tracker.detection.detector import NetworkDetector
@@ -22,8 +22,7 @@ from tracker.evaluation.coco import (
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.evaluation.pck import evaluate_pck
 from tracker.pose.bottom_up import BottomUpEstimator
-from tracker.pose.bottom_up_networks import TorchBottomUpNetwork
-from tracker.pose.networks import Normalization, TorchHeatmapNetwork
+from tracker.pose.networks import Normalization, TorchPoseNetwork
 from tracker.pose.top_down import TopDownEstimator
 from tracker.skeletons import Skeleton
 from tracker.training.datasets import ValidationSet
@@ -31,9 +30,6 @@ from tracker.types import Detections
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
-    from tracker.nets.litepose import LitePose
 
 # AP wants boxes of low scores; recall and false people are given at these.
 _LEAST_SCORE = 0.02
@@ -50,7 +46,7 @@ def pose_validation(
     """A function from a network to OKS AP and PCK with true boxes, without flip test; names begin with the set's."""
 
     def validate(model: nn.Module) -> dict[str, float]:
-        network = TorchHeatmapNetwork(model, skeleton, input_wh, normalization=normalization, device=device)
+        network = TorchPoseNetwork(model, skeleton, input_wh[::-1], normalization=normalization, device=device)
         estimator = TopDownEstimator(network)
         figures: Figures = {}
         for part in sets:
@@ -71,13 +67,8 @@ def litepose_validation(
     """A function from a bottom-up network to OKS AP and mean OKS on each set, at one scale and without flip test."""
 
     def validate(model: nn.Module) -> dict[str, float]:
-        network = TorchBottomUpNetwork(
-            cast("LitePose | BottomUpMobileNet", model),
-            skeleton,
-            input_size,
-            normalization=normalization,
-            device=device,
-        )
+        size_hw = (input_size, input_size)
+        network = TorchPoseNetwork(model, skeleton, size_hw, normalization=normalization, device=device)
         # Peaks at the network's own size, which takes a fraction of the time.
         estimator = BottomUpEstimator(network, project=False)
         figures: Figures = {}
