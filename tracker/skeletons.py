@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+# The mean of COCO's sigmas, for keypoints whose own nobody measured.
+_USUAL_SIGMA = 0.067
+
 
 @dataclass(frozen=True, eq=False)
 class Skeleton:
-    """A set of keypoints.
+    """A set of keypoints: one of `SKELETONS`, or one's own.
 
-    keypoint_names: K names. edges, flip_pairs: pairs of indices; a flip pair is (left, right) or
-    (right, left). sigmas: (K,) float64, the per-keypoint constants of OKS.
+    keypoint_names: K names, all different. edges, flip_pairs: pairs of indices; a flip pair is (left, right) or
+    (right, left), and without any those are that are named left_… and right_…. sigmas: (K,) float64, the per-keypoint
+    constants of OKS; without any they are COCO's for its keypoints, and 0.067, the mean of these, for all others: a
+    guess, which tells near from far but is not measured. Raises ValueError for what makes no sense.
+
+    >>> Skeleton("pen3", ("left_end", "right_end", "middle"), edges=((0, 2), (2, 1))).flip_pairs
+    ((0, 1),)
     """
 
     name: str
     keypoint_names: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
-    flip_pairs: tuple[tuple[int, int], ...]
-    sigmas: npt.NDArray[np.float64]
+    edges: tuple[tuple[int, int], ...] = ()
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+    sigmas: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        if self.sigmas.shape != (len(self.keypoint_names),):
-            raise ValueError(f"{self.name}: {len(self.keypoint_names)} keypoints, sigmas {self.sigmas.shape}")
+        names = tuple(self.keypoint_names)
+        if not names or "" in names or len(set(names)) < len(names):
+            raise ValueError(f"{self.name}: keypoint_names must be one or more names, all different")
+        sigmas = np.array(self.sigmas, np.float64)
+        made = {
+            "keypoint_names": names,
+            "edges": _pairs(self.edges, names, "edges"),
+            "flip_pairs": _pairs(self.flip_pairs, names, "flip_pairs") or _pairs_by_side(names),
+            "sigmas": sigmas if sigmas.size else _sigmas(names),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+        if self.sigmas.shape != (len(names),) or not ((self.sigmas > 0) & np.isfinite(self.sigmas)).all():
+            raise ValueError(f"{self.name}: sigmas must be {len(names)} numbers above 0")
+        if len({place for pair in self.flip_pairs for place in pair}) < 2 * len(self.flip_pairs):
+            raise ValueError(f"{self.name}: a keypoint must be in one of flip_pairs only")
         self.sigmas.setflags(write=False)
 
     @property
@@ -47,9 +71,30 @@ class Skeleton:
         """Position of a keypoint; ValueError if the skeleton has none of that name."""
         return self.keypoint_names.index(keypoint_name)
 
+    def as_json(self) -> dict[str, Any]:
+        """What `skeleton_of` takes, as JSON values: the whole table, of a known skeleton its names alone."""
+        table: dict[str, Any] = {"name": self.name, "keypoint_names": list(self.keypoint_names)}
+        if SKELETONS.get(self.name) is self:
+            return table
+        edges, flip_pairs = ([list(pair) for pair in pairs] for pairs in (self.edges, self.flip_pairs))
+        return table | {"edges": edges, "flip_pairs": flip_pairs, "sigmas": self.sigmas.tolist()}
+
+
+def _pairs(pairs: Sequence[Any], names: tuple[str, ...], what: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of two keypoints each, given by index or by name, as indices."""
+    known = {key: place for place, name in enumerate(names) for key in (name, place)}
+    try:
+        found = tuple((known[first], known[second]) for first, second in pairs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{what} must be pairs of keypoints, by name or as indices below {len(names)}") from error
+    if any(first == second for first, second in found):
+        raise ValueError(f"{what} must be pairs of two different keypoints")
+    return found
+
 
 # Names of the same point in other skeletons, tried in order when converting by name. The neck of most data
-# sets is the point between the shoulders; PoseTrack calls its upper end head_bottom, MPII upper_neck.
+# sets is the point between the shoulders; PoseTrack calls its upper end head_bottom, MPII upper_neck. The point between
+# the hips is MPII's pelvis and Halpe's hip.
 _SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "neck": ("neck", "upper_neck", "head_bottom"),
@@ -57,6 +102,8 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "head_bottom": ("head_bottom", "upper_neck", "neck"),
         "head_top": ("head_top", "head"),
         "head": ("head", "head_top"),
+        "pelvis": ("pelvis", "hip"),
+        "hip": ("hip", "pelvis"),
     }
 )
 
@@ -70,8 +117,8 @@ _SIGMAS = {
 
 def _sigmas(keypoint_names: tuple[str, ...], **special: float) -> npt.NDArray[np.float64]:
     table = _SIGMAS | special
-    parts = (name if name in table else name.split("_", 1)[-1] for name in keypoint_names)
-    return np.array([table[part] for part in parts])
+    parts = {name: name.removeprefix("left_").removeprefix("right_") for name in keypoint_names}
+    return np.array([table.get(name, table.get(part, _USUAL_SIGMA)) for name, part in parts.items()])
 
 
 def _sided(*parts: str, first: str = "left", second: str = "right") -> tuple[str, ...]:
@@ -88,9 +135,9 @@ def _pairs_by_side(keypoint_names: tuple[str, ...]) -> tuple[tuple[int, int], ..
     pairs = []
     for i, name in enumerate(keypoint_names):
         side, _, part = name.partition("_")
-        other = {"left": "right", "right": "left"}.get(side)
-        if other and (j := keypoint_names.index(f"{other}_{part}")) > i:
-            pairs.append((i, j))
+        other = {"left": f"right_{part}", "right": f"left_{part}"}.get(side)
+        if other in keypoint_names[i:]:
+            pairs.append((i, keypoint_names.index(other)))
     return tuple(pairs)
 
 
@@ -99,13 +146,7 @@ def _edges(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _skeleton(name: str, keypoint_names: tuple[str, ...], edges: str, **special_sigmas: float) -> Skeleton:
-    return Skeleton(
-        name=name,
-        keypoint_names=keypoint_names,
-        edges=_edges(edges),
-        flip_pairs=_pairs_by_side(keypoint_names),
-        sigmas=_sigmas(keypoint_names, **special_sigmas),
-    )
+    return Skeleton(name, keypoint_names, _edges(edges), sigmas=_sigmas(keypoint_names, **special_sigmas))
 
 
 _LIMBS = _sided("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -151,16 +192,125 @@ CROWDPOSE_14 = _skeleton(
     neck=0.079,
 )
 
+_FEET = _sided("big_toe", "small_toe", "heel")
+HALPE_26 = _skeleton(
+    "halpe26",
+    (*_COCO_NAMES, "head", "neck", "hip", *_FEET),
+    "15-13,13-11,11-19,16-14,14-12,12-19,17-18,18-19,18-5,5-7,7-9,18-6,6-8,8-10,1-2,0-1,0-2,1-3,2-4,3-5,4-6,"
+    "15-20,15-22,15-24,16-21,16-23,16-25",
+    head=0.026, neck=0.026, hip=0.066, big_toe=0.079, small_toe=0.079, heel=0.079,
+    left_hip=0.107, right_hip=0.107,
+)  # fmt: skip
+
+_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
+_HAND_NAMES = tuple(f"{finger}{number}" for finger in _FINGERS for number in range(1, 5))
+# Of the wrist and of each finger from the palm to its tip, as COCO-WholeBody measured them.
+_HAND_SIGMAS = (
+    0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024,
+    0.022, 0.026, 0.017, 0.021, 0.021, 0.032, 0.020, 0.019, 0.022, 0.031,
+)  # fmt: skip
+
+
+def _hand_edges(wrist: str, side: str = "") -> tuple[tuple[str, str], ...]:
+    """From the wrist along each finger."""
+    chains = [[wrist, *(f"{side}{finger}{number}" for number in range(1, 5))] for finger in _FINGERS]
+    return tuple(edge for chain in chains for edge in pairwise(chain))
+
+
+_HAND = ("wrist", *_HAND_NAMES)
+HAND_21 = Skeleton("hand21", _HAND, _pairs(_hand_edges("wrist"), _HAND, "edges"), sigmas=np.array(_HAND_SIGMAS))
+
+_FACE_NAMES = tuple(f"face-{number}" for number in range(68))
+# Ranges of the 68 points of a face that mirror themselves: jaw, brows, nose, lips; and the pairs of the eyes.
+_FACE_RANGES = ((0, 16), (17, 26), (31, 35), (48, 54), (55, 59), (60, 64), (65, 67))
+_EYE_PAIRS = ((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46))
+_FACE_SIGMAS = (
+    0.042, 0.043, 0.044, 0.043, 0.040, 0.035, 0.031, 0.025, 0.020, 0.023, 0.029, 0.032, 0.037, 0.038, 0.043, 0.041,
+    0.045, 0.013, 0.012, 0.011, 0.011, 0.012, 0.012, 0.011, 0.011, 0.013, 0.015, 0.009, 0.007, 0.007, 0.007, 0.012,
+    0.009, 0.008, 0.016, 0.010, 0.017, 0.011, 0.009, 0.011, 0.009, 0.007, 0.013, 0.008, 0.011, 0.012, 0.010, 0.034,
+    0.008, 0.008, 0.009, 0.008, 0.008, 0.007, 0.010, 0.008, 0.009, 0.009, 0.009, 0.007, 0.007, 0.008, 0.011, 0.008,
+    0.008, 0.008, 0.010, 0.008,
+)  # fmt: skip
+
+
+def _whole_body(name: str, body: Skeleton, sigmas: Sequence[float]) -> Skeleton:
+    """A body, then a face, then both hands."""
+    hands = [f"{side}_{part}" for side in ("left", "right") for part in ("hand_root", *_HAND_NAMES)]
+    names = (*body.keypoint_names, *_FACE_NAMES, *hands)
+    mirrored = (pair for low, high in _FACE_RANGES for pair in zip(range(low, high), range(high, low, -1), strict=True))
+    face = (*((a, b) for a, b in mirrored if a < b), *_EYE_PAIRS)
+    edges = (*body.edges, *_hand_edges("left_wrist", "left_"), *_hand_edges("right_wrist", "right_"))
+    flips = (*_pairs_by_side(names), *((f"face-{a}", f"face-{b}") for a, b in face))
+    return Skeleton(name, names, _pairs(edges, names, "edges"), _pairs(flips, names, "flip_pairs"), np.array(sigmas))
+
+
+_FEET_LEFT_FIRST = tuple(f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel"))
+_FOOT_SIGMAS = (0.068, 0.066, 0.066, 0.092, 0.094, 0.094)
+_COCO_23 = _skeleton(
+    "coco23",
+    (*_COCO_NAMES, *_FEET_LEFT_FIRST),
+    f"{_COCO_BODY},5-6,1-2,3-5,4-6,15-17,15-18,15-19,16-20,16-21,16-22",
+)
+WHOLEBODY_133 = _whole_body(
+    "wholebody133", _COCO_23, (*COCO_17.sigmas, *_FOOT_SIGMAS, *_FACE_SIGMAS, *_HAND_SIGMAS, *_HAND_SIGMAS)
+)
+HALPE_136 = _whole_body("halpe136", HALPE_26, (*COCO_17.sigmas, *3 * (0.08,), *6 * (0.089,), *110 * (0.015,)))
+
+# Animals; those who published it measured no sigmas, and MMPose takes COCO's in COCO's order, not by name.
+AP10K_17 = Skeleton(
+    "ap10k17",
+    (
+        "left_eye", "right_eye", "nose", "neck", "root_of_tail",
+        "left_shoulder", "left_elbow", "left_front_paw", "right_shoulder", "right_elbow", "right_front_paw",
+        "left_hip", "left_knee", "left_back_paw", "right_hip", "right_knee", "right_back_paw",
+    ),
+    _edges("0-1,0-2,1-2,2-3,3-4,3-5,5-6,6-7,3-8,8-9,9-10,4-11,11-12,12-13,4-14,14-15,15-16"),
+    sigmas=np.array([
+        0.025, 0.025, 0.026, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
+        0.089,
+    ]),
+)  # fmt: skip
+
 SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
-    {s.name: s for s in (COCO_17, BODY_19, POSETRACK_17, POSETRACK_15, MPII_16, CROWDPOSE_14)}
+    {
+        s.name: s
+        for s in (
+            *(COCO_17, BODY_19, POSETRACK_17, POSETRACK_15, MPII_16, CROWDPOSE_14),
+            *(HALPE_26, WHOLEBODY_133, HALPE_136, HAND_21, AP10K_17),
+        )
+    }
 )
 
 
-def skeleton_of(name: str) -> Skeleton:
-    """The skeleton of that name; ValueError with the known names otherwise."""
-    if name not in SKELETONS:
-        raise ValueError(f"unknown skeleton {name!r}; known: {', '.join(SKELETONS)}")
-    return SKELETONS[name]
+# What a table may state of a skeleton.
+_STATED = ("name", "keypoint_names", "edges", "flip_pairs", "sigmas")
+
+
+def skeleton_of(stated: Any) -> Skeleton:
+    """The skeleton that a name, a list of keypoints or a table states, which may be JSON text.
+
+    A table has keypoint_names and, if wanted, name, edges, flip_pairs and sigmas, as `Skeleton` has them; ends of edges
+    may be named. Names of a known skeleton, with nothing else stated, are that one. Raises ValueError for all else.
+
+    >>> skeleton_of({"keypoint_names": ["head", "tail"], "edges": [["head", "tail"]]}).edges
+    ((0, 1),)
+    """
+    if isinstance(stated, str) and stated in SKELETONS:
+        return SKELETONS[stated]
+    if isinstance(stated, str) and not stated.lstrip().startswith(("[", "{")):
+        raise ValueError(f"unknown skeleton {stated!r}; known: {', '.join(SKELETONS)}")
+    table = json.loads(stated) if isinstance(stated, str) else stated
+    table = table if isinstance(table, Mapping) else {"keypoint_names": table}
+    names = table.get("keypoint_names")
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError("a skeleton must have keypoint_names, a list of names")
+    if unknown := table.keys() - {*_STATED}:
+        raise ValueError(f"a skeleton has no {min(unknown)}; it has {', '.join(_STATED)}")
+    if table.keys() <= {"name", "keypoint_names"}:
+        for known in SKELETONS.values():
+            if known.keypoint_names == tuple(names):
+                return known
+    return Skeleton(**{"name": f"own{len(names)}", **table, "keypoint_names": tuple(names)})
 
 
 def convert_keypoints(

@@ -42,7 +42,8 @@ def refused(path: Path) -> str:
     [
         # JSON lines
         ("jsonl", '"pose-tracker/1"', '"other/1"', "line 1 is no header of the format pose-tracker/1"),
-        ("jsonl", '"coco17"', '"coco18"', 'line 1: skeleton must be "coco17" or "body19"'),
+        ("jsonl", '"nose"', '"snout"', "line 1: keypoint_names must be those of coco17"),
+        ("jsonl", '"nose"', '"left_eye"', "line 1: coco17: keypoint_names must be one or more names, all different"),
         ("jsonl", "[64,48]", "[64,0]", "line 1: size must be a width and a height, not a list of 2"),
         ("jsonl", '"clip.mp4"', "7", "line 1: source must be a text, not 7"),
         ("jsonl", '{"frame":0', '{"frame":-1', "line 2: frame must be a whole number of 0 or more, not -1"),
@@ -61,7 +62,6 @@ def refused(path: Path) -> str:
         ("csv", ",0.12,", ",", "line 2 has 62 cells, not 63"),
         ("csv", "nose_x", "snout_x", "line 2 lacks snout_y"),
         ("csv", "detected", '"detected', "is no CSV"),
-        ("csv-long", "nose", "snout", "its keypoints are of no known skeleton"),
         ("csv-long", "left_eye", "nose", "line 3: the nose of this person was there before"),
         # MOT
         ("mot", "1,3,1.00", "0,3,1.00", "line 1: frame must be a whole number of 1 or more, not 0.0"),
@@ -71,7 +71,7 @@ def refused(path: Path) -> str:
         # COCO and PoseTrack
         ("coco", '"images"', '"pictures"', "lacks images"),
         ("coco", '"categories":[', '"categories":[{},', "must have one category, with the names of its keypoints"),
-        ("coco", '"nose"', '"snout"', "categories[0]: keypoints must be those of a known skeleton"),
+        ("coco", '"nose"', '"left_eye"', "categories[0]: keypoints must be names that differ"),
         ("coco", "000001.jpg", "one.jpg", "images[1]: file_name must end in the number of its frame"),
         ("coco", "000001.jpg", "000000.jpg", "two images have the same id, or the same number in file_name"),
         ("coco", '"image_id":0', '"image_id":7', "annotations[0]: image_id must be the id of an image, not 7"),

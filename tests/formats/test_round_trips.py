@@ -17,7 +17,7 @@ from tests.formats.examples import any_results, example, people_with_ids, two_pe
 from tracker.boxes import boxes_around
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
 from tracker.formats.record import convert_people, missing_in
-from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17
+from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, Skeleton
 from tracker.types import Poses, TrackedPoses
 
 few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
@@ -209,3 +209,31 @@ def test_no_keypoint_scores_more_than_one(name: str) -> None:
     high = replace(frame.tracked, poses=replace(frame.tracked.poses, scores=scores))
     found = there_and_back(replace(results, frames=(replace(frame, tracked=high),)), name)
     assert found.frames[0].tracked.poses.scores.max() == 1
+
+
+OWN = Skeleton(
+    "mouse4", ("snout", "left_ear", "right_ear", "tail_base"), ((0, 1), (0, 2), (0, 3)), sigmas=np.full(4, 0.1)
+)
+
+
+@pytest.mark.parametrize("name", ["jsonl", "npz", "csv", "csv-long", "coco"])
+def test_a_skeleton_of_ones_own_is_read_back_by_the_names_of_its_keypoints(name: str) -> None:
+    keypoints = np.arange(8, dtype=np.float32).reshape(1, 4, 2) + 1
+    poses = replace(
+        Poses.empty(4),
+        keypoints=keypoints,
+        scores=np.full((1, 4), 0.5, np.float32),
+        boxes=np.array([[0, 0, 9, 9]], np.float32),
+        box_scores=np.ones(1, np.float32),
+        origin=np.zeros(1, np.int8),
+    )
+    tracked = TrackedPoses(poses, np.array([7]), np.full(1, np.nan, np.float32), np.ones(1, np.bool_))
+    found = there_and_back(Results(replace(example().header, skeleton=OWN), (FrameResult(0, 0.0, tracked),)), name)
+    skeleton = found.header.skeleton
+    assert skeleton.keypoint_names == OWN.keypoint_names
+    assert skeleton.flip_pairs == ((1, 2),)
+    assert skeleton.edges == (() if "csv" in name else OWN.edges)
+    if name in ("jsonl", "npz"):
+        assert skeleton.name == "mouse4"
+        np.testing.assert_array_equal(skeleton.sigmas, OWN.sigmas)
+    np.testing.assert_array_equal(found.frames[0].tracked.poses.keypoints, keypoints)

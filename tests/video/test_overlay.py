@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker.skeletons import COCO_17, Skeleton
+from tracker.skeletons import COCO_17, HAND_21, SKELETONS, WHOLEBODY_133, Skeleton
 from tracker.types import Image, Origin, Poses, TrackedPoses
 from tracker.video.overlay import OverlayRenderer, id_color
 
@@ -241,3 +241,42 @@ def test_lines_and_text_grow_with_the_picture(width: int, height: int) -> None:
 @pytest.mark.parametrize("size_wh", [(1, 1), (8, 8), (30, 200)])
 def test_tiny_pictures_can_be_drawn_on(size_wh: tuple[int, int]) -> None:
     assert draw(person(0, 0, 8), plain(*size_wh)).shape == (size_wh[1], size_wh[0], 3)
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda skeleton: skeleton.name)
+def test_every_skeleton_is_drawn_with_a_trail(skeleton: Skeleton) -> None:
+    renderer = OverlayRenderer(skeleton)
+    for step in range(3):
+        picture = renderer.draw(plain(), person(x=40 + 150 * step, skeleton=skeleton), time_s=step / 25)
+    assert changed(picture)[:, 100:330].any(axis=0).sum() > 100
+
+
+def test_faces_and_hands_of_a_body_are_thin_dots_and_a_hand_alone_is_not() -> None:
+    def drawn(skeleton: Skeleton, name: str) -> int:
+        """How many pixels a keypoint changes."""
+        scores = {each: 0.0 for each in skeleton.keypoint_names if each != name}
+        nothing = dict.fromkeys(skeleton.keypoint_names, 0.0)
+        one, none = (
+            OverlayRenderer(skeleton).draw(plain(), person(skeleton=skeleton, **each), time_s=0)
+            for each in (scores, nothing)
+        )
+        return int((one != none).any(axis=2).sum())
+
+    nose, face, thumb, hand = (
+        drawn(WHOLEBODY_133, "nose"),
+        drawn(WHOLEBODY_133, "face-30"),
+        drawn(WHOLEBODY_133, "left_thumb4"),
+        drawn(HAND_21, "thumb4"),
+    )
+    assert max(face, thumb) <= nose / 2
+    assert hand > 2 * thumb
+
+
+def test_a_doubtful_keypoint_of_a_face_is_left_out() -> None:
+    doubtful = dict.fromkeys((name for name in WHOLEBODY_133.keypoint_names if "face" in name), 0.1)
+    nothing = dict.fromkeys(doubtful, 0.0)
+    pictures = [
+        OverlayRenderer(WHOLEBODY_133).draw(plain(), person(skeleton=WHOLEBODY_133, **scores), time_s=0)
+        for scores in (doubtful, nothing)
+    ]
+    np.testing.assert_array_equal(*pictures)

@@ -248,10 +248,19 @@ def _skeleton_of(content: Fields) -> tuple[Skeleton, list[int]]:
     names = categories[0].values.get("keypoints") if len(categories) == 1 else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{content.where} must have one category, with the names of its keypoints; correct the file")
-    skeleton = skeleton_with(names)
-    if skeleton is None or len(set(names)) < len(names):
-        raise categories[0].fault("keypoints", "must be those of a known skeleton")
+    if len(set(names)) < len(names):
+        raise categories[0].fault("keypoints", "must be names that differ")
+    skeleton = skeleton_with(names, categories[0].where, _edges_of(categories[0]))
     return skeleton, [skeleton.index(name) for name in names]
+
+
+def _edges_of(category: Fields) -> list[list[int]]:
+    """Edges between keypoints, counted from 0; none where they are not stated."""
+    edges = category.values.get("skeleton") or []
+    try:
+        return [[int(a) - 1, int(b) - 1] for a, b in edges]
+    except (TypeError, ValueError):
+        raise category.fault("skeleton", "must be pairs of numbers of keypoints") from None
 
 
 def _index_of(image: Fields) -> int:

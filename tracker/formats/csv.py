@@ -81,9 +81,7 @@ def read_csv(path: Path) -> Results:
 
 def _table(path: Path, people: Iterator[tuple[Fields, _Triples]]) -> Results:
     found = list(people)
-    skeleton = skeleton_with(name for _, triples in found for name in triples)
-    if skeleton is None:
-        raise InputError(f"{path}: its keypoints are of no known skeleton; correct the names of its columns")
+    skeleton = skeleton_with((name for _, triples in found for name in triples), str(path))
     frames = FrameTable(skeleton.num_keypoints)
     for record, triples in found:
         index = record.whole("frame")

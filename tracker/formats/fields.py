@@ -14,7 +14,7 @@ import numpy as np
 from tracker.boxes import boxes_around
 from tracker.errors import InputError
 from tracker.formats.record import FrameResult, Header, Results
-from tracker.skeletons import SKELETONS, Skeleton
+from tracker.skeletons import SKELETONS, Skeleton, skeleton_of
 from tracker.types import DoubleArray, Origin, Poses, TrackedPoses
 
 # Coordinates of pictures stay far below; larger ones would lose their meaning in single precision.
@@ -185,18 +185,23 @@ def box_score_of(pose_score: float, keypoints: DoubleArray) -> float:
     return pose_score / float(kept.mean()) if len(kept) else pose_score
 
 
-def skeleton_with(names: Iterable[str]) -> Skeleton | None:
-    """The smallest known skeleton that has all those keypoints."""
-    wanted = set(names)
-    fitting = [skeleton for skeleton in SKELETONS.values() if wanted <= set(skeleton.keypoint_names)]
-    return min(fitting, key=lambda skeleton: skeleton.num_keypoints, default=None)
+def skeleton_with(names: Iterable[str], where: str, edges: Sequence[Any] = ()) -> Skeleton:
+    """The smallest known skeleton that has all those keypoints, else one of these keypoints and edges alone."""
+    wanted = tuple(dict.fromkeys(names))
+    fitting = [skeleton for skeleton in SKELETONS.values() if set(wanted) <= set(skeleton.keypoint_names)]
+    if fitting:
+        return min(fitting, key=lambda skeleton: skeleton.num_keypoints)
+    return _stated_skeleton({"keypoint_names": wanted, "edges": edges}, where)
 
 
 def header_of(record: Fields) -> Header:
     """The header that `Header.as_json` wrote."""
-    skeleton = SKELETONS[record.choice("skeleton", tuple(SKELETONS))]
-    if record.values.get("keypoint_names") != list(skeleton.keypoint_names):
-        raise InputError(f"{record.where}: keypoint_names must be those of {skeleton.name}; correct the file")
+    parts = ("keypoint_names", "edges", "flip_pairs", "sigmas")
+    table = {part: record.values[part] for part in parts if part in record.values}
+    skeleton = _stated_skeleton({"name": record.text("skeleton")} | table, record.where)
+    known = SKELETONS.get(skeleton.name, skeleton)
+    if known is not skeleton and "edges" not in table:
+        raise InputError(f"{record.where}: keypoint_names must be those of {known.name}; correct the file")
     settings = record.values.get("settings")
     return Header(
         skeleton=skeleton,
@@ -205,6 +210,13 @@ def header_of(record: Fields) -> Header:
         fps=record.number("fps") if record.has("fps") else None,
         settings=settings if isinstance(settings, dict) else {},
     )
+
+
+def _stated_skeleton(table: Mapping[str, Any], where: str) -> Skeleton:
+    try:
+        return skeleton_of(table)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; correct the file") from error
 
 
 def size_of(record: Fields, name: str) -> tuple[int, int]:

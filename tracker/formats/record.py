@@ -26,10 +26,11 @@ class Header:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The header as JSON values: the skeleton by its name and keypoint names, the size as width and height."""
+        """The header as JSON values: name and table of the skeleton, the size as width and height."""
+        table = self.skeleton.as_json()
         return {
-            "skeleton": self.skeleton.name,
-            "keypoint_names": list(self.skeleton.keypoint_names),
+            "skeleton": table.pop("name"),
+            **table,
             "source": self.source,
             "size": None if self.size_wh is None else list(self.size_wh),
             "fps": self.fps,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +33,8 @@ _PAPER: Color = (245, 245, 245)
 _HUE_STEP = math.pi * (3 - math.sqrt(5))
 _HUE_START = 0.35
 
+# Names of keypoints that lie close together on a body.
+_FINE = re.compile("face|hand|thumb|finger")
 _SHADE_OPACITY = 0.55
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -83,9 +87,7 @@ class OverlayRenderer:
         self._threshold = keypoint_threshold
         self._show_unconfirmed = show_unconfirmed
         self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
-        sides = [_side_of(name) for name in skeleton.keypoint_names]
-        self._keypoints_of = {side: np.array([s == side for s in sides]) for side in _SIDE_COLORS}
-        self._edges_of = {side: _edges_of(skeleton, sides, side) for side in _SIDE_COLORS}
+        self._parts = _parts_of(skeleton)
 
     def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float, frames_per_s: float | None = None) -> Image:
         """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
@@ -110,30 +112,61 @@ class OverlayRenderer:
         keypoints, scores, box = poses.keypoints[row], poses.scores[row], _clip(poses.boxes[row], canvas)
         present = np.isfinite(keypoints).all(axis=1)
         kept = present & (scores >= self._threshold)
-        faint = keypoints[present & ~kept & (scores > 0)]
+        is_fine = np.logical_or.reduce([part.keypoints for part in self._parts if part.is_fine])
+        faint = keypoints[present & ~kept & (scores > 0) & ~is_fine]
         color = id_color(int(shown.track_ids[row]))
         frame = _box_lines(box, style.dash if poses.origin[row] == Origin.PROPAGATED else None)
         trail = self._trails.points_of(int(shown.track_ids[row]))
         # Small people get thin limbs.
         limb = min(max(round((box[3] - box[1]) / 90), 1), style.limb)
-        limbs = {side: _lines(keypoints, edges, kept) for side, edges in self._edges_of.items()}
-        dots = {side: _dots(keypoints[kept & of_side]) for side, of_side in self._keypoints_of.items()}
+        strokes = [stroke for part in self._parts for stroke in part.strokes(keypoints, kept, limb)]
+        strokes.sort(key=lambda stroke: stroke.rank)
         with _translucent(canvas, _rect_around(canvas, 4 * style.limb, box, keypoints[present])):
             _draw_lines(canvas, _dots(faint), _INK, 2 * limb + 2)
             _draw_lines(canvas, _dots(faint), _PAPER, 2 * limb)
             _draw_lines(canvas, frame, _INK, style.line + 2, cv2.LINE_8)
-            _draw_lines(canvas, np.concatenate(list(limbs.values())), _INK, limb + 2)
-            _draw_lines(canvas, np.concatenate(list(dots.values())), _INK, 2 * limb + 3)
+            for stroke in strokes:
+                _draw_lines(canvas, stroke.lines, _INK, stroke.width + stroke.rim)
         _draw_trail(canvas, trail, color, limb)
         _draw_lines(canvas, frame, color, style.line, cv2.LINE_8)
-        for side, side_color in _SIDE_COLORS.items():
-            _draw_lines(canvas, limbs[side], side_color, limb)
-        for side, side_color in _SIDE_COLORS.items():
-            _draw_lines(canvas, dots[side], side_color, 2 * limb + 1)
+        for stroke in strokes:
+            _draw_lines(canvas, stroke.lines, stroke.color, stroke.width)
+
+
+@dataclass(frozen=True)
+class _Stroke:
+    """Lines (M, 2, 2) to be drawn, those of a low rank first; rim: how much wider their shade is."""
+
+    rank: int
+    lines: FloatArray
+    color: Color
+    width: int
+    rim: int = 2
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Keypoints (K,) bool and edges (M, 2) of one side. is_fine: those of face and fingers, many in a small place."""
+
+    color: Color
+    is_fine: bool
+    keypoints: BoolArray
+    edges: npt.NDArray[np.int64]
+
+    def strokes(self, keypoints: FloatArray, kept: BoolArray, limb: int) -> tuple[_Stroke, _Stroke]:
+        """Limbs and dots of the keypoints (K, 2) that are kept; limb: the width of a limb."""
+        limbs, dots = _lines(keypoints, self.edges, kept), _dots(keypoints[kept & self.keypoints])
+        if self.is_fine:
+            thin = max(limb // 3, 1)
+            return _Stroke(0, limbs, self.color, thin, 0), _Stroke(0, dots, self.color, thin + 1, 1)
+        return _Stroke(1, limbs, self.color, limb), _Stroke(2, dots, self.color, 2 * limb + 1)
 
 
 class _Trails:
-    """Where the middle of each person's hips was during the last `length_s` seconds, as far as it was seen."""
+    """Where the middle of each person's hips was during the last `length_s` seconds, as far as it was seen.
+
+    Of what has no hips, the middle of the box.
+    """
 
     def __init__(self, skeleton: Skeleton, threshold: float, length_s: float) -> None:
         self._threshold = threshold
@@ -147,10 +180,13 @@ class _Trails:
         if time_s < self._newest_s:
             self._points.clear()
         self._newest_s = time_s
-        hip_scores = tracked.poses.scores[:, self._hips].min(axis=1)
-        seen = tracked[np.flatnonzero((hip_scores >= self._threshold) & (hip_scores > 0))]
-        centres = seen.poses.keypoints[:, self._hips].mean(axis=1)
-        for track_id, (x, y) in zip(seen.track_ids.tolist(), centres.tolist(), strict=True):
+        poses = tracked.poses
+        if self._hips:
+            scores, centres = poses.scores[:, self._hips].min(axis=1), poses.keypoints[:, self._hips].mean(axis=1)
+        else:
+            scores, centres = poses.scores.max(axis=1), poses.boxes.reshape(-1, 2, 2).mean(axis=1)
+        seen = (scores >= self._threshold) & (scores > 0)
+        for track_id, (x, y) in zip(tracked.track_ids[seen].tolist(), centres[seen].tolist(), strict=True):
             self._points.setdefault(track_id, deque()).append((time_s, x, y))
         for track_id, points in list(self._points.items()):
             while points and points[0][0] < time_s - self._length_s:
@@ -168,15 +204,25 @@ def _side_of(keypoint_name: str) -> str:
     return side if side in _SIDE_COLORS else ""
 
 
-def _edges_of(skeleton: Skeleton, sides: Sequence[str], side: str) -> npt.NDArray[np.int64]:
-    """(M, 2) edges of one side; those between the sides and those of neither are the middle's."""
+def _parts_of(skeleton: Skeleton) -> list[_Part]:
+    """The parts of a skeleton; edges between the sides and those of neither are the middle's, as those are fine that
+    end in a fine keypoint. Of a hand alone nothing is.
+    """
+    names = skeleton.keypoint_names
+    has_body = any("shoulder" in name for name in names)
+    sides = np.array([_side_of(name) for name in names])
+    fine = np.array([has_body and _FINE.search(name) is not None for name in names])
 
     def side_of_edge(edge: tuple[int, int]) -> str:
-        named = {sides[end] for end in edge} - {""}
+        named = {str(sides[end]) for end in edge} - {""}
         return named.pop() if len(named) == 1 else ""
 
-    edges = [edge for edge in skeleton.edges if side_of_edge(edge) == side]
-    return np.array(edges, np.int64).reshape(-1, 2)
+    parts = []
+    for side, is_fine in itertools.product(_SIDE_COLORS, (False, True)):
+        edges = [edge for edge in skeleton.edges if side_of_edge(edge) == side and fine[list(edge)].any() == is_fine]
+        of_part = (sides == side) & (fine == is_fine)
+        parts.append(_Part(_SIDE_COLORS[side], is_fine, of_part, np.array(edges, np.int64).reshape(-1, 2)))
+    return parts
 
 
 def _lines(keypoints: FloatArray, edges: npt.NDArray[np.int64], kept: BoolArray) -> FloatArray:
