@@ -35,13 +35,14 @@ ALLOWED = {
     "pipeline": BELOW_COMMANDS - {"formats"},
     "datasets": GROUND | {"formats", "video"},
     "scenes": BELOW_COMMANDS - {"formats"},
-    "job": BELOW_COMMANDS,
+    "given": BELOW_COMMANDS,
+    "job": BELOW_COMMANDS | {"given"},
     "evaluation": BELOW_COMMANDS | {"datasets"},
     "training": BELOW_COMMANDS | {"datasets", "evaluation", "published"},
     "commands": BELOW_COMMANDS | {"datasets", "job", "evaluation", "export", "quantisation", "scenes", "training"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
-    "__init__": {"pipeline", "tracking", "video", "formats", "types", "errors"},
+    "__init__": {"pipeline", "tracking", "video", "formats", "given", "skeletons", "types", "errors"},
 }
 # part -> third-party packages it may not import
 FORBIDDEN = {

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracker.formats import Header as Header
     from tracker.formats import open_writer as open_writer
+    from tracker.given import track_poses as track_poses
     from tracker.pipeline import Pipeline as Pipeline
     from tracker.pipeline import build_pipeline as build_pipeline
     from tracker.pipeline import track_video as track_video
+    from tracker.skeletons import Skeleton as Skeleton
     from tracker.tracking.config import TrackerConfig as TrackerConfig
     from tracker.tracking.tracker import PoseTracker as PoseTracker
     from tracker.types import Person as Person
@@ -31,11 +33,13 @@ _HOMES = {
     "Person": "tracker.types",
     "Pipeline": "tracker.pipeline",
     "PoseTracker": "tracker.tracking.tracker",
+    "Skeleton": "tracker.skeletons",
     "TrackerConfig": "tracker.tracking.config",
     "VideoWriter": "tracker.video.writer",
     "build_pipeline": "tracker.pipeline",
     "open_source": "tracker.video.source",
     "open_writer": "tracker.formats",
+    "track_poses": "tracker.given",
     "track_video": "tracker.pipeline",
 }
 

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from tracker.types import (
     FlowEstimator,
     Frame,
     Image,
+    KnownPeople,
     Motion,
     PersonDetector,
     PoseEstimator,
@@ -38,7 +39,7 @@ from tracker.types import (
     Poses,
     TrackedPoses,
 )
-from tracker.video.source import open_source
+from tracker.video.source import VideoSource, open_source
 
 T = TypeVar("T")
 # Whom a detector or a finder sees in a frame; None where nobody was looked for.
@@ -153,14 +154,15 @@ class _Prepared:
 class Pipeline:
     """Detector, flow, pose estimator and tracker put together.
 
-    detector: None where the estimator finds people by itself, which then stands for it in what follows. flow:
+    detector: None where the estimator finds people by itself, which then stands for it in what follows; people who are
+    known beforehand stand for the detector, or for the estimator without a detector. flow:
     recognises cuts, also where no setting makes use of its motion. detect_every: the detector looks at every N-th
     frame, propagation carries people in between. detector_batch: frames that the detector is given at once, which uses
     a GPU better; latency grows with it. times: busy seconds per stage, over all runs.
     """
 
-    detector: PersonDetector | None
-    estimator: PoseEstimator | PoseFinder
+    detector: PersonDetector | KnownPeople | None
+    estimator: PoseEstimator | PoseFinder | KnownPeople
     flow: FlowEstimator
     config: TrackerConfig = field(default_factory=TrackerConfig)
     detect_every: int = 1
@@ -198,7 +200,7 @@ class Pipeline:
         with closing(frames):
             numbered = enumerate(frames)
             while batch := list(itertools.islice(numbered, self.detector_batch)):
-                due = {number: frame.image for number, frame in batch if number % self.detect_every == 0}
+                due = {number: frame for number, frame in batch if number % self.detect_every == 0}
                 with self.times.measure(stage):
                     results = look(list(due.values())) if due else []
                 found = dict(zip(due, results, strict=True))
@@ -206,13 +208,17 @@ class Pipeline:
                     yield frame, found.get(number)
 
     @property
-    def _eyes(self) -> tuple[str, Callable[[Sequence[Image]], Sequence[Found]]]:
+    def _eyes(self) -> tuple[str, Callable[[Sequence[Frame]], Sequence[Found]]]:
         """Who finds people, and the name of that stage."""
+        if isinstance(self.estimator, KnownPeople):
+            return "read", self.estimator.people_in
         if isinstance(self.estimator, PoseFinder):
-            return "pose", self.estimator.find
+            return "pose", _at_images(self.estimator.find)
+        if isinstance(self.detector, KnownPeople):
+            return "read", self.detector.people_in
         if self.detector is None:
             raise ValueError("an estimator of poses in boxes needs a detector")
-        return "detect", self.detector.detect
+        return "detect", _at_images(self.detector.detect)
 
     def _add_motion(self, seen: Generator[tuple[Frame, Found]]) -> Generator[_Prepared]:
         flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
@@ -229,7 +235,7 @@ class Pipeline:
         tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
         with closing(prepared):
             for item in prepared:
-                if isinstance(estimator, PoseFinder):
+                if isinstance(estimator, PoseFinder | KnownPeople):
                     poses = self._merge(tracker, item)
                 else:
                     poses = self._estimate(estimator, tracker, item)
@@ -247,16 +253,20 @@ class Pipeline:
             return estimator.estimate(item.frame.image, candidates)
 
     def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
-        """Bottom-up: the poses that were found, and propagated ones of people who were not."""
+        """Without boxes: the poses that were found or known, and propagated ones of people who were not."""
         with self.times.measure("track"):
             propagated = tracker.predict_poses(item.motion, decay=item.found is not None)
             found = item.found if isinstance(item.found, Poses) else Poses.empty(self.skeleton.num_keypoints)
             return merge_poses(found, propagated, self.skeleton, self.config)
 
 
+def _at_images(look: Callable[[Sequence[Image]], Sequence[Found]]) -> Callable[[Sequence[Frame]], Sequence[Found]]:
+    return lambda frames: look([frame.image for frame in frames])
+
+
 def build_pipeline(
     *,
-    detector: PersonDetector | Path | str | None = None,
+    detector: PersonDetector | KnownPeople | Path | str | None = None,
     pose: PoseMethod = "top-down",
     pose_model: PoseEstimator | PoseFinder | Path | str | None = None,
     device: str = "auto",
@@ -317,9 +327,18 @@ def track_video(
     InputError, ModelError and DeviceError at the call.
     """
 
+    span = {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames}
+    return track_source(source, lambda _: build_pipeline(**settings), span)
+
+
+def track_source(
+    source: str | int | Path, build: Callable[[VideoSource], Pipeline], span: Mapping[str, Any]
+) -> Generator[tuple[Frame, TrackedPoses]]:
+    """`track_video` by a pipeline that is built for the open source; span: other arguments of `open_source`."""
+
     def start() -> Generator[Any]:
-        with open_source(source, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames:
-            pipeline = build_pipeline(**settings)
+        with open_source(source, **span) as frames:
+            pipeline = build(frames)
             yield None  # what can go wrong until here is raised at the call
             with closing(pipeline.run(frames, is_live=frames.is_live)) as tracked:
                 yield from tracked

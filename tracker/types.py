@@ -284,6 +284,22 @@ class PoseFinder(Protocol):
         """One `Poses` per image (H, W, 3) uint8 BGR, keypoints in that image's pixels."""
 
 
+@runtime_checkable
+class KnownPeople(Protocol):
+    """Boxes that stand for a detector, or poses that do for both networks; other fields are those of `PoseEstimator`.
+
+    skeleton: of poses; of boxes it has no meaning.
+    """
+
+    name: str
+    engine: str
+    note: str | None
+    skeleton: Skeleton
+
+    def people_in(self, frames: Sequence[Frame]) -> Sequence[Detections] | Sequence[Poses]:
+        """Who is in each of these frames, in its pixels."""
+
+
 @dataclass(frozen=True)
 class Candidates(RowTable):
     """Boxes in which a pose is to be estimated: detected and propagated ones together.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,16 @@ from tracker.commands.options import (
 )
 from tracker.errors import UsageError
 from tracker.formats import FORMATS
+from tracker.skeletons import SKELETONS
 
 if TYPE_CHECKING:
-    from tracker.job.job import Crew, Job
+    from tracker.job.job import Crew, Job, Known, Settings
+
+# What has no meaning where a file stands for the detector, and for the pose network; and values that are not None
+# without the option.
+_OF_DETECTOR = ("detector", "detector_type", "detector_size", "detector_batch")
+_OF_POSES = ("pose", "pose_model", "flip_test", "grouping", "device")
+_UNSET = {"pose": "top-down", "flip_test": False, "device": "auto", "detector_batch": 1}
 
 
 def add_parser(commands: Any) -> None:
@@ -49,7 +57,12 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
     group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
     add_model_options(parser)
+    group = parser.add_argument_group("in place of networks")
+    group.add_argument("--boxes", type=Path, metavar="FILE", help="people's boxes, in place of the detector")
+    group.add_argument("--poses-in", type=Path, metavar="PATH", help="poses to give ids to, in place of both networks")
     add_tracking_options(parser)
+    group = parser.add_rare_group("poses of other programs")
+    group.add_argument("--skeleton", choices=SKELETONS, help="keypoints of --poses-in, where it does not say")
     _add_batch_options(parser)
     group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
@@ -97,16 +110,21 @@ def run(args: argparse.Namespace) -> int:
     if is_batch:
         from tracker.job.batch import run_batch
 
+        for option in ("boxes", "poses_in"):
+            _refuse(args, (option,), "is of one input; track it in a call of its own")
         return run_batch(jobs, engine, crew, verbose=args.verbose)
     for option in ("workers", "gpus", "ray"):
         if getattr(crew, option):
             raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
     check_outputs(jobs[0].outputs)
-    from tracker.job.run import load_pipeline, open_input, run_job
+    from tracker.job.run import known_pipeline, load_pipeline, open_input, run_job
 
-    source, _ = open_input(jobs[0])
+    job = jobs[0]
+    source, _ = open_input(job)
     with source:
-        report = run_job(jobs[0], source, load_pipeline(jobs[0].settings, engine))
+        has_people = job.known.boxes or job.known.poses
+        pipeline = known_pipeline(job, source, engine) if has_people else load_pipeline(job.settings, engine)
+        report = run_job(job, source, pipeline)
     report.print()
     return 0
 
@@ -125,8 +143,35 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         show=args.show,
         overwrite=args.overwrite,
     )
-    wanted = Job("", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames), outputs)
+    span = Span(args.fps, args.start, args.end, args.max_frames)
+    settings, known = _read_people(args)
+    wanted = Job("", settings, span, outputs, known=known)
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
+
+
+def _read_people(args: argparse.Namespace) -> tuple[Settings, Known]:
+    """The settings, and who need not be found; UsageError for what does not go together.
+
+    Whose poses are known is carried by the flow only if the user says so: carried people keep their moved keypoints.
+    """
+    from tracker.job.job import Known
+
+    if args.poses_in:
+        _refuse(args, ("boxes", *_OF_DETECTOR, *_OF_POSES), "has no meaning with --poses-in; leave one out")
+        if not (hasattr(args, "propagation") or "propagation" in (args.tracker or {})):
+            args.propagation = False
+    elif args.boxes:
+        _refuse(args, (*_OF_DETECTOR, "pose"), "has no meaning with --boxes; leave one out")
+    if args.skeleton and not args.poses_in:
+        raise UsageError("--skeleton is for --poses-in; leave it out")
+    return read_settings(args), Known(args.boxes, args.poses_in, SKELETONS.get(args.skeleton))
+
+
+def _refuse(args: argparse.Namespace, options: Iterable[str], reason: str) -> None:
+    """Raise UsageError if one of the options is given."""
+    for option in options:
+        if getattr(args, option) != _UNSET.get(option):
+            raise UsageError(f"--{option.replace('_', '-')} {reason}")
 
 
 def _read_crew(args: argparse.Namespace) -> Crew:

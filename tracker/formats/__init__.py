@@ -18,6 +18,7 @@ from tracker.formats.posetrack_conversion import PoseTrack17Writer
 from tracker.formats.record import FrameResult, Header, Results
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import check_output
+from tracker.skeletons import Skeleton
 
 __all__ = [
     "FORMATS",
@@ -30,6 +31,7 @@ __all__ = [
     "check_results_output",
     "format_of",
     "open_writer",
+    "read_people",
     "read_results",
 ]
 
@@ -94,7 +96,20 @@ def open_writer(path: Path | str, header: Header, name: str | None = None) -> Re
 
 
 def read_results(path: Path) -> Results:
-    """The results in a file of any format, or in a folder of OpenPose's; InputError for what cannot be read."""
+    """The results in a file of any format, or in a folder of OpenPose's; InputError for what cannot be read.
+
+    Everybody must have an id.
+    """
+    results = read_people(path)
+    if results.without_ids:
+        raise InputError(
+            f"{results.without_ids} lacks a track id; `track` gives ids to what --poses-in or --boxes names"
+        )
+    return results
+
+
+def read_people(path: Path, skeleton: Skeleton | None = None) -> Results:
+    """As `read_results`, with or without ids. skeleton: of keypoints that a file states by their number alone."""
     if path.is_dir():
         return read_openpose(path)
     suffix = path.suffix.lower()
@@ -102,4 +117,4 @@ def read_results(path: Path) -> Results:
         raise InputError(
             f"cannot tell the format of {path} by its suffix; poses are read from {', '.join(SUFFIXES)} and folders"
         )
-    return SUFFIXES[suffix][1](path)
+    return read_coco(path, skeleton) if suffix == ".json" else SUFFIXES[suffix][1](path)

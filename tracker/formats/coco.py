@@ -25,6 +25,7 @@ from tracker.formats.fields import (
     read_json,
     skeleton_with,
 )
+from tracker.formats.lists import read_list
 from tracker.formats.posetrack import read_posetrack17_results, sequence_id
 from tracker.formats.record import Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter
@@ -205,14 +206,17 @@ def as_posetrack(poses: Poses, source: Skeleton, target: Skeleton = POSETRACK_17
     return replace(poses, keypoints=keypoints, scores=scores)
 
 
-def read_coco(path: Path) -> Results:
-    """The results in a file of PoseTrack or COCO; every annotation must have a `track_id`.
+def read_coco(path: Path, skeleton: Skeleton | None = None) -> Results:
+    """The results in a file of PoseTrack or COCO.
 
-    PoseTrack17 is read as `read_posetrack17_results` says. In the others the number that ends an image's `file_name` is
-    its frame's index. A keypoint is missing where x, y and visibility are 0. Without `scores` those of the keypoints
-    are 1, without `bbox` it is around the keypoints.
+    A list is read as `read_list` says, with skeleton; PoseTrack17 as `read_posetrack17_results` says. In the others the
+    number that ends an image's `file_name` is its frame's index. A keypoint is missing where x, y and visibility are 0.
+    Without `scores` those of the keypoints are 1, without `bbox` it is around the keypoints.
     """
-    content = as_object(read_json(path), str(path))
+    values = read_json(path)
+    if isinstance(values, list):
+        return read_list(values, str(path), skeleton)
+    content = as_object(values, str(path))
     if "annolist" in content.values:
         return read_posetrack17_results(path)
     skeleton, order = _skeleton_of(content)
@@ -273,9 +277,9 @@ def _index_of(image: Fields) -> int:
 def _person(record: Fields, skeleton: Skeleton, order: list[int]) -> Person:
     keypoints = _keypoints(record, skeleton, order)
     return Person(
-        track_id=record.whole("track_id"),
+        track_id=record.track_id(),
         keypoints=keypoints,
-        box=_box(record) if record.has("bbox") else box_around(keypoints),
+        box=record.box_xywh("bbox") if record.has("bbox") else box_around(keypoints),
         box_score=box_score_of(record.number("score"), keypoints) if record.has("score") else 1.0,
     )
 
@@ -289,11 +293,6 @@ def _keypoints(record: Fields, skeleton: Skeleton, order: list[int]) -> DoubleAr
     keypoints = np.tile((np.nan, np.nan, 0.0), (skeleton.num_keypoints, 1))
     keypoints[order] = triples
     return keypoints
-
-
-def _box(record: Fields) -> DoubleArray:
-    left, top, width, height = record.numbers("bbox", 4, can_miss=False)
-    return np.array([left, top, left + width, top + height])
 
 
 def _size(images: list[Fields]) -> tuple[int, int] | None:

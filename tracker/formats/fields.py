@@ -43,6 +43,10 @@ class Fields:
             raise self.fault(name, f"must be a whole number of {least} or more")
         return value
 
+    def track_id(self, name: str = "track_id") -> int:
+        """An id, −1 where there is none: the field is not there, null or −1."""
+        return -1 if self.values.get(name) in (None, -1) else self.whole(name)
+
     def number(self, name: str, *, can_miss: bool = False) -> float:
         """A number; NaN for a null where it can miss."""
         value: Any = self.values.get(name)
@@ -66,6 +70,11 @@ class Fields:
             raise self.fault(name, f"must be {kind} within ±{LARGEST_NUMBER:.0e}")
         return array
 
+    def numbers_of(self, name: str) -> DoubleArray:
+        """A list of numbers, as many as there are."""
+        value = self._required(name)
+        return self.numbers(name, len(value) if isinstance(value, list) else 0, can_miss=False)
+
     def choice(self, name: str, values: Sequence[Any]) -> Any:
         """One of some values, of the same type."""
         value = self._required(name)
@@ -86,6 +95,13 @@ class Fields:
         if not isinstance(value, list):
             raise self.fault(name, "must be a list")
         return [as_object(item, f"{self.where}: {name}[{number}]") for number, item in enumerate(value)]
+
+    def box_xywh(self, name: str) -> DoubleArray:
+        """The box (4,) xyxy whose left, top, width and height are stated, NaN where there is none."""
+        if not self.has(name):
+            return np.full(4, np.nan)
+        left, top, width, height = self.numbers(name, 4, can_miss=False)
+        return np.array([left, top, left + width, top + height])
 
     def keypoints(self, name: str, num_keypoints: int) -> DoubleArray:
         """(K, 3) x, y and score; x and y are null together, and such a keypoint has the score 0."""
@@ -111,7 +127,10 @@ class Fields:
 
 
 class Person(NamedTuple):
-    """Somebody in a file. keypoints: (K, 3) x, y and score, NaN and 0 where missing. box: (4,) xyxy, NaN if unknown."""
+    """Somebody in a file, of id −1 if unknown.
+
+    keypoints: (K, 3) x, y and score, NaN and 0 where missing. box: (4,) xyxy, NaN if unknown.
+    """
 
     track_id: int
     keypoints: DoubleArray
@@ -127,16 +146,20 @@ class FrameTable:
 
     def __init__(self, num_keypoints: int) -> None:
         self._num_keypoints = num_keypoints
-        self._times_s: dict[int, float] = {}
+        self._frames: dict[int, tuple[float, str | None]] = {}
         self._people: dict[int, dict[int, Person]] = {}
+        self._without_ids: str | None = None
 
-    def add_frame(self, index: int, time_s: float = np.nan) -> None:
+    def add_frame(self, index: int, time_s: float = np.nan, file: str | None = None) -> None:
         """A frame, of which people may follow; it may be known already."""
-        self._times_s.setdefault(index, time_s)
+        self._frames.setdefault(index, (time_s, file))
         self._people.setdefault(index, {})
 
     def add_person(self, index: int, person: Person, where: str) -> None:
         """Somebody in a frame that was added; InputError if their id is there already."""
+        if person.track_id < 0:
+            self._without_ids = self._without_ids or where
+            person = person._replace(track_id=-1 - len(self._people[index]))
         if person.track_id in self._people[index]:
             raise InputError(f"{where}: track_id {person.track_id} is twice in frame {index}; correct the file")
         self._people[index][person.track_id] = person
@@ -146,13 +169,11 @@ class FrameTable:
 
     def results(self, header: Header) -> Results:
         """The frames by rising index."""
-        return Results(
-            header,
-            tuple(
-                FrameResult(index, self._times_s[index], self._stack(list(self._people[index].values())))
-                for index in sorted(self._people)
-            ),
-        )
+        frames = []
+        for index, people in sorted(self._people.items()):
+            time_s, file = self._frames[index]
+            frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file))
+        return Results(header, tuple(frames), self._without_ids)
 
     def _stack(self, people: list[Person]) -> TrackedPoses:
         if not people:

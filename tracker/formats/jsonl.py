@@ -69,7 +69,7 @@ def person_of(record: Fields, num_keypoints: int) -> Person:
     keypoints = record.keypoints("keypoints", num_keypoints)
     has_box_score = record.has("box_score")
     return Person(
-        track_id=record.whole("track_id"),
+        track_id=record.track_id(),
         keypoints=keypoints,
         box=record.numbers("box", 4),
         box_score=record.number("box_score") if has_box_score else box_score_of(record.number("score"), keypoints),

@@ -16,6 +16,7 @@ from tracker.skeletons import COCO_17
 from tracker.types import TrackedPoses
 
 _COLUMNS = ("frame", "id", "left", "top", "width", "height", "confidence")
+_NUM_NEEDED = 6
 
 
 class MotWriter(TextWriter):
@@ -53,12 +54,15 @@ class MotWriter(TextWriter):
 
 
 def read_mot(path: Path) -> Results:
-    """The results in a file of the MOT challenge, with people who have boxes and no keypoints."""
+    """The results in a file of the MOT challenge, with people who have boxes and no keypoints.
+
+    The id of detections, -1, stands for none; so does a confidence of -1, or none, and counts as 1.
+    """
     frames = FrameTable(COCO_17.num_keypoints)
     for where, line in read_lines(path):
         cells = line.split(",")
-        if len(cells) < len(_COLUMNS):
-            raise InputError(f"{where} has {len(cells)} columns, not {len(_COLUMNS)} or more; correct the file")
+        if len(cells) < _NUM_NEEDED:
+            raise InputError(f"{where} has {len(cells)} columns, not {_NUM_NEEDED} or more; correct the file")
         record = Fields(dict(zip(_COLUMNS, map(_value, cells), strict=False)), where)
         index = record.whole("frame", least=1) - 1
         frames.add_frame(index)
@@ -68,11 +72,12 @@ def read_mot(path: Path) -> Results:
 
 def _person(record: Fields) -> Person:
     left, top, width, height = (record.number(side) for side in _COLUMNS[2:6])
+    has_confidence = record.values.get("confidence", -1) != -1
     return Person(
-        track_id=record.whole("id"),
+        track_id=record.track_id("id"),
         keypoints=np.tile((np.nan, np.nan, 0.0), (COCO_17.num_keypoints, 1)),
         box=np.array([left - 1, top - 1, left - 1 + width, top - 1 + height]),
-        box_score=record.number("confidence"),
+        box_score=record.number("confidence") if has_confidence else 1.0,
     )
 
 

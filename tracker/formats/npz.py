@@ -76,6 +76,7 @@ def read_npz(path: Path) -> Results:
     if text.dtype.kind != "U" or text.shape:
         raise InputError(f"{path}: header must be a text; correct the file")
     header = header_of(as_object(parse_json(str(text), f"{path}: header"), f"{path}: header"))
+    arrays.setdefault("track_ids", np.full(len(arrays.get("person_frames", ())), -1))
     for name in _LAYOUT:
         _check_array(arrays, name, header.skeleton.num_keypoints, path)
     bounds = _frame_bounds(arrays, path)
@@ -83,6 +84,7 @@ def read_npz(path: Path) -> Results:
     return Results(
         header,
         tuple(FrameResult(index, time_s, _people(arrays, rows, index, path)) for index, time_s, rows in moments),
+        f"{path}: track_ids" if (arrays["track_ids"] < 0).any() else None,
     )
 
 
@@ -146,7 +148,7 @@ def _makes_sense(name: str, array: npt.NDArray[Any]) -> bool:
     if name == "origin":
         return bool(np.isin(array, list(Origin)).all())
     if array.dtype.kind == "i":
-        return bool(((array >= 0) & (array <= LARGEST_WHOLE)).all())
+        return bool(((array >= (-1 if name == "track_ids" else 0)) & (array <= LARGEST_WHOLE)).all())
     if array.dtype.kind == "b":
         return True
     missing = np.isnan(array)
@@ -166,7 +168,9 @@ def _frame_bounds(arrays: dict[str, npt.NDArray[Any]], path: Path) -> list[slice
 
 
 def _people(arrays: dict[str, npt.NDArray[Any]], rows: slice, index: int, path: Path) -> TrackedPoses:
-    if len(set(arrays["track_ids"][rows].tolist())) < rows.stop - rows.start:
+    track_ids = arrays["track_ids"][rows]
+    track_ids = np.where(track_ids < 0, -1 - np.arange(len(track_ids)), track_ids)
+    if len(set(track_ids.tolist())) < len(track_ids):
         raise InputError(f"{path}: track_ids must differ within frame {index}; correct the file")
     keypoints, scores = arrays["keypoints"][rows], arrays["keypoint_scores"][rows]
     return TrackedPoses(
@@ -177,7 +181,7 @@ def _people(arrays: dict[str, npt.NDArray[Any]], rows: slice, index: int, path: 
             box_scores=arrays["box_scores"][rows],
             origin=arrays["origin"][rows],
         ),
-        track_ids=arrays["track_ids"][rows],
+        track_ids=track_ids,
         similarities=arrays["similarities"][rows],
         confirmed=arrays["confirmed"][rows],
     )

@@ -17,12 +17,16 @@ from tracker.formats.fields import Fields, FrameTable, Person, as_object, box_ar
 from tracker.formats.record import Header, Moment, Results
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import check_output, partial_path
-from tracker.skeletons import COCO_17, Skeleton
+from tracker.skeletons import COCO_17, HALPE_26, Skeleton
 from tracker.types import DoubleArray, TrackedPoses
 
 _NUM_KEYPOINTS = 25
 # Where COCO's keypoints stand in BODY_25.
 _PLACES = (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11)
+# In the order of the 18 that OpenPose's COCO network finds.
+_PLACES_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
+# Where neck, middle of the hips and feet, which follow the head in Halpe's 26 keypoints, stand in BODY_25.
+_PLACES_FEET = (1, 8, 19, 22, 20, 23, 21, 24)
 # Neck and middle of the hips are halfway between two keypoints of BODY_25: the shoulders, the hips.
 _MIDDLES = {1: (2, 5), 8: (9, 12)}
 _SUFFIX = "_keypoints.json"
@@ -112,25 +116,37 @@ def body_25(triples: Any) -> DoubleArray:
 
 
 def read_openpose(path: Path) -> Results:
-    """The results in a folder of OpenPose files: BODY_25, whose `person_id`s are track ids.
+    """The results in a folder of OpenPose files, whose `person_id`s are track ids, or −1.
 
-    Neck, middle of the hips and feet are left out; boxes are around the keypoints.
+    Of BODY_25 with feet the skeleton is Halpe's 26, without a head; otherwise, and of the 18 keypoints of OpenPose's
+    COCO network, it is COCO's, and what else there is, is left out. Boxes are around the keypoints. A frame's file is
+    what comes before _keypoints.json: the name of an image without its suffix, or a video's with a number.
     """
     with readable(path):
         names = [entry.name for entry in path.iterdir() if entry.name.endswith(_SUFFIX)]
-    frames = FrameTable(COCO_17.num_keypoints)
-    for index, name in _numbered(names, path):
-        frames.add_frame(index)
-        content = as_object(read_json(path / name), str(path / name))
-        for record in content.objects("people"):
-            frames.add_person(index, _person(record), record.where)
-    return frames.results(Header(COCO_17, "", None, None))
+    numbered = _numbered(names, path)
+    people = [
+        (index, record, _triples_of(record))
+        for index, name in numbered
+        for record in as_object(read_json(path / name), str(path / name)).objects("people")
+    ]
+    has_feet = any(len(triples) == _NUM_KEYPOINTS and triples[19:, 2].any() for _, _, triples in people)
+    skeleton = HALPE_26 if has_feet else COCO_17
+    frames = FrameTable(skeleton.num_keypoints)
+    for index, name in numbered:
+        frames.add_frame(index, file=name.removesuffix(_SUFFIX))
+    for index, record, triples in people:
+        keypoints = _keypoints(triples, skeleton)
+        frames.add_person(index, Person(_track_id(record), keypoints, box_around(keypoints)), record.where)
+    return frames.results(Header(skeleton, "", None, None))
 
 
 def _numbered(names: Iterable[str], folder: Path) -> list[tuple[int, str]]:
     """The files with the indices of their frames."""
     numbers = {name: re.search(rf"(?:^|_)(\d{{1,15}}){_SUFFIX}$", name, re.ASCII) for name in names}
     numbered = sorted((int(number[1]), name) for name, number in numbers.items() if number)
+    if not numbered:  # of images with names of another kind
+        numbered = list(enumerate(sorted(numbers)))
     if not numbered:
         raise InputError(f"{folder} holds no files such as clip_000000000000{_SUFFIX}; name another folder")
     if len({index for index, _ in numbered}) < len(numbered):
@@ -138,17 +154,29 @@ def _numbered(names: Iterable[str], folder: Path) -> list[tuple[int, str]]:
     return numbered
 
 
-def _person(record: Fields) -> Person:
-    triples = record.numbers("pose_keypoints_2d", 3 * _NUM_KEYPOINTS, can_miss=False).reshape(-1, 3)[list(_PLACES)]
-    triples[triples[:, 2] == 0] = np.nan, np.nan, 0
-    return Person(track_id=_track_id(record), keypoints=triples, box=box_around(triples))
+def _triples_of(record: Fields) -> DoubleArray:
+    """(25, 3) or (18, 3) x, y and score."""
+    given = record.values.get("pose_keypoints_2d")
+    count = 18 if isinstance(given, list) and len(given) == 3 * 18 else _NUM_KEYPOINTS
+    return record.numbers("pose_keypoints_2d", 3 * count, can_miss=False).reshape(-1, 3)
+
+
+def _keypoints(triples: DoubleArray, skeleton: Skeleton) -> DoubleArray:
+    """(K, 3) in the order of the skeleton, NaN and 0 where missing."""
+    body = triples[list(_PLACES if len(triples) == _NUM_KEYPOINTS else _PLACES_18)]
+    keypoints = np.zeros((skeleton.num_keypoints, 3))
+    keypoints[: len(body)] = body
+    if skeleton is HALPE_26 and len(triples) == _NUM_KEYPOINTS:
+        keypoints[-len(_PLACES_FEET) :] = triples[list(_PLACES_FEET)]
+    keypoints[keypoints[:, 2] == 0] = np.nan, np.nan, 0
+    return keypoints
 
 
 def _track_id(record: Fields) -> int:
-    """The only id in the list; OpenPose, which does not follow people, writes -1 there."""
+    """The only id in the list; OpenPose, which does not follow people, writes -1 there, for none."""
     ids = record.values.get("person_id")
     track_id = ids[0] if isinstance(ids, list) and len(ids) == 1 else ids
-    return Fields({"person_id": track_id}, record.where).whole("person_id")
+    return Fields({"person_id": track_id}, record.where).track_id("person_id")
 
 
 def _person_record(track_id: int, triples: list[float]) -> dict[str, Any]:

@@ -50,11 +50,12 @@ class Moment(Protocol):
 
 @dataclass(frozen=True)
 class FrameResult:
-    """The people of one frame; index and time_s are those of `Moment`."""
+    """The people of one frame; index and time_s are those of `Moment`. file: name of its image, None if not stated."""
 
     index: int
     time_s: float
     tracked: TrackedPoses
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,19 @@ class Results:
     """What a results file says: frames by rising index, those without people among them where the format has them.
 
     What a format does not hold has a value that says so: times and similarities NaN, box scores 1, everybody
-    detected and confirmed, boxes around the keypoints.
+    detected and confirmed, boxes around the keypoints. Whoever has no id has a negative one, another in each frame;
+    without_ids: where the first of them stands, None without.
     """
 
     header: Header
     frames: tuple[FrameResult, ...]
+    without_ids: str | None = None
 
     def in_skeleton(self, skeleton: Skeleton) -> Results:
         """The same with keypoints of another skeleton, mapped by name."""
         old = self.header.skeleton
         frames = (replace(frame, tracked=convert_people(frame.tracked, old, skeleton)) for frame in self.frames)
-        return Results(replace(self.header, skeleton=skeleton), tuple(frames))
+        return replace(self, header=replace(self.header, skeleton=skeleton), frames=tuple(frames))
 
 
 def convert_people(tracked: TrackedPoses, source: Skeleton, target: Skeleton) -> TrackedPoses:

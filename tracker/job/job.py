@@ -9,6 +9,7 @@ from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.job.fingerprint import Fingerprint
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.video.stream import is_address, public_address
 
@@ -62,6 +63,18 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Known:
+    """Files that stand for networks: boxes for the detector, poses for both; arguments of `tracker.given.read_given`.
+
+    skeleton: of the poses, where the file states only how many keypoints there are.
+    """
+
+    boxes: Path | None = None
+    poses: Path | None = None
+    skeleton: Skeleton | None = None
+
+
+@dataclass(frozen=True)
 class Outputs:
     """Where results go. overlay, poses: files, or their folders before each input has its own; None for none.
 
@@ -88,6 +101,7 @@ class Job:
     """One input to track, and how.
 
     sequence: of a data set, whose annotation is the input then. fingerprint: of the outputs, in a batch.
+    known: who need not be found.
     """
 
     input: str
@@ -96,6 +110,7 @@ class Job:
     outputs: Outputs = field(default_factory=Outputs)
     sequence: DatasetSequence | None = None
     fingerprint: Fingerprint | None = None
+    known: Known = field(default_factory=Known)
 
     @property
     def name(self) -> str:

@@ -14,13 +14,15 @@ import cv2
 from tqdm import tqdm
 
 from tracker.errors import OutputError, TrackerError
+from tracker.flow import create_flow
 from tracker.formats.posetrack import PoseTrackSequence
+from tracker.given import read_given
 from tracker.job.job import Engine, Job, Settings
 from tracker.job.report import Outcome, Report
 from tracker.job.sinks import Sink, Watch, open_sinks
 from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline, StageTimes
-from tracker.types import Frame
+from tracker.types import Frame, KnownPeople
 from tracker.video.source import VideoSource, open_images, open_source
 
 
@@ -123,14 +125,32 @@ def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:
     return open_images(job.name, paths, fps, end_s=span.end_s, max_frames=span.max_frames), truth
 
 
-def load_pipeline(settings: Settings, engine: Engine) -> Pipeline:
-    """The pipeline of a process; raises what `tracker.pipeline.build_pipeline` does."""
+def known_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
+    """The pipeline of a job of which a file says where people are, or their poses; source: the open input.
+
+    Raises what `tracker.given.read_given` and, for boxes, `load_pipeline` do.
+    """
+    known, settings, span = job.known, job.settings, job.span
+    is_whole = span.start_s is span.end_s is span.max_frames is None
+    if known.poses:
+        people = read_given(
+            known.poses, "poses", job.input, source, known.skeleton, settings.detector_score, is_whole=is_whole
+        )
+        return Pipeline(None, people, create_flow(settings.flow), settings.config, settings.detect_every)
+    assert known.boxes
+    boxes = read_given(known.boxes, "boxes", job.input, source, None, settings.detector_score, is_whole=is_whole)
+    return load_pipeline(settings, engine, detector=boxes)
+
+
+def load_pipeline(settings: Settings, engine: Engine, **parts: KnownPeople) -> Pipeline:
+    """The pipeline of a process, with these parts made already; raises what `tracker.pipeline.build_pipeline` does."""
     from tracker.pipeline import build_pipeline
 
+    named = vars(settings) | parts
     if engine.num_threads is None:
-        return build_pipeline(**vars(settings), device=engine.device, detector_batch=engine.detector_batch)
+        return build_pipeline(**named, device=engine.device, detector_batch=engine.detector_batch)
     cv2.setNumThreads(engine.num_threads)
-    pipeline = build_pipeline(**vars(settings), **vars(engine))
+    pipeline = build_pipeline(**named, **vars(engine))
     if torch := sys.modules.get("torch"):  # where no network needs it, it is not loaded
         torch.set_num_threads(engine.num_threads)
     return pipeline
