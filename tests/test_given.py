@@ -103,6 +103,17 @@ def test_keypoints_of_score_zero_are_missing_and_people_who_score_little_left_ou
     assert [len(next(iter(track_poses(clip, [poses], detector_score=least)))[1]) for least in (0.2, 0.5)] == [2, 1]
 
 
+def test_people_of_whom_one_keypoint_is_seen_keep_their_ids(clip: Path) -> None:
+    given = [each.copy() for each in ALL]
+    for each in given:
+        each[:, 1:] = 0
+    seen = [
+        {round(float(person.keypoints[0, 0])): person.track_id for person in people}
+        for _, people in track_poses(clip, given)
+    ]
+    assert seen == [{10: 1, 70: 2}] * NUM_FRAMES
+
+
 def test_a_skeleton_of_ones_own_goes_through(clip: Path) -> None:
     mouse = Skeleton("mouse5", ("snout", "left_ear", "right_ear", "back", "tail"), edges=((0, 3), (3, 4)))
     given = [two_people(frame, 5) for frame in range(NUM_FRAMES)]

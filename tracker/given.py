@@ -214,15 +214,19 @@ def _as_poses(given: Given, skeleton: Skeleton, place: int) -> Poses:
 
 
 def _normal(poses: Poses) -> Poses:
-    """Scores up to 1, keypoints that are missing by score or place in both, and boxes around them if there are none."""
+    """Scores up to 1, keypoints that are missing by score or place in both, and boxes around them if there are none.
+
+    No box is less than a pixel wide or high: the similarity of people is relative to their area.
+    """
     is_there = (poses.scores > 0) & np.isfinite(poses.keypoints).all(axis=2)
     keypoints = np.where(is_there[..., None], poses.keypoints, np.float32(np.nan))
-    has_box = np.isfinite(poses.boxes).all(axis=1, keepdims=True)
+    boxes = np.where(np.isfinite(poses.boxes).all(axis=1, keepdims=True), poses.boxes, boxes_around(keypoints))
+    lacking = np.maximum(1 - (boxes[:, 2:] - boxes[:, :2]), 0) / 2
     return replace(
         poses,
         keypoints=keypoints,
         scores=np.where(is_there, np.minimum(poses.scores, np.float32(1)), np.float32(0)),
-        boxes=np.where(has_box, poses.boxes, boxes_around(keypoints)),
+        boxes=boxes + np.concatenate([-lacking, lacking], axis=1),
     )
 
 

@@ -38,9 +38,9 @@ def settings_beside(path: Path) -> dict[str, Any]:
 def parse_settings(stated: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Settings by name, as values of the program; lists may also come as JSON text.
 
-    skeleton: its name. color: rgb or bgr. mean, std: three numbers, of 0–255 values. input_size: height and
-    width in pixels, multiples of 32. style: pytorch or caffe. Raises ModelError, naming `source`, for any
-    other.
+    skeleton: its name, its keypoints or its table, as `skeleton_of` has them. color: rgb or bgr. mean, std: three
+    numbers, of 0–255 values. input_size: height and width in pixels, multiples of 32. style: pytorch or caffe. Raises
+    ModelError, naming `source`, for any other.
     """
     return read_fields(stated, SETTINGS, source)
 
