@@ -51,7 +51,7 @@ ALL = [two_people(frame) for frame in range(NUM_FRAMES)]
     "given",
     [
         pytest.param(ALL, id="list of arrays"),
-        pytest.param(np.array(ALL), id="one array"),
+        pytest.param(np.array(ALL), id="an array"),
         pytest.param(dict(enumerate(ALL)), id="mapping"),
         pytest.param([each.tolist() for each in ALL], id="lists of numbers"),
         pytest.param([as_poses(each) for each in ALL], id="Poses"),
@@ -130,6 +130,8 @@ def test_what_cannot_be_tracked_is_told_at_the_call_or_at_its_frame(clip: Path) 
         list(track_poses(clip, [ALL[0], two_people(1, 5)]))
     with pytest.raises(ValueError, match="frame 0: poses must have 17 keypoints"):
         list(track_poses(clip, [as_poses(two_people(0, 5))], skeleton=COCO_17))
+    with pytest.raises(InputError, match=r"poses goes on to frame 9, counted from 0, but clip\.mp4 has 6 frames"):
+        track_poses(clip, {0: ALL[0], 9: ALL[1]})
     with pytest.raises(InputError, match=r"absent\.json cannot be read"):
         track_poses(clip, "absent.json")
     with pytest.raises(InputError, match="nowhere"):

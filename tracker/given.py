@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -105,7 +105,11 @@ def track_poses(
         if isinstance(poses, str | Path):
             people = read_given(Path(poses), "poses", source, frames, wanted, detector_score, is_whole=is_whole)
         else:
-            people = _listed(poses, wanted, frames, detector_score, are_images=bool(_images_of(source)))
+            num_images = len(_images_of(source))
+            people = _listed(poses, wanted, frames, detector_score, are_images=num_images > 0)
+            if isinstance(poses, Sized):
+                last = max(poses, default=0) if isinstance(poses, Mapping) else len(poses) - 1
+                _check_frames(last, "poses", frames, num_images, is_whole=is_whole)
         return Pipeline(None, people, create_flow(flow), config)
 
     return track_source(source, build, {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames})
@@ -131,28 +135,28 @@ def read_given(
     if source.is_live:
         raise UsageError(f"{source.name} shows something else now; name the video that {path} is of")
     results = read_people(path, skeleton)
-    if skeleton and results.header.skeleton.keypoint_names != skeleton.keypoint_names:
-        raise UsageError(f"{path} states its keypoints, those of {results.header.skeleton.name}; leave out --skeleton")
+    stated = results.header.skeleton
+    if skeleton and stated.keypoint_names != skeleton.keypoint_names:
+        raise UsageError(f"{path} states its keypoints, those of {stated.name}; leave out --skeleton")
     images = _images_of(spec)
     placed = _place(results.frames, images, path, source)
     found = {place: _normal(frame.tracked.poses) for place, frame in placed.items() if len(frame.tracked)}
     if kind == "boxes":
         found = {place: _with_box(poses) for place, poses in found.items()}
-    everybody = Poses.join(list(found.values())) if found else Poses.empty(results.header.skeleton.num_keypoints)
+    everybody = Poses.join([Poses.empty(stated.num_keypoints), *found.values()])
     _check_kind(everybody, kind, path)
-    num_frames = len(images) or (source.num_frames if is_whole else None)
-    _check_frames(max(found), num_frames, path, source, is_exact=bool(images))
-    notes = [*_check_places(everybody, results.header, path, source), *_note_scores(everybody, kind, least_score, path)]
+    _check_frames(max(found), str(path), source, len(images), is_whole=is_whole)
+    if not images:  # which may differ in size
+        _check_size(results.header, path, source)
+    notes = [*_check_places(everybody, path, source), *_note_scores(everybody, kind, least_score, path)]
     kept = {place: _of_score(poses, least_score) for place, poses in found.items()}
-    nobody = Poses.empty(results.header.skeleton.num_keypoints)
-    note = "; ".join(notes) or None
 
     def find(place: int) -> Detections | Poses:
-        poses = kept.get(place, nobody)
+        poses = kept.get(place, everybody[:0])
         return Detections(poses.boxes, poses.box_scores) if kind == "boxes" else poses
 
-    skeleton = results.header.skeleton
-    return GivenPeople(f"{kind} of {path.name}", skeleton, find, source, are_images=bool(images), note=note)
+    name, note = f"{kind} of {path.name}", "; ".join(notes) or None
+    return GivenPeople(name, stated, find, source, are_images=bool(images), note=note)
 
 
 def _listed(
@@ -231,8 +235,9 @@ def _normal(poses: Poses) -> Poses:
 
 
 def _with_box(poses: Poses) -> Poses:
-    """Those whom a detector found."""
-    return poses[(poses.origin == Origin.DETECTED) & np.isfinite(poses.boxes).all(axis=1)]
+    """Those whom a detector found, best first."""
+    detected = poses[np.flatnonzero((poses.origin == Origin.DETECTED) & np.isfinite(poses.boxes[:, 0]))]
+    return detected[np.argsort(-detected.box_scores, kind="stable")]
 
 
 def _of_score(poses: Poses, least: float) -> Poses:
@@ -289,25 +294,30 @@ def _check_kind(everybody: Poses, kind: Kind, path: Path) -> None:
         raise InputError(f"scores of {path} are from {low:g} to {high:g}; they must be within 0 and 1, or left out")
 
 
-def _check_frames(last: int, num_frames: int | None, path: Path, source: VideoSource, *, is_exact: bool) -> None:
-    """InputError for frames that the source does not have."""
+def _check_frames(last: int, name: str, source: VideoSource, num_images: int, *, is_whole: bool) -> None:
+    """InputError for frames that the source does not have; of a part of a video it is not known how many there are."""
+    num_frames = num_images or (source.num_frames if is_whole else None)
     if num_frames is None:
         return
-    slack = 0 if is_exact else max(_FEW_MISSING, _SHARE_MISSING * num_frames)
+    slack = 0 if num_images else max(_FEW_MISSING, _SHARE_MISSING * num_frames)
     if last >= num_frames + slack:
         raise InputError(
-            f"{path} goes on to frame {last}, counted from 0, but {source.name} has {num_frames} frames; name the one "
+            f"{name} goes on to frame {last}, counted from 0, but {source.name} has {num_frames} frames; name the one "
             "that it is of"
         )
 
 
-def _check_places(everybody: Poses, header: Header, path: Path, source: VideoSource) -> list[str]:
+def _check_size(header: Header, path: Path, source: VideoSource) -> None:
+    """InputError where the file says that it is of pictures of another size."""
+    if header.size_wh and header.size_wh != source.size_wh:
+        sizes = [" by ".join(map(str, size)) for size in (header.size_wh, source.size_wh)]
+        raise InputError(f"{path} is of {sizes[0]} pixels, {source.name} has {sizes[1]}; name the one that it is of")
+
+
+def _check_places(everybody: Poses, path: Path, source: VideoSource) -> list[str]:
     """InputError for people who are nowhere in the pictures; what to say of those who are partly."""
     width, height = source.size_wh
-    if header.size_wh and header.size_wh != source.size_wh:
-        other = " by ".join(map(str, header.size_wh))
-        raise InputError(f"{path} is of {other} pixels, {source.name} has {width} by {height}; name the one it is of")
-    boxes = everybody.boxes[np.isfinite(everybody.boxes).all(axis=1)]
+    boxes = everybody.boxes[np.isfinite(everybody.boxes[:, 0])]
     if len(boxes) and np.abs(boxes).max() <= 2 < min(width, height):
         raise InputError(f"{path} has places such as {boxes[0, 2]:g}, {boxes[0, 3]:g}; they must be in pixels")
     x, y = boxes.reshape(-1, 2, 2).mean(axis=1).T
@@ -322,8 +332,10 @@ def _check_places(everybody: Poses, header: Header, path: Path, source: VideoSou
 
 
 def _note_scores(everybody: Poses, kind: Kind, least: float, path: Path) -> list[str]:
-    """What to say of scores."""
+    """What to say of scores; InputError if all are too low."""
     if kind == "boxes" and (everybody.box_scores == 1).all():
         return [f"{path} states no scores, so all of its boxes count"]
     low = len(everybody) - len(_of_score(everybody, least))
+    if low == len(everybody):
+        raise InputError(f"nobody in {path} scores {least:g} or more; lower --detector-score")
     return [f"{low} of {len(everybody)} people in {path} score less than {least:g} and are left out"] if low else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ from tests.commands.test_options import parse
 from tracker.commands.track import read_jobs
 from tracker.errors import UsageError
 from tracker.formats import Results, read_results
+from tracker.given import read_given
 from tracker.skeletons import COCO_17, HALPE_26
 
 FRAMES = range(len(TIMES_S))
@@ -207,6 +209,10 @@ def test_scores_of_boxes_count(run: Run, clip: Path, models: list[str], tmp_path
     done = run(*arguments)
     assert f"note: 10 of 20 people in {path} score less than 0.5 and are left out" in done.err
     assert {len(frame.tracked) for frame in read_results(Path("out.jsonl")).frames} == {1}
+    assert (
+        f"nobody in {path} scores 0.95 or more; lower --detector-score"
+        in run(*arguments, "--detector-score", "0.95").err
+    )
     run(*arguments, "--detector-score", "0.25")
     assert {len(frame.tracked) for frame in read_results(Path("out.jsonl")).frames} == {2}
 
@@ -379,3 +385,34 @@ def test_several_inputs_are_refused(run: Run, clip: Path) -> None:
     for option in ("--boxes", "--poses-in"):
         done = run("track", "--input", clip, "other.mp4", option, "a.json", "--output", "out")
         assert (done.code, f"{option} is of one input; track it in a call of its own" in done.err) == (2, True)
+
+
+def test_results_of_a_video_of_another_size_are_refused(
+    run: Run, tracked: Callable[..., Results], tmp_path: Path
+) -> None:
+    from tests.video.clips import write_clip
+
+    tracked("--poses-in", coco(tmp_path / "given.json"))
+    clip = write_clip(tmp_path / "large.mp4", [np.kron(texture(), np.ones((2, 2, 1), np.uint8))] * 10)
+    done = run("track", "--input", clip, "--poses-in", "out.jsonl", "--output", "out.mp4")
+    assert "out.jsonl is of 96 by 64 pixels, large.mp4 has 192 by 128" in done.err
+
+
+def test_what_a_camera_shows_is_not_what_a_file_is_of() -> None:
+    with pytest.raises(UsageError, match=r"camera 0 shows something else now; name the video that a\.json is of"):
+        read_given(Path("a.json"), "poses", "0", SimpleNamespace(is_live=True, name="camera 0"))
+
+
+def test_boxes_of_results_of_our_own_are_those_of_the_detector(
+    run: Run, clip: Path, models: list[str], tmp_path: Path
+) -> None:
+    arguments = ("track", "--input", clip, "--detect-every", "3")
+    assert run(*arguments, *models, "--poses", "first.jsonl").code == 0
+    assert run(*arguments, "--boxes", "first.jsonl", *models[2:], "--poses", "second.jsonl").code == 0
+    first, second = (
+        [frame.tracked for frame in read_results(Path(name)).frames] for name in ("first.jsonl", "second.jsonl")
+    )
+    for one, other in zip(first, second, strict=True):
+        assert one.track_ids.tolist() == other.track_ids.tolist()
+        assert one.poses.origin.tolist() == other.poses.origin.tolist()
+        np.testing.assert_allclose(one.poses.keypoints, other.poses.keypoints, atol=0.02)
