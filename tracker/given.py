@@ -34,44 +34,19 @@ _SHARE_MISSING, _FEW_MISSING = 0.02, 2
 
 
 class GivenPeople:
-    """The people of a video by the place of their frame in it, from 0, as a `KnownPeople`.
-
-    find: gives whoever is in the frame of that place. fps: of the source; are_images: and whether it is images, of
-    which those that cannot be read have a place, too.
-    """
+    """The people of a video as `KnownPeople`. find: gives whoever is in the frame of an index."""
 
     engine = "no network"
 
-    def __init__(
-        self,
-        name: str,
-        skeleton: Skeleton,
-        find: Callable[[int], Any],
-        source: VideoSource,
-        *,
-        are_images: bool,
-        note: str | None = None,
-    ) -> None:
+    def __init__(self, name: str, skeleton: Skeleton, find: Callable[[int], Any], note: str | None = None) -> None:
         self.name = name
         self.skeleton = skeleton
         self.note = note
         self._find = find
-        self._fps = source.fps
-        self._are_images = are_images
-        self._first: int | None = None
 
     def people_in(self, frames: Sequence[Frame]) -> list[Any]:
         """Who is in each of these frames."""
-        return [self._find(self._place_of(frame)) for frame in frames]
-
-    def _place_of(self, frame: Frame) -> int:
-        """The place of a frame in the whole source, also where its beginning is left out."""
-        by_time = round(frame.time_s * self._fps) if self._fps else frame.index
-        if self._are_images:
-            return by_time
-        if self._first is None:
-            self._first = 0 if frame.index else by_time
-        return self._first + frame.index
+        return [self._find(frame.index) for frame in frames]
 
 
 def track_poses(
@@ -89,8 +64,8 @@ def track_poses(
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Give ids to poses that other networks found in a video: each frame with its people, as soon as it is done.
 
-    poses: a file or folder that `tracker.formats.read_people` reads, or whoever is in each frame, by its place in the
-    video from 0; of an iterator, frame by frame. Somebody is a row of `Poses`, or of x, y and score of keypoints
+    poses: a file or folder that `tracker.formats.read_people` reads, or whoever is in each frame, by its index in
+    the whole video, of an iterator one after the other. Somebody is a row of `Poses`, or of x, y and score of keypoints
     (N, K, 3) in pixels; a keypoint of score 0 is missing. skeleton: of keypoints that are not said to be of any; by
     default it is told by their number. detector_score: least score of a person, where they have one. config: by default
     nobody is carried by the flow, so that whoever comes out went in; with propagation carried people keep their moved
@@ -105,11 +80,10 @@ def track_poses(
         if isinstance(poses, str | Path):
             people = read_given(Path(poses), "poses", source, frames, wanted, detector_score, is_whole=is_whole)
         else:
-            num_images = len(_images_of(source))
-            people = _listed(poses, wanted, frames, detector_score, are_images=num_images > 0)
+            people = _listed(poses, wanted, detector_score)
             if isinstance(poses, Sized):
                 last = max(poses, default=0) if isinstance(poses, Mapping) else len(poses) - 1
-                _check_frames(last, "poses", frames, num_images, is_whole=is_whole)
+                _check_frames(last, "poses", frames, len(_images_of(source)), is_whole=is_whole)
         return Pipeline(None, people, create_flow(flow), config)
 
     return track_source(source, build, {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames})
@@ -151,22 +125,15 @@ def read_given(
     notes = [*_check_places(everybody, path, source), *_note_scores(everybody, kind, least_score, path)]
     kept = {place: _of_score(poses, least_score) for place, poses in found.items()}
 
-    def find(place: int) -> Detections | Poses:
-        poses = kept.get(place, everybody[:0])
+    def find(index: int) -> Detections | Poses:
+        poses = kept.get(index, everybody[:0])
         return Detections(poses.boxes, poses.box_scores) if kind == "boxes" else poses
 
     name, note = f"{kind} of {path.name}", "; ".join(notes) or None
-    return GivenPeople(name, stated, find, source, are_images=bool(images), note=note)
+    return GivenPeople(name, stated, find, note)
 
 
-def _listed(
-    given: Mapping[int, Given] | Iterable[Given],
-    skeleton: Skeleton | None,
-    source: VideoSource,
-    least_score: float,
-    *,
-    are_images: bool,
-) -> GivenPeople:
+def _listed(given: Mapping[int, Given] | Iterable[Given], skeleton: Skeleton | None, least_score: float) -> GivenPeople:
     """People who are handed in frame by frame; ValueError where keypoints are of no skeleton."""
     read, samples = _reader_of(given)
     count = next(filter(None, map(_num_keypoints, samples)), COCO_17.num_keypoints)
@@ -174,10 +141,10 @@ def _listed(
     if known is None:
         raise ValueError(f"poses have {count} keypoints; say whose by skeleton=")
 
-    def find(place: int) -> Poses:
-        return _of_score(_normal(_as_poses(read(place), known, place)), least_score)
+    def find(index: int) -> Poses:
+        return _of_score(_normal(_as_poses(read(index), known, index)), least_score)
 
-    return GivenPeople("poses as handed in", known, find, source, are_images=are_images)
+    return GivenPeople("poses as handed in", known, find)
 
 
 def _reader_of(given: Mapping[int, Given] | Iterable[Given]) -> tuple[Callable[[int], Given], Iterable[Given]]:
