@@ -316,6 +316,9 @@ def scaled(path: Path, factor: float, shift: float = 0) -> Path:
         (lambda path: write_json(path, [{"image_id": 1, "bbox": [1, 2, 30, 40]}]), "has no keypoints; if it has boxes"),
         (lambda path: write_json(path, [{"image_id": 1}]), "[0] lacks bbox"),
         (lambda path: write_json(path, [{"image_id": [1], "bbox": [1, 2, 3, 4]}]), "image_id must be a number or the"),
+        (lambda path: write_json(path, [{"image_id": 1, "keypoints": "1, 2"}]), "keypoints must be a list of numbers"),
+        (lambda path: write_json(path, [{"image_id": 1, "keypoints": [1, 2] * 17}]), "keypoints must be x, y and score of each"),
+        (lambda path: write_json(path, [7]), "[0] is no object"),
         (lambda path: write_json(path, [{"image_id": 1, "keypoints": [1, 2, 9] * 17}]), "a keypoint scores 9; scores"),
         (lambda path: alphapose(path, name=lambda n: "abcdefghij"[n] + ".jpg"), "of images such as a.jpg, which clip"),
     ],
@@ -367,7 +370,10 @@ def test_people_who_are_partly_outside_are_told(
         ("--boxes a --detector-size 320", "--detector-size has no meaning with --boxes"),
         ("--boxes a --pose bottom-up", "--pose has no meaning with --boxes"),
         ("--boxes a --skeleton coco17", "--skeleton is for --poses-in"),
-        ("--poses-in b --detect-every 2", "--detect-every needs propagation"),
+        (
+            "--poses-in b --detect-every 2",
+            "--detect-every needs propagation to carry people between; pass --propagation",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(options: str, message: str) -> None:

@@ -294,7 +294,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
     config = tracker_config(args)
     if args.detect_every > 1 and not config.propagation:
-        raise UsageError("--detect-every needs propagation to carry people between; leave out --no-propagation")
+        raise UsageError("--detect-every needs propagation to carry people between; pass --propagation")
     if args.pose == "bottom-up":
         refuse_detector(args)
     grouping = _grouping_config(args)

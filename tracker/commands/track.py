@@ -110,21 +110,18 @@ def run(args: argparse.Namespace) -> int:
     if is_batch:
         from tracker.job.batch import run_batch
 
-        for option in ("boxes", "poses_in"):
-            _refuse(args, (option,), "is of one input; track it in a call of its own")
+        _refuse(args, ("boxes", "poses_in"), "is of one input; track it in a call of its own")
         return run_batch(jobs, engine, crew, verbose=args.verbose)
     for option in ("workers", "gpus", "ray"):
         if getattr(crew, option):
             raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
     check_outputs(jobs[0].outputs)
-    from tracker.job.run import known_pipeline, load_pipeline, open_input, run_job
+    from tracker.job.run import open_input, open_pipeline, run_job
 
     job = jobs[0]
     source, _ = open_input(job)
     with source:
-        has_people = job.known.boxes or job.known.poses
-        pipeline = known_pipeline(job, source, engine) if has_people else load_pipeline(job.settings, engine)
-        report = run_job(job, source, pipeline)
+        report = run_job(job, source, open_pipeline(job, source, engine))
     report.print()
     return 0
 
@@ -149,22 +146,22 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
 
 
-def _read_people(args: argparse.Namespace) -> tuple[Settings, Known]:
+def _read_people(args: argparse.Namespace) -> tuple[Settings, Known | None]:
     """The settings, and who need not be found; UsageError for what does not go together.
 
     Whose poses are known is carried by the flow only if the user says so: carried people keep their moved keypoints.
     """
     from tracker.job.job import Known
 
-    if args.poses_in:
-        _refuse(args, ("boxes", *_OF_DETECTOR, *_OF_POSES), "has no meaning with --poses-in; leave one out")
-        if not (hasattr(args, "propagation") or "propagation" in (args.tracker or {})):
-            args.propagation = False
-    elif args.boxes:
-        _refuse(args, (*_OF_DETECTOR, "pose"), "has no meaning with --boxes; leave one out")
     if args.skeleton and not args.poses_in:
         raise UsageError("--skeleton is for --poses-in; leave it out")
-    return read_settings(args), Known(args.boxes, args.poses_in, SKELETONS.get(args.skeleton))
+    if args.poses_in:
+        _refuse(args, ("boxes", *_OF_DETECTOR, *_OF_POSES), "has no meaning with --poses-in; leave one out")
+        settings = read_settings(argparse.Namespace(**({"propagation": False} | vars(args))))
+        return settings, Known(args.poses_in, "poses", SKELETONS.get(args.skeleton))
+    if args.boxes:
+        _refuse(args, (*_OF_DETECTOR, "pose"), "has no meaning with --boxes; leave one out")
+    return read_settings(args), Known(args.boxes, "boxes") if args.boxes else None
 
 
 def _refuse(args: argparse.Namespace, options: Iterable[str], reason: str) -> None:

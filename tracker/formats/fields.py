@@ -73,7 +73,9 @@ class Fields:
     def numbers_of(self, name: str) -> DoubleArray:
         """A list of numbers, as many as there are."""
         value = self._required(name)
-        return self.numbers(name, len(value) if isinstance(value, list) else 0, can_miss=False)
+        if not isinstance(value, list):
+            raise self.fault(name, "must be a list of numbers")
+        return self.numbers(name, len(value), can_miss=False)
 
     def choice(self, name: str, values: Sequence[Any]) -> Any:
         """One of some values, of the same type."""

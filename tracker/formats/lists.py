@@ -94,7 +94,9 @@ def _image_id(record: Fields) -> int | str:
 
 def _checked(skeleton: Skeleton | None, records: Sequence[Fields], where: str) -> Skeleton:
     """The skeleton of the keypoints, of which all have as many."""
-    count = len(records[0].numbers_of("keypoints")) // 3
+    count, rest = divmod(len(records[0].numbers_of("keypoints")), 3)
+    if rest:
+        raise records[0].fault("keypoints", "must be x, y and score of each")
     skeleton = skeleton or usual_skeleton(count)
     if skeleton is None:
         raise InputError(f"{where} has {count} keypoints a person; say whose: --skeleton {', '.join(SKELETONS)}")

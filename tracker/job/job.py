@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker.formats.posetrack_dataset import DatasetSequence
+from tracker.given import Kind
 from tracker.job.fingerprint import Fingerprint
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
@@ -64,13 +65,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Known:
-    """Files that stand for networks: boxes for the detector, poses for both; arguments of `tracker.given.read_given`.
+    """A file that stands for networks: boxes for the detector, poses for both; arguments of `tracker.given.read_given`.
 
-    skeleton: of the poses, where the file states only how many keypoints there are.
+    skeleton: of poses, where the file states only how many keypoints there are.
     """
 
-    boxes: Path | None = None
-    poses: Path | None = None
+    path: Path
+    kind: Kind
     skeleton: Skeleton | None = None
 
 
@@ -101,7 +102,7 @@ class Job:
     """One input to track, and how.
 
     sequence: of a data set, whose annotation is the input then. fingerprint: of the outputs, in a batch.
-    known: who need not be found.
+    known: who need not be found, None if everybody must be.
     """
 
     input: str
@@ -110,7 +111,7 @@ class Job:
     outputs: Outputs = field(default_factory=Outputs)
     sequence: DatasetSequence | None = None
     fingerprint: Fingerprint | None = None
-    known: Known = field(default_factory=Known)
+    known: Known | None = None
 
     @property
     def name(self) -> str:

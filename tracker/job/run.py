@@ -125,21 +125,23 @@ def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:
     return open_images(job.name, paths, fps, end_s=span.end_s, max_frames=span.max_frames), truth
 
 
-def known_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
-    """The pipeline of a job of which a file says where people are, or their poses; source: the open input.
-
-    Raises what `tracker.given.read_given` and, for boxes, `load_pipeline` do.
-    """
+def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
+    """The pipeline of a job; source: the open input. Raises what `load_pipeline` and `tracker.given.read_given` do."""
     known, settings, span = job.known, job.settings, job.span
-    is_whole = span.start_s is span.end_s is span.max_frames is None
-    if known.poses:
-        people = read_given(
-            known.poses, "poses", job.input, source, known.skeleton, settings.detector_score, is_whole=is_whole
-        )
-        return Pipeline(None, people, create_flow(settings.flow), settings.config, settings.detect_every)
-    assert known.boxes
-    boxes = read_given(known.boxes, "boxes", job.input, source, None, settings.detector_score, is_whole=is_whole)
-    return load_pipeline(settings, engine, detector=boxes)
+    if known is None:
+        return load_pipeline(settings, engine)
+    people = read_given(
+        known.path,
+        known.kind,
+        job.input,
+        source,
+        known.skeleton,
+        settings.detector_score,
+        is_whole=span.start_s is span.end_s is span.max_frames is None,
+    )
+    if known.kind == "boxes":
+        return load_pipeline(settings, engine, detector=people)
+    return Pipeline(None, people, create_flow(settings.flow), settings.config, settings.detect_every)
 
 
 def load_pipeline(settings: Settings, engine: Engine, **parts: KnownPeople) -> Pipeline:
