@@ -262,7 +262,7 @@ def test_a_part_of_a_video_has_its_own_frames(tracked: Callable[..., Results], t
     assert [(frame.index, len(frame.tracked)) for frame in results.frames] == [(4, 2), (5, 0), (6, 2), (7, 2)]
 
 
-def test_feet_of_openpose_are_kept(tracked: Callable[..., Results], tmp_path: Path) -> None:
+def test_feet_of_openpose_are_kept_there_and_back(run: Run, tracked: Callable[..., Results], tmp_path: Path) -> None:
     folder = openpose(tmp_path / "given")
     record = {"person_id": [-1], "pose_keypoints_2d": [value for n in range(25) for value in (n + 20, n + 10, 0.8)]}
     for path in folder.iterdir():
@@ -273,6 +273,11 @@ def test_feet_of_openpose_are_kept(tracked: Callable[..., Results], tmp_path: Pa
     places = {"nose": 0, "left_shoulder": 5, "right_hip": 9, "neck": 1, "hip": 8, "left_big_toe": 19, "right_heel": 24}
     assert {name: keypoints[HALPE_26.index(name), 0] - 20 for name in places} == places
     assert np.isnan(keypoints[HALPE_26.index("head")]).all()
+    done = run("convert", "out.jsonl", "again", "--format", "openpose")
+    assert "heel" not in done.err
+    written = json.loads(Path("again/again_000000000003_keypoints.json").read_text())["people"][0]
+    assert written["person_id"] == [1]
+    np.testing.assert_allclose(written["pose_keypoints_2d"], record["pose_keypoints_2d"], atol=0.01)
 
 
 @pytest.mark.parametrize(("count", "name"), [(26, "halpe26"), (133, "wholebody133"), (136, "halpe136"), (21, "hand21")])
@@ -317,7 +322,7 @@ def scaled(path: Path, factor: float, shift: float = 0) -> Path:
         (lambda path: write_json(path, [{"image_id": 1}]), "[0] lacks bbox"),
         (lambda path: write_json(path, [{"image_id": [1], "bbox": [1, 2, 3, 4]}]), "image_id must be a number or the"),
         (lambda path: write_json(path, [{"image_id": 1, "keypoints": "1, 2"}]), "keypoints must be a list of numbers"),
-        (lambda path: write_json(path, [{"image_id": 1, "keypoints": [1, 2] * 17}]), "keypoints must be x, y and score of each"),
+        (lambda path: write_json(path, [{"image_id": 1, "keypoints": [1, 2] * 17}]), "keypoints must be x, y and"),
         (lambda path: write_json(path, [7]), "[0] is no object"),
         (lambda path: write_json(path, [{"image_id": 1, "keypoints": [1, 2, 9] * 17}]), "a keypoint scores 9; scores"),
         (lambda path: alphapose(path, name=lambda n: "abcdefghij"[n] + ".jpg"), "of images such as a.jpg, which clip"),

@@ -156,7 +156,7 @@ class PoseTrackWriter(CocoWriter):
         "keypoints beyond the left or upper edge",
         "the original track ids",
     }
-    skeleton: ClassVar[Skeleton] = POSETRACK_17
+    skeleton: Skeleton = POSETRACK_17
 
     _visible = 1
 

@@ -36,8 +36,9 @@ _EMPTY_LISTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypo
 class OpenPoseWriter(ResultWriter):
     """Writes poses with ids as a folder of files NAME_000000000000_keypoints.json, whose number is the frame's index.
 
-    COCO's keypoints are in the order of BODY_25; neck and middle of the hips are halfway between shoulders and hips,
-    with the lower of the two scores; feet are 0, 0, 0 like every missing keypoint. `person_id` holds the id.
+    COCO's keypoints are in the order of BODY_25, with feet, neck and middle of the hips of a skeleton that has feet. Of
+    others neck and middle of the hips are halfway between shoulders and hips, with the lower of the two scores, and
+    feet are 0, 0, 0 like every missing keypoint. `person_id` holds the id.
     Coordinates have 3 decimals, scores 6. Complete, the folder takes the place of an older one.
     """
 
@@ -55,7 +56,12 @@ class OpenPoseWriter(ResultWriter):
             "the settings",
         }
     )
-    skeleton: ClassVar[Skeleton] = COCO_17
+    skeleton: Skeleton = COCO_17
+
+    def __init__(self, path: Path, header: Header) -> None:
+        super().__init__(path, header)
+        if "left_heel" in header.skeleton.keypoint_names:
+            self.skeleton = HALPE_26
 
     def _open(self) -> None:
         check_folder(self.path, overwrite=True)
@@ -104,12 +110,17 @@ def check_folder(path: Path, overwrite: bool) -> None:
 
 
 def body_25(triples: Any) -> DoubleArray:
-    """(N, 75) x, y, score of COCO's keypoints (N, 17, 3) in the order of BODY_25, neck and middle of the hips added."""
+    """(N, 75) x, y, score of COCO's keypoints (N, 17, 3), or Halpe's (N, 26, 3), in the order of BODY_25.
+
+    Neck and middle of the hips are added where they are missing.
+    """
     placed = np.zeros((len(triples), _NUM_KEYPOINTS, 3))
-    placed[:, _PLACES] = np.nan_to_num(triples)
+    placed[:, _PLACES] = np.nan_to_num(triples[:, : len(_PLACES)])
+    if triples.shape[1] > len(_PLACES):
+        placed[:, _PLACES_FEET] = np.nan_to_num(triples[:, -len(_PLACES_FEET) :])
     for middle, ends in _MIDDLES.items():
         pair = placed[:, ends]
-        are_seen = (pair[..., 2] > 0).all(axis=1)
+        are_seen = (pair[..., 2] > 0).all(axis=1) & (placed[:, middle, 2] == 0)
         placed[are_seen, middle, :2] = pair[are_seen, :, :2].mean(axis=1)
         placed[are_seen, middle, 2] = pair[are_seen, :, 2].min(axis=1)
     return np.concatenate([placed[..., :2].round(3), placed[..., 2:].round(6)], axis=2).reshape(-1, 3 * _NUM_KEYPOINTS)

@@ -32,7 +32,7 @@ class PoseTrack17Writer(PoseTrackWriter):
     """
 
     drops: ClassVar[frozenset[str]] = PoseTrackWriter.drops | {"boxes", "the picture's size"}
-    skeleton: ClassVar[Skeleton] = POSETRACK_15
+    skeleton: Skeleton = POSETRACK_15
 
     def _finish(self) -> None:
         super()._finish()

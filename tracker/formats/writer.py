@@ -28,7 +28,7 @@ class ResultWriter(ABC):
     """
 
     drops: ClassVar[frozenset[str]] = frozenset()
-    skeleton: ClassVar[Skeleton | None] = None
+    skeleton: Skeleton | None = None
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
