@@ -64,13 +64,13 @@ def track_poses(
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Give ids to poses that other networks found in a video: each frame with its people, as soon as it is done.
 
-    poses: a file or folder that `tracker.formats.read_people` reads, or whoever is in each frame, by its index in
-    the whole video, of an iterator one after the other. Somebody is a row of `Poses`, or of x, y and score of keypoints
+    poses: a file or folder that `tracker.formats.read_people` reads, or whoever is in each frame, by its index in the
+    whole video, of an iterator one after the other. Somebody is a row of `Poses`, or of x, y and score of keypoints
     (N, K, 3) in pixels; a keypoint of score 0 is missing. skeleton: of keypoints that are not said to be of any; by
     default it is told by their number. detector_score: least score of a person, where they have one. config: by default
-    nobody is carried by the flow, so that whoever comes out went in; with propagation carried people keep their moved
-    keypoints. fps to max_frames: as for `open_source`. No network is loaded. Raises InputError and UsageError at the
-    call.
+    nobody is carried by the flow, so that whoever comes out went in, second poses of a person left out; with
+    propagation carried people keep their moved keypoints. fps to max_frames: as for `open_source`. No network is
+    loaded. Raises InputError and UsageError at the call.
     """
     wanted = skeleton_of(skeleton) if isinstance(skeleton, str) else skeleton
     config = config or TrackerConfig(propagation=False)
@@ -148,7 +148,7 @@ def _listed(given: Mapping[int, Given] | Iterable[Given], skeleton: Skeleton | N
 
 
 def _reader_of(given: Mapping[int, Given] | Iterable[Given]) -> tuple[Callable[[int], Given], Iterable[Given]]:
-    """What tells who is in the frame of a place, asked in the order of frames; and some of these people."""
+    """What tells who is in the frame of an index, asked in the order of frames; and some of these people."""
     if isinstance(given, Mapping):
         return given.get, given.values()
     if isinstance(given, Sequence | np.ndarray):

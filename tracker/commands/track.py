@@ -58,8 +58,13 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
     add_model_options(parser)
     group = parser.add_argument_group("in place of networks")
-    group.add_argument("--boxes", type=Path, metavar="FILE", help="people's boxes, in place of the detector")
-    group.add_argument("--poses-in", type=Path, metavar="PATH", help="poses to give ids to, in place of both networks")
+    group.add_argument("--boxes", type=Path, metavar="FILE", help="boxes, MOT's, COCO's or results, for the detector's")
+    group.add_argument(
+        "--poses-in",
+        type=Path,
+        metavar="PATH",
+        help="poses, OpenPose's, AlphaPose's, COCO's or results, to give ids to",
+    )
     add_tracking_options(parser)
     group = parser.add_rare_group("poses of other programs")
     group.add_argument("--skeleton", choices=SKELETONS, help="keypoints of --poses-in, where it does not say")
