@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from tracker.errors import InputError
 from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
 from tracker.training import curves
-from tracker.training.loop import LoopConfig, TrainingRun, _parameter_groups, keep_log_until, learning_rate_factor
+from tracker.training.loop import (
+    LoopConfig,
+    TrainingRun,
+    _parameter_groups,
+    freeze,
+    keep_log_until,
+    learning_rate_factor,
+)
 from tracker.weights import load_checkpoint, read_metadata
 
 CONFIG = LoopConfig(12, 1e-2, warmup=2, ema=0.9, precision="fp32")
@@ -284,6 +291,13 @@ def test_a_decoder_that_begins_as_published_is_trained_as_the_trunk_is() -> None
     parts = {part: {rate for name, rate in rates.items() if name.startswith(part)} for part in ("trunk", "decoder")}
     assert parts == {"trunk": {1e-3}, "decoder": {1e-3}}
     assert {rate for name, rate in rates.items() if name.startswith("further.")} == {1e-2}
+
+
+def test_a_trunk_rate_of_zero_keeps_all_that_begins_as_published() -> None:
+    with torch.device("meta"):
+        model = PoseLiteHRNet(19, 2)
+    freeze(model, -1, trunk_rate=0)
+    assert {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"further"}
 
 
 class Halves(Pictures):

@@ -11,8 +11,8 @@ from tracker.nets import UPSAMPLINGS
 from tracker.nets.depthwise import depthwise_conv
 from tracker.nets.lite_hrnet import WIDTHS, LiteHRNet
 
-# Channels of the head for further keypoints.
-_FURTHER_CHANNELS = 32
+# Channels of the head for further keypoints, at strides 16 and 8, and at 4.
+_FURTHER_CHANNELS = (96, 16)
 
 
 class PoseLiteHRNet(nn.Module):
@@ -35,12 +35,12 @@ class PoseLiteHRNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Heatmaps of images."""
         features = self.trunk(x)
-        heatmaps, middle = self.decoder(features)
-        return heatmaps if self.further is None else torch.cat([heatmaps, self.further(middle, features[0])], dim=1)
+        heatmaps, sums = self.decoder(features)
+        return heatmaps if self.further is None else torch.cat([heatmaps, self.further(*sums, features[0])], dim=1)
 
 
 class Decoder(nn.Module):
-    """Features of Lite-HRNet's branches to heatmaps (B, num_keypoints, H / 4, W / 4), and what it knows at stride 8.
+    """Features of Lite-HRNet's branches to heatmaps (B, num_keypoints, H / 4, W / 4), and the sums on the way.
 
     From the coarsest branch on, three times: a separable convolution, upsampling, and the sum with the trunk's features
     at that stride; then one more separable convolution and the 1×1 layer. upsampling: one of UPSAMPLINGS: bilinear with
@@ -63,34 +63,40 @@ class Decoder(nn.Module):
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Heatmaps of features, fine to coarse, and the sum (B, 80, H / 8, W / 8)."""
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Heatmaps of features, fine to coarse, and the sums (B, 160, H / 16, W / 16) and (B, 80, H / 8, W / 8)."""
         *finer, x = features
         sums = []
         for mix, upsample, feature in zip(self.mixers, self.upsamplings, reversed(finer), strict=False):
             x = upsample(mix(x)) + feature
             sums.append(x)
-        return self.last(self.mixers[-1](x)), sums[1]
+        return self.last(self.mixers[-1](x)), sums[:2]
 
 
 class FurtherHead(nn.Module):
-    """Heatmaps (B, count, H / 4, W / 4) from what the decoder knows at stride 8 and the trunk at stride 4."""
+    """Heatmaps (B, count, H / 4, W / 4) from what the decoder knows at strides 16 and 8 and the trunk at stride 4."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        channels = _FURTHER_CHANNELS
-        self.first = mixer(WIDTHS[1], channels)
-        self.upsampling = deconvolution(channels)
-        self.lateral = nn.Conv2d(WIDTHS[0], channels, kernel_size=1)
-        self.second = mixer(channels, channels)
-        self.last = nn.Conv2d(channels, count, kernel_size=1)
+        wide, narrow = _FURTHER_CHANNELS
+        self.first = mixer(WIDTHS[2], wide)
+        self.to_middle = deconvolution(wide)
+        self.middle = nn.Conv2d(WIDTHS[1], wide, kernel_size=1)
+        self.second = mixer(wide, wide)
+        self.narrow = nn.Conv2d(wide, narrow, kernel_size=1)
+        self.to_fine = deconvolution(narrow)
+        self.fine = nn.Conv2d(WIDTHS[0], narrow, kernel_size=1)
+        self.third = mixer(narrow, narrow)
+        self.last = nn.Conv2d(narrow, count, kernel_size=1)
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, middle: Tensor, fine: Tensor) -> Tensor:
-        """Heatmaps of features at strides 8 and 4."""
-        x = torch.relu(self.upsampling(self.first(middle)) + self.lateral(fine))
-        return self.last(self.second(x))
+    def forward(self, coarse: Tensor, middle: Tensor, fine: Tensor) -> Tensor:
+        """Heatmaps of features at strides 16, 8 and 4."""
+        x = torch.relu(self.to_middle(self.first(coarse)) + self.middle(middle))
+        x = self.narrow(x + self.second(x))
+        x = torch.relu(self.to_fine(x) + self.fine(fine))
+        return self.last(self.third(x))
 
 
 def mixer(in_channels: int, channels: int) -> nn.Sequential:

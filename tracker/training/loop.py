@@ -48,9 +48,9 @@ class Task(Protocol):
 class LoopConfig:
     """How long and how fast.
 
-    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it. relative_rate: both
-    are shares of the root mean square of each tensor, which suits networks whose batch norm is folded: their tensors
-    differ in size by a thousand.
+    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it, 0 to keep it.
+    relative_rate: both are shares of the root mean square of each tensor, which suits networks whose batch norm is
+    folded: their tensors differ in size by a thousand.
     schedule: "cosine" to a hundredth, or "step": a tenth from each of `drops` (shares of the steps) on.
     warmup: steps with a rising rate. ema: decay of the averaged weights, which are validated and kept.
     frozen_stages: of the trunk, beside its stem; −1 trains all. accumulate: batches per step.
@@ -105,7 +105,7 @@ class TrainingRun:
         self._task = task
         self._folder = folder
         self._device = device
-        freeze(self.model, config.frozen_stages)
+        freeze(self.model, config.frozen_stages, config.trunk_rate)
         self._optimizer = torch.optim.Adam(_parameter_groups(self.model, config), fused=device.type == "cuda")
         self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self._log_path = folder / "log.jsonl"
@@ -298,8 +298,14 @@ def learning_rate_factor(config: LoopConfig, step: int) -> float:
     return warm * 0.1 ** sum(progress >= drop for drop in config.drops)
 
 
-def freeze(model: nn.Module, num_stages: int) -> None:
-    """Keep the stem and the first stages of a model's `trunk`, or all of it, as they are; −1 trains everything."""
+def freeze(model: nn.Module, num_stages: int, trunk_rate: float = 1.0) -> None:
+    """Keep the stem and the first stages of a model's `trunk`, or all of it, as they are; −1 trains everything.
+
+    With a trunk_rate of 0 all that begins as published stays.
+    """
+    if not trunk_rate:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(_is_new(name))
     if num_stages < 0:
         return
     trunk: Any = model.trunk
@@ -312,11 +318,15 @@ def _parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, An
     chosen: dict[float, list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_new = name.startswith(HEADS) and not name.startswith(_BEGUN)
-            rate = 1.0 if is_new else config.trunk_rate
+            rate = 1.0 if _is_new(name) else config.trunk_rate
             chosen[rate * (_size(parameter) if config.relative_rate else 1.0)].append(parameter)
     rates = {rate * config.learning_rate: parameters for rate, parameters in sorted(chosen.items())}
     return [{"params": parameters, "lr": rate, "full_rate": rate} for rate, parameters in rates.items()]
+
+
+def _is_new(name: str) -> bool:
+    """Whether a parameter of this name is of a head that begins at random."""
+    return name.startswith(HEADS) and not name.startswith(_BEGUN)
 
 
 def _size(parameter: nn.Parameter) -> float:

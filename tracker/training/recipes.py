@@ -99,7 +99,7 @@ class PoseRecipe(Recipe):
     steps: int = _of(1_100, "steps of the optimizer; 0 counts by epochs")
     learning_rate: float = _of(4e-3, "of Adam")
     relative_rate: bool = _of(True, _RELATIVE)
-    trunk_rate: float = _of(0.025, "learning rate of the trunk and of a published head, as a share")
+    trunk_rate: float = _of(0.025, "learning rate of the trunk and of a published head, as a share; 0 keeps them")
     warmup: int = _of(100, "steps of rising learning rate")
     ema: float = _of(0.998, "decay of the averaged weights; 0 keeps the last ones")
     frozen_stages: int = _of(-1, _FROZEN)
@@ -322,7 +322,14 @@ POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
         "default": PoseRecipe(),
         # The head for keypoints beyond the published ones alone.
         "further": PoseRecipe(
-            steps=1_400, learning_rate=6e-3, trunk_rate=1e-7, warmup=50, frozen_stages=3, true_repeats=8
+            steps=5_000,
+            learning_rate=2.4e-2,
+            trunk_rate=0.0,
+            warmup=50,
+            # People whom a teacher labelled have neither.
+            min_box_score=1.0,
+            true_repeats=1,
+            repeats=(),
         ),
         "paper-coco": _PAPER_COCO,
         # Section 5.2.
