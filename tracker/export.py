@@ -19,11 +19,12 @@ from tracker.detection.detector import open_network
 from tracker.detection.maps import STRIDES
 from tracker.detection.person_detector import INPUT_DESCRIPTION
 from tracker.errors import DependencyError, ModelError
+from tracker.nets.build import NETWORKS, Kind
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose import load_pose_network
 from tracker.pose.bottom_up_networks import load_bottom_up_network
 from tracker.published import published_network
-from tracker.weights import NETWORKS, Kind, load_network, read_metadata, sha256_of
+from tracker.weights import load_network, read_metadata, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn

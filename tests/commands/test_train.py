@@ -202,7 +202,6 @@ def test_what_cannot_be(train: Callable[..., Outcome], arguments: list[str], cod
         pytest.param(["--region", "2", "1"], "--region must be two rising numbers above 0", id="a falling region"),
         pytest.param(["--pasted", "-0.1"], "--pasted must be within 0 and 1", id="a negative share"),
         pytest.param(["--size", "XXL"], "invalid choice: 'XXL'", id="no such size"),
-        pytest.param(["--push-form", "log"], "invalid choice: 'log'", id="no such loss"),
         pytest.param(["--picture-size", "100"], "--picture-size must be a multiple of 64", id="odd pictures"),
         pytest.param(["--frozen-stages", "0"], "--frozen-stages must be -1 for size XS", id="a frozen LitePose"),
     ],

@@ -91,8 +91,6 @@ def test_heatmaps_are_shares_and_tags_have_two_values(size_hw: tuple[int, int]) 
         (maps,) = model(torch.randn(2, 3, *size_hw))
     assert maps.shape == (2, 9, size_hw[0] // 4, size_hw[1] // 4)
     assert ((maps[:, :3] > 0) & (maps[:, :3] < 1)).all()
-    again = BottomUpMobileNet(**model.arguments)  # type: ignore[arg-type]
-    assert {n: v.shape for n, v in again.state_dict().items()} == {n: v.shape for n, v in model.state_dict().items()}
 
 
 def test_everything_receives_a_gradient() -> None:

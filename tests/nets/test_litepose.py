@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -167,13 +166,6 @@ def test_free_configurations(changes, shapes, has_tags):
 def test_configurations_of_no_network_are_refused(changes):
     with pytest.raises(ValueError, match="not LitePoseConfig"):
         replace(SMALL, **changes)
-
-
-def test_arguments_come_back_from_json():
-    model = shapes_alone(5, replace(SMALL, tags_at_each_scale=True))
-    with torch.device("meta"):
-        again = LitePose.from_arguments(**json.loads(json.dumps(model.arguments)))
-    assert (again.num_keypoints, again.config) == (5, model.config)
 
 
 def state_of(**changes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ import torch
 
 from tests.training.test_litepose_views import STILL, standing
 from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet, PeopleMaps
-from tracker.pose.networks import Normalization
 from tracker.skeletons import COCO_17
-from tracker.training.augmentation import Appearance
 from tracker.training.bottom_up_task import BottomUpTask, PeopleTargets, people_loss, people_targets
-from tracker.training.litepose_views import Scene, SceneViews
+from tracker.training.litepose_views import Scene
+from tracker.training.recipes import LitePoseRecipe
 
 SIDE = 32
 NOSE, EAR = COCO_17.index("nose"), COCO_17.index("left_ear")
@@ -138,18 +138,8 @@ def test_nobody_at_all_costs_only_what_is_seen() -> None:
 
 
 def make_task(folder: Path, **changes: Any) -> BottomUpTask:
-    settings: dict[str, Any] = {
-        "pictures": standing(folder),
-        "size": 128,
-        "map_side": 32,
-        "normalization": Normalization("rgb", (127.5,) * 3, (127.5,) * 3),
-        "views": SceneViews(),
-        "appearance": Appearance(),
-        "batch_size": 2,
-        "seed": 0,
-        "validate": lambda _: {},
-    }
-    return BottomUpTask(**settings | changes)
+    recipe = LitePoseRecipe(size="MobileNetV2", input_size=128, batch_size=2, mean=(127.5,) * 3, std=(127.5,) * 3)
+    return BottomUpTask(replace(recipe, **changes), standing(folder), (32,), lambda _: {})
 
 
 def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
@@ -162,7 +152,7 @@ def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
 
 
 def test_a_person_of_a_view_is_where_the_picture_shows_them(tmp_path: Path) -> None:
-    targets = make_task(tmp_path, views=STILL).make_batch(0).targets
+    targets = make_task(tmp_path, **vars(STILL)).make_batch(0).targets
     # the nose at 40, 25 of 140 pixels; no ear is labelled
     assert int(targets.heatmaps[0, NOSE].max()) == 1
     assert not targets.heatmaps[:, EAR].any()
@@ -171,7 +161,7 @@ def test_a_person_of_a_view_is_where_the_picture_shows_them(tmp_path: Path) -> N
 
 def test_it_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    task, model = make_task(tmp_path, views=STILL), BottomUpMobileNet(17, 0.25)
+    task, model = make_task(tmp_path, **vars(STILL)), BottomUpMobileNet(17, 0.25)
     batch, optimizer = task.make_batch(0), torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(12):

@@ -13,7 +13,8 @@ import pytest
 from tests.training.people import annotate
 from tracker.detection.letterbox import PADDING
 from tracker.training.animals import Animals
-from tracker.training.detector_views import Layouts, PictureStore, Scene, store_pictures
+from tracker.training.detector_views import PictureStore, Scene, store_pictures
+from tracker.training.recipes import Layouts
 
 ALONE, FOUR, NINE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 SIZES_WH = [(160, 120), (100, 200), (960, 540)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +14,24 @@ import torch
 from torch import nn
 
 from tests.training.people import annotate
-from tests.training.test_litepose_views import STANDING, STILL, standing
+from tests.training.test_litepose_views import STANDING, standing
 from tracker.nets.litepose import LitePose, LitePoseConfig
-from tracker.pose.networks import Normalization
 from tracker.skeletons import COCO_17
 from tracker.training import runs
 from tracker.training.annotations import Annotations
-from tracker.training.augmentation import Appearance
 from tracker.training.datasets import ValidationSet, truth_of
 from tracker.training.litepose_task import LitePoseTask
-from tracker.training.litepose_views import SceneViews, store_scenes
-from tracker.training.loop import LoopConfig, TrainingRun
-from tracker.training.losses import BottomUpWeights
-from tracker.training.validation import litepose_validation
+from tracker.training.litepose_views import store_scenes
+from tracker.training.loop import TrainingRun
+from tracker.training.recipes import LitePoseRecipe, LoopConfig, without_augmentation
+from tracker.training.validation import measure_bottom_up
 
-PLAIN = Appearance(0, 0, 0, 0, 0, 0, 0, 0)
+RECIPE = LitePoseRecipe(input_size=128, max_people=5, batch_size=2, mean=(0.0,) * 3, std=(1.0,) * 3)
+STILL = replace(without_augmentation(RECIPE), translation=0)
 
 
-def make_task(folder: Path, **changes: Any) -> LitePoseTask:
-    settings: dict[str, Any] = {
-        "pictures": standing(folder),
-        "size": 128,
-        "output_sides": (32, 64),
-        "normalization": Normalization("rgb", (0.0,) * 3, (1.0,) * 3),
-        "sigma": 2.0,
-        "max_people": 5,
-        "views": SceneViews(),
-        "appearance": Appearance(),
-        "weights": BottomUpWeights(),
-        "batch_size": 2,
-        "seed": 0,
-        "validate": lambda _: {},
-    }
-    return LitePoseTask(**settings | changes)
+def make_task(folder: Path, recipe: LitePoseRecipe = RECIPE, **changes: Any) -> LitePoseTask:
+    return LitePoseTask(replace(recipe, **changes), standing(folder), (32, 64), lambda _: {})
 
 
 class Say(nn.Module):
@@ -72,7 +58,7 @@ def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
 
 
 def test_shapes_and_places_of_targets(tmp_path: Path) -> None:
-    batch = make_task(tmp_path, views=STILL).make_batch(0)
+    batch = make_task(tmp_path, STILL).make_batch(0)
     assert batch.images.shape == (2, 128, 128, 3)
     for target, side in zip(batch.targets, (32, 64), strict=True):
         assert target.heatmaps.shape == (2, 17, side, side)
@@ -92,14 +78,14 @@ def test_shapes_and_places_of_targets(tmp_path: Path) -> None:
 
 
 def test_nobody_off_the_view_takes_a_row_of_tags(tmp_path: Path) -> None:
-    pictures = standing(tmp_path)
-    pictures.annotations.keypoints[0] += 1000
-    batch = make_task(tmp_path, pictures=pictures, max_people=1, views=STILL).make_batch(0)
+    task = make_task(tmp_path, STILL, max_people=1)
+    task.pictures.annotations.keypoints[0] += 1000
+    batch = task.make_batch(0)
     assert sorted(batch.targets[0].tag_positions[..., 1].sum(dim=(1, 2)).tolist()) == [0, 11]
 
 
 def test_the_network_sees_normalised_pictures_in_rgb(tmp_path: Path) -> None:
-    task = make_task(tmp_path, views=STILL, appearance=PLAIN)
+    task = make_task(tmp_path, STILL)
     batch = task.make_batch(0)
     batch.images[0, ..., 2] = 200
     network = Say(torch.zeros(2, 34, 32, 32), torch.zeros(2, 17, 64, 64))
@@ -112,13 +98,13 @@ def test_the_network_sees_normalised_pictures_in_rgb(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("weights", "least"),
     [
-        pytest.param(BottomUpWeights(pull=0, push=0), 0.0, id="heatmaps alone"),
-        pytest.param(BottomUpWeights((0, 0), pull=0, push=1), 0.0, id="push alone: nobody else is there"),
-        pytest.param(BottomUpWeights((0, 0), pull=1, push=0), 0.05, id="pull alone: tags differ"),
+        pytest.param({"pull": 0, "push": 0}, 0.0, id="heatmaps alone"),
+        pytest.param({"heatmaps": (0, 0), "pull": 0, "push": 1}, 0.0, id="push alone: nobody else is there"),
+        pytest.param({"heatmaps": (0, 0), "pull": 1, "push": 0}, 0.05, id="pull alone: tags differ"),
     ],
 )
-def test_the_right_heatmaps_cost_nothing(tmp_path: Path, weights: BottomUpWeights, least: float) -> None:
-    task = make_task(tmp_path, views=STILL, weights=weights)
+def test_the_right_heatmaps_cost_nothing(tmp_path: Path, weights: dict[str, Any], least: float) -> None:
+    task = make_task(tmp_path, STILL, **weights)
     batch = task.make_batch(0)
     tags = torch.arange(2 * 17 * 32 * 32.0).view(2, 17, 32, 32) / 17 / 32 / 32
     network = Say(torch.cat([batch.targets[0].heatmaps, tags], dim=1), batch.targets[1].heatmaps)
@@ -127,7 +113,7 @@ def test_the_right_heatmaps_cost_nothing(tmp_path: Path, weights: BottomUpWeight
 
 
 def test_what_does_not_count_has_no_gradient(tmp_path: Path) -> None:
-    task = make_task(tmp_path, views=STILL)
+    task = make_task(tmp_path, STILL)
     batch = task.make_batch(0)
     masked = replace(batch.targets[0], mask=batch.targets[0].mask.clone())
     masked.mask[:, :10] = False
@@ -162,23 +148,13 @@ def test_pictures_of_two_people_are_learnt_by_heart(tmp_path: Path) -> None:
     """All parts together: views, targets, losses, steps, averaging, peaks, grouping and measuring."""
     data = stick_people(tmp_path)
     truth = ValidationSet("train", truth_of(data, tmp_path), Path())
-    normalization = Normalization("rgb", (127.5,) * 3, (127.5,) * 3)
-    task = make_task(
-        tmp_path,
-        pictures=store_scenes(data, 128, tmp_path / "cache"),
-        size=64,
-        output_sides=(16, 32),
-        normalization=normalization,
-        sigma=1.0,
-        views=STILL,
-        appearance=PLAIN,
-        weights=BottomUpWeights(pull=1e-2, push=1e-2),
-        validate=litepose_validation([truth], COCO_17, 64, normalization, "cpu"),
-    )
+    recipe = replace(STILL, input_size=64, mean=(127.5,) * 3, std=(127.5,) * 3, sigma=1.0, pull=1e-2, push=1e-2)
+    validate = partial(measure_bottom_up, sets=[truth], recipe=recipe, device="cpu")
+    task = LitePoseTask(recipe, store_scenes(data, 128, tmp_path / "cache"), (16, 32), validate)
     torch.manual_seed(0)
     model = LitePose(17, LitePoseConfig(16, (16, 16, 24, 24), (16, 24, 24), (1, 1, 1, 1), expansion=3, kernel=5))
     runs._empty_heatmaps(model)
-    config = LoopConfig(60, 1e-2, warmup=5, ema=0.9, precision="fp32", max_gradient=10)
+    config = LoopConfig(60, 1e-2, warmup=5, ema=0.9, max_gradient=10)
     run = TrainingRun(model, task, config, tmp_path / "run", torch.device("cpu"))
     run.train()
     figures = task.validate(run.averaged)

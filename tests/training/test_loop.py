@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from tracker.errors import InputError
 from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
 from tracker.training import curves
-from tracker.training.loop import LoopConfig, TrainingRun, _parameter_groups, keep_log_until, learning_rate_factor
+from tracker.training.loop import TrainingRun, _parameter_groups, keep_log_until, learning_rate_factor
+from tracker.training.recipes import LoopConfig
 from tracker.weights import load_checkpoint, read_metadata
 
-CONFIG = LoopConfig(12, 1e-2, warmup=2, ema=0.9, precision="fp32")
+CONFIG = LoopConfig(12, 1e-2, warmup=2, ema=0.9)
 CPU = torch.device("cpu")
 
 
@@ -244,7 +245,7 @@ def test_frozen_stages_stay(tmp_path: Path) -> None:
 
 
 def test_the_trunk_has_a_rate_of_its_own(tmp_path: Path) -> None:
-    run = start(tmp_path, config=LoopConfig(1, 1e-2, trunk_rate=0.1, warmup=0, precision="fp32"))
+    run = start(tmp_path, config=LoopConfig(1, 1e-2, trunk_rate=0.1, warmup=0))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     train(run)
     # the first step of Adam is as long as the learning rate
@@ -382,6 +383,6 @@ def test_cuda_trains_in_half_precision(tmp_path: Path, precision: str) -> None:
             assert generator.device.type == "cuda"
             return (model(batch.to(generator.device)).float() - 0.5).square().mean()
 
-    run = TrainingRun(Network(), OnCuda(), replace(CONFIG, precision=precision), tmp_path, torch.device("cuda", 0))
-    train(run)
-    assert TrainingRun(Network(), OnCuda(), run.config, tmp_path, torch.device("cuda", 0)).step == 12
+    of_run = OnCuda(), CONFIG, tmp_path, torch.device("cuda", 0)
+    train(TrainingRun(Network(), *of_run, precision=precision))
+    assert TrainingRun(Network(), *of_run, precision=precision).step == 12

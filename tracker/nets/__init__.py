@@ -1,4 +1,9 @@
 """Networks: torch modules only. What recipes name of them without torch stands here."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 # How the decoder of PoseLiteHRNet doubles the resolution.
 UPSAMPLINGS = ("bilinear", "deconvolution")
+# The short side in pixels of the pictures that each size of LitePose was trained on.
+LITEPOSE_INPUT_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512})

@@ -61,16 +61,10 @@ class BottomUpMobileNet(nn.Module):
     def __init__(self, num_keypoints: int, width: float = 1.5) -> None:
         super().__init__()
         self.num_keypoints = num_keypoints
-        self._width = width
         self.trunk = MobileNetV2(width, _LAST_CHANNELS, _TAPS)
         self.upsampling = Pyramid(self.trunk.out_channels)
         num_maps = PeopleMaps(num_keypoints, 1, 2 * num_keypoints)._asdict()  # type: ignore[arg-type]
         self.heads = nn.ModuleDict({name: _head(count) for name, count in num_maps.items()})
-
-    @property
-    def arguments(self) -> dict[str, float]:
-        """What the same network is built with."""
-        return {"num_keypoints": self.num_keypoints, "width": self._width}
 
     def look(self, x: Tensor) -> PeopleMaps:
         """What is seen in images, which is what is learnt."""

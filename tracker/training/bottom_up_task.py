@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,12 +12,10 @@ from torch import Tensor, nn
 
 from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet, PeopleMaps
 from tracker.pose.heatmaps import encode_people
-from tracker.pose.networks import Normalization
-from tracker.training.augmentation import Appearance, vary
-from tracker.training.litepose_views import Scene, ScenePictures, SceneViews, compose_scenes
+from tracker.training.litepose_task import SceneTask
+from tracker.training.litepose_views import Scene
 from tracker.training.losses import quality_focal_loss
-from tracker.training.pose_task import normalise
-from tracker.types import BoolArray, DoubleArray, FloatArray, Image, IntArray
+from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray
 
 # Sigma of the Gaussians on keypoints and on middles, in cells: at least so much, and so much more for each cell of a
 # person's size, the root of the area that the keypoints span. MoveNet's heatmaps look so.
@@ -49,50 +47,18 @@ class PeopleTargets:
     places: Tensor
     sizes: Tensor
 
-    def to(self, device: torch.device) -> PeopleTargets:
-        """The same on a device."""
-        return PeopleTargets(*(value.to(device) for value in vars(self).values()))
 
+class BottomUpTask(SceneTask[PeopleTargets]):
+    """That of a BottomUpMobileNet, which has one output."""
 
-@dataclass(frozen=True, eq=False)
-class PeopleBatch:
-    """Scenes (B, S, S, 3) uint8 BGR, and what is to be seen in them."""
+    def targets(self, scenes: Sequence[Scene]) -> PeopleTargets:
+        """What is to be seen in scenes."""
+        return people_targets(scenes)
 
-    images: Image
-    targets: PeopleTargets
-
-
-@dataclass(frozen=True, eq=False)
-class BottomUpTask:
-    """What a training run needs to know of a BottomUpMobileNet.
-
-    size: side of the scenes, pixels. map_side: of the maps, cells. batch_size: pictures per batch.
-    """
-
-    pictures: ScenePictures
-    size: int
-    map_side: int
-    normalization: Normalization
-    views: SceneViews
-    appearance: Appearance
-    batch_size: int
-    seed: int
-    validate: Callable[[nn.Module], dict[str, float]]
-
-    def make_batch(self, step: int) -> PeopleBatch:
-        """The batch of a step, always the same one."""
-        sides = (self.map_side,)
-        scenes = compose_scenes(self.pictures, self.views, self.size, sides, self.batch_size, self.seed, step)
-        return PeopleBatch(np.stack([scene.image for scene in scenes]), people_targets(scenes))
-
-    def loss(self, model: nn.Module, batch: PeopleBatch, generator: torch.Generator) -> Tensor:
-        """The loss of a batch, on the generator's device."""
-        device = generator.device
-        images = torch.from_numpy(batch.images).to(device).flip(-1).permute(0, 3, 1, 2).float()
-        maps = cast(BottomUpMobileNet, model).look(
-            normalise(vary(images, self.appearance, generator), self.normalization)
-        )
-        return people_loss(maps, batch.targets.to(device))
+    def cost(self, model: nn.Module, inputs: Tensor, targets: PeopleTargets) -> Tensor:
+        """The loss of what is seen."""
+        moved = PeopleTargets(*(value.to(inputs.device) for value in vars(targets).values()))
+        return people_loss(cast(BottomUpMobileNet, model).look(inputs), moved)
 
 
 def people_loss(maps: PeopleMaps, targets: PeopleTargets) -> Tensor:

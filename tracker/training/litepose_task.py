@@ -1,80 +1,91 @@
-"""Training of LitePose: batches of scenes, targets for each output, the loss, and accuracy."""
+"""Training of bottom-up networks: batches of scenes, targets for each output, the loss, and accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tracker.pose.heatmaps import encode_people, tag_positions
-from tracker.pose.networks import Normalization
-from tracker.training.augmentation import Appearance, vary
-from tracker.training.litepose_views import Scene, ScenePictures, SceneViews, compose_scenes
-from tracker.training.losses import BottomUpWeights, MapTargets, bottom_up_loss
-from tracker.training.pose_task import normalise
+from tracker.training.augmentation import in_rgb, normalise, vary
+from tracker.training.litepose_views import Scene, ScenePictures
+from tracker.training.loop import Validate
+from tracker.training.losses import MapTargets, bottom_up_loss
+from tracker.training.recipes import LitePoseRecipe
+from tracker.training.stream import rows_of_step
 from tracker.types import DoubleArray, Image
 
+Targets = TypeVar("Targets")
+
 
 @dataclass(frozen=True, eq=False)
-class SceneBatch:
-    """Scenes (B, S, S, 3) uint8 BGR, and the targets of each output of the network, coarse to fine."""
+class SceneBatch(Generic[Targets]):
+    """Scenes (B, S, S, 3) uint8 BGR, and what a network shall see in them."""
 
     images: Image
-    targets: tuple[MapTargets, ...]
+    targets: Targets
 
 
 @dataclass(frozen=True, eq=False)
-class LitePoseTask:
-    """What a training run needs to know of a LitePose.
+class SceneTask(ABC, Generic[Targets]):
+    """What a training run needs to know of bottom-up networks: a `Task`.
 
-    size: side of the scenes, pixels. output_sides: of the network's outputs, cells. sigma, whole_cells: of the targets,
-    in cells of any output. max_people: in a scene whose tags are trained. batch_size: pictures per batch.
+    output_sides: of the network's outputs, cells. validate: accuracy by name.
     """
 
+    recipe: LitePoseRecipe
     pictures: ScenePictures
-    size: int
     output_sides: tuple[int, ...]
-    normalization: Normalization
-    sigma: float
-    max_people: int
-    views: SceneViews
-    appearance: Appearance
-    weights: BottomUpWeights
-    batch_size: int
-    seed: int
-    validate: Callable[[nn.Module], dict[str, float]]
-    whole_cells: bool = True
+    validate: Validate
 
-    def make_batch(self, step: int) -> SceneBatch:
+    def make_batch(self, step: int) -> SceneBatch[Targets]:
         """The batch of a step, always the same one."""
-        sides = self.output_sides
-        scenes = compose_scenes(self.pictures, self.views, self.size, sides, self.batch_size, self.seed, step)
-        images = np.stack([scene.image for scene in scenes])
-        return SceneBatch(images, tuple(self._targets(scenes, i) for i in range(len(self.output_sides))))
+        recipe, pictures = self.recipe, self.pictures
+        rng = np.random.default_rng([recipe.seed, 3, step])
+        rows = rows_of_step(len(pictures.with_people), recipe.part_size, recipe.seed, step)
+        scenes = [pictures.compose(int(row), recipe, recipe.side, self.output_sides, rng) for row in rows]
+        return SceneBatch(np.stack([scene.image for scene in scenes]), self.targets(scenes))
 
-    def _targets(self, scenes: list[Scene], output: int) -> MapTargets:
-        size_wh = (self.output_sides[output],) * 2
-        keypoints = [scene.keypoints[output] for scene in scenes]
-        tables = [tag_positions(_on_map(people, size_wh[0]), size_wh, self.max_people) for people in keypoints]
-        heatmaps = [encode_people(people, size_wh, self.sigma, whole_cells=self.whole_cells) for people in keypoints]
-        return MapTargets(
-            torch.from_numpy(np.stack(heatmaps)),
-            torch.from_numpy(np.stack([scene.masks[output] for scene in scenes])),
-            torch.from_numpy(np.stack(tables)),
-        )
-
-    def loss(self, model: nn.Module, batch: SceneBatch, generator: torch.Generator) -> Tensor:
+    def loss(self, model: nn.Module, batch: SceneBatch[Targets], generator: torch.Generator) -> Tensor:
         """The loss of a batch, on the generator's device."""
-        device = generator.device
-        images = torch.from_numpy(batch.images).to(device).flip(-1).permute(0, 3, 1, 2).float()
-        outputs = model(normalise(vary(images, self.appearance, generator), self.normalization))
-        targets = [
-            MapTargets(t.heatmaps.to(device), t.mask.to(device), t.tag_positions.to(device)) for t in batch.targets
+        pictures = vary(in_rgb(batch.images, generator.device).float(), self.recipe, generator)
+        return self.cost(model, normalise(pictures, self.recipe.normalization), batch.targets)
+
+    @abstractmethod
+    def targets(self, scenes: Sequence[Scene]) -> Targets:
+        """What the network shall see in scenes."""
+
+    @abstractmethod
+    def cost(self, model: nn.Module, inputs: Tensor, targets: Targets) -> Tensor:
+        """What it costs that the network sees something else in its input (B, 3, S, S)."""
+
+
+class LitePoseTask(SceneTask[tuple[MapTargets, ...]]):
+    """That of a LitePose, with targets for each output, coarse to fine."""
+
+    def targets(self, scenes: Sequence[Scene]) -> tuple[MapTargets, ...]:
+        """Heatmaps, masks and places of tags of each output."""
+        return tuple(self._targets(scenes, i) for i in range(len(self.output_sides)))
+
+    def cost(self, model: nn.Module, inputs: Tensor, targets: tuple[MapTargets, ...]) -> Tensor:
+        """The loss of the outputs."""
+        moved = [MapTargets(*(value.to(inputs.device) for value in vars(target).values())) for target in targets]
+        return bottom_up_loss([output.float() for output in model(inputs)], moved, self.recipe)
+
+    def _targets(self, scenes: Sequence[Scene], output: int) -> MapTargets:
+        recipe, size_wh = self.recipe, (self.output_sides[output],) * 2
+        keypoints = [scene.keypoints[output] for scene in scenes]
+        tables = [tag_positions(_on_map(people, size_wh[0]), size_wh, recipe.max_people) for people in keypoints]
+        heatmaps = [
+            encode_people(people, size_wh, recipe.sigma, whole_cells=recipe.whole_cells) for people in keypoints
         ]
-        return bottom_up_loss([output.float() for output in outputs], targets, self.weights)
+        masks = [scene.masks[output] for scene in scenes]
+        return MapTargets(*(torch.from_numpy(np.stack(maps)) for maps in (heatmaps, masks, tables)))
 
 
 def _on_map(keypoints: DoubleArray, side: int) -> DoubleArray:

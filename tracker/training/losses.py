@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracker.training.recipes import BottomUpWeights
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-# How two people's mean tags push each other apart, as `associative_embedding_losses` explains.
-PUSH_FORMS = ("exp", "max", "mean-exp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,21 +24,6 @@ class MapTargets:
     heatmaps: Tensor
     mask: Tensor
     tag_positions: Tensor
-
-
-@dataclass(frozen=True)
-class BottomUpWeights:
-    """What the parts of the loss count.
-
-    heatmaps: of each output. background: cells beyond every Gaussian of their heatmap, over those within (1 as
-    published; Geng et al., CVPR 2021, take 0.1). push_form: one of PUSH_FORMS.
-    """
-
-    heatmaps: tuple[float, ...] = (1.0, 1.0)
-    background: float = 1.0
-    pull: float = 1e-3
-    push: float = 1e-3
-    push_form: str = "exp"
 
 
 def joints_mse_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -68,15 +52,14 @@ def masked_mse_loss(heatmaps: Tensor, targets: Tensor, mask: Tensor, background:
     return errors.flatten(1).mean(dim=1)
 
 
-def associative_embedding_losses(tags: Tensor, positions: Tensor, push_form: str = "exp") -> tuple[Tensor, Tensor]:
+def associative_embedding_losses(tags: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """How far tags are from those of the same person (pull) and how near to those of others (push), two scalars.
 
     tags: (B, n), those of a picture flattened. positions: (B, P, K, 2), of `MapTargets`. Pull is the variance of a
-    person's tags, averaged over the N people of a picture. Push is a sum over pairs of people, with d the difference of
-    their mean tags: "exp": exp(−d²) / 2N(N − 1), "max": max(0, 1 − |d|) / 2N(N − 1), both without a person's pair with
-    themselves; "mean-exp": exp(−d² / 2) / N², with it. Both are averaged over the pictures, where one without people
+    person's tags, averaged over the N people of a picture. Push is the sum of exp(−d²) / 2N(N − 1) over pairs of two
+    people, with d the difference of their mean tags. Both are averaged over the pictures, where one without people
     counts 0.
-    Source: `AELoss` of the official LitePose code (Newell et al., NeurIPS 2017, whose equation is "mean-exp").
+    Source: `AELoss` of the official LitePose code (after Newell et al., NeurIPS 2017).
     """
     import torch
 
@@ -89,14 +72,11 @@ def associative_embedding_losses(tags: Tensor, positions: Tensor, push_form: str
     is_person = (counts > 0).to(tags.dtype)
     num_people = is_person.sum(dim=1)
     pull = variances.sum(dim=1) / num_people.clamp(min=1)
-    is_pair = is_person[:, :, None] * is_person[:, None, :]
     differences = means[:, :, None] - means[:, None, :]
-    if push_form == "mean-exp":
-        nearness, num_pairs = (-differences.square() / 2).exp(), num_people.square()
-    else:
-        is_pair = is_pair * (1 - torch.eye(is_pair.shape[1], device=tags.device, dtype=tags.dtype))
-        num_pairs = 2 * num_people * (num_people - 1)
-        nearness = (1 - differences.abs()).clamp(min=0) if push_form == "max" else (-differences.square()).exp()
+    is_pair = is_person[:, :, None] * is_person[:, None, :]
+    is_pair = is_pair * (1 - torch.eye(is_pair.shape[1], device=tags.device, dtype=tags.dtype))
+    num_pairs = 2 * num_people * (num_people - 1)
+    nearness = (-differences.square()).exp()
     push = (nearness * is_pair).sum(dim=(1, 2)) / num_pairs.clamp(min=1)
     return pull.mean(), push.mean()
 
@@ -113,7 +93,7 @@ def bottom_up_loss(outputs: Sequence[Tensor], targets: Sequence[MapTargets], wei
         heatmaps, tags = output[:, :num_keypoints], output[:, num_keypoints:]
         total = total + weight * masked_mse_loss(heatmaps, target.heatmaps, target.mask, weights.background).mean()
         if tags.shape[1]:
-            pull, push = associative_embedding_losses(tags.flatten(1), target.tag_positions, weights.push_form)
+            pull, push = associative_embedding_losses(tags.flatten(1), target.tag_positions)
             total = total + weights.pull * pull + weights.push * push
     return total
 
