@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.onnx_graphs import write_constant_graph
-from tests.training.people import annotate
+from tests.training.people import annotate, assert_batches_depend_on_seed_and_step_alone
 from tests.vectors import SHARED
 from tracker.errors import ModelError
 from tracker.nets.rtmdet import STRIDES
@@ -185,12 +185,7 @@ def make_task(folder: Path, teacher: DenseTeacher | None = None, **changes: Any)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
-    task, other_seed = make_task(tmp_path), make_task(tmp_path, seed=1)
-    first, again, later, other = task.make_batch(5), task.make_batch(5), task.make_batch(6), other_seed.make_batch(5)
-    for name in ("images", "scores", "distances", "weights"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-    assert not np.array_equal(first.images, later.images)
-    assert not np.array_equal(first.images, other.images)
+    assert_batches_depend_on_seed_and_step_alone(make_task(tmp_path), make_task(tmp_path, seed=1))
 
 
 def test_saying_what_the_targets_say_costs_nothing(tmp_path: Path) -> None:

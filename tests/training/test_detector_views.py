@@ -216,10 +216,3 @@ def test_people_of_whom_little_is_seen_are_left_out(store: PictureStore) -> None
         assert (sizes >= 4).all()
         assert (scene.boxes >= 0).all()
         assert (scene.boxes <= 192).all()
-
-
-def test_a_scene_depends_on_its_seed_alone(store: PictureStore) -> None:
-    one, same, other = (compose(store, seed, Layouts()) for seed in (3, 3, 4))
-    np.testing.assert_array_equal(one.image, same.image)
-    np.testing.assert_array_equal(one.boxes, same.boxes)
-    assert not np.array_equal(one.image, other.image)

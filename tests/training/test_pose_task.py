@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.onnx_graphs import write_constant_graph
-from tests.training.people import annotate
+from tests.training.people import annotate, assert_batches_depend_on_seed_and_step_alone
 from tracker.errors import ModelError
 from tracker.pose.networks import Normalization
 from tracker.runtime import TensorInfo
@@ -50,12 +50,7 @@ class Remember(nn.Module):
 
 
 def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
-    task, other_seed = make_task(tmp_path), make_task(tmp_path, seed=1)
-    first, again, later, other = task.make_batch(5), task.make_batch(5), task.make_batch(6), other_seed.make_batch(5)
-    for name in ("crops", "matrices", "targets", "weights"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-    assert not np.array_equal(first.matrices, later.matrices)
-    assert not np.array_equal(first.matrices, other.matrices)
+    assert_batches_depend_on_seed_and_step_alone(make_task(tmp_path), make_task(tmp_path, seed=1))
 
 
 def test_rows_that_are_repeated_come_more_often(tmp_path: Path) -> None:

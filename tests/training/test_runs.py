@@ -15,7 +15,7 @@ from torch import nn
 from tests.onnx_graphs import write_constant_graph
 from tests.training.people import annotate
 from tests.training.rendered import write_data, write_set
-from tracker.errors import InputError, ModelError, UsageError
+from tracker.errors import InputError, UsageError
 from tracker.pose.bottom_up_networks import load_bottom_up_network
 from tracker.pose.networks import load_pose_network
 from tracker.runtime import TensorInfo
@@ -234,30 +234,6 @@ def test_nobody_to_train_a_bottom_up_network_on(tmp_path: Path, data: Path) -> N
         start_run(LitePoseRecipe(input_size=64), options_in(tmp_path, tmp_path / "data"))
 
 
-def test_a_detector_sees_pictures_of_some_folders_more_often(tmp_path: Path, data: Path) -> None:
-    once, thrice = (
-        start_run(
-            DetectorRecipe(steps=2, batch_size=2, size=64, frozen_stages=-1, repeats=repeats),
-            options_in(tmp_path / str(len(repeats)), data),
-        )
-        for repeats in ((), ("rendered=3",))
-    )
-    tasks: list[Any] = [once._task, thrice._task]
-    rows, repeated = (task.pictures.with_people.tolist() for task in tasks)
-    assert repeated == [row for row in rows for _ in range(3)]
-    assert len(rows) > 1
-
-
-def test_the_same_seed_trains_the_same_network(tmp_path: Path, data: Path) -> None:
-    finals = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        run = start_run(replace(TINY, steps=1, seed=seed), options_in(tmp_path / name, data))
-        run.train()
-        finals.append(run.model.state_dict()["trunk.stem.first.weight"])
-    assert torch.equal(finals[0], finals[1])
-    assert not torch.equal(finals[0], finals[2])
-
-
 def test_few_people_are_those_of_few_pictures(tmp_path: Path, data: Path) -> None:
     run = start_run(TINY, options_in(tmp_path, data, limit_people=3, validate_on_train=True))
     task: Any = run._task
@@ -265,21 +241,6 @@ def test_few_people_are_those_of_few_pictures(tmp_path: Path, data: Path) -> Non
     assert sorted(task.rows.tolist()) == [0, 1, 2]
     figures = task.validate(run.averaged)
     assert {"rendered_ap", "train_ap", "train_pck"} <= figures.keys()
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        pytest.param({"data": Path("nowhere")}, InputError, "nowhere holds no training data", id="no data"),
-        pytest.param({"init": Path("nothing.pth")}, ModelError, "no network file nothing.pth", id="no weights"),
-        pytest.param({"precision": "fp16"}, UsageError, "fp16 needs CUDA", id="fp16 on a CPU"),
-    ],
-)
-def test_what_cannot_be_trained(
-    tmp_path: Path, data: Path, changes: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        start_run(TINY, replace(options_in(tmp_path, data), **changes))
 
 
 def test_nobody_to_train_on(tmp_path: Path, data: Path) -> None:

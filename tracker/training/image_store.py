@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -13,10 +11,9 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from tracker.training.annotations import Annotations
-from tracker.training.stream import run_ahead
+from tracker.training.stream import cache_path, work_through
 from tracker.types import BoolArray, Image, IntArray
 from tracker.video.images import read_image
 
@@ -107,10 +104,8 @@ def open_store(
     key: what the content depends on, as JSON. cut: the pictures to keep of source number i, in order; called from
     several threads. Raises InputError for a source that is missing or no picture.
     """
-    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    path = folder / f"{name}.jpegs"
+    path = cache_path(folder, key, "{}.jpegs")
     if not path.with_suffix(".npz").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         _write(path, sources, cut, description)
     return ImageStore(path)
 
@@ -124,12 +119,9 @@ def _write(path: Path, sources: Sequence[Path], cut: Callable[[int, Image], Iter
     sizes_wh, ends, end = [], [], 0
     # Named after the process, because another run may be making the same store.
     partial = path.with_suffix(f".{os.getpid()}.partial.jpegs")
-    num_threads = os.cpu_count() or 1
-    work = run_ahead(encode, range(len(sources)), num_threads, 4 * num_threads)
-    bar = tqdm(work, description, len(sources), unit="picture", leave=False, disable=None)
     try:
-        with partial.open("wb") as file, closing(work):
-            for size_wh, encoded in bar:
+        with partial.open("wb") as file, closing(work_through(encode, len(sources), description)) as work:
+            for size_wh, encoded in work:
                 sizes_wh.append(size_wh)
                 for data in encoded:
                     file.write(data)

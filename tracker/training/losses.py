@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracker.training.recipes import BottomUpWeights
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,6 @@ def associative_embedding_losses(tags: Tensor, positions: Tensor) -> tuple[Tenso
     counts 0.
     Source: `AELoss` of the official LitePose code (after Newell et al., NeurIPS 2017).
     """
-    import torch
-
     is_labelled = positions[..., 1].to(tags.dtype)
     values = tags.gather(1, positions[..., 0].long().flatten(1)).view_as(is_labelled)
     counts = is_labelled.sum(dim=2)
@@ -103,8 +101,6 @@ def quality_focal_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tens
 
     Source: Li et al. (NeurIPS 2020), equation 4, with β = 2.
     """
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
     entropies = binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (entropies * weights * (logits.sigmoid() - targets).square()).sum()
 
@@ -114,8 +110,6 @@ def giou_loss(distances: Tensor, targets: Tensor) -> Tensor:
 
     Source: Rezatofighi et al. (CVPR 2019).
     """
-    import torch
-
     inner, outer = torch.minimum(distances, targets), torch.maximum(distances, targets)
     # A box turned inside out has no area.
     sides = ((d[:, :2] + d[:, 2:]).clamp(min=0) for d in (inner, outer, distances, targets))

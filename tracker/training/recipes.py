@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from tracker.nets import LITEPOSE_INPUT_SIZES, UPSAMPLINGS
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD, LITEPOSE_INPUT_SIZES, UPSAMPLINGS
 from tracker.skeletons import SKELETONS
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POSE_NETWORKS = ("PoseLiteHRNet", "PoseResNet50", "PoseResNet101", "PoseResNet152")
 # Sizes of LitePose, and the side of the input that each is trained with.
-LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({**LITEPOSE_INPUT_SIZES, "MobileNetV2": 320})
+BOTTOM_UP_SIDES: Mapping[str, int] = MappingProxyType({**LITEPOSE_INPUT_SIZES, "MobileNetV2": 320})
 # What a BottomUpMobileNet does not ask: it has one output, targets of its own, and no tags to learn.
 _LITEPOSE_ALONE = (
     "tags_at_each_scale", "sigma", "whole_cells", "max_people", "heatmaps", "background", "pull", "push",
@@ -124,8 +124,8 @@ def _changed(name: str, default: Any) -> Any:
 class NetworkInput:
     """How pixels become the input of a pose network."""
 
-    mean: tuple[float, float, float] = _of((123.675, 116.28, 103.53), "of 0–255 values, taken off the input")
-    std: tuple[float, float, float] = _of((58.395, 57.12, 57.375), "that the input is divided by")
+    mean: tuple[float, float, float] = _of(IMAGENET_MEAN, "of 0–255 values, taken off the input")
+    std: tuple[float, float, float] = _of(IMAGENET_STD, "that the input is divided by")
     color: Literal["rgb", "bgr"] = _of("rgb", "order of the channels", "rgb", "bgr")
 
     @property
@@ -276,7 +276,7 @@ class LitePoseRecipe(BottomUpWeights, SceneViews, NetworkInput, Recipe):
     learning_rate: float = _changed("learning_rate", 2e-3)
     sharp: float = _changed("sharp", 0.5)
     occlusion: float = _changed("occlusion", 0.0)
-    size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *LITEPOSE_SIZES)
+    size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *BOTTOM_UP_SIDES)
     tags_at_each_scale: bool = _of(False, "give every output tags, not the coarsest alone")
     skeleton: str = _of("coco17", "keypoints of the network; what the data lacks is to be empty", *SKELETONS)
     input_size: int = _of(0, "side of the network's input; 0 is that of the released network")
@@ -304,7 +304,7 @@ class LitePoseRecipe(BottomUpWeights, SceneViews, NetworkInput, Recipe):
     @property
     def side(self) -> int:
         """Side of the network's input in pixels."""
-        return self.input_size or LITEPOSE_SIZES[self.size]
+        return self.input_size or BOTTOM_UP_SIDES[self.size]
 
     @property
     def short_side(self) -> int:

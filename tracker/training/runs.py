@@ -26,12 +26,11 @@ from tracker.runtime import resolve_torch_device
 from tracker.skeletons import BODY_19, COCO_17, Skeleton, skeleton_of
 from tracker.training.animals import Animals, find_animals, without_animals
 from tracker.training.annotations import Annotations, held_out_negatives
-from tracker.training.bottom_up_task import BottomUpTask
+from tracker.training.bottom_up_task import BottomUpTask, LitePoseTask
 from tracker.training.datasets import Dataset, ValidationSet, read_dataset, truth_of
 from tracker.training.detector_task import DenseTeacher, DetectorTask
 from tracker.training.detector_views import store_pictures
 from tracker.training.initial import initialise
-from tracker.training.litepose_task import LitePoseTask
 from tracker.training.litepose_views import are_learnt, store_scenes
 from tracker.training.loop import Task, TrainingRun
 from tracker.training.pose_task import HeatmapTeacher, PoseTask
