@@ -19,7 +19,7 @@ from tracker import export
 from tracker.errors import DependencyError, ModelError, OutputError
 from tracker.export import export_network, manifest_entry
 from tracker.runtime import OnnxNetwork, _onnxruntime
-from tracker.weights import NETWORKS, load_network, read_metadata, sha256_of
+from tracker.weights import read_metadata, sha256_of
 
 
 @pytest.fixture(
@@ -91,20 +91,6 @@ def test_batches_are_open_and_sizes_those_of_detectors_too(exported):
     outputs = network.run(np.zeros((3, 3, height, width), np.float32))
     expected = [(3, n, height // stride, width // stride) for n, stride in zip(num_channels, strides, strict=True)]
     assert [output.shape for output in outputs] == expected
-
-
-def test_the_graph_computes_what_was_trained(exported):
-    trained, on_onnx, _ = exported
-    network = read_metadata(trained)["network"]
-    size_hw = (64, 32) if network == "PoseLiteHRNet" else (96, 64)
-    images = torch.rand(2, 3, *size_hw, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    with torch.inference_mode():
-        expected = load_network(trained, NETWORKS[network])(images)
-    expected = [expected] if isinstance(expected, torch.Tensor) else list(expected)
-    if NETWORKS[network] == "bottom-up":
-        expected = [expected[0][:, :14], expected[0][:, 14:], *expected[1:]]
-    for given, wanted in zip(OnnxNetwork(on_onnx, "cpu").run(images.numpy()), expected, strict=True):
-        np.testing.assert_allclose(given, wanted.numpy(), rtol=0, atol=2e-3 * float(wanted.abs().max()))
 
 
 def test_the_entry_for_the_manifest_is_toml(exported):

@@ -14,7 +14,6 @@ import torch
 from tests.commands.conftest import Outcome, Run
 from tests.training.rendered import write_data
 from tracker.training import curves
-from tracker.training.bottom_up_task import LitePoseTask
 from tracker.training.detector_task import DetectorTask
 from tracker.training.pose_task import PoseTask
 from tracker.weights import read_metadata
@@ -105,11 +104,8 @@ def _hears_ctrl_c() -> Iterator[None]:
 @pytest.mark.usefixtures("_undrawn", "_hears_ctrl_c")
 @pytest.mark.parametrize(
     ("kind", "task", "number", "code"),
-    [
-        pytest.param("pose", PoseTask, signal.SIGINT, 130, id="Ctrl-C"),
-        pytest.param("detector", DetectorTask, signal.SIGTERM, 143, id="SIGTERM"),
-        pytest.param("litepose", LitePoseTask, signal.SIGINT, 130, id="Ctrl-C, bottom-up"),
-    ],
+    [("pose", PoseTask, signal.SIGINT, 130), ("detector", DetectorTask, signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "SIGTERM"],
 )
 def test_an_interrupted_run_goes_on(
     train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, kind: str, task: Any, number: int, code: int

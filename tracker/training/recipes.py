@@ -58,9 +58,7 @@ class LoopConfig:
     steps: int = _of(15_000, "steps of the optimizer; 0 counts by epochs")
     learning_rate: float = _positive(1e-3, "of Adam")
     trunk_rate: float = _share(1.0, "learning rate of the trunk and of a published head, as a share")
-    relative_rate: bool = _of(
-        False, "take rates as shares of each tensor's size, for networks whose batch norm is folded"
-    )
+    relative_rate: bool = _of(False, "take rates as shares of each tensor's size, for batch norm that is folded")
     schedule: str = _of("cosine", "how the learning rate falls", "cosine", "step")
     drops: tuple[float, ...] = _of((), "shares of the run after which it is a tenth, for step")
     warmup: int = _of(200, "steps of rising learning rate")
