@@ -31,7 +31,7 @@ ALLOWED = {
     "detection": ENGINES | {"nets"},
     "published": GROUND | {"nets"},
     "export": ENGINES | {"nets", "published", "pose", "detection"},
-    "quantisation": ENGINES | {"pose", "detection", "export"},
+    "quantisation": ENGINES | {"nets", "pose", "detection", "export"},
     "pipeline": BELOW_COMMANDS - {"formats"},
     "datasets": GROUND | {"formats", "video"},
     "scenes": BELOW_COMMANDS - {"formats"},

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from tracker.detection.family import takes_images
 from tracker.detection.letterbox import padded_size_wh
 from tracker.errors import ModelError, UsageError
+from tracker.nets.build import NETWORKS
 from tracker.pose.settings import parse_settings
 from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork
-from tracker.weights import NETWORKS, load_network, read_metadata
+from tracker.weights import load_network, read_metadata
 
 # Threads and pictures at once, one column each.
 _COLUMNS = ((1, 1), (1, 4), (2, 1), (2, 4))

@@ -14,10 +14,10 @@ from tracker.detection.family import (
 )
 from tracker.detection.letterbox import letterbox, normalized_planes
 from tracker.detection.maps import NUM_CHANNELS, STRIDES, decode_maps
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.types import FloatArray, Image
 
-MEAN_BGR = (103.53, 116.28, 123.675)
-STD_BGR = (57.375, 57.12, 58.395)
+MEAN_BGR, STD_BGR = IMAGENET_MEAN[::-1], IMAGENET_STD[::-1]
 
 
 def _fits_heads(network: DetectionNetwork) -> bool:

@@ -12,25 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.detection.detector import DEFAULT_SIZE
 from tracker.errors import UsageError
+from tracker.nets.build import INPUT_SIZES_HW, NETWORKS, build_network, describe_network
 from tracker.pose.bottom_up_networks import load_litepose
 from tracker.pose.networks import CHECKPOINT_SUFFIXES, load_pose_resnet
 from tracker.pose.settings import parse_settings, settings_beside, size_in_name
-from tracker.weights import NETWORKS, load_checkpoint, load_network, read_metadata
+from tracker.weights import load_checkpoint, load_network, read_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # What sizes are multiples of: the largest stride of all networks.
 STRIDE = 32
-_POSE_SIZE_HW = (256, 192)
-_BOTTOM_UP_SIDE = 384
-NAMES = (
-    *(f"PoseResNet{depth}" for depth in (18, 34, 50, 101, 152)),
-    "PoseLiteHRNet",
-    "RTMDetNano",
-    *(f"LitePose-{size}" for size in ("XS", "S", "M", "L")),
-    "BottomUpMobileNet",
-)
+NAMES = tuple(INPUT_SIZES_HW)
 
 
 @dataclass(frozen=True)
@@ -132,25 +125,9 @@ def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Modul
     """The network of one of NAMES, without memory for its weights, and the height and width it is used with."""
     import torch
 
-    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
-    from tracker.nets.litepose import LITEPOSE_INPUT_SIZES, LITEPOSE_SIZES, LitePose
-    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
-    from tracker.nets.pose_resnet import PoseResNet
-    from tracker.nets.rtmdet import RTMDetNano
-
-    kind, _, size = name.partition("-")
     with torch.device("meta"):
-        match kind:
-            case "RTMDetNano":
-                return RTMDetNano(), (DEFAULT_SIZE, DEFAULT_SIZE)
-            case "PoseLiteHRNet":
-                return PoseLiteHRNet(num_keypoints or 19), _POSE_SIZE_HW
-            case "BottomUpMobileNet":
-                return BottomUpMobileNet(num_keypoints or 17), (_BOTTOM_UP_SIDE, _BOTTOM_UP_SIDE)
-            case "LitePose":
-                side = LITEPOSE_INPUT_SIZES[size]
-                return LitePose(num_keypoints or 17, LITEPOSE_SIZES[size]), (side, side)
-        return PoseResNet(int(kind.removeprefix("PoseResNet")), num_keypoints or 17), _POSE_SIZE_HW
+        model = build_network(*describe_network(name, num_keypoints or (19 if name == "PoseLiteHRNet" else 17)))
+    return model, INPUT_SIZES_HW[name]
 
 
 def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
@@ -169,4 +146,4 @@ def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
         model = load_litepose(path)
         side = published_input_size(model.config)
         return model, beside.get("input_size", (side, side))
-    return load_pose_resnet(path), beside.get("input_size") or size_in_name(path) or _POSE_SIZE_HW
+    return load_pose_resnet(path), beside.get("input_size") or size_in_name(path) or INPUT_SIZES_HW["PoseResNet50"]

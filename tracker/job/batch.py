@@ -17,11 +17,12 @@ from tracker.job.plan import check_outputs
 from tracker.job.progress import Progress
 from tracker.job.run import load_pipeline, try_job
 from tracker.job.workers import assign_devices, track_in_workers
+from tracker.nets.build import Kind
 from tracker.outputs import partial_path
 from tracker.pose.settings import settings_path
 from tracker.runtime import num_cores
 from tracker.video.source import check_range, files_of
-from tracker.weights import Kind, find_default, sha256_of
+from tracker.weights import find_default, sha256_of
 
 
 def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool = False) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import numpy as np
 
 from tracker.errors import ModelError
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.pose.settings import SETTINGS, parse_settings, settings_beside, settings_path, size_in_name
 from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import COCO_17, MPII_16, Skeleton
@@ -38,8 +39,8 @@ class Normalization:
     """How pixels become network input: (value − mean) / std of 0–255 values, channels ordered as `color`."""
 
     color: Literal["rgb", "bgr"] = "rgb"
-    mean: _Triple = (123.675, 116.28, 103.53)
-    std: _Triple = (58.395, 57.12, 57.375)
+    mean: _Triple = IMAGENET_MEAN
+    std: _Triple = IMAGENET_STD
 
     def apply(self, crops: Image) -> FloatArray:
         """Network input (N, 3, h, w) of crops (N, h, w, 3) uint8 BGR."""
