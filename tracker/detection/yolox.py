@@ -13,7 +13,6 @@ from tracker.detection.family import (
     Outputs,
     decode_dets,
     fits_dets,
-    takes_images,
 )
 from tracker.detection.letterbox import letterbox
 from tracker.detection.maps import STRIDES
@@ -24,7 +23,7 @@ _NUM_COLUMNS = (6, 85)  # centre, size, objectness, then one class or those of C
 
 
 def _fits(network: DetectionNetwork) -> bool:
-    if len(network.inputs) != 1 or len(network.outputs) != 1 or not takes_images(network.inputs[0]):
+    if len(network.outputs) != 1:
         return False
     height, width = network.inputs[0].shape[2:]
     num_cells = len(_grid((width, height))[0]) if width and height else None
@@ -89,7 +88,6 @@ def _grid(input_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
 YOLOX = DetectorFamily(
     name="YOLOX",
     signature="YOLOX (one output [b, cells, 6 or 85])",
-    stride=32,
     nms_iou=0.5,
     fits=_fits,
     prepare=_prepare,
@@ -98,7 +96,6 @@ YOLOX = DetectorFamily(
 YOLOX_NMS = DetectorFamily(
     name="YOLOX",
     signature="YOLOX with NMS in the graph (dets [b, n, 5], labels [b, n], and yolox in the file's name)",
-    stride=32,
     nms_iou=None,
     fits=fits_dets,
     prepare=_prepare,
