@@ -248,23 +248,24 @@ class FlowEstimator(Protocol):
         """The motion from one prepared image to the next; a change of image size counts as a cut."""
 
 
-class PersonDetector(Protocol):
-    """Finds people; `name` and `engine` say what really runs, `note` why it is not what was wished, or None."""
+class RunningNetwork(Protocol):
+    """A network that runs: `name` and `engine` say what and where, `note` why not as was wished, or None."""
 
     name: str
     engine: str
     note: str | None
+
+
+class PersonDetector(RunningNetwork, Protocol):
+    """Finds people."""
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One `Detections` per image (H, W, 3) uint8 BGR, boxes in that image's pixels, best first."""
 
 
-class PoseEstimator(Protocol):
-    """Finds the keypoints of people in boxes; `name`, `engine` and `note` are those of `PersonDetector`."""
+class PoseEstimator(RunningNetwork, Protocol):
+    """Finds the keypoints of people in boxes."""
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
@@ -272,12 +273,9 @@ class PoseEstimator(Protocol):
 
 
 @runtime_checkable
-class PoseFinder(Protocol):
-    """Finds everybody's keypoints in one look, without boxes; its other fields are those of `PoseEstimator`."""
+class PoseFinder(RunningNetwork, Protocol):
+    """Finds everybody's keypoints in one look, without boxes."""
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def find(self, images: Sequence[Image]) -> list[Poses]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.flow.pictures import Picture, move_points
+from tracker.flow.pictures import Picture, PictureMotion
 from tracker.types import BoolArray, FloatArray
 
 
@@ -45,7 +45,7 @@ def test_the_centre_of_the_image_is_the_centre_of_the_picture() -> None:
         return np.zeros_like(points), np.ones(len(points), np.bool_)
 
     centre = np.float32([[639.5, 359.5]])
-    moved = move_points(centre, blank(1280, 720), follow)
+    moved = PictureMotion(blank(1280, 720), follow).move(centre)
     np.testing.assert_allclose(seen[0], [[239.5, 134.5]], atol=1e-4)
     np.testing.assert_array_equal(moved.points, centre)
 
@@ -56,12 +56,12 @@ def test_only_points_inside_the_picture_are_followed() -> None:
         return points * 0 + np.float32([20, 0]), np.array([True, True, True])
 
     points = np.float32([[-1e30, -3], [np.nan, np.nan], [1e6, 70], [np.inf, 3], [-5, 10]])
-    moved = move_points(points, blank(100, 50), follow)
+    moved = PictureMotion(blank(100, 50), follow).move(points)
     np.testing.assert_array_equal(moved.points[[1, 3]], points[[1, 3]])
     assert moved.points[4].tolist() == [15, 10]
     assert not moved.reliable.any()
     with pytest.raises(ValueError, match="points must be"):
-        move_points(np.zeros((4, 3), np.float32), blank(100, 50), follow)
+        PictureMotion(blank(100, 50), follow).move(np.zeros((4, 3), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_who_leaves_the_image_is_unreliable(distance: tuple[float, float], certa
     def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
         return points * 0 + np.float32(distance), np.full(len(points), certain)
 
-    moved = move_points(np.float32([[10, 10]]), blank(100, 50), follow)
+    moved = PictureMotion(blank(100, 50), follow).move(np.float32([[10, 10]]))
     assert moved.reliable.tolist() == [reliable]

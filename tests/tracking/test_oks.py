@@ -119,21 +119,6 @@ def test_nothing_in_common_is_no_similarity_at_all():
     assert oks(np.full_like(poses, np.nan), areas, poses, areas, SIGMAS).item() == 0
 
 
-def test_similarity_does_not_depend_on_size_or_place():
-    poses, areas = random_poses(4), np.linspace(1e3, 1e4, 4)
-    moved = poses * 3 + 50
-    np.testing.assert_allclose(
-        oks(poses, areas, poses, areas, SIGMAS), oks(moved, areas * 9, moved, areas * 9, SIGMAS), atol=1e-12
-    )
-
-
-def test_a_duplicate_goes_and_the_better_one_stays():
-    pose = random_poses(1)
-    poses = np.concatenate([pose, pose + 0.5, pose + 300])
-    kept = oks_nms(poses, np.full(3, 1e4), np.array([0.5, 0.9, 0.1]), SIGMAS, 0.9)
-    assert kept.tolist() == [1, 2]
-
-
 def test_similarity_at_exactly_the_threshold_is_kept():
     pose = random_poses(1)
     poses = np.concatenate([pose, pose])
