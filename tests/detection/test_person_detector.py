@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import DETECTOR, write_weights
 from tracker.detection import load_detector
-from tracker.detection.person_detector import INPUT_DESCRIPTION
-from tracker.errors import ModelError, UsageError
 from tracker.export import export_network
 from tracker.types import Detections, Image
 
@@ -28,16 +25,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.manual_seed(2)  # whose scores spread
     folder = tmp_path_factory.mktemp("detector")
     return export_network([write_weights(folder / "trained.safetensors", DETECTOR)], folder / "det")
-
-
-def test_a_graph_of_an_older_form_is_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
-    graph = onnx.load(files[0])
-    stated = dict(INPUT_DESCRIPTION) | {"color": "rgb", "mean": "[127.5, 127.5, 127.5]", "std": "[127.5, 127.5, 127.5]"}
-    onnx.helper.set_model_props(graph, stated)
-    onnx.save(graph, tmp_path / "old.onnx")
-    with pytest.raises(ModelError, match=r"old\.onnx") as refused:
-        load_detector(tmp_path / "old.onnx", "cpu")
-    assert "\n" not in str(refused.value)
 
 
 def _detect(path: Path, images: Sequence[Image], score_threshold: float = 0.2) -> list[Detections]:
@@ -69,11 +56,3 @@ def test_cuda_finds_what_the_cpu_finds(files: tuple[Path, Path]) -> None:
     (on_cpu,), (on_cuda,) = (load_detector(files[1], device, 0.2).detect([_picture()]) for device in ("cpu", "cuda"))
     assert abs(len(on_cpu) - len(on_cuda)) <= 0.1 * len(on_cpu)
     np.testing.assert_allclose(on_cuda.scores[:5], on_cpu.scores[:5], atol=0.02)
-
-
-def test_other_weights_and_sizes_are_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
-    pose = write_weights(tmp_path / "pose.safetensors", POSE)
-    with pytest.raises(ModelError, match="states PoseLiteHRNet in its metadata, but must be RTMDetNano"):
-        load_detector(pose, "cpu")
-    with pytest.raises(UsageError, match="detector size 100 is no multiple of 32"):
-        load_detector(files[1], "cpu", size=100)

@@ -162,15 +162,6 @@ def test_images_of_any_size_are_taken(name: str, size_wh: tuple[int, int]) -> No
     assert np.isfinite(motion.move(middle).points).all()
 
 
-@pytest.mark.parametrize("name", MEASURING)
-def test_an_image_that_stands_still_moves_no_point(name: str) -> None:
-    strip = view(0, size_wh=(900, 60))
-    points = np.float32([[100, 20], [450.5, 30.25], [800, 40]])
-    moved = motion_between(create_flow(name), strip, strip).move(points)
-    np.testing.assert_allclose(moved.points, points, atol=0.05)
-    assert moved.reliable.all()
-
-
 @pytest.mark.parametrize("name", FLOW_NAMES)
 def test_one_flow_serves_several_threads(name: str) -> None:
     flow, points = create_flow(name), grid()

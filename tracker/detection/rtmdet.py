@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tracker.detection.family import (
@@ -42,11 +44,10 @@ RTMDET = DetectorFamily(
     prepare=prepare,
     decode=decode_dets,
 )
-RTMDET_RAW = DetectorFamily(
-    name="RTMDet",
+RTMDET_RAW = replace(
+    RTMDET,
     signature="RTMDet's heads for people alone (three of [b, h / stride, w / stride, 5])",
     nms_iou=0.6,
     fits=_fits_heads,
-    prepare=prepare,
     decode=_decode_heads,
 )

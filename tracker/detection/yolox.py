@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -93,11 +94,10 @@ YOLOX = DetectorFamily(
     prepare=_prepare,
     decode=_decode,
 )
-YOLOX_NMS = DetectorFamily(
-    name="YOLOX",
+YOLOX_NMS = replace(
+    YOLOX,
     signature="YOLOX with NMS in the graph (dets [b, n, 5], labels [b, n], and yolox in the file's name)",
     nms_iou=None,
     fits=fits_dets,
-    prepare=_prepare,
     decode=decode_dets,
 )
