@@ -34,7 +34,7 @@ class PoseNetwork(RunningNetwork, Protocol):
 
 @dataclass(frozen=True)
 class PoseFamily:
-    """A family of pose networks; each has one file, and a line in FAMILIES.
+    """A family of pose networks; each has one file, and a line in FAMILIES in networks.py.
 
     signature: the outputs in words, for messages.
     pick: the shapes of a network's outputs, by name, and its number of keypoints → the names of those that are read,

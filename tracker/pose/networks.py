@@ -23,7 +23,7 @@ from tracker.weights import NETWORKS, load_network, read_metadata
 if TYPE_CHECKING:
     from torch import nn
 
-# Of those that fit a network alike, the first is taken.
+# A further family is a file and a line here. Of those that fit a network alike, the first is taken.
 FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, HEATMAPS)
 
 _Triple: TypeAlias = tuple[float, float, float]
