@@ -251,7 +251,7 @@ def test_pose_lite_hrnet_gives_what_pp_tinypose_gives() -> None:
     for picture in pictures:
         x0, y0, x1, y1 = picture.true_boxes().boxes[0].astype(int)
         crops.append(cv2.resize(read_picture(picture, PICTURES / "images")[y0:y1, x0:x1], (192, 256)))
-    expected = load_pose_network(path, "cpu").heatmaps(np.stack(crops))
+    expected = load_pose_network(path, "cpu").run(np.stack(crops))["heatmaps"]
     mean, std = json.loads(stated["mean"]), json.loads(stated["std"])
     inputs = Normalization(stated["color"], mean, std).apply(np.stack(crops))  # type: ignore[arg-type]
     with torch.inference_mode():

@@ -90,9 +90,9 @@ def test_the_file_is_a_pose_network_as_it_is(weights, tmp_path):
     path, _ = export_int8([weights], tmp_path / "small", PICTURES)
     assert OnnxNetwork(path, "cpu").metadata == METADATA
     crops = np.random.default_rng(9).integers(0, 256, (2, 64, 32, 3), np.uint8)
-    expected = load_pose_network(write_graph(tmp_path / "plain.onnx"), "cpu").heatmaps(crops)
+    expected = load_pose_network(write_graph(tmp_path / "plain.onnx"), "cpu").run(crops)["heatmaps"]
     # A few cells of other pictures are outside the ranges that were seen.
-    difference = np.abs(load_pose_network(path, "cpu").heatmaps(crops) - expected)
+    difference = np.abs(load_pose_network(path, "cpu").run(crops)["heatmaps"] - expected)
     assert np.quantile(difference, 0.99) < 0.03 * np.abs(expected).max()
 
 

@@ -63,7 +63,7 @@ def test_they_are_found_and_load(network):
     if network.kind == "pose":
         loaded = load_pose_network(path, "cpu")
         assert loaded.skeleton.name == network.skeleton
-        assert loaded.input_size_wh == tuple(reversed(network.input_size))
+        assert loaded.input_size_hw == tuple(network.input_size)
     elif network.kind == "bottom-up":
         finder = load_finder(None, "cpu", grouping=TRACKED_GROUPING)
         assert (finder.name, finder.skeleton.name) == (path.name, network.skeleton)

@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,12 @@ from tracker.errors import DependencyError, ModelError
 from tracker.nets.build import NETWORKS, Kind
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose import load_pose_network
-from tracker.pose.bottom_up_networks import load_bottom_up_network
+from tracker.pose.networks import names_of_outputs
 from tracker.published import published_network
 from tracker.weights import load_network, read_metadata, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
-    from tracker.nets.litepose import LitePose
 
 MAX_BYTES = 10_000_000
 # What the outputs of the two files may differ by.
@@ -160,20 +157,20 @@ def _write_onnx(model: nn.Module, metadata: Mapping[str, str], kind: Kind, parti
         import onnx
     except ImportError as error:
         raise DependencyError("export needs the package onnx; run: pip install 'pose-tracker[train]'") from error
-    size_wh = load_pose_network(partials[1], "cpu").input_size_wh if kind == "pose" else (96, 64)
-    graph_file = onnx.load_from_string(_trace(model, kind, size_wh))
+    size_hw = load_pose_network(partials[1], "cpu").input_size_hw if kind == "pose" else (64, 96)
+    graph_file = onnx.load_from_string(_trace(model, kind, size_hw))
     _store_in_half_precision(graph_file.graph)
     onnx.helper.set_model_props(graph_file, dict(sorted(metadata.items())))
     partials[0].write_bytes(graph_file.SerializeToString())
 
 
-def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
+def _trace(model: nn.Module, kind: Kind, size_hw: tuple[int, int]) -> bytes:
     """The network as an ONNX file in single precision; batches are open, and sizes those of detectors too."""
     import torch
 
     from tracker.nets.deployment import arrange_for_export
 
-    names = _output_names(model, kind)
+    names = [f"stride_{stride}" for stride in STRIDES] if kind == "detector" else names_of_outputs(model)
     axes = {0: "batch"} if kind == "pose" else {0: "batch", 2: "height", 3: "width"}
     open_axes = {name: {axis: f"{label}_{name}" if axis else label for axis, label in axes.items()} for name in names}
     buffer = io.BytesIO()
@@ -184,7 +181,7 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
         warnings.filterwarnings("ignore", "Constant folding")
         torch.onnx.export(
             arrange_for_export(model),
-            (torch.zeros(1, 3, size_wh[1], size_wh[0]),),
+            (torch.zeros(1, 3, *size_hw),),
             buffer,  # type: ignore[arg-type]
             input_names=["image"],
             output_names=names,
@@ -193,13 +190,6 @@ def _trace(model: nn.Module, kind: Kind, size_wh: tuple[int, int]) -> bytes:
             dynamo=False,
         )
     return buffer.getvalue()
-
-
-def _output_names(model: nn.Module, kind: Kind) -> list[str]:
-    if kind == "bottom-up":
-        outputs = enumerate(cast("LitePose | BottomUpMobileNet", model).tag_outputs)
-        return [f"{maps}_{i}" for i, has_tags in outputs for maps in ("heatmaps", "tags")[: 1 + has_tags]]
-    return ["heatmaps"] if kind == "pose" else [f"stride_{stride}" for stride in STRIDES]
 
 
 def _store_in_half_precision(graph: Any) -> None:
@@ -236,14 +226,10 @@ def _check_agreement(kind: Kind, paths: list[Path]) -> None:
 
 def _outputs_on_noise(kind: Kind, path: Path) -> list[npt.NDArray[np.float32]]:
     random = np.random.default_rng(0)
-    if kind == "bottom-up":
-        images = random.integers(0, 256, (2, 64, 128, 3), np.uint8)
-        outputs = load_bottom_up_network(path, "cpu").maps(images)
-        return [maps for output in outputs for maps in (output.heatmaps, output.tags) if maps is not None]
-    if kind == "pose":
-        estimator = load_pose_network(path, "cpu")
-        width, height = estimator.input_size_wh
-        return [estimator.heatmaps(random.integers(0, 256, (2, height, width, 3), np.uint8))]
+    if kind != "detector":
+        network = load_pose_network(path, "cpu")
+        height, width = network.input_size_hw if kind == "pose" else (64, 128)
+        return list(network.run(random.integers(0, 256, (2, height, width, 3), np.uint8)).values())
     detector = open_network(path, "cpu")
     batches = (random.uniform(-1, 1, (n, 3, height, width)) for n, height, width in _DETECTOR_BATCHES)
     return [output for batch in batches for output in detector.run(batch.astype(np.float32))]

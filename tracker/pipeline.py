@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from tracker.detection import load_detector
 from tracker.errors import UsageError
@@ -41,6 +41,8 @@ from tracker.types import (
 from tracker.video.source import open_source
 
 T = TypeVar("T")
+# Whom a detector or a finder sees in a frame; None where nobody was looked for.
+Found: TypeAlias = Detections | Poses | None
 # litepose is what bottom-up was called.
 PoseMethod: TypeAlias = Literal["top-down", "bottom-up", "litepose"]
 
@@ -140,10 +142,10 @@ def _take(ready: queue.Queue[Any], stop: threading.Event) -> Any:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A frame with all that depends on pixels alone; `found` is None where nobody was looked for."""
+    """A frame with all that depends on pixels alone."""
 
     frame: Frame
-    found: Detections | Poses | None
+    found: Found
     motion: Motion | None
 
 
@@ -191,7 +193,7 @@ class Pipeline:
         with closing(chain) as tracked:
             yield from tracked
 
-    def _look(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Detections | Poses | None]]:
+    def _look(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Found]]:
         stage, look = self._eyes
         with closing(frames):
             numbered = enumerate(frames)
@@ -204,13 +206,15 @@ class Pipeline:
                     yield frame, found.get(number)
 
     @property
-    def _eyes(self) -> tuple[str, Callable[[Sequence[Image]], Sequence[Detections | Poses]]]:
+    def _eyes(self) -> tuple[str, Callable[[Sequence[Image]], Sequence[Found]]]:
         """Who finds people, and the name of that stage."""
-        if self.detector is not None:
-            return "detect", self.detector.detect
-        return "pose", cast(PoseFinder, self.estimator).find
+        if isinstance(self.estimator, PoseFinder):
+            return "pose", self.estimator.find
+        if self.detector is None:
+            raise ValueError("an estimator of poses in boxes needs a detector")
+        return "detect", self.detector.detect
 
-    def _add_motion(self, seen: Generator[tuple[Frame, Detections | Poses | None]]) -> Generator[_Prepared]:
+    def _add_motion(self, seen: Generator[tuple[Frame, Found]]) -> Generator[_Prepared]:
         flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
         previous: Any = _NOTHING
         with closing(seen):
@@ -222,22 +226,25 @@ class Pipeline:
                 yield _Prepared(frame, found, motion)
 
     def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
-        tracker = PoseTracker(self.skeleton, self.config)
+        tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
         with closing(prepared):
             for item in prepared:
-                poses = self._merge(tracker, item) if self.detector is None else self._estimate(tracker, item)
+                if isinstance(estimator, PoseFinder):
+                    poses = self._merge(tracker, item)
+                else:
+                    poses = self._estimate(estimator, tracker, item)
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
                 yield item.frame, tracked
 
-    def _estimate(self, tracker: PoseTracker, item: _Prepared) -> Poses:
+    def _estimate(self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together."""
         with self.times.measure("track"):
             propagated = tracker.predict(item.motion, decay=item.found is not None)
             detections = item.found if isinstance(item.found, Detections) else Detections.empty()
             candidates = merge_candidates(detections, propagated, self.config)
         with self.times.measure("pose"):
-            return cast(PoseEstimator, self.estimator).estimate(item.frame.image, candidates)
+            return estimator.estimate(item.frame.image, candidates)
 
     def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Bottom-up: the poses that were found, and propagated ones of people who were not."""
@@ -274,17 +281,19 @@ def build_pipeline(
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, motion = config or TrackerConfig(), create_flow(flow)
-    if pose in ("bottom-up", "litepose"):
+    needs_detector = pose == "top-down"
+    if not needs_detector:
         if detector is not None:
-            raise UsageError("bottom-up finds people without a detector; leave the detector out, or take pose top-down")
-        if pose_model is None or isinstance(pose_model, str | Path):
-            pose_model = load_finder(_path(pose_model), device, num_threads, flip_test=flip_test, grouping=grouping)
-        return Pipeline(None, pose_model, motion, config, detect_every, detector_batch)
-    if detector is None or isinstance(detector, str | Path):
-        file, settings = _path(detector), (detector_score, detector_size, num_threads, detector_type)
-        detector = load_detector(file, device, *settings)
+            raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
+    elif detector is None or isinstance(detector, str | Path):
+        settings = (detector_score, detector_size, num_threads, detector_type)
+        detector = load_detector(_path(detector), device, *settings)
     if pose_model is None or isinstance(pose_model, str | Path):
-        pose_model = load_estimator(_path(pose_model), device, num_threads, flip_test=flip_test)
+        network = (_path(pose_model), device, num_threads)
+        if needs_detector:
+            pose_model = load_estimator(*network, flip_test=flip_test)
+        else:
+            pose_model = load_finder(*network, flip_test=flip_test, grouping=grouping)
     return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch)
 
 

@@ -21,7 +21,8 @@ from tracker.export import export_network
 from tracker.nets.build import NETWORKS
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose.crops import centres_and_scales, crop_matrices, warp_crops
-from tracker.pose.networks import normalization_of, stated_settings
+from tracker.pose.networks import normalization_of
+from tracker.pose.settings import stated_settings
 from tracker.runtime import OnnxNetwork
 from tracker.types import FloatArray, Image
 from tracker.weights import read_metadata

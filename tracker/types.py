@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any, Protocol, Self, TypeAlias, overload
+from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ class RowTable:
     def join(cls, parts: Sequence[Self]) -> Self:
         """The people of several tables, at least one, in the order given."""
         names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Detections(RowTable):
         return cls(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Poses(RowTable):
     """People with keypoints.
 
@@ -117,7 +117,13 @@ class Poses(RowTable):
     @classmethod
     def in_boxes(cls, candidates: Candidates, keypoints: FloatArray, scores: FloatArray) -> Poses:
         """The poses (N, K, 2), with scores (N, K), that were estimated in N boxes."""
-        return cls(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return cls(
+            keypoints=keypoints,
+            scores=scores,
+            boxes=candidates.boxes,
+            box_scores=candidates.scores,
+            origin=candidates.origin,
+        )
 
     @classmethod
     def empty(cls, num_keypoints: int) -> Poses:
@@ -242,35 +248,34 @@ class FlowEstimator(Protocol):
         """The motion from one prepared image to the next; a change of image size counts as a cut."""
 
 
-class PersonDetector(Protocol):
-    """Finds people; `name` and `engine` say what really runs, `note` why it is not what was wished, or None."""
+class RunningNetwork(Protocol):
+    """A network that runs: `name` and `engine` say what and where, `note` why not as was wished, or None."""
 
     name: str
     engine: str
     note: str | None
+
+
+class PersonDetector(RunningNetwork, Protocol):
+    """Finds people."""
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One `Detections` per image (H, W, 3) uint8 BGR, boxes in that image's pixels, best first."""
 
 
-class PoseEstimator(Protocol):
-    """Finds the keypoints of people in boxes; `name`, `engine` and `note` are those of `PersonDetector`."""
+class PoseEstimator(RunningNetwork, Protocol):
+    """Finds the keypoints of people in boxes."""
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
         """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR."""
 
 
-class PoseFinder(Protocol):
-    """Finds everybody's keypoints in one look, without boxes; its other fields are those of `PoseEstimator`."""
+@runtime_checkable
+class PoseFinder(RunningNetwork, Protocol):
+    """Finds everybody's keypoints in one look, without boxes."""
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def find(self, images: Sequence[Image]) -> list[Poses]:

@@ -155,7 +155,7 @@ class SimulatedVideo:
         nobody = ~alike.any(axis=1)
         keypoints, scores = self._keypoints[number, owners], self._scores[number, owners]
         keypoints[nobody], scores[nobody] = np.nan, 0
-        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return Poses.in_boxes(candidates, keypoints, scores)
 
     def _observe(self, keypoints: DoubleArray, seen: BoolArray, covered: BoolArray, is_true: BoolArray) -> None:
         """Draw the keypoints that the pose network gives, and their scores."""

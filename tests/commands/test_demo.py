@@ -149,7 +149,7 @@ class Knowing:
         rows = iou(candidates.boxes, truth.boxes).argmax(axis=1)
         scores = (~np.isnan(truth.keypoints[..., 0])).astype(np.float32)
         keypoints, scores = convert_keypoints(truth.keypoints[rows], scores[rows], COCO_17, BODY_19)
-        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return Poses.in_boxes(candidates, keypoints, scores)
 
 
 @pytest.mark.parametrize(

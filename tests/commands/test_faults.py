@@ -484,7 +484,7 @@ FILES = {
     ),
     "pickle that would run code": ("--pose-model x.pth", network("x.pth", attack), CODE),
     "checkpoint of another network": (
-        "--pose-model x.pth", network("x.pth", checkpoint), "{} holds no PoseResNet (it begins …"
+        "--pose-model x.pth", network("x.pth", checkpoint), "{} holds no PoseResNet or LitePose (it begins …"
     ),
     "video as detector": ("--detector clip.mp4", nothing, NO_NETWORK),
     "video for poses": ("--pose-model clip.mp4", nothing, NO_NETWORK),

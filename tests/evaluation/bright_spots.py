@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tracker.pose.bottom_up_networks import OutputMaps
 from tracker.skeletons import COCO_17
 from tracker.types import Image
 
@@ -18,22 +17,19 @@ class BlueCrops:
     engine = "numpy"
     note = None
     skeleton = COCO_17
-    input_size_wh = (96, 128)
+    input_size_hw = (128, 96)
 
-    def heatmaps(self, crops: Image) -> Any:
+    def run(self, crops: Image) -> Any:
         blue = crops[:, ::4, ::4, 0].astype(np.float32) / 255
-        return np.repeat(blue[:, None], self.skeleton.num_keypoints, axis=1)
+        return {"heatmaps": np.repeat(blue[:, None], self.skeleton.num_keypoints, axis=1)}
 
 
 class BluePictures(BlueCrops):
     """Heatmaps of pictures likewise, at strides 4 and 2, with the red as tag."""
 
-    input_size = 256
+    input_size_hw = (256, 256)
 
-    def maps(self, images: Image) -> list[OutputMaps]:
-        outputs = []
-        for stride in (4, 2):
-            part = images[:, ::stride, ::stride].astype(np.float32)
-            heatmaps = np.repeat(part[:, None, ..., 0] / 255, 17, axis=1)
-            outputs.append(OutputMaps(heatmaps, np.repeat(part[:, None, ..., 2] / 10, 17, axis=1)))
-        return [outputs[0], OutputMaps(outputs[1].heatmaps, None)]
+    def run(self, images: Image) -> Any:
+        coarse, fine = (images[:, ::stride, ::stride, None].astype(np.float32).repeat(17, axis=3) for stride in (4, 2))
+        blue, red = (np.moveaxis(coarse[..., channel], 3, 1) for channel in (0, 2))
+        return {"heatmaps_0": blue / 255, "tags_0": red / 10, "heatmaps_1": np.moveaxis(fine[..., 0], 3, 1) / 255}

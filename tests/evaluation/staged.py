@@ -116,7 +116,7 @@ class Stage:
             if len(places) and near.min() <= 40:
                 keypoints[row] = standing(places[near.argmin()]) + self.wrong_px
         scores = np.where(np.isnan(keypoints[..., 0]), 0, self.score).astype(np.float32)
-        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return Poses.in_boxes(candidates, keypoints, scores)
 
     def prepare(self, image: Image) -> int:
         return number_of(image)

@@ -20,7 +20,7 @@ from tracker.evaluation.heatmap_pictures import (
     view_size,
 )
 from tracker.skeletons import COCO_17
-from tracker.types import Image, Poses
+from tracker.types import Candidates, Detections, Image, Poses
 from tracker.video.overlay import id_color
 
 STRIP, GAP = 20, 4
@@ -36,7 +36,8 @@ def poses(*boxes: list[float], num_keypoints: int = 17) -> Poses:
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     keypoints = np.repeat((corners[:, None, :2] + corners[:, None, 2:]) / 2, num_keypoints, axis=1)
     ones = np.ones(len(corners), np.float32)
-    return Poses(keypoints, np.ones(keypoints.shape[:2], np.float32), corners, ones, np.zeros(len(corners), np.int8))
+    people = Candidates.from_detections(Detections(corners, ones))
+    return Poses.in_boxes(people, keypoints, np.ones(keypoints.shape[:2], np.float32))
 
 
 def maps(*places: tuple[int, int, int], value: float = 1.0, num_keypoints: int = 17) -> np.ndarray[Any, Any]:

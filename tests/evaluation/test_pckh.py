@@ -16,7 +16,7 @@ from tracker.datasets.mpii import MpiiTruth, read_people, read_predictions, read
 from tracker.errors import InputError
 from tracker.evaluation.pckh import evaluate_pckh, predictions_of
 from tracker.skeletons import COCO_17, MPII_16, Skeleton
-from tracker.types import Poses
+from tracker.types import Candidates, Detections, Poses
 
 COLUMNS = ["Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Mean", "Mean@0.1"]
 HEAD_SIZE = 30.0
@@ -190,7 +190,8 @@ def poses(keypoints: np.ndarray[Any, Any]) -> Poses:
     count, num_keypoints = keypoints.shape[:2]
     scores = np.ones((count, num_keypoints), np.float32)
     boxes, ones = np.zeros((count, 4), np.float32), np.ones(count, np.float32)
-    return Poses(keypoints.astype(np.float32), scores, boxes, ones, np.zeros(count, np.int8))
+    people = Candidates.from_detections(Detections(boxes, ones))
+    return Poses.in_boxes(people, keypoints.astype(np.float32), scores)
 
 
 @pytest.mark.parametrize(

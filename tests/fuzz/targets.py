@@ -195,7 +195,7 @@ def read_pose_graph(path: Path) -> None:
     """Read and run a pose network."""
     from tracker.pose.networks import load_pose_network
 
-    load_pose_network(path, "cpu").heatmaps(np.zeros((1, 64, 32, 3), np.uint8))
+    load_pose_network(path, "cpu").run(np.zeros((1, 64, 32, 3), np.uint8))
 
 
 def read_detector_graph(path: Path) -> None:

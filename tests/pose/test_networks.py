@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,12 +14,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, like_trained, write_weights
 from tests.vectors import SHARED
-from tracker.errors import DeviceError, ModelError
+from tracker.errors import ModelError
+from tracker.export import export_network
+from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
 from tracker.nets.pose_resnet import PoseResNet
-from tracker.pose import TopDownEstimator, load_pose_network
-from tracker.pose.networks import Normalization, OnnxHeatmapNetwork, TorchHeatmapNetwork, load_pose_resnet
+from tracker.pose import TopDownEstimator, load_estimator, load_finder, load_pose_network
+from tracker.pose.checkpoints import load_published
+from tracker.pose.networks import Normalization, OnnxPoseNetwork, TorchPoseNetwork
 from tracker.runtime import TensorInfo
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16
 from tracker.types import Candidates
@@ -33,6 +36,7 @@ STATED = {
 }
 IMAGE = TensorInfo("image", (1, 3, 256, 192), "float32")
 HEATMAPS = np.zeros((1, 17, 64, 48), np.float32)
+SMALL = LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,10 @@ def weights(num_keypoints=17):
     return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(shapes.items())}
 
 
+def litepose(num_keypoints=14, config=SMALL):
+    return like_trained(LitePose(num_keypoints, config))
+
+
 def save(path, state, rename=lambda name: name):
     torch.save({rename(name): value for name, value in state.items()}, path)
     return path
@@ -64,9 +72,13 @@ def crops(n, size_wh=(192, 256)):
     return np.random.default_rng(0).integers(0, 256, (n, size_wh[1], size_wh[0], 3), np.uint8)
 
 
-def refusal(path, device="cpu"):
+def assert_near(given, expected, share=1e-4):
+    np.testing.assert_allclose(given, expected, rtol=0, atol=share * np.abs(expected).max())
+
+
+def refusal(path, load=load_pose_network):
     with pytest.raises(ModelError) as error:
-        load_pose_network(path, device)
+        load(path, "cpu")
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -81,7 +93,7 @@ def refusal(path, device="cpu"):
     ],
 )
 def test_checkpoints_of_all_names_give_the_same_network(tmp_path, rename):
-    loaded = load_pose_resnet(save(tmp_path / "a.pth", weights(), rename))
+    loaded, _ = load_published(save(tmp_path / "a.pth", weights(), rename))
     assert all(torch.equal(value, weights()[name]) for name, value in loaded.state_dict().items())
     assert not loaded.training
 
@@ -90,161 +102,129 @@ def test_a_checkpoint_gives_what_its_network_gave(tmp_path, resnet18):
     path = tmp_path / "pose_resnet_18_128x96.safetensors"
     save_file(resnet18.state_dict(), path)
     pixels = crops(2, (96, 128))
-    inputs = torch.from_numpy(Normalization("bgr").apply(pixels))
     with torch.inference_mode():
-        expected = resnet18(inputs).numpy()
-    given = load_pose_network(path, "cpu").heatmaps(pixels)
-    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+        expected = resnet18(torch.from_numpy(Normalization("bgr").apply(pixels))).numpy()
+    assert_near(load_pose_network(path, "cpu").run(pixels)["heatmaps"], expected)
+
+
+def test_a_litepose_gives_what_its_network_gave_of_rgb(tmp_path):
+    model = litepose()
+    network = load_pose_network(save(tmp_path / "a.pth", model.state_dict()), "cpu")
+    pixels = crops(2, (128, 64))
+    with torch.inference_mode():
+        coarse, fine = model(torch.from_numpy(Normalization("rgb").apply(pixels)))
+    given = network.run(pixels)
+    assert list(given) == ["heatmaps_0", "tags_0", "heatmaps_1"]
+    for maps, expected in zip(given.values(), (coarse[:, :14], coarse[:, 14:], fine), strict=True):
+        assert_near(maps, expected.numpy())
 
 
 @pytest.mark.parametrize("style", ["pytorch", "caffe"])
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
-def test_the_depth_is_read_off_the_names(tmp_path, monkeypatch, depth, style):
+def test_the_depth_is_read_off_the_names_and_the_style_off_the_files_or_the_toml(tmp_path, monkeypatch, depth, style):
     with torch.device("meta"):
         state = PoseResNet(depth, 5, style).state_dict()
-    monkeypatch.setattr("tracker.pose.networks.load_checkpoint", lambda _path: state)
-    built = []
-    monkeypatch.setattr("tracker.pose.networks.load_strictly", lambda model, *_: built.append(model))
+    monkeypatch.setattr("tracker.pose.checkpoints.load_checkpoint", lambda _path: state)
+    monkeypatch.setattr("tracker.pose.checkpoints.load_strictly", lambda *_: None)
+    if style == "pytorch":
+        (tmp_path / "a_caffe.toml").write_text('style = "pytorch"')
     with torch.device("meta"):
-        model = load_pose_resnet(tmp_path / "a.pth", style)
-    assert model.final_layer.out_channels == 5
+        model, _ = load_published(tmp_path / "a_caffe.pth")
     assert {k: v.shape for k, v in model.state_dict().items()} == {k: v.shape for k, v in state.items()}
-    assert built[0].layer2[0].conv1.stride == ((2, 2) if style == "caffe" or depth < 50 else (1, 1))
+    assert model.layer2[0].conv1.stride == ((2, 2) if style == "caffe" or depth < 50 else (1, 1))
 
 
 @pytest.mark.parametrize(
-    ("name", "num_keypoints", "settings", "size_wh", "skeleton"),
+    ("num_keypoints", "config"),
     [
-        pytest.param("pose_resnet_18_384x288.pth.tar", 17, None, (288, 384), COCO_17, id="size in the name"),
-        pytest.param("a.pth", 17, None, (192, 256), COCO_17, id="17 keypoints: COCO"),
-        pytest.param("a.pth", 16, None, (256, 256), MPII_16, id="16 keypoints: MPII"),
-        pytest.param("a_100x100.pt", 16, None, (256, 256), MPII_16, id="no such size: as published"),
-        pytest.param("a_384x288.pth", 17, "input_size = [64, 32]", (32, 64), COCO_17, id="toml before name"),
+        pytest.param(14, SMALL, id="CrowdPose"),
+        pytest.param(17, replace(SMALL, tags_at_each_scale=True), id="COCO, tags at each scale"),
+        pytest.param(17, replace(SMALL, num_outputs=1), id="one output"),
+    ],
+)
+def test_the_widths_of_a_litepose_are_read_off_its_weights(tmp_path, num_keypoints, config):
+    model = litepose(num_keypoints, config)
+    loaded, _ = load_published(save(tmp_path / "a.pth.tar", model.state_dict()))
+    assert (loaded.num_keypoints, loaded.config, loaded.training) == (num_keypoints, config, False)
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "stated", "size_hw", "skeleton"),
+    [
+        pytest.param("pose_resnet_18_384x288.pth.tar", 17, None, (384, 288), COCO_17, id="size in the name"),
+        pytest.param("a.pth", 17, None, (256, 192), COCO_17, id="17 keypoints: COCO"),
+        pytest.param("a_100x100.pt", 16, None, (256, 256), MPII_16, id="16: MPII; no such size: as published"),
+        pytest.param("a_384x288.pth", 17, "input_size = [64, 32]", (64, 32), COCO_17, id="toml before name"),
         pytest.param(
             "a.pth.tar", 14, 'skeleton = "crowdpose14"\ninput_size = [64, 64]', (64, 64), CROWDPOSE_14,
             id="all from the toml",
         ),
+        pytest.param("a.pth", (14, SMALL), None, (512, 512), CROWDPOSE_14, id="LitePose of 14: CrowdPose"),
+        pytest.param("a.pth", (17, LITEPOSE_SIZES["XS"]), None, (256, 256), COCO_17, id="17: COCO; XS: 256"),
+        pytest.param("a.pth", (19, SMALL), 'skeleton = "body19"', (512, 512), BODY_19, id="a LitePose's skeleton"),
     ],
 )  # fmt: skip
-def test_what_a_checkpoint_leaves_open(tmp_path, name, num_keypoints, settings, *, size_wh, skeleton):
-    path = save(tmp_path / name, weights(num_keypoints))
-    if settings:
-        path.with_name(path.name.split(".")[0] + ".toml").write_text(settings)
+def test_what_a_checkpoint_leaves_open(tmp_path, name, model, stated, *, size_hw, skeleton):
+    path = save(tmp_path / name, weights(model) if isinstance(model, int) else LitePose(*model).state_dict())
+    if stated:
+        path.with_name(path.name.split(".")[0] + ".toml").write_text(stated)
     loaded = load_pose_network(path, "cpu")
-    assert (loaded.input_size_wh, loaded.skeleton) == (size_wh, skeleton)
-    assert loaded.name == name
+    assert (loaded.input_size_hw, loaded.skeleton, loaded.name) == (size_hw, skeleton, name)
     assert "on CPU" in loaded.engine
-    width, height = size_wh
-    assert loaded.heatmaps(crops(1, size_wh)).shape == (1, num_keypoints, height // 4, width // 4)
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("pose_resnet_50_caffe_256x192.pth.tar", None), ("a.pth", 'style = "caffe"')]
-)
-def test_the_caffe_style_is_in_the_name_or_the_toml(tmp_path, monkeypatch, resnet18, name, settings):
-    if settings:
-        (tmp_path / "a.toml").write_text(settings)
-    asked = []
-
-    def record(checkpoint, path, style):
-        asked.append(style)
-        return resnet18
-
-    monkeypatch.setattr("tracker.pose.networks.load_checkpoint", lambda path: {})
-    monkeypatch.setattr("tracker.pose.networks._build_pose_resnet", record)
-    load_pose_network(tmp_path / name, "cpu")
-    assert asked == ["caffe"]
-
-
-@pytest.mark.parametrize(
-    ("rename", "stated", "swaps"),
+    ("rename", "stated", "color"),
     [
-        (str, "", False),  # the authors normalise what cv2.imread gives
-        (mmpose_name, "", True),  # MMPose converts to RGB
-        (str, 'color = "rgb"', True),  # a checkpoint of one's own says so
+        (str, "", "bgr"),  # the authors normalise what cv2.imread gives
+        (mmpose_name, "", "rgb"),  # MMPose converts to RGB
+        (str, 'color = "rgb"', "rgb"),  # a checkpoint of one's own says so
     ],
 )
-def test_the_channel_order_is_that_of_the_training(tmp_path, rename, stated, swaps):
+def test_the_channel_order_is_that_of_the_training(tmp_path, rename, stated, color):
     (tmp_path / "a.toml").write_text(stated)
-    network = load_pose_network(save(tmp_path / "a.pth", weights(), rename), "cpu")
-    assert network._swaps_channels is swaps
+    assert load_published(save(tmp_path / "a.pth", weights(), rename))[1]["color"] == color
 
 
 def test_torch_gets_normalised_pixels_in_the_order_of_its_training():
-    class Echo(nn.Module):
-        def forward(self, x):
-            return x
-
     pixels = crops(2)
     for color in ("rgb", "bgr"):
         spec = Normalization(color, mean=(1, 2, 3), std=(4, 5, 6))
-        echoed = TorchHeatmapNetwork(Echo(), COCO_17, (192, 256), normalization=spec, device="cpu")
-        given = echoed.heatmaps(pixels)
+        echoed = TorchPoseNetwork(nn.Identity(), COCO_17, (256, 192), normalization=spec, device="cpu")
         ordered = pixels[..., ::-1] if color == "rgb" else pixels
         by_hand = ((ordered.astype(float) - [1, 2, 3]) / [4, 5, 6]).transpose(0, 3, 1, 2)
-        np.testing.assert_allclose(given, by_hand, atol=1e-4)
+        np.testing.assert_allclose(echoed.run(pixels)["heatmaps"], by_hand, atol=1e-4)
         np.testing.assert_allclose(spec.apply(pixels), by_hand, atol=1e-4)
-
-
-def test_a_batch_gives_what_each_crop_gives_alone(resnet18):
-    loaded = TorchHeatmapNetwork(resnet18, COCO_17, (96, 128), device="cpu")
-    pixels = crops(3, (96, 128))
-    together = loaded.heatmaps(pixels)
-    alone = np.concatenate([loaded.heatmaps(crop[None]) for crop in pixels])
-    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-4 * np.abs(together).max())
-
-
-def test_a_model_that_is_handed_in_can_go_on_training():
-    model = PoseResNet(18, 17).train()
-    TorchHeatmapNetwork(model, COCO_17, (192, 256), device="cpu")
-    assert model.training
-
-
-def test_the_note_says_why_the_cpu_was_taken(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    named = {"name": "r18.pth", "input_size_wh": (192, 256)}
-    on_auto, on_cpu = (TorchHeatmapNetwork(nn.Identity(), COCO_17, device=d, **named) for d in ("auto", "cpu"))
-    assert on_auto.note.startswith("runs on the CPU: torch finds no CUDA")
-    assert on_cpu.note is None
-    assert TopDownEstimator(on_auto).note == on_auto.note
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_gives_what_the_cpu_gives(resnet18):
-    on_cpu, on_cuda = (TorchHeatmapNetwork(resnet18, COCO_17, (192, 256), device=device) for device in ("cpu", "cuda"))
+    on_cpu, on_cuda = (TorchPoseNetwork(resnet18, COCO_17, (256, 192), device=device) for device in ("cpu", "cuda"))
     assert "CUDA" in on_cuda.engine
-    expected, given = on_cpu.heatmaps(crops(4)), on_cuda.heatmaps(crops(4))
+    given = on_cuda.run(crops(4))["heatmaps"]
     assert given.dtype == np.float32
-    assert np.abs(given - expected).max() < 0.02 * np.abs(expected).max()
+    assert_near(given, on_cpu.run(crops(4))["heatmaps"], 0.02)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_cuda_device_that_is_absent_is_an_error(tmp_path):
-    with pytest.raises(DeviceError):
-        load_pose_network(save(tmp_path / "a.pth", weights()), "cuda")
-
-
-def test_a_network_of_another_kind_is_refused(tmp_path):
-    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "a.pth")
-    assert "holds no PoseResNet (it begins with conv.weight)" in refusal(tmp_path / "a.pth")
-
-
-def test_the_first_wrong_names_are_told(tmp_path):
-    message = refusal(save(tmp_path / "a.pth", weights(), lambda name: name.replace("r.bias", "r.bais")))
-    assert "missing final_layer.bias; unexpected final_layer.bais" in message
-
-
-def test_a_number_of_keypoints_that_nobody_described(tmp_path):
-    path = save(tmp_path / "a_256x192.pth", weights(5))
-    assert "5 keypoints" in refusal(path)
-    (tmp_path / "a_256x192.toml").write_text('skeleton = "coco17"')
-    assert "5 keypoints" in refusal(path)
-
-
-@pytest.mark.parametrize("name", ["model.txt", "model", "model.engine"])
-def test_other_suffixes_are_refused(tmp_path, name):
-    message = refusal(tmp_path / name)
-    assert ".onnx, .pth.tar, .pth, .pt, .safetensors" in message
+@pytest.mark.parametrize(
+    ("name", "state", "words"),
+    [
+        pytest.param("a.pth", {"conv.weight": torch.zeros(3)}, "holds no PoseResNet or LitePose (it begins with "
+                     "conv.weight)", id="another network"),
+        pytest.param("a.pth", {name.replace("r.bias", "r.bais"): value for name, value in weights().items()},
+                     "missing final_layer.bias; unexpected final_layer.bais", id="the first wrong names"),
+        pytest.param("a.pth", {name: value for name, value in litepose().state_dict().items() if "1.0.inv.1" not in
+                     name}, "missing stage.1.0.inv.1.bias", id="a LitePose that lacks weights"),
+        pytest.param("a_256x192.pth", weights(5), "5 keypoints", id="keypoints that nobody described"),
+        pytest.param("b.pth", weights(5), "5 keypoints", id="a skeleton of others beside it"),
+        pytest.param("a.pth", litepose(5).state_dict(), "has 5 keypoints", id="a LitePose's"),
+        pytest.param("model.engine", {}, ".onnx, .pth.tar, .pth, .pt, .safetensors", id="suffix"),
+    ],
+)  # fmt: skip
+def test_other_checkpoints_are_refused(tmp_path, name, state, words):
+    (tmp_path / "b.toml").write_text('skeleton = "coco17"\ninput_size = [64, 64]')
+    assert words in refusal(save(tmp_path / name, state))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +234,7 @@ def test_other_suffixes_are_refused(tmp_path, name):
         pytest.param("colour = 'rgb'", "unknown; known: skeleton, color", id="unknown key"),
         pytest.param("skeleton = 'coco18'", "known: coco17", id="unknown skeleton"),
         pytest.param("color = 'grey'", "rgb or bgr", id="unknown colour"),
-        pytest.param("mean = [1, 2]", "three numbers", id="two means"),
+        pytest.param("mean = [1, 2]", "3 numbers", id="two means"),
         pytest.param(f"mean = [1, 2, 9{'0' * 400}]", "makes no sense", id="mean beyond floating point"),
         pytest.param("mean = " + "[" * 9999, "is no TOML", id="too deep"),
         pytest.param("std = [1, 0, 1]", "above 0", id="std of 0"),
@@ -265,7 +245,7 @@ def test_other_suffixes_are_refused(tmp_path, name):
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, text, words):
     (tmp_path / "a.toml").write_text(text)
-    message = refusal(tmp_path / "a.pth")
+    message = refusal(save(tmp_path / "a.pth", weights()))
     assert words in message
     assert "a.toml" in message
 
@@ -273,37 +253,65 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, text, words):
 def test_our_own_weights_are_built_as_they_state(tmp_path):
     path = write_weights(tmp_path / "weights.safetensors", POSE, color="bgr", mean="[1, 2, 3]")
     loaded = load_pose_network(path, "cpu")
-    assert (loaded.skeleton, loaded.input_size_wh) == (BODY_19, (32, 64))
+    assert (loaded.skeleton, loaded.input_size_hw) == (BODY_19, (64, 32))
     assert loaded.name == "weights.safetensors"
     pixels = crops(2, (32, 64))
     inputs = Normalization("bgr", (1, 2, 3), (127.5,) * 3).apply(pixels)
     with torch.inference_mode():
         expected = load_network(path, "pose")(torch.from_numpy(inputs)).numpy()
-    np.testing.assert_allclose(loaded.heatmaps(pixels), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-
-
-def test_the_toml_beside_our_own_weights_comes_first(tmp_path):
-    path = write_weights(tmp_path / "weights.safetensors", POSE)
-    (tmp_path / "weights.toml").write_text('color = "bgr"\ninput_size = [96, 64]')
-    loaded = load_pose_network(path, "cpu")
-    assert loaded.input_size_wh == (64, 96)
-    assert loaded._swaps_channels is False
+    assert_near(loaded.run(pixels)["heatmaps"], expected)
+    (tmp_path / "weights.toml").write_text('color = "rgb"\ninput_size = [96, 64]')
+    beside = load_pose_network(path, "cpu")
+    assert beside.input_size_hw == (96, 64)
+    assert_near(beside.run(pixels[..., ::-1])["heatmaps"], expected)
 
 
 @pytest.mark.parametrize(
     ("stated", "words"),
     [
         pytest.param(DETECTOR, "states RTMDetNano in its metadata, but must be PoseLiteHRNet", id="a detector"),
-        pytest.param(POSE | {"skeleton": "coco17"}, "has 19 keypoints and must state the skeleton of so many", id="17"),
+        pytest.param(POSE | {"skeleton": "coco17"}, "has 19 keypoints and is not described", id="17"),
         pytest.param(POSE | {"mean": "[1]"}, "which makes no sense", id="one mean"),
         pytest.param(POSE | {"input_size": "256"}, "which makes no sense", id="one size"),
-        pytest.param({k: v for k, v in POSE.items() if k != "input_size"}, "and its input_size", id="no size"),
+        pytest.param({k: v for k, v in POSE.items() if k != "input_size"}, "does not tell its input_size", id="none"),
+        pytest.param(BOTTOM_UP | {"skeleton": "coco17"}, "has 14 keypoints", id="bottom-up"),
     ],
 )
 def test_our_own_weights_must_state_all(tmp_path, stated, words):
-    path = write_weights(tmp_path / "weights.safetensors", stated if stated is DETECTOR else POSE)
+    path = write_weights(tmp_path / "weights.safetensors", BOTTOM_UP if "Lite" in stated["network"][:4] else POSE)
     save_file(load_file(path), path, stated)
     assert words in refusal(path)
+
+
+@pytest.mark.parametrize("stated", [POSE, BOTTOM_UP], ids=["crops", "whole pictures"])
+def test_a_network_of_the_other_method_is_told_by_its_outputs(tmp_path, stated):
+    path = write_weights(tmp_path / "weights.safetensors", stated)
+    load, method = (load_finder, "top-down") if stated is POSE else (load_estimator, "bottom-up")
+    assert f"take --pose {method}" in refusal(path, load)
+
+
+@pytest.mark.parametrize(
+    ("stated", "outputs"),
+    [
+        pytest.param(BOTTOM_UP, {"heatmaps_0": (14, 32, 48), "tags_0": (14, 32, 48), "heatmaps_1": (14, 64, 96)}),
+        pytest.param(BOTTOM_UP_MOBILENET, {"heatmaps_0": (14, 32, 48), "tags_0": (28, 32, 48)}),
+    ],
+    ids=["LitePose", "BottomUpMobileNet"],
+)
+def test_bottom_up_files_agree_on_both_engines(tmp_path, stated, outputs):
+    torch.manual_seed(0)
+    files = export_network([write_weights(tmp_path / "weights.safetensors", stated)], tmp_path / "small")
+    on_onnx, on_torch = (load_pose_network(path, "cpu") for path in files)
+    assert on_onnx.engine.startswith("ONNX Runtime")
+    assert on_onnx.name == "small.onnx"
+    for network in (on_onnx, on_torch):
+        assert (network.skeleton, network.input_size_hw) == (CROWDPOSE_14, (64, 64))
+    # As large as they were not exported with.
+    given, expected = (network.run(crops(3, (192, 128))) for network in (on_onnx, on_torch))
+    assert {name: maps.shape for name, maps in given.items()} == {name: (3, *shape) for name, shape in outputs.items()}
+    for name, maps in expected.items():
+        # Between two people a cell's tag may be of either.
+        assert np.mean(np.abs(given[name] - maps) > 2e-3 * np.abs(maps).max()) <= 1e-3 * name.startswith("tags")
 
 
 def write_scaled_channels(path, batch):
@@ -324,25 +332,20 @@ def write_scaled_channels(path, batch):
 @pytest.mark.parametrize("batch", [1, None], ids=["batch 1 is looped", "an open batch is filled"])
 def test_onnx_models_run_on_batches(tmp_path, batch):
     loaded = load_pose_network(write_scaled_channels(tmp_path / "a.onnx", batch), "cpu")
-    assert loaded.input_size_wh == (32, 64)
+    assert loaded.input_size_hw == (64, 32)
     assert loaded.skeleton is COCO_17
     pixels = crops(3, (32, 64))
     expected = Normalization().apply(pixels)[:, np.arange(17) % 3]
-    np.testing.assert_allclose(loaded.heatmaps(pixels), expected, rtol=1e-6)
+    np.testing.assert_allclose(loaded.run(pixels)["heatmaps"], expected, rtol=1e-6)
 
 
 def test_the_toml_beside_an_onnx_model_comes_before_its_metadata(tmp_path):
-    path = write_constant_graph(tmp_path / "a.onnx", [IMAGE], {"heatmaps": HEATMAPS}, STATED)
+    stated = STATED | {"author": "somebody"}
+    path = write_constant_graph(tmp_path / "a.onnx", [IMAGE], {"heatmaps": HEATMAPS}, stated)
     (tmp_path / "a.toml").write_text('color = "bgr"\nskeleton = "posetrack17"')
-    loaded = OnnxHeatmapNetwork(path, "cpu")
+    loaded = OnnxPoseNetwork(path, "cpu")
     assert loaded.skeleton.name == "posetrack17"
-    assert loaded._normalization.color == "bgr"
-    assert loaded._normalization.mean == tuple(json.loads(STATED["mean"]))
-
-
-def test_foreign_metadata_is_no_concern(tmp_path):
-    path = write_constant_graph(tmp_path / "a.onnx", [IMAGE], {"heatmaps": HEATMAPS}, STATED | {"author": "somebody"})
-    assert OnnxHeatmapNetwork(path, "cpu").input_size_wh == (192, 256)
+    assert loaded._normalization == Normalization("bgr", *(tuple(json.loads(STATED[key])) for key in ("mean", "std")))
 
 
 @pytest.mark.parametrize("missing", list(STATED))
@@ -357,12 +360,12 @@ def test_an_onnx_model_must_state_all(tmp_path, missing):
 @pytest.mark.parametrize(
     ("inputs", "outputs"),
     [
-        pytest.param([TensorInfo("x", (None, 3, None, None), "float32")], {"y": HEATMAPS}, id="open size"),
         pytest.param([TensorInfo("x", (1, 256, 192, 3), "float32")], {"y": HEATMAPS}, id="channels last"),
         pytest.param([TensorInfo("x", (1, 3, 256, 192), "uint8")], {"y": HEATMAPS}, id="bytes"),
         pytest.param([IMAGE], {"y": HEATMAPS, "z": HEATMAPS}, id="two sets of heatmaps"),
         pytest.param([IMAGE], {"y": HEATMAPS[:, :14]}, id="heatmaps of another skeleton"),
         pytest.param([IMAGE], {"simcc_x": np.zeros((1, 17, 384), np.float32)}, id="no heatmaps"),
+        pytest.param([IMAGE], {"heatmaps_0": HEATMAPS[0], "tags_0": HEATMAPS[0]}, id="tags without maps"),
     ],
 )
 def test_an_unknown_signature_says_what_was_found_and_what_is_supported(tmp_path, inputs, outputs):
@@ -370,7 +373,15 @@ def test_an_unknown_signature_says_what_was_found_and_what_is_supported(tmp_path
     message = refusal(tmp_path / "a.onnx")
     assert all(str(info) in message for info in inputs)
     assert all(name in message for name in outputs)
-    assert re.search(r"\[1 or \?, (17|K), h, w\]", message)
+    assert "heatmaps [b, K, h, w]" in message
+
+
+def test_a_size_that_a_graph_leaves_open_must_be_stated(tmp_path):
+    image = TensorInfo("x", (None, 3, None, None), "float32")
+    path = write_constant_graph(tmp_path / "a.onnx", [image], {"y": HEATMAPS}, STATED)
+    assert "does not tell its input_size" in refusal(path)
+    (tmp_path / "a.toml").write_text("input_size = [256, 192]")
+    assert load_pose_network(path, "cpu").input_size_hw == (256, 192)
 
 
 def shared(*parts):

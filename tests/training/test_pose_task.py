@@ -184,7 +184,8 @@ def test_a_teachers_keypoints_are_found_by_their_names(tmp_path: Path) -> None:
 
 def test_a_teacher_sees_what_the_network_sees_as_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher, seen = make_teacher(tmp_path), []
-    monkeypatch.setattr(teacher._network, "heatmaps", lambda crops: seen.append(crops) or TAUGHT.repeat(2, axis=0))
+    maps = {"heatmaps": TAUGHT.repeat(2, axis=0)}
+    monkeypatch.setattr(teacher._reader, "read", lambda crops: seen.append(crops) or maps)
     pictures = torch.zeros(2, 3, 64, 32)
     pictures[:, 0], pictures[:, 1], pictures[:, 2] = 300, 20.6, -5
     teacher.correct(pictures, torch.zeros(2, 17, 16, 8), torch.zeros(2, 17), 0.5)

@@ -16,7 +16,6 @@ from tests.onnx_graphs import write_constant_graph
 from tests.training.people import annotate
 from tests.training.rendered import write_data, write_set
 from tracker.errors import InputError, UsageError
-from tracker.pose.bottom_up_networks import load_bottom_up_network
 from tracker.pose.networks import load_pose_network
 from tracker.runtime import TensorInfo
 from tracker.skeletons import BODY_19, COCO_17
@@ -118,12 +117,12 @@ def test_a_trained_pose_network_loads(tmp_path: Path, data: Path) -> None:
     run = start_run(TINY, options_in(tmp_path, data))
     run.train()
     network = load_pose_network(run.weights_path, "cpu")
-    assert (network.skeleton, network.input_size_wh) == (BODY_19, (64, 64))
+    assert (network.skeleton, network.input_size_hw) == (BODY_19, (64, 64))
     crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     inputs = torch.from_numpy(TINY.normalization.apply(crop))
     with torch.inference_mode():
         expected = run.averaged(inputs).numpy()
-    np.testing.assert_allclose(network.heatmaps(crop), expected, atol=1e-4)
+    np.testing.assert_allclose(network.run(crop)["heatmaps"], expected, atol=1e-4)
 
 
 def test_a_trained_resnet_loads(tmp_path: Path, data: Path) -> None:
@@ -132,7 +131,7 @@ def test_a_trained_resnet_loads(tmp_path: Path, data: Path) -> None:
     run = start_run(recipe, options_in(tmp_path, data))
     run.train()
     network = load_pose_network(run.weights_path, "cpu")
-    assert (network.skeleton, network.input_size_wh) == (COCO_17, (32, 32))
+    assert (network.skeleton, network.input_size_hw) == (COCO_17, (32, 32))
     assert run.config.steps == 1
 
 
@@ -172,16 +171,14 @@ def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Pat
     recipe = LitePoseRecipe(steps=2, batch_size=2, input_size=64, tags_at_each_scale=True)
     run = start_run(recipe, options_in(tmp_path, data))
     run.train()
-    network = load_bottom_up_network(run.weights_path, "cpu")
-    assert (network.skeleton, network.input_size) == (COCO_17, 64)
+    network = load_pose_network(run.weights_path, "cpu")
+    assert (network.skeleton, network.input_size_hw) == (COCO_17, (64, 64))
     images = np.random.default_rng(0).integers(0, 256, (1, 64, 128, 3), dtype=np.uint8)
-    maps = network.maps(images)
-    assert [None if output.tags is None else output.tags.shape for output in maps] == [
-        (1, 17, 16, 32), (1, 17, 32, 64),
-    ]  # fmt: skip
+    maps = network.run(images)
+    assert [maps[name].shape for name in ("tags_0", "tags_1")] == [(1, 17, 16, 32), (1, 17, 32, 64)]
     with torch.inference_mode():
         expected = run.averaged(torch.from_numpy(recipe.normalization.apply(images)))
-    np.testing.assert_allclose(maps[0].heatmaps, expected[0][:, :17], atol=1e-4)
+    np.testing.assert_allclose(maps["heatmaps_0"], expected[0][:, :17], atol=1e-4)
     other = replace(recipe, skeleton="crowdpose14", tags_at_each_scale=False)
     fresh = start_run(other, options_in(tmp_path / "other", data, init=run.weights_path))
     name = "stage.0.0.inv.0.weight"
@@ -198,11 +195,10 @@ def test_a_bottom_up_mobilenet_goes_on_with_its_first_stages_frozen_and_is_used_
     changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert not any(name.startswith(("trunk.stem.", "trunk.stages.1.")) for name in changed)
     assert "trunk.stages.2.0.project.weight" in changed
-    network = load_bottom_up_network(run.weights_path, "cpu")
-    assert network.input_size == 128
-    (output,) = network.maps(np.zeros((1, 64, 128, 3), np.uint8))
-    assert output.tags is not None
-    assert (output.heatmaps.shape, output.tags.shape) == ((1, 17, 16, 32), (1, 34, 16, 32))
+    network = load_pose_network(run.weights_path, "cpu")
+    assert network.input_size_hw == (128, 128)
+    output = network.run(np.zeros((1, 64, 128, 3), np.uint8))
+    assert (output["heatmaps_0"].shape, output["tags_0"].shape) == ((1, 17, 16, 32), (1, 34, 16, 32))
     fresh = start_run(recipe, options_in(tmp_path / "other", data, init=run.weights_path))
     assert all(torch.equal(value, run.averaged.state_dict()[name]) for name, value in fresh.model.state_dict().items())
 

@@ -46,7 +46,7 @@ def read_true_poses(picture: Picture, annotated: Skeleton, skeleton: Skeleton) -
     named, scores = convert_keypoints(keypoints.astype(np.float32), known, BODY_19, skeleton)
     boxes = picture.true_boxes()
     has_size = (boxes.boxes[:, 2:] > boxes.boxes[:, :2]).all(axis=1)
-    return Poses(named, scores, boxes.boxes, boxes.scores, boxes.origin)[np.flatnonzero(has_size)]
+    return Poses.in_boxes(boxes, named, scores)[np.flatnonzero(has_size)]
 
 
 def inspect_top_down(

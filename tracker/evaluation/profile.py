@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tracker.detection.detector import DEFAULT_SIZE
 from tracker.errors import UsageError
 from tracker.nets.build import INPUT_SIZES_HW, NETWORKS, build_network, describe_network
-from tracker.pose.bottom_up_networks import load_litepose
-from tracker.pose.networks import CHECKPOINT_SUFFIXES, load_pose_resnet
-from tracker.pose.settings import parse_settings, settings_beside, size_in_name
-from tracker.weights import load_checkpoint, load_network, read_metadata
+from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
+from tracker.pose.settings import parse_settings, settings_beside
+from tracker.weights import load_network, read_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -140,10 +139,5 @@ def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
         stated = {"input_size": metadata["input_size"]} if "input_size" in metadata else {}
         settings = parse_settings(stated, f"the metadata of {path}") | beside
         return load_network(path, kind), settings.get("input_size", (DEFAULT_SIZE, DEFAULT_SIZE))
-    from tracker.nets.litepose import published_input_size
-
-    if any(name.startswith("deconv_refined.") for name in load_checkpoint(path)):
-        model = load_litepose(path)
-        side = published_input_size(model.config)
-        return model, beside.get("input_size", (side, side))
-    return load_pose_resnet(path), beside.get("input_size") or size_in_name(path) or INPUT_SIZES_HW["PoseResNet50"]
+    model, settings = load_published(path)
+    return model, settings.get("input_size", INPUT_SIZES_HW["PoseResNet50"])

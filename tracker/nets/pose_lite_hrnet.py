@@ -11,8 +11,10 @@ from tracker.nets import UPSAMPLINGS
 from tracker.nets.depthwise import depthwise_conv
 from tracker.nets.lite_hrnet import WIDTHS, LiteHRNet
 
-# Channels of the head for further keypoints, at strides 16 and 8, and at 4.
-_FURTHER_CHANNELS = (96, 16)
+# Of the head for further keypoints: channels at strides 16, 8 and 4, and the side of its kernels at the first two, by
+# which the top of a head sees the shoulders.
+_FURTHER_CHANNELS = (96, 64, 16)
+_FURTHER_KERNEL = 5
 
 
 class PoseLiteHRNet(nn.Module):
@@ -78,30 +80,42 @@ class FurtherHead(nn.Module):
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        wide, narrow = _FURTHER_CHANNELS
-        self.first = mixer(WIDTHS[2], wide)
-        self.to_middle = deconvolution(wide)
-        self.middle = nn.Conv2d(WIDTHS[1], wide, kernel_size=1)
-        self.second = mixer(wide, wide)
-        self.narrow = nn.Conv2d(wide, narrow, kernel_size=1)
-        self.to_fine = deconvolution(narrow)
-        self.fine = nn.Conv2d(WIDTHS[0], narrow, kernel_size=1)
-        self.third = mixer(narrow, narrow)
-        self.last = nn.Conv2d(narrow, count, kernel_size=1)
+        wide, narrow, thin = _FURTHER_CHANNELS
+        self.first = mixer(WIDTHS[2], wide, _FURTHER_KERNEL)
+        self.coarse_blocks = nn.Sequential(MixerBlock(wide), MixerBlock(wide), nn.Conv2d(wide, narrow, 1))
+        self.to_middle = deconvolution(narrow)
+        self.middle = nn.Conv2d(WIDTHS[1], narrow, 1)
+        self.middle_blocks = nn.Sequential(MixerBlock(narrow), MixerBlock(narrow), nn.Conv2d(narrow, thin, 1))
+        self.to_fine = deconvolution(thin)
+        self.fine = nn.Conv2d(WIDTHS[0], thin, 1)
+        self.second = mixer(thin, thin)
+        self.last = nn.Conv2d(thin, count, 1)
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, coarse: Tensor, middle: Tensor, fine: Tensor) -> Tensor:
         """Heatmaps of features at strides 16, 8 and 4."""
-        x = torch.relu(self.to_middle(self.first(coarse)) + self.middle(middle))
-        x = self.narrow(x + self.second(x))
-        x = torch.relu(self.to_fine(x) + self.fine(fine))
-        return self.last(self.third(x))
+        x = self.coarse_blocks(self.first(coarse))
+        x = self.middle_blocks(torch.relu(self.to_middle(x) + self.middle(middle)))
+        return self.last(self.second(torch.relu(self.to_fine(x) + self.fine(fine))))
 
 
-def mixer(in_channels: int, channels: int) -> nn.Sequential:
-    """A depthwise 3×3 and a 1×1 convolution, activated."""
-    return nn.Sequential(depthwise_conv(in_channels), nn.Conv2d(in_channels, channels, 1), nn.ReLU(inplace=True))
+class MixerBlock(nn.Module):
+    """Features (B, channels, h, w) and what a mixer makes of them, added."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = mixer(channels, channels, _FURTHER_KERNEL)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the same shape."""
+        return x + self.mix(x)
+
+
+def mixer(in_channels: int, channels: int, kernel: int = 3) -> nn.Sequential:
+    """A depthwise and a 1×1 convolution, activated."""
+    depthwise = depthwise_conv(in_channels, kernel=kernel)
+    return nn.Sequential(depthwise, nn.Conv2d(in_channels, channels, 1), nn.ReLU(inplace=True))
 
 
 @torch.no_grad()

@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 
 from tracker.boxes import boxes_around
-from tracker.errors import InputError, ModelError, UsageError
-from tracker.pose.bottom_up_networks import BottomUpNetwork, OutputMaps
+from tracker.errors import InputError
 from tracker.pose.crops import crop_matrices, fit_whole_image, invert_matrices, transform_points, warp_crops
+from tracker.pose.family import OutputReader, Outputs, PoseNetwork, Shapes, WholePictureFamily
 from tracker.pose.grouping import GroupingConfig, group_keypoints
 from tracker.pose.heatmaps import average_flipped, flip_back
-from tracker.runtime import SplittingRunner
-from tracker.types import DoubleArray, FloatArray, Image, Origin, Poses
+from tracker.types import Candidates, Detections, DoubleArray, FloatArray, Image, Poses
 
 _BOX_EXPANSION = 1.15
 # The centre of the first pixel, or cell, counted from its corner.
@@ -47,49 +46,32 @@ class _View:
     matrix: DoubleArray
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Outputs for one picture at one scale, coarse to fine: heatmaps (K, h, w), and tags of those that have them."""
-
-    heatmaps: list[FloatArray]
-    tags: list[FloatArray]
-
-    @property
-    def finest_wh(self) -> tuple[int, int]:
-        """Width and height of the last heatmaps."""
-        return _size_wh(self.heatmaps[-1])
-
-
 class BottomUpEstimator:
     """A `PoseFinder` around a bottom-up network, with the published input, averaging and grouping.
 
-    settings: of the grouping; None is as published. flip_test: look at the mirrored pictures too. scales: factors on
-    the network's input size, whose heatmaps are averaged; with several, the tags are those of scale 1.
+    settings: of the grouping; None is as published. flip_test: look at the mirrored pictures too.
     project: look for peaks at the size of the input, as published; otherwise at that of the network's finest map, which
     is faster. None projects maps at stride 2: between the cells of coarser ones a peak cannot be seen once they are
-    enlarged bilinearly. Raises UsageError for scales without 1 or such that give no whole cells.
+    enlarged bilinearly.
     Source: `valid.py` of the official code of LitePose.
     """
 
     def __init__(
         self,
-        network: BottomUpNetwork,
+        network: PoseNetwork,
         settings: GroupingConfig | None = None,
-        *,
         flip_test: bool = False,
-        scales: Sequence[float] = (1.0,),
+        *,
         project: bool | None = None,
     ) -> None:
-        _check_scales(scales)
         self.name = network.name
         self.engine = network.engine
         self.note = network.note
         self.skeleton = network.skeleton
-        self._input_size = network.input_size
-        self._runner = SplittingRunner(network.maps)
+        self._input_size = min(network.input_size_hw)
+        self._reader = OutputReader(network, TAGS)
         self._settings = settings or GroupingConfig()
         self._flip_test = flip_test
-        self._scales = sorted(scales, reverse=True)
         self._project = project
 
     def find(self, images: Sequence[Image]) -> list[Poses]:
@@ -114,91 +96,76 @@ class BottomUpEstimator:
         keypoints = np.where(groups.scores[..., None] > 0, _to_image(groups.positions, maps.to_heatmaps), np.nan)
         sure = groups.scores[..., None] > self._settings.detection_threshold
         boxes = boxes_around(np.where(sure, keypoints, np.nan), _BOX_EXPANSION) + _PIXEL
-        origin = np.full(len(groups), Origin.DETECTED, np.int8)
-        return Poses(keypoints, groups.scores, boxes, pose_scores, origin)
+        found = Candidates.from_detections(Detections(boxes, pose_scores))
+        return Poses.in_boxes(found, keypoints, groups.scores)
 
     def _look(self, images: Sequence[Image]) -> Iterator[BottomUpMaps]:
         if len({image.shape for image in images}) > 1:
             for image in images:
                 yield from self._look([image])
         elif images:
-            height, width = images[0].shape[:2]
-            views = [self._view((width, height), scale) for scale in self._scales]
-            base = self._view((width, height), 1.0)
-            at_scales = [self._see(images, view) for view in views]
-            for seen in zip(*at_scales, strict=True):
-                projects = self._projects(views[0], seen[0])
-                yield self._merge(seen, base if projects else views[0], projects)
+            view = self._view((images[0].shape[1], images[0].shape[0]))
+            heatmaps, tags = self._see(np.concatenate([warp_crops(im, view.matrix, view.size_wh) for im in images]))
+            for row in range(len(images)):
+                yield self._merge([maps[row] for maps in heatmaps], [maps[row] for maps in tags], view)
 
-    def _view(self, image_wh: tuple[int, int], scale: float) -> _View:
+    def _view(self, image_wh: tuple[int, int]) -> _View:
         if max(image_wh) > _LARGEST_ASPECT * min(image_wh):
             raise InputError(
                 f"a picture of {image_wh[0]}x{image_wh[1]} pixels is too narrow for {self.name}; cut it to a ratio of "
                 f"at most {_LARGEST_ASPECT:g}, or take --pose top-down"
             )
-        size_wh, centre, region = fit_whole_image(image_wh, self._input_size, scale, self._scales[-1])
+        size_wh, centre, region = fit_whole_image(image_wh, self._input_size)
         return _View(size_wh, crop_matrices(centre, region, size_wh))
 
-    def _see(self, images: Sequence[Image], view: _View) -> list[_Seen]:
-        """What the network says of each image."""
-        inputs = np.concatenate([warp_crops(image, view.matrix, view.size_wh) for image in images])
-        outputs = self._run(inputs)
-        heatmaps, tags = [out.heatmaps for out in outputs], [tag for out in outputs for tag in out.tag_values()]
+    def _see(self, inputs: Image) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Heatmaps (N, K, h, w), coarse to fine, and tag values (N, K, h, w), those of mirrored inputs last."""
+        outputs = self._reader.read(inputs)
+        heatmaps, tags = _heatmaps_of(outputs), _tags_of(outputs)
         if self._flip_test:
-            mirrored, order = self._run(inputs[:, :, ::-1]), self.skeleton.flip_order
-            pairs = zip(heatmaps, mirrored, strict=True)
-            heatmaps = [average_flipped(own, other.heatmaps, order, shift=False) for own, other in pairs]
-            tags += [flip_back(tag, order) for out in mirrored for tag in out.tag_values()]
-        return [_Seen([part[i] for part in heatmaps], [part[i] for part in tags]) for i in range(len(images))]
+            mirrored, order = self._reader.read(inputs[:, :, ::-1]), self.skeleton.flip_order
+            pairs = zip(heatmaps, _heatmaps_of(mirrored), strict=True)
+            heatmaps = [average_flipped(own, other, order, shift=False) for own, other in pairs]
+            tags += [flip_back(tag, order) for tag in _tags_of(mirrored)]
+        return heatmaps, tags
 
-    def _run(self, inputs: Image) -> list[OutputMaps]:
-        parts = [part for _, part in self._runner.run(inputs)]
-        outputs = parts[0] if len(parts) == 1 else [_join(output) for output in zip(*parts, strict=True)]
-        self._check(outputs, len(inputs))
-        return outputs
-
-    def _check(self, outputs: list[OutputMaps], n: int) -> None:
-        num_keypoints = self.skeleton.num_keypoints
-        shapes = [out.heatmaps.shape for out in outputs]
-        if not shapes or any(shape[:2] != (n, num_keypoints) for shape in shapes):
-            raise ModelError(
-                f"{self.name} gave {shapes}, not heatmaps ({n}, {num_keypoints}, h, w); name another model"
-            )
-        tags = [out.tags for out in outputs if out.tags is not None]
-        if not tags:
-            raise ModelError(f"{self.name} gave no tags, which tell whose keypoint is whose; name another model")
-        if not all(np.isfinite(maps).all() for maps in (*(out.heatmaps for out in outputs), *tags)):
-            raise ModelError(
-                f"{self.name} gave values that are not finite on {self.engine}; its file may be damaged, "
-                "or half precision too narrow for it: try --device cpu"
-            )
-
-    def _projects(self, view: _View, seen: _Seen) -> bool:
-        """Whether maps become as large as the input."""
-        return 2 * seen.finest_wh[0] >= view.size_wh[0] if self._project is None else self._project
-
-    def _merge(self, seen: Sequence[_Seen], target: _View, projects: bool) -> BottomUpMaps:
-        """One map per keypoint and one per tag, as large as the target or as the finest map of the first scale."""
-        size_wh = target.size_wh if projects else seen[0].finest_wh
-        heatmaps = _mean([_resize(_average(at_scale), size_wh) for at_scale in seen])
-        at_base = seen[self._scales.index(1.0) if len(seen) > 1 else 0]
-        tags = [_resize(_resize(part, at_base.finest_wh), size_wh) for part in at_base.tags]
-        return BottomUpMaps(heatmaps, np.stack(tags), _to_cells(target, size_wh))
+    def _merge(self, heatmaps: Sequence[FloatArray], tags: Sequence[FloatArray], view: _View) -> BottomUpMaps:
+        """One map per keypoint and one per tag value, as large as the view or as the finest map."""
+        finest_wh = _size_wh(heatmaps[-1])
+        projects = 2 * finest_wh[0] >= view.size_wh[0] if self._project is None else self._project
+        size_wh = view.size_wh if projects else finest_wh
+        mean = _resize(_mean([_resize(maps, finest_wh) for maps in heatmaps]), size_wh)
+        tags = [_resize(_resize(maps, finest_wh), size_wh) for maps in tags]
+        return BottomUpMaps(mean, np.stack(tags), _to_cells(view, size_wh))
 
 
-def _check_scales(scales: Sequence[float]) -> None:
-    """Sides of the smallest input are multiples of 64, and no network takes other than multiples of 32."""
-    named = ", ".join(f"{scale:g}" for scale in scales)
-    if not scales or not all(0 < scale < np.inf for scale in scales):
-        raise UsageError(f"the test scales ({named}) must be one or more numbers above 0")
-    if len(scales) > 1 and 1 not in scales:
-        raise UsageError(f"the test scales ({named}) need 1 among them, which gives the tags")
-    if any(scale / min(scales) % 0.5 for scale in scales):
-        raise UsageError(f"the test scales ({named}) must be multiples of half the smallest")
+def _pick(shapes: Shapes, num_keypoints: int | None) -> Sequence[str]:
+    scales = range(len(shapes))
+    names = [name for i in scales for name in (f"heatmaps_{i}", f"tags_{i}") if name in shapes]
+    if not {"heatmaps_0", "tags_0"} <= set(names):
+        return []
+    return names if all(_is_of_maps(name, shapes, num_keypoints) for name in names) else []
 
 
-def _average(seen: _Seen) -> FloatArray:
-    return _mean([_resize(heatmaps, seen.finest_wh) for heatmaps in seen.heatmaps])
+def _is_of_maps(name: str, shapes: Shapes, num_keypoints: int | None) -> bool:
+    """Whether an output is heatmaps (N, K, h, w), or tags (N, D · K, h, w) beside some."""
+    shape, beside = shapes[name], shapes.get(name.replace("tags", "heatmaps"), ())
+    if len(shape) != 4 or shape[2:] != beside[2:]:
+        return False
+    if num_keypoints is None or shape[1] is None:
+        return True
+    return shape[1] == num_keypoints or (name.startswith("tags") and shape[1] % num_keypoints == 0 < shape[1])
+
+
+def _heatmaps_of(outputs: Outputs) -> list[FloatArray]:
+    return [maps for name, maps in outputs.items() if name.startswith("heatmaps")]
+
+
+def _tags_of(outputs: Outputs) -> list[FloatArray]:
+    """Maps (N, K, h, w); tags of D values come as D parts: the first values of all keypoints, then the second ones."""
+    num_keypoints = outputs["heatmaps_0"].shape[1]
+    tags = [maps for name, maps in outputs.items() if name.startswith("tags")]
+    return [part for maps in tags for part in np.split(maps, maps.shape[1] // num_keypoints, axis=1)]
 
 
 def _mean(maps: Sequence[FloatArray]) -> FloatArray:
@@ -235,10 +202,12 @@ def _to_image(positions: FloatArray, to_heatmaps: DoubleArray) -> FloatArray:
     return transform_points(invert_matrices(to_heatmaps[None]), cells).reshape(positions.shape).astype(np.float32)
 
 
-def _join(parts: Sequence[OutputMaps]) -> OutputMaps:
-    tags = [part.tags for part in parts if part.tags is not None]
-    return OutputMaps(np.concatenate([part.heatmaps for part in parts]), np.concatenate(tags) if tags else None)
-
-
 def _size_wh(maps: FloatArray) -> tuple[int, int]:
     return maps.shape[-1], maps.shape[-2]
+
+
+TAGS = WholePictureFamily(
+    signature="heatmaps_0 [b, K, h, w], tags_0 [b, D K, h, w], heatmaps_1 and so on",
+    pick=_pick,
+    finder=BottomUpEstimator,
+)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import DoubleArray, FloatArray, Image, IntArray
+from tracker.types import DoubleArray, FloatArray, Image
 
 PIXELS_PER_SCALE = 200.0
 _PADDING = np.float32(1.25)
@@ -38,22 +38,18 @@ def centres_and_scales(boxes_xywh: npt.NDArray[Any], size_wh: tuple[int, int]) -
     return centres, scales
 
 
-def fit_whole_image(
-    image_wh: tuple[int, int], input_size: int, scale: float = 1.0, smallest: float = 1.0
-) -> tuple[tuple[int, int], DoubleArray, DoubleArray]:
+def fit_whole_image(image_wh: tuple[int, int], input_size: int) -> tuple[tuple[int, int], DoubleArray, DoubleArray]:
     """Width and height of the input to a bottom-up network, and the region of the image that it shows.
 
-    input_size: the short side in pixels. scale, smallest: factors on it, of this input and the least of all that are
-    tried on the image. Both sides of the smallest input are rounded to multiples of 64, which stretches the region a
+    input_size: the short side in pixels. Both sides are rounded to multiples of 64, which stretches the region a
     little beyond the image. Returns centre (1, 2) and scale (1, 2) as of `centres_and_scales`; the centre is a whole
     pixel.
-    Source: `get_multi_scale_size` of the official code of LitePose.
+    Source: `get_multi_scale_size` of the official code of LitePose, at scale 1.
     """
     width, height = image_wh
     short, long = min(image_wh), max(image_wh)
-    least = _round_size(smallest * input_size)
-    in_short = int(least * scale / smallest)
-    in_long = int(_round_size(least / short * long) * scale / smallest)
+    in_short = _round_size(input_size)
+    in_long = _round_size(in_short / short * long)
     stretched = in_long / in_short * short
     portrait = width < height
     size_wh = (in_short, in_long) if portrait else (in_long, in_short)
@@ -64,22 +60,6 @@ def fit_whole_image(
 
 def _round_size(size: float) -> int:
     return int((size + _SIZE_STEP - 1) // _SIZE_STEP * _SIZE_STEP)
-
-
-def clean_annotated_boxes(
-    boxes_xywh: npt.NDArray[Any], areas: npt.NDArray[Any], image_wh: tuple[int, int]
-) -> tuple[DoubleArray, IntArray]:
-    """Ground-truth boxes inside their image, and which rows they were; boxes outside it are dropped.
-
-    boxes_xywh: (N, 4) pixels. areas: (N,), the annotations' own; a box of area 0 is dropped. A box that
-    hangs over the left or upper edge is shifted, not cut, and every box loses a pixel.
-    Source: `_load_coco_keypoint_annotation_kernal` of the official code.
-    """
-    boxes = boxes_xywh.astype(np.float64, copy=False)
-    top_left = np.maximum(boxes[:, :2], 0)
-    bottom_right = np.minimum(np.array(image_wh) - 1.0, top_left + np.maximum(boxes[:, 2:] - 1, 0))
-    kept = np.flatnonzero((areas > 0) & (bottom_right >= top_left).all(axis=1))
-    return np.concatenate([top_left, bottom_right - top_left], axis=1)[kept], kept
 
 
 def crop_matrices(

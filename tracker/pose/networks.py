@@ -1,35 +1,32 @@
-"""Networks that turn crops into heatmaps: PoseResNet by torch, others by ONNX Runtime."""
+"""Pose networks from files: what they are, their input, and their outputs by name, from torch or ONNX Runtime."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from tracker.errors import ModelError
 from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
-from tracker.pose.settings import SETTINGS, parse_settings, settings_beside, settings_path, size_in_name
+from tracker.nets.build import NETWORKS
+from tracker.pose.bottom_up import TAGS
+from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
+from tracker.pose.family import Outputs, Shapes, TopDownFamily, WholePictureFamily
+from tracker.pose.heatmap_family import HEATMAPS
+from tracker.pose.settings import settings_path, stated_settings
 from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
-from tracker.skeletons import COCO_17, MPII_16, Skeleton
+from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
-from tracker.weights import load_checkpoint, load_network, load_strictly, read_metadata
+from tracker.weights import load_network, read_metadata
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
-    from tracker.nets.pose_resnet import PoseResNet
-    from tracker.nets.resnet import Style
-    from tracker.pose.top_down import HeatmapNetwork
-
-CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors")
-# What the published checkpoints of so many keypoints were trained on: skeleton, and height and width.
-_PUBLISHED = {17: (COCO_17, (256, 192)), 16: (MPII_16, (256, 256))}
-_MMPOSE_PREFIX = re.compile(r"^(backbone|keypoint_head|head)\.")
+# A further family is a file and a line here. Of those that fit a network alike, the first is taken.
+FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, HEATMAPS)
 
 _Triple: TypeAlias = tuple[float, float, float]
 
@@ -52,225 +49,164 @@ class Normalization:
         return planes
 
 
-class TorchImageNetwork:
-    """A torch module that takes normalised images (N, 3, H, W), with the pixels' way into it.
+class TorchPoseNetwork:
+    """A `PoseNetwork` run by torch: a module from normalised images (N, 3, H, W) to maps.
 
-    It runs in half precision on CUDA and in single precision on the CPU. device, name, engine, note: as for
-    `TorchNetwork`.
+    Of a module with `tag_outputs` each output is heatmaps, followed by tags where it says so; the outputs are called
+    `heatmaps_0`, `tags_0`, `heatmaps_1` and so on. Other modules give `heatmaps`. It runs in half precision on CUDA and
+    in single precision on the CPU. device, name, engine, note: as for `TorchNetwork`.
     """
 
-    def __init__(self, model: nn.Module, normalization: Normalization, device: str = "auto", name: str = "") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        skeleton: Skeleton,
+        input_size_hw: tuple[int, int],
+        *,
+        normalization: Normalization | None = None,
+        device: str = "auto",
+        name: str = "",
+    ) -> None:
         import torch
 
+        normalization = normalization or Normalization()
         self._network = TorchNetwork(model, device, name)
         self._mean = torch.tensor(normalization.mean, device=self._network.torch_device)
         self._std = torch.tensor(normalization.std, device=self._network.torch_device)
         self._swaps_channels = normalization.color == "rgb"
+        self._output_names = names_of_outputs(model)
+        self.family = _family_of(dict.fromkeys(self._output_names, (None,) * 4), None) or HEATMAPS
         self.name = self._network.name
         self.note = self._network.note
         self.engine = self._network.engine
+        self.skeleton = skeleton
+        self.input_size_hw = input_size_hw
 
-    def run(self, images: Image) -> list[FloatArray]:
-        """All outputs, in order, for images (N, H, W, 3) uint8 BGR."""
+    def run(self, images: Image) -> Outputs:
+        """As `PoseNetwork.run`."""
         import torch
 
         with explained_faults(self.name, self.engine, RuntimeError), torch.inference_mode():
             # Pixels travel as bytes and are normalised on the device; permuted, they are channels last.
             pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._network.torch_device)
             ordered = pixels.flip(-1) if self._swaps_channels else pixels
-            return self._network.run(((ordered - self._mean) / self._std).permute(0, 3, 1, 2))
+            maps = self._network.run(((ordered - self._mean) / self._std).permute(0, 3, 1, 2))
+        split = self.skeleton.num_keypoints
+        parts = [part for output in maps for part in (output[:, :split], output[:, split:]) if part.shape[1]]
+        return dict(zip(self._output_names, parts, strict=True))
 
 
-class TorchHeatmapNetwork(TorchImageNetwork):
-    """A torch module from normalised images (N, 3, H, W) to heatmaps (N, K, h, w). input_size_wh: pixels."""
+class OnnxPoseNetwork:
+    """A `PoseNetwork` run by ONNX Runtime: a graph with one image [1 or ?, 3, H, W] in, and a family's outputs.
 
-    def __init__(
-        self,
-        model: nn.Module,
-        skeleton: Skeleton,
-        input_size_wh: tuple[int, int],
-        *,
-        normalization: Normalization | None = None,
-        device: str = "auto",
-        name: str = "",
-    ) -> None:
-        super().__init__(model, normalization or Normalization(), device, name)
-        self.skeleton = skeleton
-        self.input_size_wh = input_size_wh
-
-    def heatmaps(self, crops: Image) -> FloatArray:
-        """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR."""
-        return self.run(crops)[0]
-
-
-class OnnxHeatmapNetwork:
-    """An ONNX model with one image [1 or ?, 3, H, W] in and heatmaps [1 or ?, K, h, w] among its outputs.
-
-    Skeleton, colour order, mean and std come from a .toml beside the model or the graph's custom metadata,
-    where lists are written as JSON. Raises ModelError, with what was found, where they are not stated or the
-    graph is another one.
+    Skeleton, colour order, mean, std and an input_size that the graph leaves open come from a .toml beside the graph
+    or its custom metadata, where lists are written as JSON. Raises ModelError, with what was found, where they are not
+    stated or the graph is another one.
     """
 
     def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
         self._network = OnnxNetwork(path, device, num_threads)
-        if not any(len(info.shape) == 4 for info in self._network.outputs):
-            raise _no_heatmaps(self._network, "K")  # before somebody describes a detector as a pose network
+        _family_of_graph(self._network, None)  # before somebody describes a detector as a pose network
         settings = stated_settings(self._network.metadata, path)
         self.skeleton: Skeleton = settings["skeleton"]
+        self.family = _family_of_graph(self._network, self.skeleton.num_keypoints)
         self.name = path.name
         self.engine = self._network.engine
         self.note = self._network.note
-        self.input_size_wh, self._output = _find_signature(self._network, self.skeleton.num_keypoints)
-        self._runs_singly = self._network.inputs[0].shape[0] == 1
+        batch, _, *size_hw = self._network.inputs[0].shape
+        self.input_size_hw = _input_size_hw(settings if None in size_hw else {"input_size": size_hw}, path)
+        self._runs_singly = batch == 1
         self._normalization = normalization_of(settings)
 
-    def heatmaps(self, crops: Image) -> FloatArray:
-        """Heatmaps (N, K, h, w) of crops (N, H, W, 3) uint8 BGR, N at least 1."""
-        inputs = self._normalization.apply(crops)
+    def run(self, images: Image) -> Outputs:
+        """As `PoseNetwork.run`."""
+        inputs = self._normalization.apply(images)
         batches = np.split(inputs, len(inputs)) if self._runs_singly else [inputs]
-        return np.concatenate([self._network.run(batch)[self._output] for batch in batches])
+        parts = zip(*(self._network.run(batch) for batch in batches), strict=True)
+        named = zip(self._network.outputs, parts, strict=True)
+        return {info.name: part[0] if len(part) == 1 else np.concatenate(part) for info, part in named}
 
 
-def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) -> HeatmapNetwork:
-    """The heatmap network in an .onnx file, a .safetensors file of ours, or a PoseResNet checkpoint.
+def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) -> OnnxPoseNetwork | TorchPoseNetwork:
+    """The pose network in an .onnx file, a .safetensors file of ours, or a checkpoint of a PoseResNet or LitePose.
 
     device, num_threads: as for `OnnxNetwork`; torch, which runs checkpoints, keeps its own number.
     Files of ours state in their metadata what they are. What a checkpoint (.pth, .pth.tar, .pt, .safetensors)
     leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and width, `style`, `color`,
-    `mean`, `std`), otherwise from its name (`256x192`, height first; `caffe`), otherwise it is as published:
-    256×192 for 17 keypoints (COCO), 256×256 for 16 (MPII), ImageNet's mean and std, and the channels as OpenCV
-    reads them (BGR), but RGB for MMPose's checkpoints. Raises ModelError for a file that is missing, damaged, of
-    another kind or not described.
+    `mean`, `std`). Otherwise it is as published: COCO's skeleton for 17 keypoints, MPII's for 16, CrowdPose's for 14,
+    ImageNet's mean and std; a PoseResNet's size and style are those in its name (`256x192`, height first; `caffe`), or
+    256×192 (COCO) and 256×256 (MPII), its channels as OpenCV reads them (BGR), but RGB for MMPose's checkpoints; a
+    LitePose's size is what the released network of these widths was trained on, its channels are RGB. Raises ModelError
+    for a file that is missing, damaged, of another kind or not described.
     """
     if path.name.endswith(".onnx"):
-        return OnnxHeatmapNetwork(path, device, num_threads)
-    if path.name.endswith(CHECKPOINT_SUFFIXES):
-        metadata = read_metadata(path)
-        if "network" in metadata:
-            return _load_our_network(path, metadata, device)
-        return _load_checkpoint_network(path, device)
-    supported = ", ".join((".onnx", *CHECKPOINT_SUFFIXES))
-    raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
-
-
-def load_pose_resnet(path: Path, style: Style = "pytorch") -> PoseResNet:
-    """A PoseResNet in inference mode, its depth and number of keypoints read off the checkpoint.
-
-    The names of its weights may be the published ones or MMPose's (`backbone.*`, `keypoint_head.*`).
-    style: where the stride is, which names and shapes do not tell. Raises ModelError as `load_checkpoint` and
-    `load_strictly` do, and for the weights of another network.
-    """
-    return _build_pose_resnet(load_checkpoint(path), path, style)
-
-
-def _build_pose_resnet(checkpoint: Mapping[str, Tensor], path: Path, style: Style) -> PoseResNet:
-    from tracker.nets.pose_resnet import PoseResNet
-
-    state = {_MMPOSE_PREFIX.sub("", name): value for name, value in checkpoint.items()}
-    depth = _resnet_depth(state, style)
-    head = state.get("final_layer.weight")
-    if depth is None or head is None or head.ndim != 4:
-        raise ModelError(
-            f"{path} holds no PoseResNet (it begins with {', '.join(sorted(state)[:3])}); "
-            "name a pose_resnet_* or MMPose res*_coco_* checkpoint, an .onnx model, or a LitePose with --pose bottom-up"
-        )
-    model = PoseResNet(depth, head.shape[0], style)
-    load_strictly(model, state, path)
-    return model.eval()
-
-
-def _resnet_depth(names: Collection[str], style: Style) -> int | None:
-    from tracker.nets.resnet import STAGES
-
-    stages = ({name.split(".")[1] for name in names if name.startswith(f"layer{i}.")} for i in (1, 2, 3, 4))
-    num_blocks = tuple(len(blocks) for blocks in stages)
-    # From the deepest on: in the caffe style 34 has the layers of 50.
-    for depth, (counts, bottlenecks) in reversed(STAGES.items()):
-        expected = bottlenecks or style == "caffe"
-        if counts == num_blocks and expected == ("layer1.0.conv3.weight" in names):
-            return depth
-    return None
-
-
-def _load_checkpoint_network(path: Path, device: str) -> TorchHeatmapNetwork:
-    settings = settings_beside(path)
-    checkpoint = load_checkpoint(path)
-    style = settings.get("style", "caffe" if "caffe" in path.name else "pytorch")
-    model = _build_pose_resnet(checkpoint, path, style)
-    # The authors' data loader normalises what cv2.imread gives without reordering it; MMPose converts to RGB.
-    from_mmpose = any(_MMPOSE_PREFIX.match(name) for name in checkpoint)
-    num_keypoints = model.final_layer.out_channels
-    usual_skeleton, usual_size = _PUBLISHED.get(num_keypoints, (None, None))
-    skeleton = settings.get("skeleton", usual_skeleton)
-    size_hw = settings.get("input_size", size_in_name(path) or usual_size)
-    if skeleton is None or size_hw is None or skeleton.num_keypoints != num_keypoints:
-        raise ModelError(
-            f"{path} has {num_keypoints} keypoints and is not described; write the skeleton of so many and "
-            f'the input_size into {settings_path(path)}, such as skeleton = "coco17", input_size = [256, 192]'
-        )
-    return TorchHeatmapNetwork(
-        model,
-        skeleton,
-        (size_hw[1], size_hw[0]),
-        normalization=normalization_of({"color": "rgb" if from_mmpose else "bgr"} | settings),
-        device=device,
-        name=path.name,
-    )
-
-
-def _load_our_network(path: Path, metadata: Mapping[str, str], device: str) -> TorchHeatmapNetwork:
-    model = cast("PoseLiteHRNet | PoseResNet", load_network(path, "pose"))
-    settings = stated_settings(metadata, path)
-    num_keypoints = model.num_keypoints
-    if "input_size" not in settings or settings["skeleton"].num_keypoints != num_keypoints:
-        raise ModelError(
-            f"{path} has {num_keypoints} keypoints and must state the skeleton of so many and its input_size in its "
-            "metadata; train or export it again"
-        )
-    height, width = settings["input_size"]
+        return OnnxPoseNetwork(path, device, num_threads)
+    if not path.name.endswith(CHECKPOINT_SUFFIXES):
+        supported = ", ".join((".onnx", *CHECKPOINT_SUFFIXES))
+        raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
+    metadata = read_metadata(path)
+    model, settings = _load_ours(path, metadata) if "network" in metadata else load_published(path)
+    skeleton = settings.get("skeleton")
+    if skeleton is None or skeleton.num_keypoints != model.num_keypoints:
+        raise _undescribed(path, f"has {model.num_keypoints} keypoints")
+    size_hw = _input_size_hw(settings, path)
     normalization = normalization_of(settings)
-    return TorchHeatmapNetwork(
-        model, settings["skeleton"], (width, height), normalization=normalization, device=device, name=path.name
-    )
+    return TorchPoseNetwork(model, skeleton, size_hw, normalization=normalization, device=device, name=path.name)
 
 
-def stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The settings in a file's metadata or its .toml, among them the four that no network can do without."""
-    stated = {key: value for key, value in metadata.items() if key in SETTINGS}
-    settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
-    unknown = [key for key in ("skeleton", "color", "mean", "std") if key not in settings]
-    if unknown:
+def _load_ours(path: Path, metadata: Mapping[str, str]) -> tuple[nn.Module, dict[str, Any]]:
+    known = {name: kind for name, kind in NETWORKS.items() if kind != "detector"}
+    if metadata["network"] not in known:
         raise ModelError(
-            f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "
-            'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]'
+            f"{path} states {metadata['network']} in its metadata, but must be {' or '.join(known)}; name another file"
         )
-    return settings
+    return load_network(path, known[metadata["network"]]), stated_settings(metadata, path)
 
 
-def _find_signature(network: OnnxNetwork, num_keypoints: int) -> tuple[tuple[int, int], int]:
-    """Width and height of the image input, and the index of the heatmap output."""
-    sizes_wh = [_image_size_wh(info) for info in network.inputs]
-    outputs = [i for i, info in enumerate(network.outputs) if len(info.shape) == 4 and info.shape[1] == num_keypoints]
-    if len(sizes_wh) == len(outputs) == 1 and sizes_wh[0]:
-        return sizes_wh[0], outputs[0]
-    raise _no_heatmaps(network, num_keypoints)
+def _family_of(shapes: Shapes, num_keypoints: int | None) -> TopDownFamily | WholePictureFamily | None:
+    return next((family for family in FAMILIES if family.pick(shapes, num_keypoints)), None)
 
 
-def _no_heatmaps(network: OnnxNetwork, num_keypoints: int | str) -> ModelError:
+def _family_of_graph(network: OnnxNetwork, num_keypoints: int | None) -> TopDownFamily | WholePictureFamily:
+    family = _family_of({info.name: info.shape for info in network.outputs}, num_keypoints)
+    if family is not None and len(network.inputs) == 1 and _is_image(network.inputs[0]):
+        return family
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
-    return ModelError(
-        f"{network.path} takes {inputs} and gives {outputs}; supported is one image [1 or ?, 3, H, W] in and one "
-        f"[1 or ?, {num_keypoints}, h, w] of heatmaps out: export the model so"
+    raise ModelError(
+        f"{network.path} takes {inputs} and gives {outputs}; supported is one image [1 or ?, 3, H, W] in, and out "
+        f"{', or '.join(family.signature for family in FAMILIES)}, of {num_keypoints or 'K'} keypoints: export it so"
     )
 
 
-def _image_size_wh(info: TensorInfo) -> tuple[int, int] | None:
+def _is_image(info: TensorInfo) -> bool:
     match info.shape:
-        case (1 | None, 3, int(height), int(width)) if info.dtype.startswith("float"):
-            return width, height
-    return None
+        case (1 | None, 3, _, _):
+            return info.dtype.startswith("float")
+    return False
+
+
+def names_of_outputs(model: nn.Module) -> list[str]:
+    """How the outputs of one of our modules are called: heatmaps, and the tags of a bottom-up network."""
+    tag_outputs = getattr(model, "tag_outputs", None)
+    if tag_outputs is None:
+        return ["heatmaps"]
+    return [f"{maps}_{i}" for i, tagged in enumerate(tag_outputs) for maps in ("heatmaps", "tags")[: 1 + tagged]]
 
 
 def normalization_of(settings: Mapping[str, Any]) -> Normalization:
     """The normalisation that settings state, ImageNet's in RGB where they state none."""
     return Normalization(**{key: settings[key] for key in ("color", "mean", "std") if key in settings})
+
+
+def _input_size_hw(settings: Mapping[str, Any], path: Path) -> tuple[int, int]:
+    if "input_size" not in settings:
+        raise _undescribed(path, "does not tell its input_size")
+    height, width = settings["input_size"]
+    return height, width
+
+
+def _undescribed(path: Path, what: str) -> ModelError:
+    return ModelError(
+        f"{path} {what} and is not described; write the skeleton of so many keypoints and the input_size into "
+        f'{settings_path(path)}, such as skeleton = "coco17", input_size = [256, 192]'
+    )

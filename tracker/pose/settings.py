@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from tracker.errors import ModelError
+from tracker.fields import Parse, from_text, numbers, one_of, read_fields
 from tracker.skeletons import skeleton_of
 
 
@@ -44,60 +42,37 @@ def parse_settings(stated: Mapping[str, Any], source: str) -> dict[str, Any]:
     width in pixels, multiples of 32. style: pytorch or caffe. Raises ModelError, naming `source`, for any
     other.
     """
-    settings = {}
-    for key, value in stated.items():
-        if key not in SETTINGS:
-            raise ModelError(f"{source} states {key!r}, which is unknown; known: {', '.join(SETTINGS)}")
-        try:
-            settings[key] = SETTINGS[key](value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ModelError(f"{source} states {key} = {value!r}, which makes no sense ({error})") from error
+    return read_fields(stated, SETTINGS, source)
+
+
+def stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """The settings in a file's metadata or its .toml, among them the four that no network can do without."""
+    stated = {key: value for key, value in metadata.items() if key in SETTINGS}
+    settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
+    unknown = [key for key in ("skeleton", "color", "mean", "std") if key not in settings]
+    if unknown:
+        raise ModelError(
+            f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "
+            'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]'
+        )
     return settings
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"it must be {' or '.join(choices)}")
-        return str(value)
-
-    return parse
-
-
-def _listed(value: Any) -> Any:
-    """A list that may have come as JSON text."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
-def _three_numbers(value: Any) -> tuple[float, ...]:
-    numbers = tuple(float(number) for number in _listed(value))
-    if len(numbers) != 3 or not all(np.isfinite(numbers)):
-        raise ValueError("it must be three numbers")
-    return numbers
-
-
-def _three_positive_numbers(value: Any) -> tuple[float, ...]:
-    numbers = _three_numbers(value)
-    if min(numbers) <= 0:
-        raise ValueError("it must be above 0")
-    return numbers
-
-
 def _size_hw(value: Any) -> tuple[int, int]:
-    height, width = _listed(value)
+    height, width = from_text(value)
     if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in (height, width)):
         raise ValueError("it must be height and width, multiples of 32")
     return height, width
 
 
-SETTINGS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+SETTINGS: Mapping[str, Parse] = MappingProxyType(
     {
         "skeleton": skeleton_of,
-        "color": _one_of("rgb", "bgr"),
-        "mean": _three_numbers,
-        "std": _three_positive_numbers,
+        "color": one_of("rgb", "bgr"),
+        "mean": numbers(3),
+        "std": numbers(3, above=0),
         "input_size": _size_hw,
-        "style": _one_of("pytorch", "caffe"),
+        "style": one_of("pytorch", "caffe"),
     }
 )
 

@@ -95,7 +95,7 @@ class OracleEstimator:
                 keypoints[row], scores[row] = self._nobody(frame, candidates.boxes[row])
             else:
                 keypoints[row], scores[row] = self._observe(frame, int(owner))
-        return Poses(keypoints, scores, candidates.boxes, candidates.scores, candidates.origin)
+        return Poses.in_boxes(candidates, keypoints, scores)
 
     def _observe(self, frame: SceneFrame, row: int) -> tuple[FloatArray, FloatArray]:
         people, noise = frame.people, self._noise

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tracker.errors import ModelError
 from tracker.pose.crops import invert_matrices
+from tracker.pose.family import OutputReader
 from tracker.pose.heatmaps import encode_heatmaps
 from tracker.pose.networks import load_pose_network
 from tracker.skeletons import Skeleton
@@ -45,9 +46,10 @@ class HeatmapTeacher:
 
     def __init__(self, path: Path, skeleton: Skeleton, input_wh: tuple[int, int]) -> None:
         self._network = load_pose_network(path, "cpu", num_threads=1)
-        if self._network.input_size_wh != input_wh:
-            width, height = self._network.input_size_wh
+        height, width = self._network.input_size_hw
+        if (width, height) != input_wh:
             raise ModelError(f"{path} takes {width}×{height} px, not {input_wh[0]}×{input_wh[1]}; name another teacher")
+        self._reader = OutputReader(self._network, self._network.family)
         known = self._network.skeleton.keypoint_names
         pairs = [(i, known.index(name)) for i, name in enumerate(skeleton.keypoint_names) if name in known]
         self._ours, self._theirs = map(list, zip(*pairs, strict=True))
@@ -59,7 +61,8 @@ class HeatmapTeacher:
         it is the target.
         """
         crops = pictures.round().clamp(0, 255).byte().permute(0, 2, 3, 1).flip(-1).cpu().numpy()
-        seen = torch.from_numpy(self._network.heatmaps(crops)[:, self._theirs]).to(targets.device)
+        (heatmaps,) = self._reader.read(crops).values()
+        seen = torch.from_numpy(heatmaps[:, self._theirs]).to(targets.device)
         own, counts = targets[:, self._ours], weights[:, self._ours]
         is_labelled = own.flatten(2).amax(dim=2) > 0
         shares = torch.where(is_labelled, share, 1.0) * (counts < 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from tracker.datasets.coco import Picture, read_picture
 from tracker.detection.detector import NetworkDetector
@@ -22,8 +22,7 @@ from tracker.evaluation.coco import (
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.evaluation.pck import evaluate_pck
 from tracker.pose.bottom_up import BottomUpEstimator
-from tracker.pose.bottom_up_networks import TorchBottomUpNetwork
-from tracker.pose.networks import TorchHeatmapNetwork
+from tracker.pose.networks import TorchPoseNetwork
 from tracker.pose.top_down import TopDownEstimator
 from tracker.skeletons import skeleton_of
 from tracker.training.datasets import ValidationSet
@@ -32,9 +31,6 @@ from tracker.types import Image
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
-    from tracker.nets.litepose import LitePose
 
 # AP wants boxes of low scores; recall and false people are given at these.
 _LEAST_SCORE = 0.02
@@ -46,7 +42,7 @@ Found = TypeVar("Found")
 def measure_pose(model: nn.Module, sets: Sequence[ValidationSet], recipe: PoseRecipe, device: str) -> dict[str, float]:
     """OKS AP and PCK of a pose network with true boxes, without flip test; names begin with the set's."""
     skeleton = skeleton_of(recipe.skeleton)
-    network = TorchHeatmapNetwork(model, skeleton, recipe.input_wh, normalization=recipe.normalization, device=device)
+    network = TorchPoseNetwork(model, skeleton, recipe.input_size, normalization=recipe.normalization, device=device)
     estimator = TopDownEstimator(network)
 
     def measure(part: ValidationSet) -> Figures:
@@ -61,12 +57,8 @@ def measure_bottom_up(
 ) -> dict[str, float]:
     """OKS AP and mean OKS of a bottom-up network on each set, at one scale and without flip test."""
     skeleton = skeleton_of(recipe.skeleton)
-    network = TorchBottomUpNetwork(
-        cast("LitePose | BottomUpMobileNet", model),
-        skeleton,
-        recipe.short_side,
-        normalization=recipe.normalization,
-        device=device,
+    network = TorchPoseNetwork(
+        model, skeleton, (recipe.short_side,) * 2, normalization=recipe.normalization, device=device
     )
     # Peaks at the network's own size, which takes a fraction of the time.
     estimator = BottomUpEstimator(network, project=False)

@@ -1,0 +1,58 @@
+"""Fields of tables that describe networks, checked by name: of a .toml, a file's metadata or the manifest."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from tracker.errors import ModelError
+
+# A value as it is stated → the value of the program; ValueError or TypeError for one that makes no sense.
+Parse: TypeAlias = Callable[[Any], Any]
+
+
+def read_fields(stated: Mapping[str, Any], known: Mapping[str, Parse], source: str) -> dict[str, Any]:
+    """The values of a table by name, as values of the program; ModelError, naming `source`, for any other.
+
+    >>> read_fields({"color": "rgb", "mean": "[1, 2, 3]"}, {"color": one_of("rgb"), "mean": numbers(3)}, "a.toml")
+    {'color': 'rgb', 'mean': (1.0, 2.0, 3.0)}
+    """
+    values = {}
+    for name, value in stated.items():
+        if name not in known:
+            raise ModelError(f"{source} states {name!r}, which is unknown; known: {', '.join(known)}")
+        try:
+            values[name] = known[name](value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ModelError(f"{source} states {name} = {value!r}, which makes no sense ({error})") from error
+    return values
+
+
+def one_of(*choices: str) -> Parse:
+    """One of several words."""
+
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"it must be {' or '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def numbers(count: int, above: float = -math.inf) -> Parse:
+    """A list of so many numbers above another, which may also come as JSON text."""
+
+    def parse(value: Any) -> tuple[float, ...]:
+        listed = tuple(float(number) for number in from_text(value))
+        if len(listed) != count or not all(above < number < math.inf for number in listed):
+            raise ValueError(f"it must be {count} numbers" + (f" above {above:g}" if above > -math.inf else ""))
+        return listed
+
+    return parse
+
+
+def from_text(value: Any) -> Any:
+    """A value that may have come as JSON text."""
+    return json.loads(value) if isinstance(value, str) else value

@@ -1,0 +1,110 @@
+"""What sets one family of pose networks apart from another: which outputs it has, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from tracker.errors import ModelError
+from tracker.pose.grouping import GroupingConfig
+from tracker.runtime import SplittingRunner
+from tracker.skeletons import Skeleton
+from tracker.types import FloatArray, Image, IntArray, PoseFinder, RunningNetwork
+
+# Outputs of a network by name; the first axis of each is that of the pictures.
+Outputs: TypeAlias = Mapping[str, FloatArray]
+Shapes: TypeAlias = Mapping[str, tuple[int | None, ...]]
+
+
+class PoseNetwork(RunningNetwork, Protocol):
+    """A network that sees keypoints in pictures.
+
+    input_size_hw: height and width of a crop in pixels; the shorter is the short side of whole pictures.
+    """
+
+    skeleton: Skeleton
+    input_size_hw: tuple[int, int]
+
+    def run(self, images: Image) -> Outputs:
+        """The outputs for images (N, H, W, 3) uint8 BGR, N at least 1."""
+
+
+@dataclass(frozen=True)
+class PoseFamily:
+    """A family of pose networks; each has one file, and a line in FAMILIES in networks.py.
+
+    signature: the outputs in words, for messages.
+    pick: the shapes of a network's outputs, by name, and its number of keypoints → the names of those that are read,
+    none for a network of another family. None in a shape is a size that the graph leaves open, None keypoints any
+    number.
+    """
+
+    signature: str
+    pick: Callable[[Shapes, int | None], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class TopDownFamily(PoseFamily):
+    """Networks that see one person in each crop.
+
+    average: the outputs for crops, those for the mirrored crops, and `Skeleton.flip_order` → the outputs of both.
+    decode: the outputs for N crops, and centres and scales (N, 2) of their regions, as of `centres_and_scales` →
+    keypoints (N, K, 2) in the image's pixels, and scores (N, K), 0 or less where one is missing.
+    """
+
+    average: Callable[[Outputs, Outputs, IntArray], Outputs]
+    decode: Callable[[Outputs, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+
+
+@dataclass(frozen=True)
+class WholePictureFamily(PoseFamily):
+    """Networks that see everybody in a picture, and need no detector.
+
+    finder: around a network, with the settings of the grouping (None: as published); whether to look at mirrored
+    pictures, too.
+    """
+
+    finder: Callable[[PoseNetwork, GroupingConfig | None, bool], PoseFinder]
+
+
+class OutputReader:
+    """Runs a network on pictures, in parts where memory does not suffice, and checks what it gives."""
+
+    def __init__(self, network: PoseNetwork, family: PoseFamily) -> None:
+        self._network = network
+        self._family = family
+        self._runner = SplittingRunner(network.run)
+
+    def read(self, images: Image) -> Outputs:
+        """The family's outputs for images (N, H, W, 3) uint8 BGR, N at least 1.
+
+        Raises ModelError for outputs of other shapes or values that are not finite, DeviceError when memory does not
+        even suffice for one image.
+        """
+        parts = [part for _, part in self._runner.run(images)]
+        outputs = parts[0]
+        if len(parts) > 1:
+            outputs = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+        names = self._family.pick(
+            {name: values.shape for name, values in outputs.items()}, self._network.skeleton.num_keypoints
+        )
+        picked = {name: outputs[name] for name in names}
+        self._check(outputs, picked, len(images))
+        return picked
+
+    def _check(self, outputs: Outputs, picked: Outputs, n: int) -> None:
+        name = self._network.name
+        if not picked or any(len(values) != n for values in picked.values()):
+            found = ", ".join(f"{name} {values.shape}" for name, values in outputs.items())
+            raise ModelError(
+                f"{name} gave {found} for {n} pictures, not {self._family.signature} with K = "
+                f"{self._network.skeleton.num_keypoints}; name another model"
+            )
+        if not all(np.isfinite(values).all() for values in picked.values()):
+            raise ModelError(
+                f"{name} gave values that are not finite on {self._network.engine}; its file may be damaged, "
+                "or half precision too narrow for it: try --device cpu"
+            )
