@@ -50,6 +50,13 @@ def test_what_is_dropped_is_told_in_one_line(run: Run, poses: Path) -> None:
     assert written == "written: out.csv, 3 frames with 2 ids"
 
 
+def test_a_torn_last_line_is_told(run: Run, poses: Path) -> None:
+    poses.write_text(poses.read_text()[:-9])
+    warning, written = run("convert", poses, "out.npz").err.splitlines()
+    assert warning == f"warning: {poses} ends within line 4, which is left out"
+    assert written == "written: out.npz, 2 frames with 2 ids"
+
+
 def test_the_suffix_tells_the_format_unless_it_is_named(run: Run, poses: Path) -> None:
     run("convert", poses, "a.json")
     run("convert", poses, "b.json", "--format", "coco")

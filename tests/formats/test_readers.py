@@ -185,6 +185,32 @@ def test_an_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
     refused(tmp_path / f"x{suffix}")
 
 
+@pytest.mark.parametrize("name", ["jsonl", "csv", "csv-long", "mot"])
+def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, name: str) -> None:
+    """Wherever within it the writer was killed; all before is read, and what lacks is told."""
+    path = written(tmp_path, name)
+    content = path.read_bytes()
+    whole = content[: content.rindex(b"\n", 0, -1) + 1]
+    path.write_bytes(whole)
+    before = read_results(path)
+    assert before.warning is None
+    last = content[len(whole) : -1]
+    for length in range(1, last.rindex(b"," if name != "mot" else b",-1,-1,-1")):
+        path.write_bytes(whole + last[:length])
+        found = read_results(path)
+        assert found.warning == f"{path} ends within line {len(whole.splitlines()) + 1}, which is left out"
+        assert [frame.index for frame in found.frames] == [frame.index for frame in before.frames]
+        assert len(found.frames[-1].tracked) == len(before.frames[-1].tracked)
+
+
+def test_a_whole_last_line_needs_no_line_break(tmp_path: Path) -> None:
+    for name in ("jsonl", "csv", "mot"):
+        path = written(tmp_path, name)
+        path.write_bytes(path.read_bytes()[:-1])
+        found = read_results(path)
+        assert (found.warning, len(found.frames[-1].tracked)) == (None, 2)
+
+
 def test_an_unknown_suffix_says_what_is_known(tmp_path: Path) -> None:
     assert "read from .jsonl, .csv, .txt, .json, .npz and folders" in refused(tmp_path / "x.xml")
 

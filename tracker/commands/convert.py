@@ -49,9 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if version and (sources := _posetrack_files(args.input, version)):
         return _convert_posetrack(args, sources, version)
     check_results_output(args.output, args.format, args.overwrite)
-    results = read_results(args.input)
-    if not results.frames:
-        raise InputError(f"{args.input} has no frame, so there is nothing to convert; name another file")
+    results = read_frames(args.input)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     writer = _write(results.in_skeleton(wanted), args.output, args.format)
     dropped = sorted(writer.drops) + missing_in(writer.skeleton or wanted, skeleton)
@@ -60,6 +58,16 @@ def run(args: argparse.Namespace) -> int:
     num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})
     print(f"written: {args.output}, {len(results.frames)} frames with {num_ids} ids", file=sys.stderr)
     return 0
+
+
+def read_frames(path: Path) -> Results:
+    """The results in a file, of which stderr says what could not be read; InputError if they have no frame."""
+    results = read_results(path)
+    if not results.frames:
+        raise InputError(f"{path} has no frame, so there is nothing to do; name another file")
+    if results.warning:
+        print(f"warning: {results.warning}", file=sys.stderr)
+    return results
 
 
 def _write(results: Results, path: Path, name: str | None) -> ResultWriter:

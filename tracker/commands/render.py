@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.commands.convert import read_frames
 from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
-from tracker.formats import Results, read_results
+from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Frame, TrackedPoses
@@ -53,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.video.isdigit():
         raise UsageError(f"camera {args.video} shows something else now; name the video that was tracked")
     output = _choose_output(args)
-    results = read_results(args.poses)
-    if not results.frames:
-        raise InputError(f"{args.poses} has no frame, so there is nothing to draw; name another file")
+    results = read_frames(args.poses)
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start

@@ -26,7 +26,7 @@ from tracker.formats.fields import (
     skeleton_with,
 )
 from tracker.formats.posetrack import read_posetrack17_results, sequence_id
-from tracker.formats.record import Header, Moment, Results, missing_in
+from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import POSETRACK_17, Skeleton, convert_keypoints
 from tracker.types import DoubleArray, FloatArray, Poses, TrackedPoses
@@ -40,18 +40,6 @@ _LEAST_SEQUENCE_ID = 10**10
 # always.
 _HEAD = {"head_bottom": 0.3, "head_top": 1.5}
 
-_COMMON_DROPS: frozenset[str] = frozenset(
-    {
-        "times",
-        "who was carried by flow",
-        "similarities",
-        "who is unconfirmed",
-        "the frame rate",
-        "the source",
-        "the settings",
-    }
-)
-
 
 class CocoWriter(TextWriter):
     """Writes poses with ids in COCO's annotation format, with `track_id`, `score` and `scores` of the keypoints.
@@ -62,7 +50,7 @@ class CocoWriter(TextWriter):
     whose process was killed lacks its end.
     """
 
-    drops: ClassVar[frozenset[str]] = _COMMON_DROPS
+    drops: ClassVar[frozenset[str]] = RUN_FACTS | TRACKING_FACTS
 
     _visible = 2
 
@@ -151,7 +139,7 @@ class PoseTrackWriter(CocoWriter):
     are listed, whatever is written, since the evaluators count them.
     """
 
-    drops: ClassVar[frozenset[str]] = _COMMON_DROPS | {
+    drops: ClassVar[frozenset[str]] = CocoWriter.drops | {
         "keypoints beyond the left or upper edge",
         "the original track ids",
     }
@@ -266,25 +254,16 @@ def _person(record: Fields, skeleton: Skeleton, order: list[int]) -> Person:
     return Person(
         track_id=record.whole("track_id"),
         keypoints=keypoints,
-        box=_box(record) if record.has("bbox") else box_around(keypoints),
+        box=record.box_xywh("bbox") if record.has("bbox") else box_around(keypoints),
         box_score=box_score_of(record.number("score"), keypoints) if record.has("score") else 1.0,
     )
 
 
-def _keypoints(record: Fields, skeleton: Skeleton, order: list[int]) -> DoubleArray:
+def _keypoints(record: Fields, skeleton: Skeleton, places: list[int]) -> DoubleArray:
     """(K, 3) x, y, score in the order of the skeleton, NaN and 0 where missing."""
-    triples = record.numbers("keypoints", 3 * len(order), can_miss=False).reshape(-1, 3)
-    is_missing = (triples == 0).all(axis=1)
-    triples[:, 2] = record.numbers("scores", len(order), can_miss=False) if record.has("scores") else 1
-    triples[is_missing] = np.nan, np.nan, 0
-    keypoints = np.tile((np.nan, np.nan, 0.0), (skeleton.num_keypoints, 1))
-    keypoints[order] = triples
-    return keypoints
-
-
-def _box(record: Fields) -> DoubleArray:
-    left, top, width, height = record.numbers("bbox", 4, can_miss=False)
-    return np.array([left, top, left + width, top + height])
+    table = record.coco_keypoints(places, skeleton.num_keypoints)
+    scores = table[:, 3] if record.has("scores") else np.ones(len(table))
+    return np.column_stack([table[:, :2], np.where(np.isnan(table[:, 0]), 0, scores)])
 
 
 def _size(images: list[Fields]) -> tuple[int, int] | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from tracker.errors import InputError
-from tracker.formats.fields import Fields, FrameTable, readable, skeleton_with
+from tracker.formats.fields import Fields, FrameTable, Lines, has_all_cells, skeleton_with
 from tracker.formats.jsonl import person_of
-from tracker.formats.record import Header, Moment, Results
+from tracker.formats.record import RUN_FACTS, Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import Skeleton
 from tracker.types import Origin, TrackedPoses
@@ -35,9 +35,7 @@ class CsvWriter(TextWriter):
     frame without people has no row.
     """
 
-    drops: ClassVar[frozenset[str]] = frozenset(
-        {"frames without people", "the picture's size", "the frame rate", "the source", "the settings"}
-    )
+    drops: ClassVar[frozenset[str]] = RUN_FACTS | {"frames without people", "the picture's size"}
 
     def _header_text(self) -> str:
         names = self.header.skeleton.keypoint_names
@@ -70,17 +68,13 @@ class LongCsvWriter(CsvWriter):
 
 def read_csv(path: Path) -> Results:
     """The results in a CSV file, wide or long as its first row says; the skeleton follows from the keypoints' names."""
-    rows = _read_rows(path)
+    lines = Lines(path, has_all_cells)
+    rows = _read_rows(lines)
     first = next(rows, None)
     if first is None:
         raise InputError(f"{path} has no row with a person, so there is nothing to read; name another file")
     is_long = "keypoint" in first.values
-    people = _gather(first, rows) if is_long else _split(first, rows)
-    return _table(path, people)
-
-
-def _table(path: Path, people: Iterator[tuple[Fields, _Triples]]) -> Results:
-    found = list(people)
+    found = list(_gather(first, rows) if is_long else _split(first, rows))
     skeleton = skeleton_with(name for _, triples in found for name in triples)
     if skeleton is None:
         raise InputError(f"{path}: its keypoints are of no known skeleton; correct the names of its columns")
@@ -89,7 +83,7 @@ def _table(path: Path, people: Iterator[tuple[Fields, _Triples]]) -> Results:
         index = record.whole("frame")
         frames.add_frame(index, record.number("time_s", can_miss=True))
         frames.add_person(index, person_of(_as_record(record, triples, skeleton), skeleton.num_keypoints), record.where)
-    return frames.results(Header(skeleton, "", None, None))
+    return frames.results(Header(skeleton, "", None, None), lines.warning)
 
 
 def _as_record(record: Fields, triples: _Triples, skeleton: Skeleton) -> Fields:
@@ -127,19 +121,21 @@ def _of(record: Fields, column: str) -> Any:
     return None if math.isnan(value) else value
 
 
-def _read_rows(path: Path) -> Iterator[Fields]:
+def _read_rows(lines: Lines) -> Iterator[Fields]:
     """Each row by the names of its columns: numbers, truth values, texts, None for an empty cell."""
-    with readable(path), path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            columns = next(rows, [])
-            for cells in rows:
-                where = f"{path}: line {rows.line_num}"
-                if len(cells) != len(columns):
-                    raise InputError(f"{where} has {len(cells)} cells, not {len(columns)}; correct the file")
-                yield Fields(dict(zip(columns, map(_value, cells), strict=True)), where)
-        except csv.Error as error:
-            raise InputError(f"{path}: line {rows.line_num} is no CSV ({error}); correct the file") from error
+    rows = ((where, _split_line(line, where)) for where, line in lines)
+    _, columns = next(rows, ("", []))
+    for where, cells in rows:
+        if len(cells) != len(columns):
+            raise InputError(f"{where} has {len(cells)} cells, not {len(columns)}; correct the file")
+        yield Fields(dict(zip(columns, map(_value, cells), strict=True)), where)
+
+
+def _split_line(line: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise InputError(f"{where} is no CSV ({error}); correct the file") from error
 
 
 def _value(cell: str) -> Any:

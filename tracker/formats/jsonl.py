@@ -11,12 +11,12 @@ from tracker.errors import InputError
 from tracker.formats.fields import (
     Fields,
     FrameTable,
+    Lines,
     Person,
     as_object,
     box_score_of,
     header_of,
     parse_json,
-    read_lines,
 )
 from tracker.formats.record import Moment, Results
 from tracker.formats.writer import TextWriter
@@ -52,16 +52,17 @@ def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
 
 def read_jsonl(path: Path) -> Results:
     """The results in a file of JSON lines."""
-    lines = read_lines(path)
-    where, line = next(lines, (str(path), "{}"))
+    lines = Lines(path, lambda line, _: _is_json(line))
+    rows = iter(lines)
+    where, line = next(rows, (str(path), "{}"))
     header = as_object(parse_json(line, where), where)
     if header.values.get("format") != FORMAT:
         raise InputError(f"{where} is no header of the format {FORMAT}; name a file that `track` wrote")
     facts = header_of(header)
     frames = FrameTable(facts.skeleton.num_keypoints)
-    for where, line in lines:
+    for where, line in rows:
         _add_frame(frames, as_object(parse_json(line, where), where), facts.skeleton.num_keypoints)
-    return frames.results(facts)
+    return frames.results(facts, lines.warning)
 
 
 def person_of(record: Fields, num_keypoints: int) -> Person:
@@ -77,6 +78,14 @@ def person_of(record: Fields, num_keypoints: int) -> Person:
         similarity=record.number("similarity", can_miss=True),
         confirmed=record.choice("confirmed", (True, False)),
     )
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:

@@ -238,7 +238,6 @@ def _frames_18(content: Fields, names: Sequence[str], *, can_lack_keypoints: boo
         if image_id in people:
             raise image.fault("id", "must be that of one image only")
         people[image_id] = []
-    # A keypoint that is none of PoseTrack's goes to a row beyond the last, which is cut off.
     places = [_PLACES.get(name, _NUM_KEYPOINTS) for name in names]
     for record in content.objects("annotations"):
         image_id = record.whole("image_id")
@@ -252,28 +251,14 @@ def _frames_18(content: Fields, names: Sequence[str], *, can_lack_keypoints: boo
 
 
 def _person_18(record: Fields, places: list[int], has_points: bool) -> _Person:
-    table = np.full((_NUM_KEYPOINTS + 1, 4), np.nan)
-    if has_points:
-        triples = record.numbers("keypoints", 3 * len(places), can_miss=False).reshape(-1, 3)
-        triples[(triples == 0).all(axis=1)] = np.nan
-        table[places, :3] = triples
-        if record.has("scores"):
-            table[places, 3] = record.numbers("scores", len(places), can_miss=False)
     return _Person(
         track_id=record.whole("track_id"),
-        table=table[:_NUM_KEYPOINTS],
+        table=record.coco_keypoints(places, _NUM_KEYPOINTS) if has_points else np.full((_NUM_KEYPOINTS, 4), np.nan),
         pose_score=record.number("score") if record.has("score") else np.nan,
-        box=_box_18(record, "bbox"),
-        head_box=_box_18(record, "bbox_head"),
+        box=record.box_xywh("bbox"),
+        head_box=record.box_xywh("bbox_head"),
         has_points=has_points,
     )
-
-
-def _box_18(record: Fields, name: str) -> DoubleArray:
-    if not record.has(name):
-        return np.full(4, np.nan)
-    left, top, width, height = record.numbers(name, 4, can_miss=False)
-    return np.array([left, top, left + width, top + height])
 
 
 def _regions_18(image: Fields) -> Iterator[DoubleArray]:
