@@ -73,7 +73,7 @@ def refused(path: Path) -> str:
         ("coco", '"categories":[', '"categories":[{},', "must have one category, with the names of its keypoints"),
         ("coco", '"nose"', '"snout"', "categories[0]: keypoints must be those of a known skeleton"),
         ("coco", "000001.jpg", "one.jpg", "images[1]: file_name must end in the number of its frame"),
-        ("coco", "000001.jpg", "000000.jpg", "two images have the same id, or the same number in file_name"),
+        ("coco", "000001.jpg", "000000.jpg", "images[1]: file_name must end in the number of another frame, not"),
         ("coco", '"image_id":0', '"image_id":7', "annotations[0]: image_id must be the id of an image, not 7"),
         ("coco", '"keypoints":[0.12,', '"keypoints":[', "annotations[0]: keypoints must be 51 numbers"),
         ("coco", '"scores":[0.5,', '"scores":[', "annotations[0]: scores must be 17 numbers"),

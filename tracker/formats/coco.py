@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Iterable, Sequence
@@ -19,15 +18,14 @@ from tracker.formats.fields import (
     Fields,
     FrameTable,
     Person,
-    as_object,
     box_around,
     box_score_of,
-    read_json,
+    images_with_annotations,
     skeleton_with,
 )
-from tracker.formats.posetrack import read_posetrack17_results, sequence_id
+from tracker.formats.posetrack import posetrack17_results, read_content, sequence_id
 from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results, missing_in
-from tracker.formats.writer import TextWriter
+from tracker.formats.writer import TextWriter, json_text
 from tracker.skeletons import POSETRACK_17, Skeleton, convert_keypoints
 from tracker.types import DoubleArray, FloatArray, Poses, TrackedPoses
 
@@ -61,20 +59,19 @@ class CocoWriter(TextWriter):
 
     def _header_text(self) -> str:
         category = category_of(self.skeleton or self.header.skeleton)
-        return f'{{"categories":[{_json(category)}],"annotations":['
+        return f'{{"categories":[{json_text(category)}],"annotations":['
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
-        annotations = self._annotations(moment.index, tracked)
+        people = self._annotations(moment.index, tracked)
         text = "".join(
-            (",\n" if self._num_people + row else "\n") + _json(annotation | {"id": self._person_id(moment.index, row)})
-            for row, annotation in enumerate(annotations)
+            f"{',' if self._num_people + row else ''}\n{json_text(person)}" for row, person in enumerate(people)
         )
-        self._num_people += len(annotations)
+        self._num_people += len(people)
         self._indices.append(moment.index)
         return text
 
     def _footer_text(self) -> str:
-        images = ",\n".join(_json(self._image(index)) for index in self._listed())
+        images = ",\n".join(json_text(self._image(index)) for index in self._listed())
         return f'\n],"images":[\n{images}\n]}}\n'
 
     def _listed(self) -> Iterable[int]:
@@ -113,6 +110,7 @@ class CocoWriter(TextWriter):
                 "scores": scores[row].tolist(),
                 "score": score,
                 "iscrowd": 0,
+                "id": self._person_id(index, row),
             }
             for row, score in enumerate(pose_scores)
         ]
@@ -196,27 +194,24 @@ def as_posetrack(poses: Poses, source: Skeleton, target: Skeleton = POSETRACK_17
 def read_coco(path: Path) -> Results:
     """The results in a file of PoseTrack or COCO; every annotation must have a `track_id`.
 
-    PoseTrack17 is read as `read_posetrack17_results` says. In the others the number that ends an image's `file_name` is
+    PoseTrack17 is read as `posetrack17_results` says. In the others the number that ends an image's `file_name` is
     its frame's index. A keypoint is missing where x, y and visibility are 0. Without `scores` those of the keypoints
     are 1, without `bbox` it is around the keypoints.
     """
-    content = as_object(read_json(path), str(path))
+    content = read_content(path)
     if "annolist" in content.values:
-        return read_posetrack17_results(path)
+        return posetrack17_results(content)
     skeleton, order = _skeleton_of(content)
     frames = FrameTable(skeleton.num_keypoints)
-    images = content.objects("images")
-    indices = {image.whole("id"): _index_of(image) for image in images}
-    if len(set(indices.values())) < len(images):
-        raise InputError(f"{path}: two images have the same id, or the same number in file_name; correct the file")
-    for index in indices.values():
+    images = images_with_annotations(content)
+    for image, records in images:
+        index = _index_of(image)
+        if index in frames:
+            raise image.fault("file_name", "must end in the number of another frame")
         frames.add_frame(index)
-    for record in content.objects("annotations"):
-        image_id = record.whole("image_id")
-        if image_id not in indices:
-            raise record.fault("image_id", "must be the id of an image")
-        frames.add_person(indices[image_id], _person(record, skeleton, order), record.where)
-    return frames.results(Header(skeleton, "", _size(images), None))
+        for record in records:
+            frames.add_person(index, _person(record, skeleton, order), record.where)
+    return frames.results(Header(skeleton, "", _size(images[0][0]) if images else None, None))
 
 
 def category_of(skeleton: Skeleton) -> dict[str, Any]:
@@ -266,11 +261,11 @@ def _keypoints(record: Fields, skeleton: Skeleton, places: list[int]) -> DoubleA
     return np.column_stack([table[:, :2], np.where(np.isnan(table[:, 0]), 0, scores)])
 
 
-def _size(images: list[Fields]) -> tuple[int, int] | None:
-    """Width and height of the first picture, if the file says so."""
-    if not images or not (images[0].has("width") and images[0].has("height")):
+def _size(image: Fields) -> tuple[int, int] | None:
+    """Width and height of a picture, if the file says so."""
+    if not (image.has("width") and image.has("height")):
         return None
-    return images[0].whole("width", least=1), images[0].whole("height", least=1)
+    return image.whole("width", least=1), image.whole("height", least=1)
 
 
 def _with_value(keypoints: FloatArray, value: float) -> DoubleArray:
@@ -284,7 +279,3 @@ def _box_fields(box: DoubleArray) -> dict[str, Any]:
     if not np.isfinite(box).all():
         return {}
     return {"bbox": box.tolist(), "area": round(float(box[2] * box[3]), 2)}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

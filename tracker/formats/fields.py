@@ -191,6 +191,20 @@ class FrameTable:
         )
 
 
+def images_with_annotations(content: Fields) -> list[tuple[Fields, list[Fields]]]:
+    """Each image of a file in COCO's form with its annotations; InputError for those that do not fit."""
+    found: dict[int, tuple[Fields, list[Fields]]] = {}
+    for image in content.objects("images"):
+        if image.whole("id") in found:
+            raise image.fault("id", "must be that of one image only")
+        found[image.whole("id")] = image, []
+    for record in content.objects("annotations"):
+        if record.whole("image_id") not in found:
+            raise record.fault("image_id", "must be the id of an image")
+        found[record.whole("image_id")][1].append(record)
+    return list(found.values())
+
+
 def box_around(keypoints: DoubleArray) -> DoubleArray:
     """The box (4,) around the keypoints (K, 3) of a person, NaN without any."""
     return boxes_around(keypoints[np.newaxis, :, :2].astype(np.float32))[0].astype(np.float64)

@@ -19,7 +19,7 @@ from tracker.formats.fields import (
     parse_json,
 )
 from tracker.formats.record import Moment, Results
-from tracker.formats.writer import TextWriter
+from tracker.formats.writer import TextWriter, json_text
 from tracker.types import Origin, TrackedPoses
 
 FORMAT = "pose-tracker/1"
@@ -35,10 +35,10 @@ class JsonlWriter(TextWriter):
     """
 
     def _header_text(self) -> str:
-        return _line({"format": FORMAT} | self.header.as_json())
+        return json_text({"format": FORMAT} | self.header.as_json()) + "\n"
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
-        return _line(frame_record(moment, tracked))
+        return json_text(frame_record(moment, tracked)) + "\n"
 
 
 def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
@@ -95,10 +95,6 @@ def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
     frames.add_frame(index, record.number("time_s", can_miss=True))
     for person in record.objects("people"):
         frames.add_person(index, person_of(person, num_keypoints), person.where)
-
-
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def _person(tracked: TrackedPoses, row: int, score: float) -> dict[str, Any]:

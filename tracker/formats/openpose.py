@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,7 +14,7 @@ import numpy as np
 from tracker.errors import InputError, OutputError
 from tracker.formats.fields import Fields, FrameTable, Person, as_object, box_around, read_json, readable
 from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
-from tracker.formats.writer import ResultWriter
+from tracker.formats.writer import ResultWriter, json_text
 from tracker.outputs import check_output, partial_path
 from tracker.skeletons import COCO_17, Skeleton
 from tracker.types import DoubleArray, TrackedPoses
@@ -52,7 +51,7 @@ class OpenPoseWriter(ResultWriter):
         people = zip(tracked.track_ids.tolist(), triples.tolist(), strict=True)
         frame = {"version": 1.3, "people": [_person_record(*person) for person in people]}
         path = partial_path(self.path) / f"{self.path.stem}_{moment.index:012d}{_SUFFIX}"
-        path.write_text(json.dumps(frame, allow_nan=False, separators=(",", ":")), encoding="utf-8")
+        path.write_text(json_text(frame), encoding="utf-8")
 
     def _finish(self) -> None:
         """Each file is complete when it is written."""

@@ -18,6 +18,7 @@ from tracker.formats.fields import (
     as_object,
     box_around,
     box_score_of,
+    images_with_annotations,
     read_json,
 )
 from tracker.formats.record import Header, Results
@@ -176,12 +177,11 @@ def image_id_of(name: str) -> int | None:
     return None if first is None or number is None or number >= _MAX_FRAMES else first + number
 
 
-def read_posetrack17_results(path: Path) -> Results:
-    """The results in a file of PoseTrack17, with its 15 keypoints; boxes are around these.
+def posetrack17_results(content: Fields) -> Results:
+    """The results in the content of a file of PoseTrack17, with its 15 keypoints; boxes are around these.
 
     A frame's index is `imgnum` less 1, else its place in the file. Without scores those of keypoints and boxes are 1.
     """
-    content = read_content(path)
     frames = FrameTable(POSETRACK_15.num_keypoints)
     for place, (frame, entry) in enumerate(zip(_frames_17(content), _records(content, "annolist"), strict=True)):
         index = entry.whole("imgnum", least=1) - 1 if entry.has("imgnum") else place
@@ -231,23 +231,13 @@ def _keypoint_names(content: Fields) -> tuple[str, ...]:
 
 
 def _frames_18(content: Fields, names: Sequence[str], *, can_lack_keypoints: bool) -> Iterator[PoseTrackFrame]:
-    images = content.objects("images")
-    people: dict[int, list[_Person]] = {}
-    for image in images:
-        image_id = image.whole("id")
-        if image_id in people:
-            raise image.fault("id", "must be that of one image only")
-        people[image_id] = []
     places = [_PLACES.get(name, _NUM_KEYPOINTS) for name in names]
-    for record in content.objects("annotations"):
-        image_id = record.whole("image_id")
-        if image_id not in people:
-            raise record.fault("image_id", "must be the id of an image")
-        has_points = record.has("keypoints") or not can_lack_keypoints
-        _add_person(people[image_id], _person_18(record, places, has_points), record)
-    for image in images:
-        image_id = image.whole("id")
-        yield _frame(image_id, image.text("file_name"), image, _regions_18(image), people[image_id])
+    for image, records in images_with_annotations(content):
+        people: list[_Person] = []
+        for record in records:
+            has_points = record.has("keypoints") or not can_lack_keypoints
+            _add_person(people, _person_18(record, places, has_points), record)
+        yield _frame(image.whole("id"), image.text("file_name"), image, _regions_18(image), people)
 
 
 def _person_18(record: Fields, places: list[int], has_points: bool) -> _Person:

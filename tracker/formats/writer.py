@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, ClassVar, Self
+from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
-from tracker.errors import OutputError
 from tracker.formats.record import Header, Moment, convert_people
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.outputs import explained, partial_path, publish
 from tracker.skeletons import Skeleton
 from tracker.types import TrackedPoses
 
@@ -37,7 +36,7 @@ class ResultWriter(ABC):
 
     def write(self, moment: Moment, tracked: TrackedPoses) -> None:
         """Append the people of a frame; frames come by rising index. A score of a keypoint above 1 is written as 1."""
-        with _reported(self.path):
+        with explained(self.path):
             if not self._is_open:
                 self._open()
                 self._is_open = True
@@ -74,7 +73,7 @@ class ResultWriter(ABC):
             with suppress(OSError):  # the exception on its way says more
                 self._finish()
             return
-        with _reported(self.path):
+        with explained(self.path):
             self._finish()
             self._publish()
 
@@ -131,12 +130,6 @@ def _limit_scores(tracked: TrackedPoses) -> TrackedPoses:
     return replace(tracked, poses=replace(poses, scores=np.minimum(poses.scores, np.float32(1))))
 
 
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Errors of the file system become one line."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain_write_error(path, error) from error
+def json_text(content: Any) -> str:
+    """JSON on one line, without spaces; ValueError for NaN."""
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
