@@ -49,7 +49,6 @@ def one_picture(folder: Path) -> Path:
     [
         pytest.param(one_picture, 1, SIZE_WH, None, id="one image"),
         pytest.param(gif, 3, SIZE_WH, None, id="animated GIF"),
-        pytest.param(lambda at: pictures(at, SIZE_WH, SIZE_WH) / "*.png", 2, SIZE_WH, None, id="pattern of images"),
         pytest.param(lambda at: pictures(at, (3, 3), (3, 3)), 2, (4, 4), None, id="odd sizes grow by a pixel"),
         pytest.param(turned, 3, (64, 96), None, id="phone video held upright"),
         pytest.param(

@@ -141,23 +141,6 @@ def test_posetrack_is_what_its_evaluator_asks_for(tmp_path: Path) -> None:
     assert len(people[0]["scores"]) == 17
 
 
-@pytest.mark.parametrize(
-    ("stem", "first"),
-    [
-        ("000001_bonn_train", 2 * 10**10 + 10**4),
-        ("000003_mpiinew_test", 3 * 10**10 + 3 * 10**4),
-        ("000342_mpii", 10**10 + 342 * 10**4),
-        ("clip", 0),
-        ("clip_000342_mpii", 0),
-        ("000342_mpiix_test", 0),
-    ],
-)
-def test_images_of_a_sequence_have_its_ids(tmp_path: Path, stem: str, first: int) -> None:
-    images = json.loads(write(tmp_path / f"{stem}.json").read_text())["images"]
-    assert [image["id"] for image in images] == [first, first + 1, first + 2]
-    assert [image["file_name"][-10:] for image in images] == ["000000.jpg", "000001.jpg", "000002.jpg"]
-
-
 def head_of(path: Path) -> list[list[float]]:
     """x, y, score of the neck and of the top of the head of the first person."""
     person = json.loads(path.read_text())["annotations"][0]
@@ -286,13 +269,6 @@ def test_what_an_exception_leaves_can_be_read(tmp_path: Path, name: str) -> None
     assert len(frame.tracked) == 2
 
 
-def test_of_npz_a_kill_leaves_the_name_only(tmp_path: Path) -> None:
-    with suppress(KeyError), open_writer(tmp_path / "out.npz", HEADER) as writer:
-        writer.write(FrameResult(0, 0, two_people()), two_people())
-        assert (tmp_path / "out.partial.npz").stat().st_size == 0
-        raise KeyError
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_that_cannot_be_opened_gets_one_line(tmp_path: Path, name: str) -> None:
     writer = open_writer(path_of(tmp_path / "missing", name), HEADER, name)
@@ -365,11 +341,6 @@ class TestFolder:
         write(tmp_path / "link", "openpose", HEADER, two_people())
         assert (tmp_path / "link").is_symlink()
         assert len(list((tmp_path / "real").iterdir())) == 1
-
-    def test_an_interrupted_one_is_begun_anew(self, tmp_path: Path) -> None:
-        write(tmp_path / "out.partial", "openpose")
-        write(tmp_path / "out", "openpose", HEADER, two_people())
-        assert len(list((tmp_path / "out").iterdir())) == 1
 
     @pytest.mark.parametrize("name", ["out", "out.partial"])
     def test_without_overwrite_it_is_kept(self, tmp_path: Path, name: str) -> None:
