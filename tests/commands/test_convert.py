@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands.conftest import Run, read_lines
-from tests.formats.examples import HEADER, example, people_with_ids
+from tests.formats.examples import HEADER, example
 from tests.formats.posetrack_files import posetrack_17, posetrack_18, save, with_change
 from tests.vectors import read_json
-from tracker.formats import FORMATS, FrameResult, open_writer, read_results
+from tracker.formats import FORMATS, open_writer, read_results
 from tracker.formats.posetrack import read_posetrack
 from tracker.formats.posetrack_conversion import to_posetrack17, to_posetrack18
 from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17
@@ -58,8 +58,8 @@ def test_a_torn_last_line_is_told(run: Run, poses: Path) -> None:
 
 
 def test_the_suffix_tells_the_format_unless_it_is_named(run: Run, poses: Path) -> None:
-    run("convert", poses, "a.json")
-    run("convert", poses, "b.json", "--format", "coco")
+    run("convert", poses, "a.json", "--format", "posetrack")
+    run("convert", poses, "b.json")
     assert read_results(Path("a.json")).header.skeleton is POSETRACK_17
     assert read_results(Path("b.json")).header.skeleton is COCO_17
 
@@ -102,16 +102,6 @@ def test_what_is_refused(run: Run, poses: Path, tmp_path: Path, arguments: list[
     before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     check_refusal(run("convert", *arguments), code, message)
     assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_more_than_a_thousand_people_do_not_fit_posetrack(run: Run, tmp_path: Path) -> None:
-    with open_writer(tmp_path / "in.npz", HEADER) as writer:
-        for index in range(11):
-            people = people_with_ids(list(range(100 * index, 100 * index + 100)))
-            writer.write(FrameResult(index, 0, people), people)
-    check_refusal(run("convert", "in.npz", "out.json"), 1, "frame 10 shows person 1001")
-    assert not (tmp_path / "out.json").exists()
-    assert run("convert", "in.npz", "out.json", "--format", "coco", "--overwrite").code == 0
 
 
 class TestPoseTrack:

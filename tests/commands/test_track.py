@@ -83,8 +83,8 @@ def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "poses", "ids"),
     [
-        pytest.param(None, "out.json", [0, 1], id="PoseTrack by its suffix, ids from 0"),
-        pytest.param("coco", "out.json", [1, 2], id="COCO by its name"),
+        pytest.param(None, "out.json", [1, 2], id="COCO by its suffix"),
+        pytest.param("posetrack", "out.json", [0, 1], id="PoseTrack by its name, ids from 0"),
         pytest.param("openpose", "out", [1, 2], id="a folder by its name"),
     ],
 )

@@ -202,12 +202,6 @@ class TestPredictions:
         assert [frame.name for frame in found.frames] == [f"images/clip/picture{number}.jpg" for number in range(3)]
         assert [len(frame) for frame in found.frames] == [0, 1, 0]
 
-    def test_a_thousand_and_one_people_do_not_fit(self, tmp_path: Path) -> None:
-        truth = read(posetrack_17(), tmp_path)
-        with pytest.raises(OutputError, match="frame 1 shows person 1001, and a sequence of PoseTrack has 1000 ids"):
-            predict(truth, tmp_path / "out.json", {0: people_with_ids(list(range(1000))), 1: people_with_ids([1000])})
-        assert not (tmp_path / "out.json").exists()
-
     @pytest.mark.parametrize("writer", [PoseTrackWriter, PoseTrack17Writer])
     def test_what_an_exception_leaves_is_partial(self, tmp_path: Path, writer: type[PoseTrackWriter]) -> None:
         people = people_with_ids([1])

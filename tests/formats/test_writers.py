@@ -153,30 +153,49 @@ def test_the_head_is_estimated_where_the_skeleton_has_none(tmp_path: Path) -> No
     keypoints[0, 0], scores[0, 0] = (14, 10), 0.9  # the nose
     keypoints[0, [5, 6]], scores[0, [5, 6]] = [[20, 30], [4, 30]], [0.8, 0.6]  # the shoulders, whose middle is 12, 30
     # 0.3 and 1.5 of the way from there to the nose
-    neck, top = head_of(write(tmp_path / "a.json", None, HEADER, tracked))
+    neck, top = head_of(write(tmp_path / "a.json", "posetrack", HEADER, tracked))
     assert neck == [12.6, 24, 0.6]
     assert top == [0, 0, 0]  # at y 0, which counts as missing
     keypoints[..., 1] += 100
-    assert head_of(write(tmp_path / "b.json", None, HEADER, tracked))[1] == [15, 100, 0.6]
+    assert head_of(write(tmp_path / "b.json", "posetrack", HEADER, tracked))[1] == [15, 100, 0.6]
     keypoints[0, 5], scores[0, 5] = np.nan, 0
-    assert head_of(write(tmp_path / "c.json", None, HEADER, tracked)) == [[0, 0, 0], [0, 0, 0]]
+    assert head_of(write(tmp_path / "c.json", "posetrack", HEADER, tracked)) == [[0, 0, 0], [0, 0, 0]]
 
 
 def test_the_head_of_a_network_that_finds_it_is_kept(tmp_path: Path) -> None:
     header = Header(BODY_19, "", None, None)
-    assert head_of(write(tmp_path / "out.json", None, header, in_body_19())) == [[5, 6, 0.75], [7, 8, 0.75]]
+    assert head_of(write(tmp_path / "out.json", "posetrack", header, in_body_19())) == [[5, 6, 0.75], [7, 8, 0.75]]
 
 
-def test_a_sequence_of_posetrack_has_a_thousand_ids(tmp_path: Path) -> None:
-    path = tmp_path / "out.json"
-    with pytest.raises(OutputError, match="frame 1 shows person 1001, and a sequence of PoseTrack has 1000 ids; write"):
-        write(path, None, HEADER, people_with_ids(list(range(5000, 6000))), people_with_ids([5999, 1]))
-    assert not path.exists()
-    partial = json.loads((tmp_path / "out.partial.json").read_text())
-    assert [person["track_id"] for person in partial["annotations"]] == list(range(1000))
-    assert len(partial["images"]) == 1
-    write(path, "coco", HEADER, people_with_ids(list(range(5000, 6001))))
-    assert json.loads(path.read_text())["annotations"][-1]["track_id"] == 6000
+def ids_in(path: Path) -> list[int]:
+    return [person["track_id"] for person in json.loads(path.read_text())["annotations"]]
+
+
+def test_posetrack_has_a_thousand_ids_of_which_a_new_person_gets_the_one_unseen_for_longest(tmp_path: Path) -> None:
+    crowd = people_with_ids(list(range(5000, 6000)))
+    frames = [crowd, people_with_ids([5001, 5000]), people_with_ids([5002, 1, 5000]), people_with_ids([2, 1])]
+    path = write(tmp_path / "out.json", "posetrack", HEADER, *frames)
+    assert ids_in(path) == [*range(1000), 1, 0, 2, 3, 0, 4, 3]
+    with pytest.raises(OutputError, match="frame 1 shows 1001 people, and PoseTrack has 1000 ids; write --format coco"):
+        write(tmp_path / "more.json", "posetrack", HEADER, crowd, people_with_ids(list(range(1001))))
+
+
+def test_json_is_coco_with_any_ids_unless_it_is_named_as_a_sequence(tmp_path: Path) -> None:
+    crowd = people_with_ids(list(range(5000, 6001)))
+    assert ids_in(write(tmp_path / "out.json", None, HEADER, crowd)) == list(range(5000, 6001))
+    assert ids_in(write(tmp_path / "000342_mpii_test.json", None, HEADER, people_with_ids([7, 3]))) == [0, 1]
+
+
+def test_a_video_that_is_too_long_for_the_ids_of_a_sequence_is_refused(tmp_path: Path) -> None:
+    line = "has 10000 frames at most; write --format coco, or pass --max-frames 10000"
+    with pytest.raises(OutputError, match=line):
+        open_writer(tmp_path / "000342_mpii_test.json", HEADER).check_num_frames(10_001)
+    with open_writer(tmp_path / "000342_mpii_test.json", HEADER) as writer:
+        writer.check_num_frames(10_000)
+        with pytest.raises(OutputError, match=line):
+            writer.write(FrameResult(10_000, 0, two_people()), two_people())
+    for name in ("out.json", "out.jsonl"):
+        open_writer(tmp_path / name, HEADER, "posetrack" if name == "out.json" else None).check_num_frames(10_001)
 
 
 def test_pycocotools_loads_coco_and_posetrack(tmp_path: Path) -> None:
@@ -371,7 +390,7 @@ def test_the_format_is_told_by_name_or_suffix() -> None:
         ("jsonl", ".jsonl"),
         ("csv", ".CSV"),
         ("mot", ".txt"),
-        ("posetrack", ".json"),
+        ("coco", ".json"),
         ("npz", ".npz"),
     ):
         assert format_of(Path(f"out{suffix}")) is FORMATS[name]

@@ -23,7 +23,7 @@ from tracker.formats.fields import (
     images_with_annotations,
     skeleton_with,
 )
-from tracker.formats.posetrack import posetrack17_results, read_content, sequence_id
+from tracker.formats.posetrack import MAX_FRAMES, posetrack17_results, read_content, sequence_id
 from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter, json_text
 from tracker.skeletons import POSETRACK_17, Skeleton, convert_keypoints
@@ -99,11 +99,12 @@ class CocoWriter(TextWriter):
         scores = poses.scores.astype(np.float64).round(6)
         boxes = xyxy_to_xywh(poses.boxes.astype(np.float64).round(2)).round(2)
         pose_scores = poses.pose_scores().astype(np.float64).round(6).tolist()
+        track_ids = self._written_ids(tracked.track_ids.tolist(), index)
         return [
             {
                 "image_id": self._image_of(index)[0],
                 "category_id": 1,
-                "track_id": self._track_id(int(tracked.track_ids[row]), index),
+                "track_id": track_ids[row],
                 **_box_fields(boxes[row]),
                 "num_keypoints": int(kept[row].sum()),
                 "keypoints": triples[row].ravel().tolist(),
@@ -119,9 +120,9 @@ class CocoWriter(TextWriter):
         """(N, K): which keypoints are written."""
         return np.isfinite(keypoints).all(axis=2)
 
-    def _track_id(self, track_id: int, index: int) -> int:
-        """The id under which somebody in that frame is written."""
-        return track_id
+    def _written_ids(self, track_ids: list[int], index: int) -> list[int]:
+        """The ids under which the people of that frame are written."""
+        return track_ids
 
 
 class PoseTrackWriter(CocoWriter):
@@ -129,9 +130,10 @@ class PoseTrackWriter(CocoWriter):
 
     Keypoints are those of PoseTrack, with visibility 1; one at x or y of 0 or less is missing, as the evaluators have
     it. For a skeleton without neck or top of the head they are estimated from the nose and the shoulders, with the
-    least score of these. Ids are renumbered from 0 in order of appearance; OutputError for person 1001. A file named
-    as a sequence, such as 000342_mpii_test.json, has the ids of its images: source · 10^10 + sequence · 10^4 + index.
-    The ids of people are then those of their images · 100 + row.
+    least score of these. Ids are renumbered from 0 in order of appearance. The evaluators take 1000: person 1001 gets
+    the id of whoever has not been seen for longest; OutputError for 1001 people in one frame. A file named as a
+    sequence, such as 000342_mpii_test.json, has the ids of its images: source · 10^10 + sequence · 10^4 + index; they
+    suffice for `most_frames`. The ids of people are then those of their images · 100 + row.
 
     images: ids and file names of a sequence's images, of which frame 0 is the first; by default they are made up. All
     are listed, whatever is written, since the evaluators count them.
@@ -151,12 +153,17 @@ class PoseTrackWriter(CocoWriter):
         self._first_image_id = sequence_id(path.stem) or 0
         self._track_ids: dict[int, int] = {}
 
+    @property
+    def most_frames(self) -> int | None:
+        return MAX_FRAMES if self._first_image_id and self._images is None else None
+
     def _listed(self) -> Iterable[int]:
         return super()._listed() if self._images is None else range(len(self._images))
 
     def _image_of(self, index: int) -> tuple[int, str]:
         if self._images is not None:
             return self._images[index]
+        self.check_num_frames(index + 1)
         image_id, name = super()._image_of(index)
         return self._first_image_id + image_id, name
 
@@ -170,14 +177,19 @@ class PoseTrackWriter(CocoWriter):
     def _is_kept(self, keypoints: FloatArray) -> Any:
         return (keypoints.round(2) > 0).all(axis=2)
 
-    def _track_id(self, track_id: int, index: int) -> int:
-        new = self._track_ids.setdefault(track_id, len(self._track_ids))
-        if new >= _MAX_IDS:
+    def _written_ids(self, track_ids: list[int], index: int) -> list[int]:
+        if len(track_ids) > _MAX_IDS:
             raise OutputError(
-                f"cannot write {self.path}: frame {index} shows person {_MAX_IDS + 1}, and a sequence of PoseTrack has "
-                f"{_MAX_IDS} ids; write --format coco, or fewer frames"
+                f"cannot write {self.path}: frame {index} shows {len(track_ids)} people, and PoseTrack has {_MAX_IDS} "
+                "ids; write --format coco"
             )
-        return new
+        known = self._track_ids  # by when people were seen last
+        for track_id in filter(known.__contains__, track_ids):
+            known[track_id] = known.pop(track_id)
+        for track_id in track_ids:
+            if track_id not in known:
+                known[track_id] = len(known) if len(known) < _MAX_IDS else known.pop(next(iter(known)))
+        return [known[track_id] for track_id in track_ids]
 
 
 def as_posetrack(poses: Poses, source: Skeleton, target: Skeleton = POSETRACK_17) -> Poses:

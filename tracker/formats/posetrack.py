@@ -33,7 +33,8 @@ _PLACES_17 = tuple(_PLACES[name] for name in POSETRACK_15.keypoint_names)
 _SEQUENCE = re.compile(r"(\d{1,6})_(mpii|bonn|mpiinew)(?:_|$)", re.ASCII)
 _SOURCES = {"mpii": 1, "bonn": 2, "mpiinew": 3}
 _NUMBER = re.compile(r"(\d{1,9})(?=[._]|$)", re.ASCII)
-_MAX_FRAMES = 10**4
+# How many images of a sequence have ids.
+MAX_FRAMES = 10**4
 # The head box, and all numbers that PoseTrack17 wraps in lists of one.
 _CORNERS = ("x1", "y1", "x2", "y2")
 _WRAPPED = frozenset({*_CORNERS, "track_id", "score", "id", "x", "y", "is_visible", "is_labeled", "imgnum"})
@@ -174,7 +175,7 @@ def image_id_of(name: str) -> int | None:
     10003420007
     """
     first, number = sequence_id(PurePosixPath(name).parent.name), image_number(name)
-    return None if first is None or number is None or number >= _MAX_FRAMES else first + number
+    return None if first is None or number is None or number >= MAX_FRAMES else first + number
 
 
 def posetrack17_results(content: Fields) -> Results:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
+from tracker.errors import OutputError
 from tracker.formats.record import Header, Moment, convert_people
 from tracker.outputs import explained, partial_path, publish
 from tracker.skeletons import Skeleton
@@ -41,6 +42,19 @@ class ResultWriter(ABC):
                 self._open()
                 self._is_open = True
             self._append(moment, self._converted(_limit_scores(tracked)))
+
+    @property
+    def most_frames(self) -> int | None:
+        """How many frames the format can hold, None for any number."""
+        return None
+
+    def check_num_frames(self, num_frames: int | None) -> None:
+        """Refuse, as OutputError, so many frames of a video, None for not known, if the format cannot hold them."""
+        if num_frames and self.most_frames and num_frames > self.most_frames:
+            raise OutputError(
+                f"cannot write {self.path}: a sequence of PoseTrack has {self.most_frames} frames at most; write "
+                f"--format coco, or pass --max-frames {self.most_frames}"
+            )
 
     def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
         """The people as the format holds them."""
