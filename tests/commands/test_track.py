@@ -12,7 +12,7 @@ import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
 from tracker import runtime
-from tracker.formats import read_results
+from tracker.formats import FORMATS, read_results
 from tracker.job import sinks
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Image
@@ -119,6 +119,25 @@ def test_a_folder_of_images_has_the_rate_it_is_given(track: Run, tmp_path: Path)
     assert [frame["time_s"] for frame in frames] == pytest.approx(np.arange(11) / 10)
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("mot", "openpose", "jsonl")])
+def test_results_of_images_name_them_and_count_broken_ones(track: Run, tmp_path: Path, name: str) -> None:
+    folder = write_pictures(tmp_path / "pictures", 4)
+    (folder / "1.png").write_bytes(b"")
+    (folder / "3.png").rename(folder / "10 left.png")
+    out = f"out{FORMATS[name].suffix}"
+    assert track("--poses", out, "--format", name, source=folder).code == 0
+    found = [(frame.index, frame.file) for frame in read_results(Path(out)).frames]
+    assert found == [(0, "0.png"), (2, "2.png"), (3, "10 left.png")]
+
+
+def test_images_below_a_folder_are_named_from_it(track: Run, tmp_path: Path) -> None:
+    for part in "ab":
+        write_pictures(tmp_path / part, 1)
+    assert track("--poses", "out.jsonl", source=tmp_path / "**/*.png").code == 0
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [frame["file"] for frame in frames] == ["a/0.png", "b/0.png"]
+
+
 def test_the_folder_one_stands_in_gives_outputs_its_name(
     track: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,17 +147,21 @@ def test_the_folder_one_stands_in_gives_outputs_its_name(
 
 
 @pytest.mark.parametrize(
-    ("options", "times_s"),
+    ("options", "part"),
     [
-        pytest.param(["--start", "0.2"], TIMES_S[4:], id="from a time on, itself included"),
-        pytest.param(["--start", "0.1", "--end", "0.3"], TIMES_S[3:6], id="a part"),
-        pytest.param(["--start", "0.3", "--max-frames", "2"], TIMES_S[6:8], id="some frames of a part"),
+        pytest.param(["--start", "0.2"], slice(4, 10), id="from a time on, itself included"),
+        pytest.param(["--start", "0.1", "--end", "0.3"], slice(3, 6), id="a part"),
+        pytest.param(["--start", "0.3", "--max-frames", "2"], slice(6, 8), id="some frames of a part"),
     ],
 )
-def test_a_part_of_the_input(track: Run, tmp_path: Path, options: list[str], times_s: list[float]) -> None:
+def test_frames_of_a_part_keep_their_numbers_in_the_video(
+    track: Run, tmp_path: Path, options: list[str], part: slice
+) -> None:
+    """Its frame rate varies."""
+    times_s, numbers = TIMES_S[part], list(range(10)[part])
     assert track("--poses", "out.jsonl", "--output", "out.mp4", *options).code == 0
     _, *frames = read_lines(tmp_path / "out.jsonl")
-    assert [frame["frame"] for frame in frames] == list(range(len(times_s)))
+    assert [frame["frame"] for frame in frames] == numbers
     assert [frame["time_s"] for frame in frames] == pytest.approx(times_s, abs=1e-4)
     assert video_times(tmp_path / "out.mp4") == pytest.approx(np.subtract(times_s, times_s[0]), abs=1e-4)
 

@@ -12,7 +12,7 @@ from tracker.errors import InputError, UsageError
 from tracker.formats import FORMATS, SUFFIXES, Results, ResultWriter, check_results_output, open_writer, read_results
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
-from tracker.formats.record import missing_in
+from tracker.formats.record import FILES, missing_in
 from tracker.outputs import check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
 
@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     results = read_frames(args.input)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     writer = _write(results.in_skeleton(wanted), args.output, args.format)
-    dropped = sorted(writer.drops) + missing_in(writer.skeleton or wanted, skeleton)
+    has_files = any(frame.file for frame in results.frames)
+    dropped = sorted(writer.drops - (set() if has_files else {FILES})) + missing_in(writer.skeleton or wanted, skeleton)
     if dropped:
         print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
     num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})

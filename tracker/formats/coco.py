@@ -23,7 +23,7 @@ from tracker.formats.fields import (
     images_with_annotations,
     skeleton_with,
 )
-from tracker.formats.posetrack import MAX_FRAMES, posetrack17_results, read_content, sequence_id
+from tracker.formats.posetrack import MAX_FRAMES, file_of, made_up_name, posetrack17_results, read_content, sequence_id
 from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results, missing_in
 from tracker.formats.writer import TextWriter, json_text
 from tracker.skeletons import POSETRACK_17, Skeleton, convert_keypoints
@@ -43,9 +43,9 @@ class CocoWriter(TextWriter):
     """Writes poses with ids in COCO's annotation format, with `track_id`, `score` and `scores` of the keypoints.
 
     A missing keypoint is 0, 0, 0, any other has visibility 2; `score` is that of the pose. Image `id` and `frame_id`
-    are the frame's index, which also ends its `file_name`; frames without people are listed. Coordinates have 2
-    decimals, scores 6. People are written as they come and the images last, also when an exception ends the run; a file
-    whose process was killed lacks its end.
+    are the frame's index, which also ends the `file_name` of what is no image; frames without people are listed.
+    Coordinates have 2 decimals, scores 6. People are written as they come and the images last, also when an exception
+    ends the run; a file whose process was killed lacks its end.
     """
 
     drops: ClassVar[frozenset[str]] = RUN_FACTS | TRACKING_FACTS
@@ -55,9 +55,10 @@ class CocoWriter(TextWriter):
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
         self._indices = array("q")
+        self._files: dict[int, str] = {}
         self._num_people = 0
 
-    def _header_text(self) -> str:
+    def _header_text(self, first: Moment) -> str:
         category = category_of(self.skeleton or self.header.skeleton)
         return f'{{"categories":[{json_text(category)}],"annotations":['
 
@@ -68,6 +69,8 @@ class CocoWriter(TextWriter):
         )
         self._num_people += len(people)
         self._indices.append(moment.index)
+        if moment.file is not None:
+            self._files[moment.index] = moment.file
         return text
 
     def _footer_text(self) -> str:
@@ -86,7 +89,7 @@ class CocoWriter(TextWriter):
 
     def _image_of(self, index: int) -> tuple[int, str]:
         """Id and file name of a frame's image."""
-        return index, f"images/{self.path.stem}/{index:06d}.jpg"
+        return index, self._files.get(index) or made_up_name(self.path.stem, index)
 
     def _person_id(self, index: int, row: int) -> int:
         """The id of the person in that row of that frame."""
@@ -206,9 +209,9 @@ def as_posetrack(poses: Poses, source: Skeleton, target: Skeleton = POSETRACK_17
 def read_coco(path: Path) -> Results:
     """The results in a file of PoseTrack or COCO; every annotation must have a `track_id`.
 
-    PoseTrack17 is read as `posetrack17_results` says. In the others the number that ends an image's `file_name` is
-    its frame's index. A keypoint is missing where x, y and visibility are 0. Without `scores` those of the keypoints
-    are 1, without `bbox` it is around the keypoints.
+    PoseTrack17 is read as `posetrack17_results` says. In the others an image's `frame_id` is its frame's index, of
+    PoseTrack's by its last four digits, else the number that ends its `file_name`. A keypoint is missing where x, y and
+    visibility are 0. Without `scores` those of the keypoints are 1, without `bbox` it is around the keypoints.
     """
     content = read_content(path)
     if "annolist" in content.values:
@@ -217,10 +220,10 @@ def read_coco(path: Path) -> Results:
     frames = FrameTable(skeleton.num_keypoints)
     images = images_with_annotations(content)
     for image, records in images:
-        index = _index_of(image)
+        field, index = _index_of(image)
         if index in frames:
-            raise image.fault("file_name", "must end in the number of another frame")
-        frames.add_frame(index)
+            raise image.fault(field, "must be that of one frame only")
+        frames.add_frame(index, file=file_of(image.text("file_name"), index))
         for record in records:
             frames.add_person(index, _person(record, skeleton, order), record.where)
     return frames.results(Header(skeleton, "", _size(images[0][0]) if images else None, None))
@@ -249,11 +252,15 @@ def _skeleton_of(content: Fields) -> tuple[Skeleton, list[int]]:
     return skeleton, [skeleton.index(name) for name in names]
 
 
-def _index_of(image: Fields) -> int:
+def _index_of(image: Fields) -> tuple[str, int]:
+    """Which field tells the index of an image's frame, and what it tells."""
+    if image.has("frame_id"):
+        frame_id = image.whole("frame_id")
+        return "frame_id", frame_id if frame_id < _LEAST_SEQUENCE_ID else frame_id % MAX_FRAMES
     number = re.search(r"(\d+)(\.\w+)?$", image.text("file_name"), re.ASCII)
     if not number or len(number[1]) > 20 or int(number[1]) > LARGEST_WHOLE:
         raise image.fault("file_name", "must end in the number of its frame")
-    return int(number[1])
+    return "file_name", int(number[1])
 
 
 def _person(record: Fields, skeleton: Skeleton, order: list[int]) -> Person:

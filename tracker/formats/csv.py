@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -32,14 +32,20 @@ class CsvWriter(TextWriter):
     """Writes poses with ids as CSV, a row per person and frame, three columns per keypoint.
 
     Pixels have 2 decimals, scores 4; a missing keypoint and the similarity of a new id are empty cells. A
-    frame without people has no row.
+    frame without people has no row. Where frames are images, the column `file` has their names.
     """
 
     drops: ClassVar[frozenset[str]] = RUN_FACTS | {"frames without people", "the picture's size"}
 
-    def _header_text(self) -> str:
-        names = self.header.skeleton.keypoint_names
-        return _text([[*_PERSON_COLUMNS, *(f"{name}_{part}" for name in names for part in _KEYPOINT_COLUMNS)]])
+    _has_files = False
+
+    def _header_text(self, first: Moment) -> str:
+        self._has_files = first.file is not None
+        columns = ("file",) if self._has_files else ()
+        return _text([[*_PERSON_COLUMNS, *columns, *self._keypoint_columns()]])
+
+    def _keypoint_columns(self) -> Iterable[str]:
+        return (f"{name}_{part}" for name in self.header.skeleton.keypoint_names for part in _KEYPOINT_COLUMNS)
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         scores = tracked.poses.pose_scores().tolist()
@@ -47,8 +53,13 @@ class CsvWriter(TextWriter):
 
     def _rows(self, moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[list[str]]:
         """The rows of one person."""
-        keypoints = _keypoint_cells(tracked, row)
-        return [[*_person_cells(moment, tracked, row, score), *(cell for cells in keypoints for cell in cells)]]
+        file = [moment.file or ""] if self._has_files else []
+        person = [*_person_cells(moment, tracked, row, score), *file]
+        return self._rows_of(person, _keypoint_cells(tracked, row))
+
+    def _rows_of(self, person: list[str], keypoints: list[list[str]]) -> list[list[str]]:
+        """The rows of a person by the cells of theirs and those of each keypoint."""
+        return [[*person, *(cell for cells in keypoints for cell in cells)]]
 
 
 class LongCsvWriter(CsvWriter):
@@ -57,13 +68,12 @@ class LongCsvWriter(CsvWriter):
     A missing keypoint has a row with empty coordinates; all else is as `CsvWriter` has it.
     """
 
-    def _header_text(self) -> str:
-        return _text([[*_PERSON_COLUMNS, *_LONG_COLUMNS]])
+    def _keypoint_columns(self) -> Iterable[str]:
+        return _LONG_COLUMNS
 
-    def _rows(self, moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[list[str]]:
-        person = _person_cells(moment, tracked, row, score)
+    def _rows_of(self, person: list[str], keypoints: list[list[str]]) -> list[list[str]]:
         names = self.header.skeleton.keypoint_names
-        return [[*person, name, *cells] for name, cells in zip(names, _keypoint_cells(tracked, row), strict=True)]
+        return [[*person, name, *cells] for name, cells in zip(names, keypoints, strict=True)]
 
 
 def read_csv(path: Path) -> Results:
@@ -81,7 +91,8 @@ def read_csv(path: Path) -> Results:
     frames = FrameTable(skeleton.num_keypoints)
     for record, triples in found:
         index = record.whole("frame")
-        frames.add_frame(index, record.number("time_s", can_miss=True))
+        file = record.values.get("file")
+        frames.add_frame(index, record.number("time_s", can_miss=True), None if file is None else str(file))
         frames.add_person(index, person_of(_as_record(record, triples, skeleton), skeleton.num_keypoints), record.where)
     return frames.results(Header(skeleton, "", None, None), lines.warning)
 

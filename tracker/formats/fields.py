@@ -80,6 +80,10 @@ class Fields:
             raise self.fault(name, "must be a text")
         return value
 
+    def optional_text(self, name: str) -> str | None:
+        """A text, None where it is null or not there."""
+        return self.text(name) if self.has(name) else None
+
     def objects(self, name: str) -> list[Fields]:
         """A list of objects."""
         value = self._required(name)
@@ -147,12 +151,12 @@ class FrameTable:
 
     def __init__(self, num_keypoints: int) -> None:
         self._num_keypoints = num_keypoints
-        self._times_s: dict[int, float] = {}
+        self._frames: dict[int, tuple[float, str | None]] = {}
         self._people: dict[int, dict[int, Person]] = {}
 
-    def add_frame(self, index: int, time_s: float = np.nan) -> None:
+    def add_frame(self, index: int, time_s: float = np.nan, file: str | None = None) -> None:
         """A frame, of which people may follow; it may be known already."""
-        self._times_s.setdefault(index, time_s)
+        self._frames.setdefault(index, (time_s, file))
         self._people.setdefault(index, {})
 
     def add_person(self, index: int, person: Person, where: str) -> None:
@@ -166,10 +170,10 @@ class FrameTable:
 
     def results(self, header: Header, warning: str | None = None) -> Results:
         """The frames by rising index."""
-        frames = (
-            FrameResult(index, self._times_s[index], self._stack(list(self._people[index].values())))
-            for index in sorted(self._people)
-        )
+        frames = []
+        for index, people in sorted(self._people.items()):
+            time_s, file = self._frames[index]
+            frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file))
         return Results(header, tuple(frames), warning)
 
     def _stack(self, people: list[Person]) -> TrackedPoses:

@@ -34,7 +34,7 @@ class JsonlWriter(TextWriter):
     `settings`; each further line is a frame (see `frame_record`). Coordinates have 2 decimals, scores 4.
     """
 
-    def _header_text(self) -> str:
+    def _header_text(self, first: Moment) -> str:
         return json_text({"format": FORMAT} | self.header.as_json()) + "\n"
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
@@ -44,10 +44,12 @@ class JsonlWriter(TextWriter):
 def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
     """A frame as JSON values: `frame`, `time_s` and `people`, each with id, box, scores and keypoints.
 
-    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null, and so is an unknown time.
+    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null, and so is an unknown time. Of an image
+    `file` is its name.
     """
     people = [_person(tracked, row, score) for row, score in enumerate(tracked.poses.pose_scores().tolist())]
-    return {"frame": moment.index, "time_s": _number(moment.time_s, 6), "people": people}
+    file = {} if moment.file is None else {"file": moment.file}
+    return {"frame": moment.index, "time_s": _number(moment.time_s, 6), **file, "people": people}
 
 
 def read_jsonl(path: Path) -> Results:
@@ -92,7 +94,7 @@ def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
     index = record.whole("frame")
     if index in frames:
         raise InputError(f"{record.where}: frame {index} was there before; correct the file")
-    frames.add_frame(index, record.number("time_s", can_miss=True))
+    frames.add_frame(index, record.number("time_s", can_miss=True), record.optional_text("file"))
     for person in record.objects("people"):
         frames.add_person(index, person_of(person, num_keypoints), person.where)
 

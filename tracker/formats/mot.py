@@ -10,7 +10,7 @@ import numpy as np
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import InputError
 from tracker.formats.fields import Fields, FrameTable, Lines, Person, has_all_cells
-from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
+from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import COCO_17
 from tracker.types import TrackedPoses
@@ -28,7 +28,7 @@ class MotWriter(TextWriter):
     drops: ClassVar[frozenset[str]] = (
         RUN_FACTS
         | TRACKING_FACTS
-        | {"frames without people", "keypoints", "people without a box", "the picture's size"}
+        | {"frames without people", "keypoints", "people without a box", FILES, "the picture's size"}
     )
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:

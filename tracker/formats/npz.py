@@ -39,10 +39,11 @@ _CAN_MISS = ("times_s", "boxes", "similarities", "keypoints")
 class NpzWriter(ResultWriter):
     """Writes poses with ids as arrays: `header` is the JSON text of the native format's header.
 
-    Per frame: `frames` the index, `times_s`, NaN if unknown. Per person: `person_frames` the index of their frame,
-    and `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected, 1 carried by flow), `similarities`,
-    `keypoints` and `keypoint_scores` as `TrackedPoses` has them. The arrays are kept in memory, about 300 bytes per
-    person and frame, and written at the end, also when an exception ends the run; what kills the process loses them.
+    Per frame: `frames` the index, `times_s`, NaN if unknown, and of images `files`, their names. Per person:
+    `person_frames` the index of their frame, and `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected,
+    1 carried by flow), `similarities`, `keypoints` and `keypoint_scores` as `TrackedPoses` has them. They are kept in
+    memory, about 300 bytes per person and frame, and written at the end, also when an exception ends the run; what
+    kills the process loses them.
     """
 
     _file: BinaryIO
@@ -50,6 +51,7 @@ class NpzWriter(ResultWriter):
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
         self._columns = {name: bytearray() for name in _LAYOUT}
+        self._files: list[str] = []
 
     def _open(self) -> None:
         self._file = partial_path(self.path).open("wb")
@@ -57,6 +59,7 @@ class NpzWriter(ResultWriter):
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
         for name, values in _rows(moment, tracked).items():
             self._columns[name] += np.asarray(values, _LAYOUT[name][0]).tobytes()
+        self._files.append(moment.file or "")
 
     def _finish(self) -> None:
         num_keypoints = self.header.skeleton.num_keypoints
@@ -64,6 +67,8 @@ class NpzWriter(ResultWriter):
             name: np.frombuffer(column, _LAYOUT[name][0]).reshape(-1, *_axes(name, num_keypoints))
             for name, column in self._columns.items()
         }
+        if any(self._files):
+            arrays["files"] = np.array(self._files)
         with self._file:
             np.savez_compressed(self._file, header=np.array(json.dumps(self.header.as_json())), **arrays)
 
@@ -78,12 +83,16 @@ def read_npz(path: Path) -> Results:
     header = header_of(as_object(parse_json(str(text), f"{path}: header"), f"{path}: header"))
     for name in _LAYOUT:
         _check_array(arrays, name, header.skeleton.num_keypoints, path)
+    files = arrays.get("files", np.full(arrays["frames"].shape, ""))
+    if files.dtype.kind != "U" or files.shape != arrays["frames"].shape:
+        raise InputError(f"{path}: files must be a text for each of frames; correct the file")
     bounds = _frame_bounds(arrays, path)
-    moments = zip(arrays["frames"].tolist(), arrays["times_s"].tolist(), bounds, strict=True)
-    return Results(
-        header,
-        tuple(FrameResult(index, time_s, _people(arrays, rows, index, path)) for index, time_s, rows in moments),
+    moments = zip(arrays["frames"].tolist(), arrays["times_s"].tolist(), files.tolist(), bounds, strict=True)
+    frames = (
+        FrameResult(index, time_s, _people(arrays, rows, index, path), file or None)
+        for index, time_s, file, rows in moments
     )
+    return Results(header, tuple(frames))
 
 
 def _rows(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tracker.errors import InputError, OutputError
 from tracker.formats.fields import Fields, FrameTable, Person, as_object, box_around, read_json, readable
-from tracker.formats.record import RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
+from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
 from tracker.formats.writer import ResultWriter, json_text
 from tracker.outputs import check_output, partial_path
 from tracker.skeletons import COCO_17, Skeleton
@@ -36,7 +36,7 @@ class OpenPoseWriter(ResultWriter):
     Coordinates have 3 decimals, scores 6. Complete, the folder takes the place of an older one.
     """
 
-    drops: ClassVar[frozenset[str]] = RUN_FACTS | TRACKING_FACTS | {"boxes", "box scores", "the picture's size"}
+    drops: ClassVar[frozenset[str]] = RUN_FACTS | TRACKING_FACTS | {"boxes", "box scores", FILES, "the picture's size"}
     skeleton: ClassVar[Skeleton] = COCO_17
 
     def _open(self) -> None:

@@ -178,6 +178,16 @@ def image_id_of(name: str) -> int | None:
     return None if first is None or number is None or number >= MAX_FRAMES else first + number
 
 
+def made_up_name(sequence: str, index: int) -> str:
+    """How a frame is called that is no image, where a format needs a name."""
+    return f"images/{sequence}/{index:06d}.jpg"
+
+
+def file_of(name: str, index: int) -> str | None:
+    """The name of an image in a file, None if it was made up."""
+    return None if name == made_up_name(PurePosixPath(name).parent.name, index) else name
+
+
 def posetrack17_results(content: Fields) -> Results:
     """The results in the content of a file of PoseTrack17, with its 15 keypoints; boxes are around these.
 
@@ -188,7 +198,7 @@ def posetrack17_results(content: Fields) -> Results:
         index = entry.whole("imgnum", least=1) - 1 if entry.has("imgnum") else place
         if index in frames:
             raise entry.fault("imgnum", "was there before")
-        frames.add_frame(index)
+        frames.add_frame(index, file=file_of(frame.name, index))
         for row, track_id in enumerate(frame.track_ids.tolist()):
             frames.add_person(index, _result_of(frame, row, track_id), entry.where)
     return frames.results(Header(POSETRACK_15, "", None, None))

@@ -12,6 +12,7 @@ from tracker.types import TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
 RUN_FACTS = frozenset({"the frame rate", "the source", "the settings"})
+FILES = "names of images"
 TRACKING_FACTS = frozenset({"times", "who was carried by flow", "similarities", "who is unconfirmed"})
 
 
@@ -42,7 +43,7 @@ class Header:
 
 
 class Moment(Protocol):
-    """Which frame: its index from 0, and its time in seconds, NaN where unknown."""
+    """Which frame: `Frame`'s index, time in seconds, NaN where unknown, and name of the image, None without one."""
 
     @property
     def index(self) -> int: ...
@@ -50,14 +51,18 @@ class Moment(Protocol):
     @property
     def time_s(self) -> float: ...
 
+    @property
+    def file(self) -> str | None: ...
+
 
 @dataclass(frozen=True)
 class FrameResult:
-    """The people of one frame; index and time_s are those of `Moment`."""
+    """The people of one frame; all else is as `Moment` has it."""
 
     index: int
     time_s: float
     tracked: TrackedPoses
+    file: str | None = None
 
 
 @dataclass(frozen=True)

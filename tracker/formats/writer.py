@@ -104,7 +104,7 @@ class TextWriter(ResultWriter):
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         """What a frame adds."""
 
-    def _header_text(self) -> str:
+    def _header_text(self, first: Moment) -> str:
         """What stands before the first frame."""
         return ""
 
@@ -117,7 +117,7 @@ class TextWriter(ResultWriter):
         self._file = partial_path(self.path).open("wb", buffering=0)
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        header = "" if self._file.tell() else self._header_text()
+        header = "" if self._file.tell() else self._header_text(moment)
         self._write(header + self._frame_text(moment, tracked))
 
     def _finish(self) -> None:

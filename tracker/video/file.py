@@ -73,6 +73,8 @@ class FileReader:
     """Decodes a video that is all there, in a file or on a server; frames of a variable rate keep their times."""
 
     is_live = False
+    place: int | None = None
+    file: str | None = None
 
     def __init__(self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction) -> None:
         """connect: opens the same again, for another start. fps: rate of a raw stream, which has no timestamps."""
