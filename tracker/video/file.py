@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from operator import attrgetter
@@ -73,13 +75,13 @@ class FileReader:
     """Decodes a video that is all there, in a file or on a server; frames of a variable rate keep their times."""
 
     is_live = False
-    place: int | None = None
     file: str | None = None
 
     def __init__(self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction) -> None:
         """connect: opens the same again, for another start. fps: rate of a raw stream, which has no timestamps."""
         self.name = name
         self.warning: str | None = None
+        self.place: int | None = None
         self._connect = connect
         self._use(container)
         self._has_timestamps = has_timestamps(container)
@@ -97,8 +99,25 @@ class FileReader:
         for time_s, frame in self._frames_from(start_s):
             count += 1
             if start_s == 0 or time_s >= start_s:
+                self.place = self._count_before(frame, start_s) if self.place is None else self.place + 1
                 yield time_s, to_bgr(frame)
         self._note_damage(time_s, count if start_s == 0 else 0)
+
+    def _count_before(self, frame: Any, start_s: float) -> int:
+        """How many frames come before the first that is delivered, by the packets alone: none is decoded."""
+        stamp = self._stamp(frame)
+        if start_s == 0:
+            return 0
+        if not self._has_timestamps or stamp is None:
+            return math.ceil(Fraction(start_s).limit_denominator(1_000_000) * self._rate)
+        count, container = 0, self._connect()
+        with container, suppress(av.FFmpegError):
+            for packet in container.demux(best_video_stream(container, self.name)):
+                if packet.dts is not None and packet.dts > stamp:
+                    break
+                own = self._stamp(packet)
+                count += own is not None and own < stamp and not packet.is_discard
+        return count
 
     def close(self) -> None:
         """Close the file."""
