@@ -160,11 +160,22 @@ def test_several_splits_without_val_are_listed(clips: Path) -> None:
         ),
         pytest.param(["in/a.mp4", "in/a.mp4", "--poses", "y"], r"2 of the inputs .* y.a_tracked\.jsonl", id="twice"),
         pytest.param(["in/a.mp4", "a_tracked.mp4"], r"to write a_tracked\.mp4 would overwrite the input", id="input"),
+        pytest.param(
+            ["x.partial.mp4", "--output", "x.mp4"], r"to write x\.mp4 would overwrite the input", id="partial"
+        ),
+        pytest.param(["in/a.mp4", "--output", "link.mp4"], r"to write link\.mp4 would overwrite the input", id="link"),
+        pytest.param(
+            ["0", "--output", "x", "--poses", "x", "--format", "csv"], r"are the same file x; name two", id="one file"
+        ),
+        pytest.param(
+            ["in/a.mp4", "--output", "x.png"], r"x\.png holds one picture, and .* is no single image", id="image"
+        ),
         pytest.param(["in/a.mp4", "0", "--output", "x.mp4"], r"x\.mp4 looks like a file, .* name a folder", id="file"),
         pytest.param(["in/a.mp4", "0", "--poses", "x.csv"], r"x\.csv looks like a file", id="file of poses"),
     ],
 )
 def test_a_plan_that_would_lose_something_is_refused(clips: Path, arguments: list[str], message: str) -> None:
+    (clips / "link.mp4").symlink_to(clips / "in/a.mp4")
     before = files(clips)
     with pytest.raises(UsageError, match=message):
         plan(*arguments, "--overwrite")
