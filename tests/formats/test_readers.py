@@ -64,8 +64,8 @@ def refused(path: Path) -> str:
         ("csv-long", "nose", "snout", "its keypoints are of no known skeleton"),
         ("csv-long", "left_eye", "nose", "line 3: the nose of this person was there before"),
         # MOT
-        ("mot", "1,3,1.00", "0,3,1.00", "line 1: frame must be a whole number of 1 or more, not 0.0"),
-        ("mot", "1,3,1.00", "1,-1,1.00", "line 1: id must be a whole number of 0 or more, not -1.0"),
+        ("mot", "1,3,1.00", "0,3,1.00", "line 1: frame must be a whole number of 1 or more, not 0"),
+        ("mot", "1,3,1.00", "1,-1,1.00", "line 1: id must be a whole number of 0 or more, not -1"),
         ("mot", "0.9000", "nan", "line 1: confidence must be a number within"),
         ("mot", "1,3,1.00,2.00,20.00,39.00,0.9000,-1,-1,-1", "1 3 1 2 20 39", "line 1 has 1 columns, not 7 or more"),
         # COCO and PoseTrack

@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
-from tracker.formats import FORMATS, SUFFIXES, Results, ResultWriter, check_results_output, open_writer, read_results
+from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
 from tracker.formats.record import FILES, missing_in
@@ -51,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     check_results_output(args.output, args.format, args.overwrite)
     results = read_frames(args.input)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
-    writer = _write(results.in_skeleton(wanted), args.output, args.format)
+    results = results.in_skeleton(wanted)
+    with open_writer(args.output, results.header, args.format) as writer:
+        for frame in results.frames:
+            writer.write(frame, frame.tracked)
     has_files = any(frame.file for frame in results.frames)
     dropped = sorted(writer.drops - (set() if has_files else {FILES})) + missing_in(writer.skeleton or wanted, skeleton)
     if dropped:
@@ -69,13 +72,6 @@ def read_frames(path: Path) -> Results:
     if results.warning:
         print(f"warning: {results.warning}", file=sys.stderr)
     return results
-
-
-def _write(results: Results, path: Path, name: str | None) -> ResultWriter:
-    with open_writer(path, results.header, name) as writer:
-        for frame in results.frames:
-            writer.write(frame, frame.tracked)
-    return writer
 
 
 def _posetrack_files(path: Path, version: str) -> list[Path]:

@@ -50,7 +50,7 @@ class CocoWriter(TextWriter):
 
     drops: ClassVar[frozenset[str]] = RUN_FACTS | TRACKING_FACTS
 
-    _visible = 2
+    _visible = 2.0
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
@@ -98,7 +98,8 @@ class CocoWriter(TextWriter):
     def _annotations(self, index: int, tracked: TrackedPoses) -> list[dict[str, Any]]:
         kept = self._is_kept(tracked.poses.keypoints)
         poses = replace(tracked.poses, scores=np.where(kept, tracked.poses.scores, np.float32(0)))
-        triples = np.where(kept[..., np.newaxis], _with_value(poses.keypoints, self._visible), 0).round(2)
+        triples = np.dstack([poses.keypoints.astype(np.float64), np.full(kept.shape, self._visible)])
+        triples = np.where(kept[..., np.newaxis], triples, 0).round(2)
         scores = poses.scores.astype(np.float64).round(6)
         boxes = xyxy_to_xywh(poses.boxes.astype(np.float64).round(2)).round(2)
         pose_scores = poses.pose_scores().astype(np.float64).round(6).tolist()
@@ -148,7 +149,7 @@ class PoseTrackWriter(CocoWriter):
     }
     skeleton: ClassVar[Skeleton] = POSETRACK_17
 
-    _visible = 1
+    _visible = 1.0
 
     def __init__(self, path: Path, header: Header, images: Sequence[tuple[int, str]] | None = None) -> None:
         super().__init__(path, header)
@@ -285,12 +286,6 @@ def _size(image: Fields) -> tuple[int, int] | None:
     if not (image.has("width") and image.has("height")):
         return None
     return image.whole("width", least=1), image.whole("height", least=1)
-
-
-def _with_value(keypoints: FloatArray, value: float) -> DoubleArray:
-    """(N, K, 3): x, y and a value."""
-    values = np.full((*keypoints.shape[:2], 1), value, np.float64)
-    return np.concatenate([keypoints.astype(np.float64), values], axis=2)
 
 
 def _box_fields(box: DoubleArray) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from tracker.errors import InputError
-from tracker.formats.fields import Fields, FrameTable, Lines, has_all_cells, skeleton_with
+from tracker.formats.fields import Fields, FrameTable, Lines, cell_value, has_all_cells, skeleton_with
 from tracker.formats.jsonl import person_of
 from tracker.formats.record import RUN_FACTS, Header, Moment, Results
 from tracker.formats.writer import TextWriter
@@ -139,7 +139,7 @@ def _read_rows(lines: Lines) -> Iterator[Fields]:
     for where, cells in rows:
         if len(cells) != len(columns):
             raise InputError(f"{where} has {len(cells)} cells, not {len(columns)}; correct the file")
-        yield Fields(dict(zip(columns, map(_value, cells), strict=True)), where)
+        yield Fields(dict(zip(columns, map(cell_value, cells), strict=True)), where)
 
 
 def _split_line(line: str, where: str) -> list[str]:
@@ -147,18 +147,6 @@ def _split_line(line: str, where: str) -> list[str]:
         return next(csv.reader([line], strict=True))
     except csv.Error as error:
         raise InputError(f"{where} is no CSV ({error}); correct the file") from error
-
-
-def _value(cell: str) -> Any:
-    for kind in (_WORDS.__getitem__, int, float):
-        try:
-            return kind(cell)
-        except (KeyError, ValueError):
-            continue
-    return cell
-
-
-_WORDS: Mapping[str, Any] = {"": None, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
 
 def _text(rows: list[list[str]]) -> str:

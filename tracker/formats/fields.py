@@ -21,6 +21,8 @@ from tracker.types import DoubleArray, Origin, Poses, TrackedPoses
 LARGEST_NUMBER = 1e9
 # What every reader of JSON takes exactly.
 LARGEST_WHOLE = 2**53
+# Cells that are no numbers, also as spreadsheets write them.
+_WORDS: Mapping[str, Any] = {"": None, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,6 @@ class Fields:
         if not isinstance(value, str):
             raise self.fault(name, "must be a text")
         return value
-
-    def optional_text(self, name: str) -> str | None:
-        """A text, None where it is null or not there."""
-        return self.text(name) if self.has(name) else None
 
     def objects(self, name: str) -> list[Fields]:
         """A list of objects."""
@@ -144,6 +142,16 @@ class Person(NamedTuple):
     origin: Origin = Origin.DETECTED
     similarity: float = np.nan
     confirmed: bool = True
+
+
+def cell_value(cell: str) -> Any:
+    """What a cell of a table says: a number, a truth value, a text, or None if it is empty."""
+    for kind in (_WORDS.__getitem__, int, float):
+        try:
+            return kind(cell)
+        except (KeyError, ValueError):
+            continue
+    return cell
 
 
 class FrameTable:

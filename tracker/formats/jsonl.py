@@ -94,7 +94,8 @@ def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
     index = record.whole("frame")
     if index in frames:
         raise InputError(f"{record.where}: frame {index} was there before; correct the file")
-    frames.add_frame(index, record.number("time_s", can_miss=True), record.optional_text("file"))
+    file = record.text("file") if record.has("file") else None
+    frames.add_frame(index, record.number("time_s", can_miss=True), file)
     for person in record.objects("people"):
         frames.add_person(index, person_of(person, num_keypoints), person.where)
 

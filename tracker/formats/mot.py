@@ -9,7 +9,7 @@ import numpy as np
 
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import InputError
-from tracker.formats.fields import Fields, FrameTable, Lines, Person, has_all_cells
+from tracker.formats.fields import Fields, FrameTable, Lines, Person, cell_value, has_all_cells
 from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import COCO_17
@@ -50,7 +50,7 @@ def read_mot(path: Path) -> Results:
         cells = line.split(",")
         if len(cells) < len(_COLUMNS):
             raise InputError(f"{where} has {len(cells)} columns, not {len(_COLUMNS)} or more; correct the file")
-        record = Fields(dict(zip(_COLUMNS, map(_value, cells), strict=False)), where)
+        record = Fields(dict(zip(_COLUMNS, map(cell_value, cells), strict=False)), where)
         index = record.whole("frame", least=1) - 1
         frames.add_frame(index)
         frames.add_person(index, _person(record), where)
@@ -65,10 +65,3 @@ def _person(record: Fields) -> Person:
         box=np.array([left - 1, top - 1, left - 1 + width, top - 1 + height]),
         box_score=record.number("confidence"),
     )
-
-
-def _value(cell: str) -> float | str:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell.strip()

@@ -48,8 +48,12 @@ class OpenPoseWriter(ResultWriter):
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
         triples = body_25(np.concatenate([tracked.poses.keypoints, tracked.poses.scores[..., np.newaxis]], axis=2))
-        people = zip(tracked.track_ids.tolist(), triples.tolist(), strict=True)
-        frame = {"version": 1.3, "people": [_person_record(*person) for person in people]}
+        empty = dict.fromkeys(_EMPTY_LISTS, ())
+        people = [
+            {"person_id": [track_id], "pose_keypoints_2d": values, **empty}
+            for track_id, values in zip(tracked.track_ids.tolist(), triples.tolist(), strict=True)
+        ]
+        frame = {"version": 1.3, "people": people}
         path = partial_path(self.path) / f"{self.path.stem}_{moment.index:012d}{_SUFFIX}"
         path.write_text(json_text(frame), encoding="utf-8")
 
@@ -135,7 +139,3 @@ def _track_id(record: Fields) -> int:
     ids = record.values.get("person_id")
     track_id = ids[0] if isinstance(ids, list) and len(ids) == 1 else ids
     return Fields({"person_id": track_id}, record.where).whole("person_id")
-
-
-def _person_record(track_id: int, triples: list[float]) -> dict[str, Any]:
-    return {"person_id": [track_id], "pose_keypoints_2d": triples, **{name: [] for name in _EMPTY_LISTS}}
