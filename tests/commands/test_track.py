@@ -28,16 +28,6 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_every_frame_is_written_with_its_time(track: Run, tmp_path: Path) -> None:
-    done = track("--output", "out.mp4", "--poses", "out.jsonl")
-    assert done.code == 0
-    assert files(tmp_path) == {"out.mp4", "out.jsonl"}
-    assert video_times(tmp_path / "out.mp4") == pytest.approx(TIMES_S, abs=1e-4)
-    _, *frames = read_lines(tmp_path / "out.jsonl")
-    assert [frame["frame"] for frame in frames] == list(range(len(TIMES_S)))
-    assert [frame["time_s"] for frame in frames] == pytest.approx(TIMES_S, abs=1e-4)
-
-
 @pytest.mark.parametrize(
     ("options", "first"),
     [
@@ -60,9 +50,13 @@ def is_drawn(picture: Image) -> bool:
     return bool(np.abs(picture.astype(int) - texture())[below_the_text].mean() > 20)
 
 
-def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> None:
-    track("--poses", "out.jsonl")
+def test_every_frame_is_written_with_its_time_and_what_the_networks_found(track: Run, tmp_path: Path) -> None:
+    assert track("--output", "out.mp4", "--poses", "out.jsonl").code == 0
+    assert files(tmp_path) == {"out.mp4", "out.jsonl"}
+    assert video_times(tmp_path / "out.mp4") == pytest.approx(TIMES_S, abs=1e-4)
     header, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [frame["frame"] for frame in frames] == list(range(len(TIMES_S)))
+    assert [frame["time_s"] for frame in frames] == pytest.approx(TIMES_S, abs=1e-4)
     assert header["format"] == "pose-tracker/1"
     assert header["skeleton"] == "coco17"
     assert (header["source"], header["size"]) == ("clip.mp4", list(SIZE_WH))

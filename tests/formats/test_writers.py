@@ -279,21 +279,21 @@ def test_a_file_is_whole_or_partial(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_an_exception_leaves_can_be_read(tmp_path: Path, name: str) -> None:
+def test_what_an_exception_leaves_is_nothing_before_the_first_frame_and_can_be_read_after(
+    tmp_path: Path, name: str
+) -> None:
+    with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name):
+        raise KeyError
+    writer = open_writer(path_of(tmp_path / "missing", name), HEADER, name)
+    with pytest.raises(OutputError, match=r"No such file or directory|missing does not exist"), writer:
+        writer.write(FrameResult(0, 0, two_people()), two_people())
+    assert list(tmp_path.iterdir()) == []
     with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name) as writer:
         writer.write(FrameResult(0, 0, two_people()), two_people())
         raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == [path_of(tmp_path, name, "out.partial").name]
     (frame,) = read_results(path_of(tmp_path, name, "out.partial")).frames
     assert len(frame.tracked) == 2
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_cannot_be_opened_gets_one_line(tmp_path: Path, name: str) -> None:
-    writer = open_writer(path_of(tmp_path / "missing", name), HEADER, name)
-    with pytest.raises(OutputError, match=r"No such file or directory|missing does not exist"), writer:
-        writer.write(FrameResult(0, 0, two_people()), two_people())
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
@@ -326,13 +326,6 @@ def test_of_a_frame_that_does_not_fit_nothing_is_left(
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert len(frames) > 1
     assert {len(frame.tracked) for frame in frames} == {2}
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_run_that_fails_before_its_first_frame_leaves_nothing(tmp_path: Path, name: str) -> None:
-    with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name):
-        raise KeyError
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", STREAMED)

@@ -85,7 +85,7 @@ def person_of(record: Fields, num_keypoints: int) -> Person:
 def _is_json(line: str) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
