@@ -646,6 +646,8 @@ def test_frames_hidden_by_an_edit_are_not_missing(tmp_path: Path) -> None:
     with open_source(str(tmp_path / "edited.mp4")) as edited:
         assert len(list(edited)) == 10
     assert edited.warning is None
+    (frame,) = read_all(tmp_path / "edited.mp4", start_s=0.19, max_frames=1)
+    assert (frame.index, frame.time_s) == (6, pytest.approx(0.2))
 
 
 # --- the part that all sources share
