@@ -74,14 +74,14 @@ def publish(path: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path, left: str = "") -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Whatever keeps a file from being written here becomes the OutputError of `explain_write_error`."""
     try:
         yield
     except OutputError:
         raise
     except OSError as error:
-        raise explain_write_error(path, error, left) from error
+        raise explain_write_error(path, error) from error
 
 
 @contextmanager

@@ -193,7 +193,7 @@ def test_a_video_that_is_too_long_for_the_ids_of_a_sequence_is_refused(tmp_path:
     with open_writer(tmp_path / "000342_mpii_test.json", HEADER) as writer:
         writer.check_num_frames(10_000)
         with pytest.raises(OutputError, match=line):
-            writer.write(FrameResult(10_000, 0, two_people()), two_people())
+            writer.write(FrameResult(10_000, 0, TrackedPoses.empty(17)), TrackedPoses.empty(17))
     for name in ("out.json", "out.jsonl"):
         open_writer(tmp_path / name, HEADER, "posetrack" if name == "out.json" else None).check_num_frames(10_001)
 

@@ -167,7 +167,6 @@ class PoseTrackWriter(CocoWriter):
     def _image_of(self, index: int) -> tuple[int, str]:
         if self._images is not None:
             return self._images[index]
-        self.check_num_frames(index + 1)
         image_id, name = super()._image_of(index)
         return self._first_image_id + image_id, name
 

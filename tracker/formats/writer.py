@@ -37,6 +37,7 @@ class ResultWriter(ABC):
 
     def write(self, moment: Moment, tracked: TrackedPoses) -> None:
         """Append the people of a frame; frames come by rising index. A score of a keypoint above 1 is written as 1."""
+        self.check_num_frames(moment.index + 1)
         with explained(self.path):
             if not self._is_open:
                 self._open()
