@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import struct
@@ -82,6 +81,7 @@ class FileReader:
         self.name = name
         self.warning: str | None = None
         self.place: int | None = None
+        self._num_before = 0
         self._connect = connect
         self._use(container)
         self._has_timestamps = has_timestamps(container)
@@ -99,17 +99,14 @@ class FileReader:
         for time_s, frame in self._frames_from(start_s):
             count += 1
             if start_s == 0 or time_s >= start_s:
-                self.place = self._count_before(frame, start_s) if self.place is None else self.place + 1
+                self.place = self._num_before + count - 1
                 yield time_s, to_bgr(frame)
         self._note_damage(time_s, count if start_s == 0 else 0)
 
-    def _count_before(self, frame: Any, start_s: float) -> int:
-        """How many frames come before the first that is delivered, by the packets alone: none is decoded."""
-        stamp = self._stamp(frame)
-        if start_s == 0:
-            return 0
-        if not self._has_timestamps or stamp is None:
-            return math.ceil(Fraction(start_s).limit_denominator(1_000_000) * self._rate)
+    def _count_before(self, time_s: float, frame: Any) -> int:
+        """How many frames come before that one, by the packets alone: none is decoded."""
+        if (stamp := self._stamp(frame)) is None:
+            return round(time_s * self._rate)
         count, container = 0, self._connect()
         with container, suppress(av.FFmpegError):
             for packet in container.demux(best_video_stream(container, self.name)):
@@ -140,6 +137,7 @@ class FileReader:
             frames = self._timed(self._decode_after_seek(start_s))
             first = next(frames, None)
             if first is not None and first[0] <= start_s:
+                self._num_before = self._count_before(*first)
                 yield first
                 yield from frames
                 return
