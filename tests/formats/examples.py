@@ -71,6 +71,7 @@ def any_results(draw: st.DrawFn) -> Results:
             index / 29.97 if has_times else np.nan,
             _people(numbers, draw(st.integers(0, 4)), skeleton),
             name and name.format(index),
+            draw(st.sampled_from([None, (50, 200)])) if header.size_wh and index > indices[0] else None,
         )
         for index in indices
     ]

@@ -138,6 +138,7 @@ def change(path: Path, **arrays: Any) -> None:
         ({"boxes": np.full((4, 4), np.inf, np.float32)}, "boxes has values out of range"),
         ({"origin": np.full(4, 2, np.int8)}, "origin has values out of range"),
         ({"track_ids": np.array([-1, 2, 3, 4])}, "track_ids has values out of range"),
+        ({"sizes": np.zeros((3, 3), np.int64)}, "sizes must be int64 (3, 2), not int64 (3, 3)"),
         ({"files": np.zeros(3)}, "files must be a text for each of frames"),
         ({"track_ids": np.array([3, 3, 3, 8])}, "track_ids must differ within frame 0"),
         ({"frames": np.array([0, 2, 1])}, "frames must rise, and person_frames with them"),

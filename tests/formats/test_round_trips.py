@@ -55,7 +55,9 @@ def what_is_held(results: Results, name: str) -> Results:
             tracked = replace(tracked, track_ids=np.array(ids, np.int64))
         if len(tracked) or "frames without people" not in drops:
             file = None if FILES in drops else frame.file
-            frames.append(FrameResult(frame.index, np.nan if "times" in drops else frame.time_s, tracked, file))
+            size_wh = None if "the picture's size" in drops else frame.size_wh
+            time_s = np.nan if "times" in drops else frame.time_s
+            frames.append(FrameResult(frame.index, time_s, tracked, file, size_wh))
     if "the source" in drops:
         has_size = "the picture's size" not in drops
         header = Header(skeleton, "", header.size_wh if has_size else None, None)
@@ -109,7 +111,7 @@ def check_same(found: Results, held: Results, names: tuple[str, ...], source: Re
     scores of people without a sure keypoint, which do not follow from the pose scores that COCO's forms hold.
     """
     assert found.header == held.header
-    places = [[(frame.index, frame.file) for frame in results.frames] for results in (found, held)]
+    places = [[(frame.index, frame.file, frame.size_wh) for frame in results.frames] for results in (found, held)]
     assert places[0] == places[1]
     times = [[frame.time_s for frame in results.frames] for results in (found, held)]
     np.testing.assert_allclose(*times, atol=TIMES)

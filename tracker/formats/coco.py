@@ -56,6 +56,7 @@ class CocoWriter(TextWriter):
         super().__init__(path, header)
         self._indices = array("q")
         self._files: dict[int, str] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._num_people = 0
 
     def _header_text(self, first: Moment) -> str:
@@ -71,6 +72,8 @@ class CocoWriter(TextWriter):
         self._indices.append(moment.index)
         if moment.file is not None:
             self._files[moment.index] = moment.file
+        if size := self._own_size(moment):
+            self._sizes[moment.index] = size
         return text
 
     def _footer_text(self) -> str:
@@ -83,7 +86,7 @@ class CocoWriter(TextWriter):
 
     def _image(self, index: int) -> dict[str, Any]:
         image_id, name = self._image_of(index)
-        size = self.header.size_wh
+        size = self._sizes.get(index, self.header.size_wh)
         sides = {} if size is None else {"width": size[0], "height": size[1]}
         return {"id": image_id, "frame_id": image_id, "file_name": name} | sides
 
@@ -223,7 +226,9 @@ def read_coco(path: Path) -> Results:
         field, index = _index_of(image)
         if index in frames:
             raise image.fault(field, "must be that of one frame only")
-        frames.add_frame(index, file=file_of(image.text("file_name"), index))
+        size = _size(image)
+        own_size = None if size == _size(images[0][0]) else size
+        frames.add_frame(index, file=file_of(image.text("file_name"), index), size_wh=own_size)
         for record in records:
             frames.add_person(index, _person(record, skeleton, order), record.where)
     return frames.results(Header(skeleton, "", _size(images[0][0]) if images else None, None))

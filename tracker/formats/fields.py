@@ -159,12 +159,18 @@ class FrameTable:
 
     def __init__(self, num_keypoints: int) -> None:
         self._num_keypoints = num_keypoints
-        self._frames: dict[int, tuple[float, str | None]] = {}
+        self._frames: dict[int, tuple[float, str | None, tuple[int, int] | None]] = {}
         self._people: dict[int, dict[int, Person]] = {}
 
-    def add_frame(self, index: int, time_s: float = np.nan, file: str | None = None) -> None:
+    def add_frame(
+        self,
+        index: int,
+        time_s: float = np.nan,
+        file: str | None = None,
+        size_wh: tuple[int, int] | None = None,
+    ) -> None:
         """A frame, of which people may follow; it may be known already."""
-        self._frames.setdefault(index, (time_s, file))
+        self._frames.setdefault(index, (time_s, file, size_wh))
         self._people.setdefault(index, {})
 
     def add_person(self, index: int, person: Person, where: str) -> None:
@@ -180,8 +186,8 @@ class FrameTable:
         """The frames by rising index."""
         frames = []
         for index, people in sorted(self._people.items()):
-            time_s, file = self._frames[index]
-            frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file))
+            time_s, file, size_wh = self._frames[index]
+            frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file, size_wh))
         return Results(header, tuple(frames), warning)
 
     def _stack(self, people: list[Person]) -> TrackedPoses:

@@ -17,6 +17,7 @@ from tracker.formats.fields import (
     box_score_of,
     header_of,
     parse_json,
+    size_of,
 )
 from tracker.formats.record import Moment, Results
 from tracker.formats.writer import TextWriter, json_text
@@ -31,14 +32,16 @@ class JsonlWriter(TextWriter):
     """Writes poses with ids as JSON lines.
 
     The first line is an object with `format`, `skeleton`, `keypoint_names`, `source`, `size` (width, height), `fps` and
-    `settings`; each further line is a frame (see `frame_record`). Coordinates have 2 decimals, scores 4.
+    `settings`; each further line is a frame (see `frame_record`), with its own `size` where that differs. Coordinates
+    have 2 decimals, scores 4.
     """
 
     def _header_text(self, first: Moment) -> str:
         return json_text({"format": FORMAT} | self.header.as_json()) + "\n"
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
-        return json_text(frame_record(moment, tracked)) + "\n"
+        size = self._own_size(moment)
+        return json_text(frame_record(moment, tracked) | ({"size": size} if size else {})) + "\n"
 
 
 def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
@@ -95,7 +98,8 @@ def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
     if index in frames:
         raise InputError(f"{record.where}: frame {index} was there before; correct the file")
     file = record.text("file") if record.has("file") else None
-    frames.add_frame(index, record.number("time_s", can_miss=True), file)
+    size_wh = size_of(record, "size") if record.has("size") else None
+    frames.add_frame(index, record.number("time_s", can_miss=True), file, size_wh)
     for person in record.objects("people"):
         frames.add_person(index, person_of(person, num_keypoints), person.where)
 

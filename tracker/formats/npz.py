@@ -39,30 +39,31 @@ _Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 class NpzWriter(ResultWriter):
     """Writes poses with ids as arrays: `header` is the JSON text of the native format's header.
 
-    Per frame: `frames` the index, `times_s`, NaN if unknown, and of images `files`, their names. Per person:
-    `person_frames` the index of their frame, and `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected,
-    1 carried by flow), `similarities`, `keypoints` and `keypoint_scores` as `TrackedPoses` has them. They are kept in
-    memory, about 300 bytes per person and frame, and written at the end, also when an exception ends the run; what
-    kills the process loses them.
+    Per frame: `frames` the index, `times_s`, NaN if unknown, and of images `files`, their names, and `sizes`, width and
+    height where not all are alike, 0 for those of the header. Per person: `person_frames` the index of their frame, and
+    `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected, 1 carried by flow), `similarities`,
+    `keypoints` and `keypoint_scores` as `TrackedPoses` has them. They are kept in memory, about 300 bytes per person
+    and frame, and written at the end, also when an exception ends the run; what kills the process loses them.
     """
 
     _file: BinaryIO
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
-        self._frames: list[tuple[int, float, str, int]] = []
+        self._frames: list[tuple[int, float, str, tuple[int, int], int]] = []
         self._columns = {name: bytearray() for name in _OF_PEOPLE}
 
     def _open(self) -> None:
         self._file = partial_path(self.path).open("wb")
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        self._frames.append((moment.index, moment.time_s, moment.file or "", len(tracked)))
+        size = self._own_size(moment) or (0, 0)
+        self._frames.append((moment.index, moment.time_s, moment.file or "", size, len(tracked)))
         for name, (dtype, _, place) in _OF_PEOPLE.items():
             self._columns[name] += np.asarray(attrgetter(place)(tracked), dtype).tobytes()
 
     def _finish(self) -> None:
-        indices, times_s, files, counts = zip(*self._frames, strict=True)
+        indices, times_s, files, sizes, counts = zip(*self._frames, strict=True)
         frames = np.array(indices, np.int64)
         arrays: dict[str, Any] = {
             "frames": frames,
@@ -71,9 +72,11 @@ class NpzWriter(ResultWriter):
         }
         if any(files):
             arrays["files"] = np.array(files)
+        if np.any(sizes):
+            arrays["sizes"] = np.array(sizes, np.int64)
         for name, (dtype, axes, _) in _OF_PEOPLE.items():
-            sizes = _sizes(axes, self.header.skeleton.num_keypoints)
-            arrays[name] = np.frombuffer(self._columns[name], dtype).reshape(-1, *sizes)
+            shape = _sizes(axes, self.header.skeleton.num_keypoints)
+            arrays[name] = np.frombuffer(self._columns[name], dtype).reshape(-1, *shape)
         with self._file:
             np.savez_compressed(self._file, header=np.array(json.dumps(self.header.as_json())), **arrays)
 
@@ -91,10 +94,12 @@ def read_npz(path: Path) -> Results:
     if files.dtype.kind != "U" or files.shape != arrays["frames"].shape:
         raise InputError(f"{path}: files must be a text for each of frames; correct the file")
     bounds = _frame_bounds(arrays, path)
-    moments = zip(arrays["frames"].tolist(), arrays["times_s"].tolist(), files.tolist(), bounds, strict=True)
+    sizes = arrays.get("sizes", np.zeros((len(files), 2), np.int64))
+    _check_array("sizes", sizes, np.int64, (len(files), 2), path)
+    columns = (column.tolist() for column in (arrays["frames"], arrays["times_s"], files, sizes))
     frames = (
-        FrameResult(index, time_s, _people(arrays, rows, index, path), file or None)
-        for index, time_s, file, rows in moments
+        FrameResult(index, time_s, _people(arrays, rows, index, path), file or None, tuple(size) if all(size) else None)
+        for index, time_s, file, size, rows in zip(*columns, bounds, strict=True)
     )
     return Results(header, tuple(frames))
 

@@ -43,7 +43,7 @@ class Header:
 
 
 class Moment(Protocol):
-    """Which frame: `Frame`'s index, time in seconds, NaN where unknown, and name of the image, None without one."""
+    """Which frame: `Frame`'s index, time in seconds, NaN where unknown, size, None for that of the header, and file."""
 
     @property
     def index(self) -> int: ...
@@ -54,6 +54,9 @@ class Moment(Protocol):
     @property
     def file(self) -> str | None: ...
 
+    @property
+    def size_wh(self) -> tuple[int, int] | None: ...
+
 
 @dataclass(frozen=True)
 class FrameResult:
@@ -63,6 +66,7 @@ class FrameResult:
     time_s: float
     tracked: TrackedPoses
     file: str | None = None
+    size_wh: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

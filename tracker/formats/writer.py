@@ -44,6 +44,10 @@ class ResultWriter(ABC):
                 self._is_open = True
             self._append(moment, self._converted(_limit_scores(tracked)))
 
+    def _own_size(self, moment: Moment) -> tuple[int, int] | None:
+        """Width and height of a picture where they are not those of the header."""
+        return None if moment.size_wh == self.header.size_wh else moment.size_wh
+
     @property
     def most_frames(self) -> int | None:
         """How many frames the format can hold, None for any number."""
