@@ -74,6 +74,17 @@ def publish(path: Path) -> None:
 
 
 @contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Whatever keeps a file from being written here becomes the OutputError of `explain_write_error`."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain_write_error(path, error) from error
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """The name under which a file is to be written here; then it is moved into place, or removed if that failed.
 
@@ -81,11 +92,12 @@ def writing(path: Path) -> Iterator[Path]:
     """
     partial = partial_path(path)
     try:
-        yield partial
-        publish(path)
-    except OSError as error:
+        with explained(path):
+            yield partial
+            publish(path)
+    except OutputError:
         partial.unlink(missing_ok=True)
-        raise explain_write_error(path, error) from error
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -8,7 +8,7 @@ the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
@@ -36,13 +36,15 @@ class Origin(IntEnum):
 class Frame:
     """One picture of a video.
 
-    index: count of the frames delivered, from 0. time_s: the source's own clock, 0 at its beginning.
-    image: (H, W, 3) uint8, BGR.
+    index: place in the source, from 0: of a file also where only a part is delivered, of a folder with the images that
+    cannot be read, of a live source among the frames delivered. time_s: the source's own clock, 0 at its beginning.
+    image: (H, W, 3) uint8, BGR. file: name of an image, from the folder that holds all of them; None for a video.
     """
 
     index: int
     time_s: float
     image: Image
+    file: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check("image", self.image, ("H", "W", 3), np.uint8)

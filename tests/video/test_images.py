@@ -139,7 +139,7 @@ def test_a_broken_image_is_left_out_and_named(tmp_path: Path, capfd: pytest.Capt
     write_images(tmp_path, "1.png", "2.png", "3.png")
     (tmp_path / "2.png").write_bytes(data)
     with open_source(str(tmp_path)) as source:
-        assert [(f.index, f.time_s, number_of(f.image)) for f in source] == [(0, 0.0, 0), (1, 0.08, 2)]
+        assert [(f.index, f.time_s, number_of(f.image)) for f in source] == [(0, 0.0, 0), (2, 0.08, 2)]
     assert source.warning is not None
     assert source.warning.startswith("1 of 3 images left out; the last of them: ")
     assert source.warning.endswith("2.png is no image or is damaged; remove it or copy it again")

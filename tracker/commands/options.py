@@ -308,7 +308,7 @@ def read_engine(args: argparse.Namespace) -> Engine:
     """By what networks are run."""
     from tracker.job.job import Engine
 
-    return Engine(args.device, args.detector_batch, getattr(args, "threads", None))
+    return Engine(args.device, args.detector_batch, getattr(args, "threads", None) or 0)
 
 
 def names_networks(args: argparse.Namespace) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.commands.convert import read_frames
 from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
-from tracker.formats import Results, read_results
+from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Frame, TrackedPoses
@@ -29,15 +30,16 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "render",
         help="draw the overlay again from results, without networks",
-        description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by index "
-        "and checked by time; of a part that was tracked with --start, the start is known by the first time.",
+        description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by their "
+        "number in the video and checked by time. Of a part that was tracked with --start that part is drawn, if POSES "
+        "is .jsonl or .npz, which state times.",
         formatter_class=HelpFormatter,
     )
     parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
     parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
     parser.add_argument("--output", type=Path, metavar="FILE", help="overlay video; default: VIDEO_rendered.mp4 here")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.add_argument("--start", type=float, metavar="S", help="where frame 0 is; default: the time in POSES, or 0")
+    parser.add_argument("--start", type=float, metavar="S", help="first second to draw; default: as tracked, or 0")
     parser.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
     parser.add_argument("--fps", type=float, metavar="R", help="rate of images; default: that in POSES, or 25")
     parser.add_argument(
@@ -53,19 +55,17 @@ def run(args: argparse.Namespace) -> int:
     if args.video.isdigit():
         raise UsageError(f"camera {args.video} shows something else now; name the video that was tracked")
     output = _choose_output(args)
-    results = read_results(args.poses)
-    if not results.frames:
-        raise InputError(f"{args.poses} has no frame, so there is nothing to draw; name another file")
+    results = read_frames(args.poses)
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start
     fps = args.fps or results.header.fps
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
-        num_frames = _draw(args, results, source, output)
+        num_frames, drawn = _draw(args, results, source, output)
     last = results.frames[-1].index
-    if num_frames > last + 1:
-        print(f"note: {args.poses} ends at frame {last}, {args.video} at {num_frames - 1}", file=sys.stderr)
+    if drawn > last:
+        print(f"note: {args.poses} ends at frame {last}, {args.video} at {drawn}", file=sys.stderr)
     print(f"written: {output}, {num_frames} frames", file=sys.stderr)
     return 0
 
@@ -81,9 +81,9 @@ def _choose_output(args: argparse.Namespace) -> Path:
 
 
 def _start_of(results: Results) -> float | None:
-    """Second of the video at which frame 0 is, None if the results do not say."""
+    """Second of the video at which the results begin, None where frames without people may have been left out."""
     first = results.frames[0]
-    if first.index > 0 or not math.isfinite(first.time_s):
+    if not results.header.source or not math.isfinite(first.time_s):
         return None
     return max(first.time_s - _TIME_TOLERANCE_S, 0)
 
@@ -97,14 +97,14 @@ def _check_size(args: argparse.Namespace, results: Results, source: VideoSource)
         )
 
 
-def _draw(args: argparse.Namespace, results: Results, source: VideoSource, output: Path) -> int:
-    """Write the video, with the people of the results; how many frames it has."""
+def _draw(args: argparse.Namespace, results: Results, source: VideoSource, output: Path) -> tuple[int, int]:
+    """Write the video, with the people of the results; how many frames it has, and the index of the last one."""
     from tqdm import tqdm
 
     from tracker.video.writer import VideoWriter
 
     overlay = _overlay(args, results)
-    num_frames = 0
+    num_frames, drawn = 0, -1
     matched = _match(args, results, source)
     with (
         VideoWriter(output, fps=source.fps) as film,
@@ -112,14 +112,14 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     ):
         for frame, tracked in bar:
             film.write(overlay.draw(frame.image, tracked, time_s=frame.time_s), frame.time_s)
-            num_frames += 1
+            num_frames, drawn = num_frames + 1, frame.index
         last = results.frames[-1].index
-        if args.max_frames is None and last >= num_frames:
+        if args.max_frames is None and last > drawn:
             raise InputError(
-                f"{args.video} ends after {num_frames} frames, but {args.poses} goes on to frame {last}; "
+                f"{args.video} ends at frame {drawn}, but {args.poses} goes on to frame {last}; "
                 "name the video that was tracked"
             )
-    return num_frames
+    return num_frames, drawn
 
 
 def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) -> Iterator[tuple[Frame, TrackedPoses]]:
@@ -131,7 +131,7 @@ def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) 
         if result and abs(result.time_s - frame.time_s) > _TIME_TOLERANCE_S:  # never so for an unknown time
             raise InputError(
                 f"frame {frame.index} is at {frame.time_s:.3f} s of {args.video}, at {result.time_s:.3f} s of "
-                f"{args.poses}; name the video that was tracked, with the same --start and --fps"
+                f"{args.poses}; name the video that was tracked, with the same --fps"
             )
         yield frame, result.tracked if result else nobody
 

@@ -18,7 +18,7 @@ from tracker.errors import UsageError
 from tracker.formats import FORMATS
 
 if TYPE_CHECKING:
-    from tracker.job.job import Crew, Job
+    from tracker.job.job import Job
 
 
 def add_parser(commands: Any) -> None:
@@ -90,10 +90,11 @@ def _gpu_numbers(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Track each input as the arguments say; 1 if one of several failed."""
+    from tracker.job.job import Crew
     from tracker.job.plan import check_outputs
 
     jobs, is_batch = read_jobs(args)
-    engine, crew = read_engine(args), _read_crew(args)
+    engine, crew = read_engine(args), Crew(args.workers, args.gpus or (), args.ray)
     if is_batch:
         from tracker.job.batch import run_batch
 
@@ -127,9 +128,3 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
     )
     wanted = Job("", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames), outputs)
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
-
-
-def _read_crew(args: argparse.Namespace) -> Crew:
-    from tracker.job.job import Crew
-
-    return Crew(args.workers, args.gpus or (), args.ray)

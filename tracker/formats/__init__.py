@@ -14,6 +14,7 @@ from tracker.formats.jsonl import JsonlWriter, read_jsonl
 from tracker.formats.mot import MotWriter, read_mot
 from tracker.formats.npz import NpzWriter, read_npz
 from tracker.formats.openpose import OpenPoseWriter, check_folder, read_openpose
+from tracker.formats.posetrack import sequence_id
 from tracker.formats.posetrack_conversion import PoseTrack17Writer
 from tracker.formats.record import FrameResult, Header, Results
 from tracker.formats.writer import ResultWriter
@@ -63,20 +64,25 @@ SUFFIXES: Mapping[str, tuple[str, Callable[[Path], Results]]] = MappingProxyType
         ".jsonl": ("jsonl", read_jsonl),
         ".csv": ("csv", read_csv),
         ".txt": ("mot", read_mot),
-        ".json": ("posetrack", read_coco),
+        ".json": ("coco", read_coco),
         ".npz": ("npz", read_npz),
     }
 )
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
-    """The format of that name, else the one that the suffix of `path` tells; UsageError if it tells none."""
+    """The format of that name, else the one that the suffix of `path` tells; UsageError if it tells none.
+
+    A .json file named as a sequence of PoseTrack, such as 000342_mpii_test.json, has PoseTrack's, any other COCO's.
+    """
     suffix = path.suffix.lower()
     if name is None and suffix not in SUFFIXES:
         raise UsageError(
             f"cannot tell the format of {path} by its suffix; poses are written as {', '.join(SUFFIXES)}, "
             f"or as --format says: {', '.join(FORMATS)}"
         )
+    if name is None and suffix == ".json" and sequence_id(path.stem) is not None:
+        name = "posetrack"
     return FORMATS[name or SUFFIXES[suffix][0]]
 
 

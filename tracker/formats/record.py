@@ -10,6 +10,11 @@ import numpy as np
 from tracker.skeletons import Skeleton, convert_keypoints
 from tracker.types import TrackedPoses
 
+# What formats may be unable to hold: facts of the run, and facts of how people were tracked.
+RUN_FACTS = frozenset({"the frame rate", "the source", "the settings"})
+FILES = "names of images"
+TRACKING_FACTS = frozenset({"times", "who was carried by flow", "similarities", "who is unconfirmed"})
+
 
 @dataclass(frozen=True)
 class Header:
@@ -38,7 +43,7 @@ class Header:
 
 
 class Moment(Protocol):
-    """Which frame: its index from 0, and its time in seconds, NaN where unknown."""
+    """Which frame: `Frame`'s index, time in seconds, NaN where unknown, size, None for that of the header, and file."""
 
     @property
     def index(self) -> int: ...
@@ -46,32 +51,41 @@ class Moment(Protocol):
     @property
     def time_s(self) -> float: ...
 
+    @property
+    def file(self) -> str | None: ...
+
+    @property
+    def size_wh(self) -> tuple[int, int] | None: ...
+
 
 @dataclass(frozen=True)
 class FrameResult:
-    """The people of one frame; index and time_s are those of `Moment`."""
+    """The people of one frame; all else is as `Moment` has it."""
 
     index: int
     time_s: float
     tracked: TrackedPoses
+    file: str | None = None
+    size_wh: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Results:
     """What a results file says: frames by rising index, those without people among them where the format has them.
 
-    What a format does not hold has a value that says so: times and similarities NaN, box scores 1, everybody
-    detected and confirmed, boxes around the keypoints.
+    warning: in one line, of what could not be read, None without. What a format does not hold has a value that says so:
+    times and similarities NaN, box scores 1, everybody detected and confirmed, boxes around the keypoints.
     """
 
     header: Header
     frames: tuple[FrameResult, ...]
+    warning: str | None = None
 
     def in_skeleton(self, skeleton: Skeleton) -> Results:
         """The same with keypoints of another skeleton, mapped by name."""
         old = self.header.skeleton
         frames = (replace(frame, tracked=convert_people(frame.tracked, old, skeleton)) for frame in self.frames)
-        return Results(replace(self.header, skeleton=skeleton), tuple(frames))
+        return replace(self, header=replace(self.header, skeleton=skeleton), frames=tuple(frames))
 
 
 def convert_people(tracked: TrackedPoses, source: Skeleton, target: Skeleton) -> TrackedPoses:

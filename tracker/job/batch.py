@@ -105,7 +105,8 @@ def _is_complete(job: Job) -> bool:
 
 
 def _track_all(jobs: Sequence[Job], engine: Engine, crew: Crew, progress: Progress) -> None:
-    longest_first = sorted(jobs, key=_num_bytes, reverse=True)
+    bytes_of = {job.input: job.fingerprint.made_of["input"]["bytes"] for job in jobs if job.fingerprint}
+    longest_first = sorted(jobs, key=lambda job: bytes_of.get(job.input, 0), reverse=True)
     if crew.ray:
         track_on_cluster(longest_first, engine, crew.ray, progress)
         return
@@ -118,8 +119,3 @@ def _track_all(jobs: Sequence[Job], engine: Engine, crew: Crew, progress: Progre
         return
     num_threads = engine.num_threads or max(num_cores() // num_workers, 1)
     track_in_workers(longest_first, replace(engine, num_threads=num_threads), devices, progress)
-
-
-def _num_bytes(job: Job) -> int:
-    """The size of an input's files, which goes with its length; 0 where it is not known."""
-    return int(job.fingerprint.made_of["input"]["bytes"]) if job.fingerprint else 0

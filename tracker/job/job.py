@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,12 +36,12 @@ class Settings:
 class Engine:
     """By what networks are run, which changes no results: likewise arguments of `build_pipeline`.
 
-    num_threads: of ONNX Runtime, OpenCV and torch alike, None for their own choices.
+    num_threads: of ONNX Runtime, OpenCV and torch alike, 0 for their own choices.
     """
 
     device: str = "auto"
     detector_batch: int = 1
-    num_threads: int | None = None
+    num_threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,15 @@ class Job:
     def name(self) -> str:
         """What it is called in messages; no password."""
         return self.sequence.name if self.sequence else describe_input(self.input)
+
+    @contextmanager
+    def claimed_outputs(self) -> Iterator[None]:
+        """Whatever is written here is known as made by this job, and as whole if no error comes."""
+        if self.fingerprint:
+            self.fingerprint.claim()
+        yield
+        if self.fingerprint:
+            self.fingerprint.complete(self.outputs.files)
 
 
 def describe_input(spec: str) -> str:

@@ -116,6 +116,7 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
     window = _open_window(source.name) if outputs.show else None
     if outputs.poses:
         results = _open_results(outputs.poses, _header(job, source, pipeline), outputs.format, truth)
+        results.check_num_frames(source.num_frames)
         sinks.append(ResultSink(results, pipeline.times, confirmed_only=outputs.confirmed_only))
     if outputs.overlay or window:
         overlay = OverlayRenderer(

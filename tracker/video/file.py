@@ -6,6 +6,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from operator import attrgetter
@@ -73,11 +74,14 @@ class FileReader:
     """Decodes a video that is all there, in a file or on a server; frames of a variable rate keep their times."""
 
     is_live = False
+    file: str | None = None
 
     def __init__(self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction) -> None:
         """connect: opens the same again, for another start. fps: rate of a raw stream, which has no timestamps."""
         self.name = name
         self.warning: str | None = None
+        self.place: int | None = None
+        self._num_before = 0
         self._connect = connect
         self._use(container)
         self._has_timestamps = has_timestamps(container)
@@ -95,8 +99,22 @@ class FileReader:
         for time_s, frame in self._frames_from(start_s):
             count += 1
             if start_s == 0 or time_s >= start_s:
+                self.place = self._num_before + count - 1
                 yield time_s, to_bgr(frame)
         self._note_damage(time_s, count if start_s == 0 else 0)
+
+    def _count_before(self, time_s: float, frame: Any) -> int:
+        """How many frames come before that one, by the packets alone: none is decoded."""
+        if (stamp := self._stamp(frame)) is None:
+            return round(time_s * self._rate)
+        count, container = 0, self._connect()
+        with container, suppress(av.FFmpegError):
+            for packet in container.demux(best_video_stream(container, self.name)):
+                if packet.dts is not None and packet.dts > stamp:
+                    break
+                own = self._stamp(packet)
+                count += own is not None and own < stamp and not packet.is_discard
+        return count
 
     def close(self) -> None:
         """Close the file."""
@@ -119,6 +137,7 @@ class FileReader:
             frames = self._timed(self._decode_after_seek(start_s))
             first = next(frames, None)
             if first is not None and first[0] <= start_s:
+                self._num_before = self._count_before(*first)
                 yield first
                 yield from frames
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 import zlib
@@ -33,7 +34,10 @@ class ImagesReader:
         self.fps: Fraction | None = fps
         self.num_frames: int | None = len(paths)
         self.warning: str | None = None
+        self.place: int | None = None
+        self.file: str | None = None
         self._paths = paths
+        self._folder = Path(os.path.commonpath([path.parent for path in paths]))
         self._rate = fps
         self._all_needed = all_needed or len(paths) == 1
 
@@ -50,6 +54,7 @@ class ImagesReader:
                 left_out += 1
                 self.warning = f"{left_out} of {self.num_frames} images left out; the last of them: {error}"
             else:
+                self.place, self.file = position, path.relative_to(self._folder).as_posix()
                 yield float(position / self._rate), image
 
     def close(self) -> None:

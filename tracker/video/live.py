@@ -33,6 +33,8 @@ class LiveReader:
 
     is_live = True
     num_frames: int | None = None
+    place: int | None = None
+    file: str | None = None
 
     def __init__(self, name: str, capture: Capture, fps: Fraction | None = None) -> None:
         """fps: what the capture claims. `capture` is released by a thread of this reader, when it ends."""

@@ -36,6 +36,7 @@ class Reader(Protocol):
 
     fps: the average rate, None if unknown. num_frames: of the whole source, None if unknown.
     warning: set while reading, when something of the source could not be delivered.
+    place, file: of the picture that was read last, as `Frame` has them; place is None where pictures are counted.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Reader(Protocol):
     fps: Fraction | None
     num_frames: int | None
     warning: str | None
+    place: int | None
+    file: str | None
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time in seconds and picture (H, W, 3) uint8 BGR of each frame at `start_s` or later."""
@@ -54,9 +57,8 @@ class Reader(Protocol):
 class VideoSource:
     """The frames of a video, a live source or images, once and in order; a context manager.
 
-    `Frame.index` counts the frames delivered, from 0, also when `start_s` skips some; `Frame.time_s` is the
-    source's own clock, 0 at its beginning, and never decreases. Frames with start_s <= time_s < end_s are
-    delivered, so that ranges that touch share no frame. Frames may differ in size.
+    `Frame.time_s` is the source's own clock, 0 at its beginning, and never decreases. Frames with start_s <= time_s <
+    end_s are delivered, so that ranges that touch share no frame. Frames may differ in size.
     """
 
     def __init__(
@@ -123,18 +125,20 @@ class VideoSource:
 
     def _read(self) -> Iterator[Frame]:
         previous_s = 0.0
-        for index, (time_s, image) in enumerate(self._reader.read(self._start_s)):
+        for count, (time_s, image) in enumerate(self._reader.read(self._start_s)):
             previous_s = max(time_s, previous_s)
             if previous_s >= self._end_s:
                 return
-            frame = Frame(index, previous_s, image)
-            self._note_size(frame)
+            index = count if self._reader.place is None else self._reader.place
+            frame = Frame(index, previous_s, image, file=self._reader.file)
+            if count > 0:
+                self._note_size(frame)
             yield frame
-            if index + 1 == self._max_frames:
+            if count + 1 == self._max_frames:
                 return
 
     def _note_size(self, frame: Frame) -> None:
-        if frame.index > 0 and frame.size_wh != self.size_wh and self._size_warning is None:
+        if frame.size_wh != self.size_wh and self._size_warning is None:
             sizes = "{}x{}, then {}x{} at frame {}".format(*self.size_wh, *frame.size_wh, frame.index)
             what_follows = "poses are in the pixels of each, the overlay keeps the first size"
             self._size_warning = f"pictures differ in size ({sizes}): {what_follows}"
