@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import queue
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, cast, get_args
 
 from tracker.detection import load_detector
+from tracker.ending import stop_at_end
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder
@@ -74,7 +74,7 @@ class StageTimes:
 
 # Marks the end of a queue, and the lack of a previous frame; a flow may well prepare None.
 _END = _NOTHING = object()
-# How long the end of the program waits for what a thread is at in native code, which it would abort.
+# How long the end of the program waits for what a thread is at in native code.
 _PATIENCE_S = 20.0
 
 
@@ -89,13 +89,13 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
     maker = threading.Thread(target=_make, args=(items, ready, stop), name="run-ahead", daemon=True)
+
+    def wait() -> None:
+        if maker.ident:  # it was started
+            maker.join(_PATIENCE_S)
+
+    forget = stop_at_end(stop.set, wait)
     maker.start()
-
-    def end_with_program() -> None:
-        stop.set()
-        maker.join(_PATIENCE_S)
-
-    atexit.register(end_with_program)
     try:
         while True:
             item, error = _take(ready, stop)
@@ -105,7 +105,7 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
                 return
             yield item
     finally:
-        atexit.unregister(end_with_program)
+        forget()
         stop.set()
         maker.join()
 

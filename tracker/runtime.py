@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from tracker.ending import stop_at_end
 from tracker.errors import DeviceError, ModelError, UsageError, explain_import_error
 
 if TYPE_CHECKING:
@@ -106,8 +107,13 @@ class OnnxNetwork:
         another number of inputs.
         """
         feeds = {info.name: _in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
-        with explained_faults(self.path.name, self.engine, *_engine_errors()):
-            outputs = self._session.run(None, feeds)
+        options = _onnxruntime().RunOptions()
+        forget = stop_at_end(functools.partial(setattr, options, "terminate", True))
+        try:
+            with explained_faults(self.path.name, self.engine, *_engine_errors()):
+                outputs = self._session.run(None, feeds, options)
+        finally:
+            forget()
         return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
 
 

@@ -63,6 +63,8 @@ def open_stream(address: str, fps: Fraction) -> LiveReader | FileReader:
 class StreamCapture:
     """An open stream; times are the sender's, by the clock of this machine where the sender has none or sets it."""
 
+    is_cpp = False
+
     def __init__(self, container: Any, name: str) -> None:
         """InputError, with the container closed, if there is no video in it."""
         self._container = container
