@@ -267,7 +267,7 @@ def fake_container(times_s: list[float | None], flags: int = 0) -> Any:
     video = SimpleNamespace(average_rate=None, thread_type="", codec_context=SimpleNamespace(), disposition=no_tile)
     return SimpleNamespace(
         streams=SimpleNamespace(best=lambda kind: video),
-        format=SimpleNamespace(flags=flags),
+        format=SimpleNamespace(flags=flags, name="rtsp"),
         demux=lambda _: iter(packets),
     )
 

@@ -47,7 +47,9 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
     group.add_argument("--end", type=float, metavar="S", help="second to stop at; default: the end")
     group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
-    group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
+    group.add_argument(
+        "--fps", type=float, metavar="R", help="rate to take instead of the input's own; of images, default: 25"
+    )
     add_model_options(parser)
     add_tracking_options(parser)
     _add_batch_options(parser)

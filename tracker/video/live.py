@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from tracker.ending import stop_at_end
+from tracker.errors import UsageError
 from tracker.types import Image
 
 # A driver that hangs must not keep the program from ending. Longer than a stream may be silent.
@@ -35,6 +36,12 @@ class Capture(Protocol):
 
     def release(self) -> None:
         """Give the device or connection back."""
+
+
+def refuse_rate(name: str, fps: Fraction | None) -> None:
+    """UsageError if a rate is asked for: the clock of a live source is the time that passes."""
+    if fps is not None:
+        raise UsageError(f"{name} is live, with a clock of its own; leave out --fps")
 
 
 class LiveReader:

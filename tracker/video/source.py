@@ -17,11 +17,11 @@ from typing import Any, Protocol, Self
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
-from tracker.video.file import open_file
+from tracker.video.file import DEFAULT_FPS, open_file
 from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
+from tracker.video.live import refuse_rate
 from tracker.video.stream import is_address, open_stream
 
-_DEFAULT_FPS = Fraction(25)
 # What is taken for a video where a folder is searched; a file that is named may have any suffix.
 _VIDEO_SUFFIXES = frozenset(
     {
@@ -147,14 +147,13 @@ class VideoSource:
         return max(stop - math.ceil(self._start_s * self.fps), 1)
 
     def _explain_no_frame(self) -> str:
-        if self._reader.warning:
-            return self._reader.warning
+        warning = self._reader.warning
         if self._start_s == 0 and math.isinf(self._end_s):
-            return f"{self.name} has no frame that can be decoded; play it to see whether it is whole"
+            return warning or f"{self.name} has no frame that can be decoded; play it to see whether it is whole"
         length = ""
         if self.fps and self._reader.num_frames:
             length = f"; it is {float(self._reader.num_frames / self.fps):.1f} s long"
-        return f"{self.name} has no frame between --start and --end{length}"
+        return "; ".join(filter(None, (f"{self.name} has no frame between --start and --end{length}", warning)))
 
 
 def open_source(
@@ -168,12 +167,13 @@ def open_source(
     """Open a video file, an image, a folder of images, a camera or a stream.
 
     spec: the path of a file or folder, a pattern that images match, the number of a camera, or an address such as
-    rtsp://host/path. fps: rate of a source without timestamps (images, a raw stream), 25 if not given. start_s,
-    end_s: part to deliver, in seconds; the end is exclusive. Raises InputError for what cannot be read, and
-    UsageError for an empty name, a pattern that videos match or a range without frames.
+    rtsp://host/path. fps: rate to take instead of the source's own, and of images and raw streams, which have none, 25
+    if not given. start_s, end_s: part to deliver, in seconds by that rate; the end is exclusive. Raises InputError for
+    what cannot be read, and UsageError for an empty name, a pattern that videos match, a range without frames or the
+    rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
-    reader = _reader_of(str(spec), _exact(fps) if fps else _DEFAULT_FPS)
+    reader = _reader_of(str(spec), _exact(fps) if fps else None)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
     except BaseException:
@@ -261,24 +261,27 @@ def _exact(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(100_000)
 
 
-def _reader_of(spec: str, fps: Fraction) -> Reader:
+def _reader_of(spec: str, fps: Fraction | None) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
     if _is_camera(spec):
+        refuse_rate(f"camera {spec}", fps)
         return open_camera(int(spec))
     if not spec:
         raise UsageError("--input is empty; name a video, an image folder, an address or the number of a camera")
     if is_address(spec):
         return open_stream(spec, fps)
     if paths := _match(spec):
-        return _open_images(spec, paths, fps)
+        return _open_images(spec, paths, fps or DEFAULT_FPS)
     path = Path(spec)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
         raise InputError(f"cannot open {path} ({error.strerror}); check the path") from error
     if is_folder:
-        return open_folder(path, fps)
-    return _open_images(path.name, [path], fps) if is_image(path) else open_file(path, fps)
+        return open_folder(path, fps or DEFAULT_FPS)
+    if is_image(path):
+        return _open_images(path.name, [path], fps or DEFAULT_FPS)
+    return open_file(path, fps)
 
 
 def _open_images(name: str, paths: Sequence[Path], fps: Fraction) -> ImagesReader:

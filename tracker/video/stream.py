@@ -12,10 +12,11 @@ from typing import Any
 
 import av
 
-from tracker.errors import InputError
+from tracker.errors import InputError, UsageError
 from tracker.types import Image
-from tracker.video.file import FileReader, best_video_stream, has_timestamps, to_bgr
-from tracker.video.live import LiveReader
+from tracker.video.clock import declared_rate, has_timestamps
+from tracker.video.file import FileReader, best_video_stream, to_bgr
+from tracker.video.live import LiveReader, refuse_rate
 
 # After which a silent sender counts as gone.
 _TIMEOUT_S = 10.0
@@ -45,10 +46,11 @@ def public_address(address: str) -> str:
     return re.sub(r"(?<=://).*@|[?#].*", "", address)
 
 
-def open_stream(address: str, fps: Fraction) -> LiveReader | FileReader:
+def open_stream(address: str, fps: Fraction | None) -> LiveReader | FileReader:
     """Whatever FFmpeg reads from an address: live, unless it has an end that is known, as a file on a server.
 
-    fps: rate of a recording without timestamps. InputError if nothing can be read there.
+    fps: rate to take instead of a recording's own, if any. InputError if nothing can be read there, UsageError for the
+    rate of a live stream.
     """
     name = public_address(address)
     connect = partial(_connect, address, name)
@@ -56,6 +58,11 @@ def open_stream(address: str, fps: Fraction) -> LiveReader | FileReader:
     # RTSP sends recordings, too, at their own pace.
     if container.format.name != "rtsp" and (container.duration is not None or container.size > 0):
         return FileReader(container, connect, name, fps)
+    try:
+        refuse_rate(name, fps)
+    except UsageError:
+        container.close()
+        raise
     capture = StreamCapture(container, name)
     return LiveReader(name, capture, capture.fps)
 
@@ -71,7 +78,7 @@ class StreamCapture:
         self._stream = best_video_stream(container, name)
         self._stream.thread_type = "SLICE"  # by frames, each thread would delay the pictures by one
         self._has_timestamps = has_timestamps(container)
-        self.fps: Fraction | None = self._stream.average_rate if self._has_timestamps else None
+        self.fps: Fraction | None = declared_rate(container, self._stream) if self._has_timestamps else None
         self._offset_s: float | None = None
         self._frames = self._decode()
 
