@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.tracking.config import TrackerConfig as TrackerConfig
     from tracker.tracking.tracker import PoseTracker as PoseTracker
     from tracker.types import Person as Person
+    from tracker.video.aspect import square_pixels as square_pixels
     from tracker.video.overlay import OverlayRenderer as OverlayRenderer
     from tracker.video.source import open_source as open_source
     from tracker.video.writer import VideoWriter as VideoWriter
@@ -36,6 +37,7 @@ _HOMES = {
     "build_pipeline": "tracker.pipeline",
     "open_source": "tracker.video.source",
     "open_writer": "tracker.formats",
+    "square_pixels": "tracker.video.aspect",
     "track_video": "tracker.pipeline",
 }
 

@@ -9,7 +9,7 @@ import itertools
 import queue
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,6 +38,7 @@ from tracker.types import (
     Poses,
     TrackedPoses,
 )
+from tracker.video.aspect import fit_people, square_frame
 from tracker.video.source import open_source
 
 T = TypeVar("T")
@@ -110,6 +111,14 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
         maker.join()
 
 
+def _square_frames(frames: Generator[Frame], stored: deque[Frame]) -> Generator[Frame]:
+    """The frames in true proportions; as they came, they are put into `stored`."""
+    with closing(frames):
+        for frame in frames:
+            stored.append(frame)
+            yield square_frame(frame)
+
+
 def _make(items: Generator[Any], ready: queue.Queue[Any], stop: threading.Event) -> None:
     """Put the items, then the end or the exception that ended them, into the queue until told to stop."""
 
@@ -177,11 +186,14 @@ class Pipeline:
     def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
 
+        Networks and tracker see frames in true proportions, the people are in the pixels of the frames as given.
+
         Every run has a fresh tracker. Decoding, detection, flow and tracking run in four threads; closing
         the generator ends them all. is_live: only detection and flow run ahead, by a single frame, so that what
         is delivered is fresh; fewer frames are under way, and fewer are done per second.
         """
-        decoded = self.times.measure_each("decode", frames)
+        stored: deque[Frame] = deque()
+        decoded = _square_frames(self.times.measure_each("decode", frames), stored)
         if is_live:
             chain = self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1))
         else:
@@ -189,7 +201,9 @@ class Pipeline:
             prepared = run_ahead(self._add_motion(detected), depth=2)
             chain = run_ahead(self._track(prepared), depth=2)
         with closing(chain) as tracked:
-            yield from tracked
+            for square, people in tracked:
+                frame = stored.popleft()
+                yield frame, fit_people(people, square, frame)
 
     def _look(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Detections | Poses | None]]:
         stage, look = self._eyes
@@ -299,17 +313,20 @@ def track_video(
     start_s: float | None = None,
     end_s: float | None = None,
     max_frames: int | None = None,
+    deinterlace: bool = True,
     **settings: Any,
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Track the people of a video: each frame with its people, as soon as it is done.
 
-    source: a video or image file, a folder or pattern of images, a camera number or an address. fps: for sources
-    without timestamps. settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises
-    InputError, ModelError and DeviceError at the call.
+    source: a video or image file, a folder or pattern of images, a camera number or an address. fps to
+    deinterlace: as for `open_source`. settings: those of `build_pipeline`. Leaving the loop early closes everything.
+    Raises InputError, ModelError and DeviceError at the call.
     """
 
     def start() -> Generator[Any]:
-        with open_source(source, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames) as frames:
+        with open_source(
+            source, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames, deinterlace=deinterlace
+        ) as frames:
             pipeline = build_pipeline(**settings)
             yield None  # what can go wrong until here is raised at the call
             with closing(pipeline.run(frames, is_live=frames.is_live)) as tracked:

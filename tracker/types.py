@@ -8,7 +8,7 @@ the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, Protocol, Self, TypeAlias, overload
 
@@ -37,12 +37,14 @@ class Frame:
     """One picture of a video.
 
     index: count of the frames delivered, from 0. time_s: the source's own clock, 0 at its beginning.
-    image: (H, W, 3) uint8, BGR.
+    image: (H, W, 3) uint8, BGR. pixel_aspect: width of its pixels by their height; where it is not 1,
+    `tracker.square_pixels` gives true proportions.
     """
 
     index: int
     time_s: float
     image: Image
+    pixel_aspect: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         _check("image", self.image, ("H", "W", 3), np.uint8)

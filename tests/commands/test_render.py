@@ -98,6 +98,14 @@ def test_a_folder_has_the_rate_of_the_results(run: Run, track: Run, tmp_path: Pa
     assert times_of(Path("pictures_rendered.mp4")) == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-4)
 
 
+def test_a_video_has_the_rate_that_it_was_given(run: Run, track: Run, clip: Path) -> None:
+    track("--poses", "out.jsonl", "--fps", "100")
+    assert run("render", "out.jsonl", clip, "--output", "again.mp4").code == 0
+    whole = track("--output", "whole.mp4", "--fps", "100")
+    assert whole.code == 0
+    assert times_of(Path("again.mp4")) == times_of(Path("whole.mp4"))
+
+
 def test_keypoints_fade_at_the_score_at_which_they_were_dropped(
     run: Run, track: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

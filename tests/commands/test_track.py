@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
+from tests.video.test_pictures import write_fields, write_stretched
 from tracker import runtime
 from tracker.formats import read_results
 from tracker.job import sinks
@@ -59,6 +61,22 @@ def is_drawn(picture: Image) -> bool:
     left, _, right, bottom = BOXES[1]
     below_the_text = np.s_[24:bottom, left:right]
     return bool(np.abs(picture.astype(int) - texture())[below_the_text].mean() > 20)
+
+
+def test_pixels_that_are_not_square(track: Run, tmp_path: Path) -> None:
+    clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
+    assert track("--output", "out.mp4", "--poses", "out.jsonl", source=clip).code == 0
+    header, *_ = read_lines(tmp_path / "out.jsonl")
+    assert header["size"] == [144, 114]
+    assert {"pixel_aspect": "64:45", "coordinates": "stored pixels"}.items() <= header["settings"].items()
+    with open_source(str(tmp_path / "out.mp4")) as overlay:
+        assert (overlay.size_wh, overlay.pixel_aspect) == ((206, 114), 1)
+
+
+def test_what_was_done_to_the_pictures_is_said_once(track: Run, tmp_path: Path) -> None:
+    clip = write_fields(tmp_path / "x.ts", "libx264", {"x264-params": "interlaced=1"})
+    assert track("--poses", "out.jsonl", source=clip).err.count("note: interlaced pictures were deinterlaced") == 1
+    assert "interlaced" not in track("--poses", "raw.jsonl", "--no-deinterlace", source=clip).err
 
 
 def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> None:

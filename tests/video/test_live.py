@@ -21,6 +21,7 @@ class FakeCapture:
     """Gives numbered pictures, a second apart, each when it is told to; unplugged, it raises."""
 
     is_cpp = False
+    pictures = None
 
     def __init__(self) -> None:
         self._due = threading.Semaphore(0)

@@ -690,6 +690,7 @@ class ListReader:
 
     name, is_live, fps, num_frames = "list", False, None, None
     warning: str | None = None
+    pictures = None
     closed = False
 
     def __init__(self, *times_s: float) -> None:

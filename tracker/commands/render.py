@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start
-    fps = args.fps or results.header.fps
+    fps = args.fps or _rate_of(args.video, results)
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
         num_frames = _draw(args, results, source, output)
@@ -78,6 +78,17 @@ def _choose_output(args: argparse.Namespace) -> Path:
     check_apart(output, Path(args.video))
     check_output(output, args.overwrite)
     return output
+
+
+def _rate_of(video: str, results: Results) -> float | None:
+    """The rate that a video was given when it was tracked; of images, which have none, that of the results."""
+    from tracker.video.images import is_image
+
+    path = Path(video)
+    stated = results.header.settings.get("fps")
+    if isinstance(stated, float):
+        return stated
+    return None if path.is_file() and not is_image(path) else results.header.fps
 
 
 def _start_of(results: Results) -> float | None:
@@ -101,6 +112,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     """Write the video, with the people of the results; how many frames it has."""
     from tqdm import tqdm
 
+    from tracker.video.aspect import square_pixels
     from tracker.video.writer import VideoWriter
 
     overlay = _overlay(args, results)
@@ -111,7 +123,8 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
         tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
         for frame, tracked in bar:
-            film.write(overlay.draw(frame.image, tracked, time_s=frame.time_s), frame.time_s)
+            square, people = square_pixels(frame, tracked)
+            film.write(overlay.draw(square.image, people, time_s=frame.time_s), frame.time_s)
             num_frames += 1
         last = results.frames[-1].index
         if args.max_frames is None and last >= num_frames:

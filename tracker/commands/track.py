@@ -53,6 +53,10 @@ def add_parser(commands: Any) -> None:
     add_model_options(parser)
     add_tracking_options(parser)
     _add_batch_options(parser)
+    group = parser.add_rare_group("interlaced video")
+    group.add_argument(
+        "--no-deinterlace", dest="deinterlace", action="store_false", help="leave pictures that are flagged as they are"
+    )
     group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
     parser.set_defaults(run=run)
@@ -127,7 +131,9 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         show=args.show,
         overwrite=args.overwrite,
     )
-    wanted = Job("", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames), outputs)
+    wanted = Job(
+        "", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace), outputs
+    )
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
 
 

@@ -26,6 +26,7 @@ class CameraCapture:
     """An open `cv2.VideoCapture`; its times are those at which pictures arrive."""
 
     is_cpp = True
+    pictures = None
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture

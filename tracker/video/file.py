@@ -15,18 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 
 from tracker.errors import InputError
 from tracker.types import Image
 from tracker.video.clock import Clock, find_rate, has_timestamps, is_joinable, longest_pause, skip_to
+from tracker.video.pictures import Pictures
 
 # Of what has neither timestamps nor a rate.
 DEFAULT_FPS = Fraction(25)
-
-# FFmpeg's AVColorSpace numbers, and those that swscale converts: RGB, BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
-_BT709, _BT601 = 1, 5
-_CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
 
 # What FFmpeg also plays: text as pictures of letters, and lists of other files.
 _NO_VIDEOS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp"})
@@ -39,14 +35,11 @@ _MAX_PIXELS = 1 << 27
 # By how much the sound of a whole file may outlast its pictures.
 _SOUND_TAIL_S = 0.5
 
-# Frame.rotation counts anticlockwise.
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
-
-def open_file(path: Path, fps: Fraction | None) -> FileReader:
+def open_file(path: Path, fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
     """A video file; InputError if it cannot be read or is none. fps: rate to take instead of its own, if any."""
     _check_readable(path)
-    return FileReader(_open_container(path), partial(_open_again, path), path.name, fps)
+    return FileReader(_open_container(path), partial(_open_again, path), path.name, fps, deinterlace=deinterlace)
 
 
 def best_video_stream(container: Any, name: str) -> Any:
@@ -70,13 +63,22 @@ class FileReader:
 
     is_live = False
 
-    def __init__(self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction | None) -> None:
+    def __init__(
+        self,
+        container: Any,
+        connect: Callable[[], Any],
+        name: str,
+        fps: Fraction | None,
+        *,
+        deinterlace: bool,
+    ) -> None:
         """connect: opens the same again, for another start. fps: rate to take instead of the file's own, if any."""
         self.name = name
         self.warning: str | None = None
         self._connect = connect
         self._container = container
         self._stream = best_video_stream(container, name)
+        self.pictures = Pictures(self._stream, deinterlace=deinterlace)
         own = find_rate(container, self._stream, connect) if has_timestamps(container) else None
         # What has a clock and no rate can be given one only by its order.
         self._has_timestamps = has_timestamps(container) and (own is not None or fps is None)
@@ -92,10 +94,10 @@ class FileReader:
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of each frame from `start_s` on; a damaged file ends early, with a warning."""
         count, time_s = 0, -float(1 / self._rate)
-        for time_s, frame in self._frames_from(start_s):
+        for time_s, frame in self.pictures.deinterlace(self._frames_from(start_s)):
             if start_s == 0 or time_s >= start_s:
                 count += 1
-                yield time_s, to_bgr(frame)
+                yield time_s, self.pictures.convert(frame)
         notes = [*self._faults(time_s, count if start_s == 0 else 0), *self._oddities(time_s)]
         self.warning = "; ".join(notes) or None
 
@@ -181,6 +183,8 @@ class FileReader:
     def _faults(self, last_s: float, count: int) -> Iterator[str]:
         """What is to be said of damaged packets and of what is missing at the end."""
         faults = []
+        if self.pictures.num_corrupt:
+            faults.append(f"damage shows in {self.pictures.num_corrupt} of its frames")
         if self._damaged_packets:
             faults.append(f"{self._damaged_packets} damaged packets were skipped")
         missing = self._count_missing(last_s, count)
@@ -279,21 +283,3 @@ def _lacks_index(path: Path) -> bool:
                 break
             place += length
     return kinds[:1] == [b"ftyp"] and b"mdat" in kinds
-
-
-def to_bgr(frame: Any) -> Image:
-    """Upright picture (H, W, 3) uint8 BGR of a decoded frame of any pixel format; transparency is dropped."""
-    colorspace = frame.colorspace
-    if colorspace not in _CONVERTIBLE:
-        # Players' convention for untagged files: high definition is BT.709.
-        colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
-    # Both ends are named because swscale converts between them only where they differ.
-    bgr = frame.reformat(
-        format="bgr24",
-        src_colorspace=colorspace,
-        dst_colorspace=_BT601,
-        src_color_range=frame.color_range,
-    )
-    image: Image = bgr.to_ndarray()
-    turn = _TURNS.get(round(frame.rotation / 90) * 90 % 360)
-    return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]

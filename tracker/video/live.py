@@ -12,6 +12,7 @@ from typing import Protocol
 from tracker.ending import stop_at_end
 from tracker.errors import UsageError
 from tracker.types import Image
+from tracker.video.pictures import Pictures
 
 # A driver that hangs must not keep the program from ending. Longer than a stream may be silent.
 _CLOSE_TIMEOUT_S = 15.0
@@ -27,6 +28,10 @@ class Capture(Protocol):
     """
 
     is_cpp: bool
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """As for `tracker.video.source.Reader`."""
 
     def read(self) -> tuple[float, Image]:
         """Wait for a picture: its time in seconds on any clock, and the picture (H, W, 3) uint8 BGR.
@@ -55,6 +60,7 @@ class LiveReader:
         self.name = name
         self.fps = fps
         self.warning: str | None = None
+        self.pictures = capture.pictures
         self._capture = capture
         self._newest: tuple[float, Image] | None = None
         self._ended = False

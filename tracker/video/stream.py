@@ -15,8 +15,9 @@ import av
 from tracker.errors import InputError, UsageError
 from tracker.types import Image
 from tracker.video.clock import declared_rate, has_timestamps
-from tracker.video.file import FileReader, best_video_stream, to_bgr
+from tracker.video.file import FileReader, best_video_stream
 from tracker.video.live import LiveReader, refuse_rate
+from tracker.video.pictures import Pictures
 
 # After which a silent sender counts as gone.
 _TIMEOUT_S = 10.0
@@ -46,7 +47,7 @@ def public_address(address: str) -> str:
     return re.sub(r"(?<=://).*@|[?#].*", "", address)
 
 
-def open_stream(address: str, fps: Fraction | None) -> LiveReader | FileReader:
+def open_stream(address: str, fps: Fraction | None, *, deinterlace: bool = True) -> LiveReader | FileReader:
     """Whatever FFmpeg reads from an address: live, unless it has an end that is known, as a file on a server.
 
     fps: rate to take instead of a recording's own, if any. InputError if nothing can be read there, UsageError for the
@@ -57,13 +58,13 @@ def open_stream(address: str, fps: Fraction | None) -> LiveReader | FileReader:
     container = connect()
     # RTSP sends recordings, too, at their own pace.
     if container.format.name != "rtsp" and (container.duration is not None or container.size > 0):
-        return FileReader(container, connect, name, fps)
+        return FileReader(container, connect, name, fps, deinterlace=deinterlace)
     try:
         refuse_rate(name, fps)
     except UsageError:
         container.close()
         raise
-    capture = StreamCapture(container, name)
+    capture = StreamCapture(container, name, deinterlace=deinterlace)
     return LiveReader(name, capture, capture.fps)
 
 
@@ -72,7 +73,7 @@ class StreamCapture:
 
     is_cpp = False
 
-    def __init__(self, container: Any, name: str) -> None:
+    def __init__(self, container: Any, name: str, *, deinterlace: bool = True) -> None:
         """InputError, with the container closed, if there is no video in it."""
         self._container = container
         self._stream = best_video_stream(container, name)
@@ -80,19 +81,20 @@ class StreamCapture:
         self._has_timestamps = has_timestamps(container)
         self.fps: Fraction | None = declared_rate(container, self._stream) if self._has_timestamps else None
         self._offset_s: float | None = None
-        self._frames = self._decode()
+        self.pictures = Pictures(self._stream, deinterlace=deinterlace)
+        self._frames = self.pictures.deinterlace((self._time(frame), frame) for frame in self._decode())
 
     def read(self) -> tuple[float, Image]:
         """The next picture and its time; EOFError once the stream ends, fails or is silent for too long."""
         try:
-            frame = next(self._frames)
+            time_s, frame = next(self._frames)
         except StopIteration:
             raise EOFError("the sender ended it") from None
         except av.error.ExitError as error:
             raise EOFError(f"nothing came for {_TIMEOUT_S:g} s; check the sender and the network") from error
         except av.FFmpegError as error:
             raise EOFError(f"the connection ended ({error.strerror}); check the sender and the network") from error
-        return self._time(frame), to_bgr(frame)
+        return time_s, self.pictures.convert(frame)
 
     def release(self) -> None:
         """Close the connection."""
