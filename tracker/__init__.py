@@ -50,9 +50,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tracker' has no attribute {name!r}")
     from importlib import import_module
 
-    from tracker.errors import explain_import_error
+    from tracker.errors import explain_import_error, is_hollow
 
     try:
         return getattr(import_module(_HOMES[name]), name)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
+        if isinstance(error, AttributeError) and not is_hollow(error):
+            raise
         raise explain_import_error(error) from error

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.ending import stop_at_end
-from tracker.errors import DeviceError, ModelError, UsageError, explain_import_error
+from tracker.errors import REINSTALL_ONNXRUNTIME, DeviceError, ModelError, UsageError, explain_import_error
 
 if TYPE_CHECKING:
     import torch
@@ -265,10 +265,10 @@ def _onnxruntime() -> ModuleType:
     try:
         with muted_native_stderr():
             import onnxruntime
-    except ImportError as error:
+        # What matters is raised as an exception or read back from the session; the log only repeats it.
+        onnxruntime.set_default_logger_severity(4)
+    except (ImportError, AttributeError) as error:
         raise explain_import_error(error) from error
-    # What matters is raised as an exception or read back from the session; the log only repeats it.
-    onnxruntime.set_default_logger_severity(4)
     return onnxruntime
 
 
@@ -338,7 +338,7 @@ def _open_on_cuda(path: Path, options: Any, index: int) -> tuple[Any, str | None
 
 def _cuda_obstacle() -> str | None:
     if _CUDA not in _onnxruntime().get_available_providers():
-        return "this build of ONNX Runtime has no CUDA (pip install onnxruntime-gpu)"
+        return f"this build of ONNX Runtime has no CUDA ({REINSTALL_ONNXRUNTIME})"
     # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
     return None if _has_nvidia_driver() else "no NVIDIA driver found"
 
