@@ -24,6 +24,7 @@ from tracker.pose import load_estimator, load_finder
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
+from tracker.tracking.foresight import look_ahead
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import (
@@ -186,6 +187,7 @@ class Pipeline:
     def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
 
+        Who is confirmed is so from their first frame on, except of live sources, where nothing is known ahead.
         Networks and tracker see frames in true proportions, the people are in the pixels of the frames as given.
 
         Every run has a fresh tracker. Decoding, detection, flow and tracking run in four threads; closing
@@ -195,11 +197,11 @@ class Pipeline:
         stored: deque[Frame] = deque()
         decoded = _square_frames(self.times.measure_each("decode", frames), stored)
         if is_live:
-            chain = self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1))
+            chain = look_ahead(self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1)), 0)
         else:
             detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
             prepared = run_ahead(self._add_motion(detected), depth=2)
-            chain = run_ahead(self._track(prepared), depth=2)
+            chain = run_ahead(look_ahead(self._track(prepared), self.config.min_hits), depth=2)
         with closing(chain) as tracked:
             for square, people in tracked:
                 frame = stored.popleft()
@@ -235,14 +237,15 @@ class Pipeline:
                     previous = current
                 yield _Prepared(frame, found, motion)
 
-    def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
+    def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses, bool]]:
+        """Frames with their people, and whether a scene begins with them."""
         tracker = PoseTracker(self.skeleton, self.config)
         with closing(prepared):
             for item in prepared:
                 poses = self._merge(tracker, item) if self.detector is None else self._estimate(tracker, item)
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
-                yield item.frame, tracked
+                yield item.frame, tracked, item.motion is not None and item.motion.is_cut
 
     def _estimate(self, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together."""

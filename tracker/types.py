@@ -166,15 +166,20 @@ class TrackedPoses(RowTable):
     """People with keypoints and ids; to be gone through as `Person`s, one of whom is `people[0]`.
 
     poses: N people. track_ids: (N,) int64, unique in a frame and never reused. similarities: (N,) float32
-    of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames.
+    of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames. cut_off: (N,) bool,
+    gone with their scene before they could be confirmed; nobody if not given.
     """
 
     poses: Poses
     track_ids: IntArray
     similarities: FloatArray
     confirmed: BoolArray
+    cut_off: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __post_init__(self) -> None:
+        if len(self.cut_off) == 0:
+            object.__setattr__(self, "cut_off", np.zeros(len(self), np.bool_))
+        _check("cut_off", self.cut_off, (len(self),), np.bool_)
         _check("track_ids", self.track_ids, (len(self),), np.int64)
         _check("similarities", self.similarities, (len(self),), np.float32)
         _check("confirmed", self.confirmed, (len(self),), np.bool_)

@@ -42,18 +42,19 @@ def test_every_frame_is_written_with_its_time(track: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "first"),
+    "options",
     [
-        pytest.param([], 2, id="once they are confirmed"),
-        pytest.param(["--min-hits", "4"], 3, id="confirmed later"),
-        pytest.param(["--show-unconfirmed"], 0, id="from the first frame"),
+        pytest.param([], id="who come to be confirmed"),
+        pytest.param(["--min-hits", "4"], id="confirmed later"),
+        pytest.param(["--min-hits", "20"], id="cut off before"),
+        pytest.param(["--show-unconfirmed"], id="whoever they are"),
     ],
 )
-def test_the_overlay_draws_people(track: Run, tmp_path: Path, options: list[str], first: int) -> None:
+def test_the_overlay_draws_people_from_their_first_frame(track: Run, tmp_path: Path, options: list[str]) -> None:
     track("--output", "out.mp4", *options)
     with av.open(str(tmp_path / "out.mp4")) as container:
         pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    assert [is_drawn(picture) for picture in pictures] == [number >= first for number in range(len(TIMES_S))]
+    assert [is_drawn(picture) for picture in pictures] == [True] * len(TIMES_S)
 
 
 def is_drawn(picture: Image) -> bool:
@@ -89,9 +90,9 @@ def test_the_jsonl_says_what_the_networks_found(track: Run, tmp_path: Path) -> N
     assert header["fps"] == pytest.approx(len(TIMES_S) / TIMES_S[-1], rel=0.2)
     assert header["settings"]["flow"] == "dis"
     assert header["settings"]["gate"] == TrackerConfig().gate
-    for number, frame in enumerate(frames):
+    for frame in frames:
         assert [person["track_id"] for person in frame["people"]] == [1, 2]
-        assert [person["confirmed"] for person in frame["people"]] == [number >= 2] * 2
+        assert [person["confirmed"] for person in frame["people"]] == [True] * 2
     first, later = frames[0]["people"][0], frames[-1]["people"][0]
     assert set(first) == {
         "track_id", "confirmed", "box", "score", "box_score", "origin", "similarity", "keypoints"
@@ -181,9 +182,10 @@ def test_a_part_of_the_input(track: Run, tmp_path: Path, options: list[str], tim
 
 
 def test_confirmed_only_leaves_others_out_of_the_file(track: Run, tmp_path: Path) -> None:
-    track("--poses", "out.jsonl", "--confirmed-only", "--min-hits", "5")
-    _, *frames = read_lines(tmp_path / "out.jsonl")
-    assert [len(frame["people"]) for frame in frames] == [0] * 4 + [2] * 6
+    for min_hits, people in ((5, 2), (20, 0)):
+        track("--poses", "out.jsonl", "--confirmed-only", "--min-hits", str(min_hits), "--overwrite")
+        _, *frames = read_lines(tmp_path / "out.jsonl")
+        assert [len(frame["people"]) for frame in frames] == [people] * len(TIMES_S)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,26 @@ def test_bottom_up_without_weights_says_which_it_needs(
 
 
 def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
-    assert "2 poses with 2 ids, of which 0 are confirmed people" in track("--max-frames", "1").err
+    said = track("--max-frames", "1").err
+    assert "2 poses with 2 ids, of which 0 are confirmed people" in said
+    assert "nobody was seen in 3 frames of a scene, which would confirm them; --show-unconfirmed draws" in said
+    assert "nobody was seen" not in track("--max-frames", "3", "--overwrite").err
+
+
+def test_unrelated_photos_show_everybody(run: Run, models: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 255, (12, 16, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(noise, SIZE_WH, interpolation=cv2.INTER_NEAREST))
+    done = run("track", "--input", folder, *models, "--output", "out.mp4", "--poses", "out.jsonl")
+    assert "nobody was seen in 3 frames of a scene" in done.err
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [person["confirmed"] for frame in frames for person in frame["people"]] == [False] * 8
+    with open_source(str(tmp_path / "out.mp4")) as overlay:
+        for number, frame in enumerate(overlay):
+            image = cv2.imread(str(folder / f"{number}.png"))
+            assert np.abs(frame.image.astype(int) - image)[BOXES[1][1] : BOXES[1][3]].mean() > 10
 
 
 def test_the_summary_says_why_the_cpu_was_taken(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     last = results.frames[-1].index
     if num_frames > last + 1:
         print(f"note: {args.poses} ends at frame {last}, {args.video} at {num_frames - 1}", file=sys.stderr)
+    people = [frame.tracked for frame in results.frames if len(frame.tracked)]
+    if people and not (args.show_unconfirmed or any(tracked.confirmed.any() for tracked in people)):
+        print(f"note: nobody in {args.poses} is confirmed; --show-unconfirmed draws them", file=sys.stderr)
     print(f"written: {output}, {num_frames} frames", file=sys.stderr)
     return 0
 

@@ -123,7 +123,7 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
         overlay = OverlayRenderer(
             pipeline.skeleton,
             keypoint_threshold=pipeline.config.keypoint_threshold,
-            show_unconfirmed=outputs.show_unconfirmed or source.num_frames == 1,  # which is too few to confirm anybody
+            show_unconfirmed=outputs.show_unconfirmed,
         )
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
