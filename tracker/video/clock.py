@@ -19,7 +19,7 @@ _NO_TIMESTAMPS = 0x80
 _JOINABLE = frozenset({"mpegts", "mpeg"})
 
 # What is more was no pause: the clock was set.
-_LONGEST_PAUSE_S = 3600
+LONGEST_PAUSE_S = 3600
 
 # By so many pictures, some files have them out of order.
 _DISORDER = 2
@@ -40,11 +40,6 @@ def has_timestamps(container: Any) -> bool:
 def is_joinable(container: Any) -> bool:
     """Whether an open container may be several recordings one after the other, each with a clock of its own."""
     return container.format.name in _JOINABLE
-
-
-def longest_pause(container: Any, step_s: Fraction) -> float:
-    """Seconds between two pictures of an open container beyond which its clock was set; infinite if it never is."""
-    return max(_LONGEST_PAUSE_S, 10 * float(step_s)) if is_joinable(container) else math.inf
 
 
 def declared_rate(container: Any, stream: Any) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -18,7 +19,7 @@ import av
 
 from tracker.errors import InputError
 from tracker.types import Image
-from tracker.video.clock import Clock, find_rate, has_timestamps, is_joinable, longest_pause, skip_to
+from tracker.video.clock import LONGEST_PAUSE_S, Clock, find_rate, has_timestamps, is_joinable, skip_to
 from tracker.video.pictures import Pictures
 
 # Of what has neither timestamps nor a rate.
@@ -64,13 +65,7 @@ class FileReader:
     is_live = False
 
     def __init__(
-        self,
-        container: Any,
-        connect: Callable[[], Any],
-        name: str,
-        fps: Fraction | None,
-        *,
-        deinterlace: bool,
+        self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction | None, *, deinterlace: bool
     ) -> None:
         """connect: opens the same again, for another start. fps: rate to take instead of the file's own, if any."""
         self.name = name
@@ -109,8 +104,10 @@ class FileReader:
         """Set what belongs to reading an open container once."""
         self._damaged_packets = 0
         self._stream.thread_type = "AUTO"
+        self._origin = self._stream.start_time or 0
         step_s = self._pace / self._rate
-        self._longest = longest_pause(self._container, step_s) / self._stream.time_base
+        longest_s = max(LONGEST_PAUSE_S, 10 * step_s) if is_joinable(self._container) else math.inf
+        self._longest = longest_s / self._stream.time_base
         self._clock = Clock(max(round(step_s / self._stream.time_base), 1), self._longest)
 
     def _estimate_num_frames(self) -> int | None:
@@ -134,10 +131,6 @@ class FileReader:
             self._stream = best_video_stream(self._container, self.name)
             self._prepare()
         yield from self._timed(self._decode(self._packets()))
-
-    @property
-    def _origin(self) -> int:
-        return self._stream.start_time or 0
 
     def _packets_from(self, target: int) -> Iterator[Any]:
         """The packets that the pictures from a time in ticks on need, or none if they are not found."""

@@ -135,13 +135,8 @@ def _to_bgr(frame: Any) -> Image:
         # Players' convention for untagged files: high definition is BT.709.
         colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
     # Both ends are named because swscale converts between them only where they differ.
-    bgr = frame.reformat(
-        format="bgr24",
-        src_colorspace=colorspace,
-        dst_colorspace=_BT601,
-        src_color_range=frame.color_range,
-    )
-    image: Image = bgr.to_ndarray()
+    spaces = {"src_colorspace": colorspace, "dst_colorspace": _BT601}
+    image: Image = frame.reformat(format="bgr24", src_color_range=frame.color_range, **spaces).to_ndarray()
     return image
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 
-from tracker.errors import InputError, UsageError
+from tracker.errors import InputError
 from tracker.types import Image
 from tracker.video.clock import declared_rate, has_timestamps
 from tracker.video.file import FileReader, best_video_stream
@@ -59,11 +59,9 @@ def open_stream(address: str, fps: Fraction | None, *, deinterlace: bool = True)
     # RTSP sends recordings, too, at their own pace.
     if container.format.name != "rtsp" and (container.duration is not None or container.size > 0):
         return FileReader(container, connect, name, fps, deinterlace=deinterlace)
-    try:
-        refuse_rate(name, fps)
-    except UsageError:
+    if fps is not None:
         container.close()
-        raise
+    refuse_rate(name, fps)
     capture = StreamCapture(container, name, deinterlace=deinterlace)
     return LiveReader(name, capture, capture.fps)
 

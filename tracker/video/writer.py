@@ -26,9 +26,8 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 # MPEG's clock: fine enough that every usual frame rate has whole ticks.
 _TIME_BASE = Fraction(1, 90_000)
 
-# Two seconds, after which a player can start anew; by pictures, of which a clock may have any number, never.
-_KEY_STEP = 2 * 90_000
-_KEY_FRAMES_BY_TIME = 1_000_000
+# Two seconds, after which a player can start anew; the encoder's own count of pictures is out of reach.
+_KEY_STEP, _MOST_BETWEEN_KEYS = 2 * 90_000, 1_000_000
 
 # Three hours: mp4 counts the ticks between two pictures with 31 bits, and clocks of cameras jump by years.
 _MAX_STEP = 3 * 3600 * 90_000
@@ -142,7 +141,7 @@ class VideoWriter:
     def _add_stream(self) -> Any:
         # Measured on two cores at 720p: veryfast makes smaller files than superfast at the same speed, medium
         # costs twice the time. Without B-frames the fragments keep the timestamps exactly.
-        options = {"preset": "veryfast", "crf": str(self._crf), "bf": "0", "g": str(_KEY_FRAMES_BY_TIME)}
+        options = {"preset": "veryfast", "crf": str(self._crf), "bf": "0", "g": str(_MOST_BETWEEN_KEYS)}
         stream: Any = self._container.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height = self._size_wh
         stream.pix_fmt = "yuv420p"
