@@ -185,6 +185,32 @@ def test_an_estimator_that_finds_people_needs_no_detector() -> None:
     assert finder.batches == [4, 4, 2]
 
 
+class SeesTheLeftHalf(OnePerson):
+    """A detector that finds somebody as large as the left half, and notes the sizes of the pictures."""
+
+    def __init__(self) -> None:
+        self.sizes_wh: list[tuple[int, int]] = []
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        self.sizes_wh += [image.shape[1::-1] for image in images]
+        boxes = [
+            np.array([[-0.5, -0.5, image.shape[1] / 2 - 0.5, image.shape[0] - 0.5]], np.float32) for image in images
+        ]
+        return [Detections(box, np.array([0.9], np.float32)) for box in boxes]
+
+
+def test_networks_see_true_proportions_and_people_are_in_stored_pixels() -> None:
+    detector = SeesTheLeftHalf()
+    given = [Frame(n, n / 25, np.zeros((60, 90, 3), np.uint8), pixel_aspect=64 / 45) for n in range(5)]
+    results = list(Pipeline(detector, BoxPoses(), StandingStill()).run(iter(given)))
+    assert detector.sizes_wh == [(128, 60)] * 5
+    assert [frame.index for frame, _ in results] == list(range(5))
+    for frame, people in results:
+        assert frame is given[frame.index]
+        np.testing.assert_allclose(people.poses.boxes, [[-0.5, -0.5, 44.5, 59.5]], atol=1e-4)
+        assert (people.poses.keypoints[..., 0] < 45).all()
+
+
 @pytest.mark.parametrize("detector_batch", [1, 2])
 def test_detect_every_lets_propagation_carry_people_in_between(detector_batch: int) -> None:
     pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3, detector_batch=detector_batch)

@@ -235,7 +235,14 @@ def test_without_cuda_auto_says_why_and_cuda_is_an_error(answer_path: Path, monk
         OnnxNetwork(answer_path, "cuda")
 
 
-def test_a_build_without_cuda_and_a_missing_driver_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_without_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = SimpleNamespace(get_available_providers=lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(runtime, "_onnxruntime", lambda: engine)
+    remedy = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
+    assert runtime._cuda_obstacle() == f"this build of ONNX Runtime has no CUDA ({remedy})"
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 

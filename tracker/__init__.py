@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.tracking.config import TrackerConfig as TrackerConfig
     from tracker.tracking.tracker import PoseTracker as PoseTracker
     from tracker.types import Person as Person
+    from tracker.video.aspect import square_pixels as square_pixels
     from tracker.video.overlay import OverlayRenderer as OverlayRenderer
     from tracker.video.source import open_source as open_source
     from tracker.video.writer import VideoWriter as VideoWriter
@@ -36,6 +37,7 @@ _HOMES = {
     "build_pipeline": "tracker.pipeline",
     "open_source": "tracker.video.source",
     "open_writer": "tracker.formats",
+    "square_pixels": "tracker.video.aspect",
     "track_video": "tracker.pipeline",
 }
 
@@ -48,9 +50,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tracker' has no attribute {name!r}")
     from importlib import import_module
 
-    from tracker.errors import explain_import_error
+    from tracker.errors import explain_import_error, is_hollow
 
     try:
         return getattr(import_module(_HOMES[name]), name)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
+        if isinstance(error, AttributeError) and not is_hollow(error):
+            raise
         raise explain_import_error(error) from error

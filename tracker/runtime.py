@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tracker.errors import DeviceError, ModelError, UsageError, explain_import_error
+from tracker.ending import stop_at_end
+from tracker.errors import REINSTALL_ONNXRUNTIME, DeviceError, ModelError, UsageError, explain_import_error
 
 if TYPE_CHECKING:
     import torch
@@ -103,8 +104,13 @@ class OnnxNetwork:
         another number of inputs.
         """
         feeds = {info.name: _in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
-        with explained_faults(self.path.name, self.engine, *_engine_errors()):
-            outputs = self._session.run(None, feeds)
+        options = _onnxruntime().RunOptions()
+        forget = stop_at_end(functools.partial(setattr, options, "terminate", True))
+        try:
+            with explained_faults(self.path.name, self.engine, *_engine_errors()):
+                outputs = self._session.run(None, feeds, options)
+        finally:
+            forget()
         return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
 
 
@@ -258,10 +264,10 @@ def _onnxruntime() -> ModuleType:
     try:
         with muted_native_stderr():
             import onnxruntime
-    except ImportError as error:
+        # What matters is raised as an exception or read back from the session; the log only repeats it.
+        onnxruntime.set_default_logger_severity(4)
+    except (ImportError, AttributeError) as error:
         raise explain_import_error(error) from error
-    # What matters is raised as an exception or read back from the session; the log only repeats it.
-    onnxruntime.set_default_logger_severity(4)
     return onnxruntime
 
 
@@ -331,7 +337,7 @@ def _open_on_cuda(path: Path, options: Any, index: int) -> tuple[Any, str | None
 
 def _cuda_obstacle() -> str | None:
     if _CUDA not in _onnxruntime().get_available_providers():
-        return "this build of ONNX Runtime has no CUDA (pip install onnxruntime-gpu)"
+        return f"this build of ONNX Runtime has no CUDA ({REINSTALL_ONNXRUNTIME})"
     # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
     return None if _has_nvidia_driver() else "no NVIDIA driver found"
 

@@ -32,7 +32,7 @@ def turned(folder: Path) -> Path:
     path = write_clip(folder / "phone.mp4", [texture()] * 3)
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 4 + 20 + 16  # the display matrix: a quarter turn
-    data[at : at + 16] = (b"\0\0\0\0\0\1\0\0" + bytes(4)) + b"\xff\xff\0\0"
+    data[at : at + 20] = (b"\0\0\0\0\0\1\0\0" + bytes(4)) + b"\xff\xff\0\0" + bytes(4)
     path.write_bytes(data)
     return path
 

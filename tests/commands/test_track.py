@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
+from tests.video.test_pictures import write_fields, write_stretched
 from tracker import runtime
 from tracker.formats import FORMATS, read_results
 from tracker.job import sinks
@@ -29,18 +31,19 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "first"),
+    "options",
     [
-        pytest.param([], 2, id="once they are confirmed"),
-        pytest.param(["--min-hits", "4"], 3, id="confirmed later"),
-        pytest.param(["--show-unconfirmed"], 0, id="from the first frame"),
+        pytest.param([], id="who come to be confirmed"),
+        pytest.param(["--min-hits", "4"], id="confirmed later"),
+        pytest.param(["--min-hits", "20"], id="cut off before"),
+        pytest.param(["--show-unconfirmed"], id="whoever they are"),
     ],
 )
-def test_the_overlay_draws_people(track: Run, tmp_path: Path, options: list[str], first: int) -> None:
+def test_the_overlay_draws_people_from_their_first_frame(track: Run, tmp_path: Path, options: list[str]) -> None:
     track("--output", "out.mp4", *options)
     with av.open(str(tmp_path / "out.mp4")) as container:
         pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    assert [is_drawn(picture) for picture in pictures] == [number >= first for number in range(len(TIMES_S))]
+    assert [is_drawn(picture) for picture in pictures] == [True] * len(TIMES_S)
 
 
 def is_drawn(picture: Image) -> bool:
@@ -48,6 +51,22 @@ def is_drawn(picture: Image) -> bool:
     left, _, right, bottom = BOXES[1]
     below_the_text = np.s_[24:bottom, left:right]
     return bool(np.abs(picture.astype(int) - texture())[below_the_text].mean() > 20)
+
+
+def test_pixels_that_are_not_square(track: Run, tmp_path: Path) -> None:
+    clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
+    assert track("--output", "out.mp4", "--poses", "out.jsonl", source=clip).code == 0
+    header, *_ = read_lines(tmp_path / "out.jsonl")
+    assert header["size"] == [144, 114]
+    assert {"pixel_aspect": "64:45", "coordinates": "stored pixels"}.items() <= header["settings"].items()
+    with open_source(str(tmp_path / "out.mp4")) as overlay:
+        assert (overlay.size_wh, overlay.pixel_aspect) == ((206, 114), 1)
+
+
+def test_what_was_done_to_the_pictures_is_said_once(track: Run, tmp_path: Path) -> None:
+    clip = write_fields(tmp_path / "x.ts", "libx264", {"x264-params": "interlaced=1"})
+    assert track("--poses", "out.jsonl", source=clip).err.count("note: interlaced pictures were deinterlaced") == 1
+    assert "interlaced" not in track("--poses", "raw.jsonl", "--no-deinterlace", source=clip).err
 
 
 def test_every_frame_is_written_with_its_time_and_what_the_networks_found(track: Run, tmp_path: Path) -> None:
@@ -63,9 +82,9 @@ def test_every_frame_is_written_with_its_time_and_what_the_networks_found(track:
     assert header["fps"] == pytest.approx(len(TIMES_S) / TIMES_S[-1], rel=0.2)
     assert header["settings"]["flow"] == "dis"
     assert header["settings"]["gate"] == TrackerConfig().gate
-    for number, frame in enumerate(frames):
+    for frame in frames:
         assert [person["track_id"] for person in frame["people"]] == [1, 2]
-        assert [person["confirmed"] for person in frame["people"]] == [number >= 2] * 2
+        assert [person["confirmed"] for person in frame["people"]] == [True] * 2
     first, later = frames[0]["people"][0], frames[-1]["people"][0]
     assert first["box"] == pytest.approx(BOXES[0], abs=0.01)
     assert (first["score"], first["box_score"]) == pytest.approx((0.9 * 0.9, 0.9), abs=1e-3)
@@ -161,9 +180,10 @@ def test_frames_of_a_part_keep_their_numbers_in_the_video(
 
 
 def test_confirmed_only_leaves_others_out_of_the_file(track: Run, tmp_path: Path) -> None:
-    track("--poses", "out.jsonl", "--confirmed-only", "--min-hits", "5")
-    _, *frames = read_lines(tmp_path / "out.jsonl")
-    assert [len(frame["people"]) for frame in frames] == [0] * 4 + [2] * 6
+    for min_hits, people in ((5, 2), (20, 0)):
+        track("--poses", "out.jsonl", "--confirmed-only", "--min-hits", str(min_hits), "--overwrite")
+        _, *frames = read_lines(tmp_path / "out.jsonl")
+        assert [len(frame["people"]) for frame in frames] == [people] * len(TIMES_S)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +257,29 @@ def test_without_networks_that_are_included_one_must_be_named(
 ) -> None:
     monkeypatch.setattr("tracker.weights.read_manifest", lambda *_: ())
     check_refusal(run("track", "--input", clip, "--pose", name), 1, message)
+
+
+def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
+    said = track("--max-frames", "1").err
+    assert "2 poses with 2 ids, of which 0 are confirmed people" in said
+    assert "nobody was seen in 3 frames of a scene, which would confirm them; --show-unconfirmed draws" in said
+    assert "nobody was seen" not in track("--max-frames", "3", "--overwrite").err
+
+
+def test_unrelated_photos_show_everybody(run: Run, models: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 255, (12, 16, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(noise, SIZE_WH, interpolation=cv2.INTER_NEAREST))
+    done = run("track", "--input", folder, *models, "--output", "out.mp4", "--poses", "out.jsonl")
+    assert "nobody was seen in 3 frames of a scene" in done.err
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [person["confirmed"] for frame in frames for person in frame["people"]] == [False] * 8
+    with open_source(str(tmp_path / "out.mp4")) as overlay:
+        for number, frame in enumerate(overlay):
+            image = cv2.imread(str(folder / f"{number}.png"))
+            assert np.abs(frame.image.astype(int) - image)[BOXES[1][1] : BOXES[1][3]].mean() > 10
 
 
 def test_the_summary_says_why_the_cpu_was_taken(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:

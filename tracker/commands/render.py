@@ -59,13 +59,16 @@ def run(args: argparse.Namespace) -> int:
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start
-    fps = args.fps or results.header.fps
+    fps = args.fps or _rate_of(args.video, results)
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
         num_frames, drawn = _draw(args, results, source, output)
     last = results.frames[-1].index
     if drawn > last:
         print(f"note: {args.poses} ends at frame {last}, {args.video} at {drawn}", file=sys.stderr)
+    people = [frame.tracked for frame in results.frames if len(frame.tracked)]
+    if people and not (args.show_unconfirmed or any(tracked.confirmed.any() for tracked in people)):
+        print(f"note: nobody in {args.poses} is confirmed; --show-unconfirmed draws them", file=sys.stderr)
     print(f"written: {output}, {num_frames} frames", file=sys.stderr)
     return 0
 
@@ -78,6 +81,17 @@ def _choose_output(args: argparse.Namespace) -> Path:
     check_apart(output, Path(args.video))
     check_output(output, args.overwrite)
     return output
+
+
+def _rate_of(video: str, results: Results) -> float | None:
+    """The rate that a video was given when it was tracked; of images, which have none, that of the results."""
+    from tracker.video.images import is_image
+
+    path = Path(video)
+    stated = results.header.settings.get("fps")
+    if isinstance(stated, float):
+        return stated
+    return None if path.is_file() and not is_image(path) else results.header.fps
 
 
 def _start_of(results: Results) -> float | None:
@@ -101,6 +115,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     """Write the video, with the people of the results; how many frames it has, and the index of the last one."""
     from tqdm import tqdm
 
+    from tracker.video.aspect import square_pixels
     from tracker.video.writer import VideoWriter
 
     overlay = _overlay(args, results)
@@ -111,7 +126,8 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
         tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
         for frame, tracked in bar:
-            film.write(overlay.draw(frame.image, tracked, time_s=frame.time_s), frame.time_s)
+            square, people = square_pixels(frame, tracked)
+            film.write(overlay.draw(square.image, people, time_s=frame.time_s), frame.time_s)
             num_frames, drawn = num_frames + 1, frame.index
         last = results.frames[-1].index
         if args.max_frames is None and last > drawn:

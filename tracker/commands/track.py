@@ -47,10 +47,16 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
     group.add_argument("--end", type=float, metavar="S", help="second to stop at; default: the end")
     group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
-    group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
+    group.add_argument(
+        "--fps", type=float, metavar="R", help="rate to take instead of the input's own; of images, default: 25"
+    )
     add_model_options(parser)
     add_tracking_options(parser)
     _add_batch_options(parser)
+    group = parser.add_rare_group("interlaced video")
+    group.add_argument(
+        "--no-deinterlace", dest="deinterlace", action="store_false", help="leave pictures that are flagged as they are"
+    )
     group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
     parser.set_defaults(run=run)
@@ -126,5 +132,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         show=args.show,
         overwrite=args.overwrite,
     )
-    wanted = Job("", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames), outputs)
+    wanted = Job(
+        "", read_settings(args), Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace), outputs
+    )
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)

@@ -32,7 +32,8 @@ def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool 
     both before any network is loaded; then what keeps networks from being loaded.
     """
     _check_options(jobs[0], engine, crew)
-    check_range(**vars(jobs[0].span))
+    span = jobs[0].span
+    check_range(span.fps, span.start_s, span.end_s, span.max_frames)
     noun = "sequences" if jobs[0].sequence else "inputs"
     common = describe_settings(jobs[0], engine)
     marked = [_with_fingerprint(job, common) for job in jobs]

@@ -55,12 +55,13 @@ class Crew:
 
 @dataclass(frozen=True)
 class Span:
-    """Which part of an input is tracked, and its rate: arguments of `tracker.video.source.open_source`."""
+    """Which part of an input is tracked, and how it is read: arguments of `tracker.video.source.open_source`."""
 
     fps: float | None = None
     start_s: float | None = None
     end_s: float | None = None
     max_frames: int | None = None
+    deinterlace: bool = True
 
 
 @dataclass(frozen=True)

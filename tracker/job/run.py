@@ -106,6 +106,7 @@ def _fill_outputs(
     sinks = [*watchers, *open_sinks(job, source, pipeline, truth)]
     track(pipeline, source, sinks, report, is_live=source.is_live)
     report.warning = source.warning
+    report.parts.extend(f"note: {note}" for note in (source.note,) if note)
 
 
 def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:

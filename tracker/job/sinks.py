@@ -16,6 +16,7 @@ from tracker.formats.posetrack_conversion import open_predictions
 from tracker.job.job import Job
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.types import Frame, TrackedPoses
+from tracker.video.aspect import square_pixels
 from tracker.video.overlay import OverlayRenderer
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
@@ -100,6 +101,7 @@ class OverlaySink(Sink):
         self._num_frames += 1
         rate = self._num_frames / (time.perf_counter() - self._start)
         with self._times.measure("draw"):
+            frame, people = square_pixels(frame, people)
             picture = self._overlay.draw(frame.image, people, time_s=frame.time_s, frames_per_s=rate)
         if self._drawing:
             with self._times.measure("encode"):
@@ -122,7 +124,7 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
         overlay = OverlayRenderer(
             pipeline.skeleton,
             keypoint_threshold=pipeline.config.keypoint_threshold,
-            show_unconfirmed=outputs.show_unconfirmed or source.num_frames == 1,  # which is too few to confirm anybody
+            show_unconfirmed=outputs.show_unconfirmed,
         )
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
@@ -140,6 +142,11 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         "detect_every": job.settings.detect_every,
         "flip_test": job.settings.flip_test,
     }
+    if job.span.fps:
+        settings["fps"] = job.span.fps
+    if source.pixel_aspect != 1:
+        aspect = source.pixel_aspect
+        settings |= {"pixel_aspect": f"{aspect.numerator}:{aspect.denominator}", "coordinates": "stored pixels"}
     fps = None if source.fps is None else float(source.fps)
     return Header(pipeline.skeleton, source.name, source.size_wh, fps, settings)
 
