@@ -201,7 +201,7 @@ def one_person(box: Sequence[float]) -> TrackedPoses:
     keypoints[0, 3] = np.nan
     scores = np.where(np.isnan(keypoints[..., 0]), 0, 0.9).astype(np.float32)
     boxes, ones = np.array([box], np.float32), np.ones(1, np.float32)
-    poses = Poses(keypoints, scores, boxes, ones, np.zeros(1, np.int8))
+    poses = Poses(keypoints=keypoints, scores=scores, boxes=boxes, box_scores=ones, origin=np.zeros(1, np.int8))
     return TrackedPoses(poses, np.array([1]), ones, np.ones(1, bool))
 
 

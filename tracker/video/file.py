@@ -102,9 +102,14 @@ class FileReader:
 
     def _count_before(self, time_s: float, frame: Any) -> int:
         """How many frames come before that one, by the packets alone: none is decoded."""
+        by_rate = round(time_s * self._rate)
         if (stamp := self._stamp(frame)) is None:
-            return round(time_s * self._rate)
-        count, container = 0, self._connect()
+            return by_rate
+        try:
+            container = self._connect()
+        except InputError:  # it can be read only once
+            return by_rate
+        count = 0
         with container, suppress(av.FFmpegError):
             for packet in container.demux(best_video_stream(container, self.name)):
                 if packet.dts is not None and packet.dts > stamp:
