@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tracker.cli import main
+from tracker.scenes.scripts import SCENARIOS
 
 
 def test_the_table_has_a_row_per_setting_and_a_column_per_scene(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +24,17 @@ def test_the_table_has_a_row_per_setting_and_a_column_per_scene(capsys: pytest.C
         assert 50 < float(row[-1].rstrip(" %")) <= 100
 
 
+def test_other_thresholds_have_rows_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.scenes.scripts.SCENARIOS", {"crossing": SCENARIOS["crossing"]})
+    assert main(["ablate", "--seeds", "1", "--frames", "2", "--flow", "none", "--sweep"]) == 0
+    labels = [line.split(" | ")[0].strip("| ") for line in capsys.readouterr().out.splitlines()[9:]]
+    assert {"--keypoint-threshold 0.2", "--tracker propagation_score=0.6", "--tracker merge_iou=0.3"} < {*labels}
+    assert labels[-4:] == ["--max-lost 0", "--max-lost 30", "--max-lost 60", "--max-lost 150"]
+    assert not [label for label in labels if "detector-score" in label]
+
+
 @pytest.mark.parametrize("option", ["--seeds", "--frames"])
 def test_numbers_too_small_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablate", option, "0"]) == 2
@@ -38,6 +50,5 @@ def test_the_options_know_every_flow() -> None:
 
 def test_the_demo_knows_every_scene() -> None:
     from tracker.commands.demo import _RENDERED
-    from tracker.scenes.scripts import SCENARIOS
 
     assert tuple(SCENARIOS) == _RENDERED

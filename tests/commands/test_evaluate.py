@@ -175,30 +175,6 @@ def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str]) -> Non
     assert figures()["mean_oks"] == pytest.approx(1, abs=1e-3)
 
 
-def test_networks_side_by_side(run: Run, gt: Path, litepose: list[str], models: list[str]) -> None:
-    pytest.importorskip("matplotlib")
-    networks = ["--top-down", models[3], "--bottom-up", litepose[3], *models[:2]]
-    outputs = ["--json", "out.json", "--plot", "out.png"]
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), *networks, *outputs)
-    assert done.code == 0
-    header, _, *rows = done.out.splitlines()
-    assert header == "| network | input | M parameters | GMACs | OKS AP | mean OKS | ms per picture |"
-    written = json.loads(Path("out.json").read_text())
-    assert [row["name"] for row in written] == ["pose.onnx", "litepose.onnx"]
-    assert [row.split(" | ")[0] for row in rows] == ["| pose.onnx", "| litepose.onnx"]
-    assert all(row["ms"] > 0 and 0 <= row["mean_oks"] <= 1 for row in written)
-    assert cv2.imread("out.png").shape == (550, 800, 3)
-
-
-def test_all_networks_load_before_the_first_is_measured(
-    run: Run, gt: Path, litepose: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tracker.commands.evaluate_networks._measure", lambda *_: pytest.fail("measured"))
-    done = run("evaluate", "networks", "--gt", gt, "--images", gt.with_suffix(""), "--bottom-up", litepose[3], "a.pth")
-    assert done.code == 1
-    assert "there is no network file a.pth" in done.err
-
-
 def test_a_pose_that_is_found_twice_is_kept_once(evaluate: Run, models: list[str], tmp_path: Path) -> None:
     from tests.onnx_graphs import write_constant_graph
     from tracker.runtime import TensorInfo
@@ -250,6 +226,12 @@ def test_wrong_usage(evaluate: Run, options: list[str], message: str) -> None:
     done = evaluate(*options)
     assert is_refused(done, code=2)
     assert message in done.err
+
+
+def test_the_comparison_of_networks_has_moved(run: Run) -> None:
+    done = run("evaluate", "networks", "--gt", "gt.json", "--bottom-up", "a.onnx")
+    assert is_refused(done, code=2)
+    assert "is now `profile --gt FILE --images DIR`" in done.err
 
 
 def test_results_cannot_be_saved_again(run: Run, gt: Path) -> None:

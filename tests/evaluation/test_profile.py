@@ -175,7 +175,7 @@ def test_the_size_that_stands_beside_a_file_is_the_one_it_is_used_with(tmp_path,
     ("network", "size_hw", "error", "words"),
     [
         pytest.param("LitePose-XXL", None, UsageError, "there is no network 'LitePose-XXL'; name one of", id="unknown"),
-        pytest.param("a.onnx", None, UsageError, "or a file ending in .pth.tar", id="a graph"),
+        pytest.param("a.bin", None, UsageError, "or a file ending in .pth.tar", id="another file"),
         pytest.param("LitePose-XS", (100, 64), UsageError, "100×64 do not fit: height and width must be", id="size"),
         pytest.param("LitePose-XS", (0, 64), UsageError, "multiples of 32", id="no pixels"),
         pytest.param("absent.pth", None, ModelError, "there is no network file absent.pth", id="missing"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
-from tracker.commands.options import HelpFormatter, add_detector_options, add_pose_option, refuse_detector
+from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import check_output, make_folder
 
@@ -37,7 +37,6 @@ def add_parser(commands: Any) -> None:
         "NAME_sum.png their sum, NAME_skeletons.png the people, whose numbers are the same in all pictures. "
         "NAME_people.png has the crops of --pose top-down with the heatmaps of each person, NAME_tags.png the tags of "
         "--pose bottom-up. With --gt the truth stands beside.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("input and output")
     group.add_argument(
@@ -49,26 +48,8 @@ def add_parser(commands: Any) -> None:
         "--gt", type=Path, metavar="FILE", help="true keypoints in COCO's format; images are found in it by their name"
     )
     group.add_argument("--max-people", type=int, default=10, metavar="N", help="best people of an image to draw")
-    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
-    _add_network_options(parser.add_argument_group("networks"))
+    add_network_options(parser.add_argument_group("networks"), "pose", "boxes", *OF_DETECTORS, *OF_POSES)
     parser.set_defaults(run=run)
-
-
-def _add_network_options(group: Any) -> None:
-    add_pose_option(group)
-    group.add_argument(
-        "--pose-model", type=Path, metavar="FILE", help="pose network, as for `track`; default: as shipped"
-    )
-    group.add_argument(
-        "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
-    )
-    group.add_argument(
-        "--detector", type=Path, metavar="FILE", help="person detector, as for `track`; default: as shipped"
-    )
-    add_detector_options(group)
-    group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
-    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
 
 
 def run(args: argparse.Namespace) -> int:

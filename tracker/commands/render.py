@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results, read_results
 from tracker.outputs import check_apart, check_output, real_path
@@ -31,7 +30,6 @@ def add_parser(commands: Any) -> None:
         help="draw the overlay again from results, without networks",
         description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by index "
         "and checked by time; of a part that was tracked with --start, the start is known by the first time.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
     parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
@@ -44,7 +42,6 @@ def add_parser(commands: Any) -> None:
         "--keypoint-threshold", type=float, metavar="X", help="lower scores are drawn faded; default: as tracked"
     )
     parser.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

@@ -82,6 +82,9 @@ class Ablation:
         self._networks = networks
         self._recordings: dict[str, Recording] = {}
 
+    def __len__(self) -> int:
+        return len(self._sequences)
+
     def run(
         self, settings: Iterable[Setting], on_sequence: Callable[[], object] = lambda: None
     ) -> Iterator[tuple[Setting, Outcome]]:
