@@ -104,7 +104,7 @@ def test_heatmaps_of_crops_lie_over_the_picture(sides: list[Side]) -> None:
     (found,) = sides
     assert found.heatmaps.shape == (17, 640, 960)
     assert peak(found.heatmaps) == pytest.approx(SPOTS[1], abs=1.5)
-    np.testing.assert_allclose(found.poses.keypoints[1, NOSE], SPOTS[1], atol=1.5)
+    np.testing.assert_allclose((found.poses.keypoints[1, NOSE] + 0.5) / VIEW - 0.5, SPOTS[1], atol=1.5)
     assert found.numbers.tolist() == [1, 2]
 
 
