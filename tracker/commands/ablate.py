@@ -52,7 +52,7 @@ _ORACLES: Mapping[str, Mapping[str, Any]] = {
     "true association": {"true_ids": True},
     "all three true": {"true_boxes": True, "true_keypoints": True, "true_ids": True},
 }
-_SWEEPS: Mapping[str, tuple[float, ...]] = {
+SWEEPS: Mapping[str, tuple[float, ...]] = {
     "detector_score": (0.3, 0.4, 0.5, 0.6, 0.7),
     "keypoint_threshold": (0.2, 0.3, 0.4, 0.5, 0.6),
     "propagation_score": (0.2, 0.3, 0.4, 0.5, 0.6),
@@ -132,7 +132,7 @@ def _settings_of_scenes(config: TrackerConfig, sweeps: bool) -> dict[str, Tracke
     rows["no propagation"] = replace(config, propagation=False)
     rows["plain merge"] = replace(config, merge="plain")
     rows["no memory"] = replace(config, max_lost=0)
-    swept = _sweep(Setting(config), [name for name in _SWEEPS if name != "detector_score"]) if sweeps else {}
+    swept = sweep(Setting(config), [name for name in SWEEPS if name != "detector_score"]) if sweeps else {}
     return rows | {label: setting.config for label, setting in swept.items()}
 
 
@@ -168,7 +168,7 @@ def _ablate_dataset(args: argparse.Namespace, config: TrackerConfig) -> int:
     """config: the settings from which each row differs in one respect."""
     from tracker.evaluation.ablation import Ablation, Setting
     from tracker.evaluation.posetrack.summary import without_nan
-    from tracker.evaluation.recording import Networks
+    from tracker.evaluation.recording import Networks, Recording
     from tracker.flow import create_flow
 
     if args.json:
@@ -177,8 +177,8 @@ def _ablate_dataset(args: argparse.Namespace, config: TrackerConfig) -> int:
     _check_truth(sequences)
     networks = Networks(_load_detectors(args), load_estimator_of(args), create_flow(args.flow))
     base = Setting(config, box_score=args.detector_score)
-    ablation = Ablation(sequences, networks)
-    rows, best = compare_settings(ablation, _rows(base, args), _sweep(base, _SWEEPS) if args.sweep else {}, base)
+    ablation = Ablation(sequences, lambda sequence, truth: Recording(sequence.image_paths(truth), networks))
+    rows, best = compare_settings(ablation, _rows(base, args), sweep(base, SWEEPS) if args.sweep else {}, base)
     if args.json:
         names = {
             "sequences": [sequence.name for sequence in sequences],
@@ -222,7 +222,7 @@ def _try(ablation: Ablation, settings: Iterable[Setting]) -> dict[Setting, Outco
 
     new = list(dict.fromkeys(settings))
     with tqdm(total=len(new) * len(ablation), unit="run", disable=None, leave=False) as bar:
-        return dict(ablation.run(new, bar.update)) if new else {}
+        return ablation.run(new, bar.update) if new else {}
 
 
 def _find_sequences(args: argparse.Namespace) -> list[DatasetSequence]:
@@ -262,7 +262,7 @@ def _check_truth(sequences: Sequence[DatasetSequence]) -> None:
 
 
 def _load_detectors(args: argparse.Namespace) -> list[Any]:
-    least = min(args.detector_score, *_SWEEPS["detector_score"]) if args.sweep else args.detector_score
+    least = min(args.detector_score, *SWEEPS["detector_score"]) if args.sweep else args.detector_score
     settings = [vars(args) | {"detector": path, "detector_score": least} for path in args.detector or [None]]
     return [load_detector_of(argparse.Namespace(**values)) for values in settings]
 
@@ -282,9 +282,9 @@ def _rows(base: Setting, args: argparse.Namespace) -> Rows:
     return rows
 
 
-def _sweep(base: Setting, names: Iterable[str]) -> Rows:
+def sweep(base: Setting, names: Iterable[str]) -> Rows:
     """The settings that differ from the base in one threshold, and for each threshold the base itself."""
-    values = {name: sorted({*_SWEEPS[name], _value(base, name)}) for name in names}
+    values = {name: sorted({*SWEEPS[name], _value(base, name)}) for name in names}
     return {_option(name, value): _with(base, **{name: value}) for name in names for value in values[name]}
 
 
@@ -295,7 +295,7 @@ def _best_of_each(swept: Rows, base: Setting, outcomes: Mapping[Setting, Outcome
         return outcomes[setting].mot["Total"], setting == base
 
     values = {}
-    for name in _SWEEPS:
+    for name in SWEEPS:
         others = [setting for setting in swept.values() if _with(setting, **{name: _value(base, name)}) == base]
         values[name] = _value(sorted(others, key=mota)[-1], name)
     return _with(base, **values)
@@ -314,7 +314,7 @@ def _value(setting: Setting, name: str) -> Any:
 def _differences(setting: Setting, base: Setting) -> str:
     """The options by which a setting differs from the base."""
     return " ".join(
-        _option(name, _value(setting, name)) for name in _SWEEPS if _value(setting, name) != _value(base, name)
+        _option(name, _value(setting, name)) for name in SWEEPS if _value(setting, name) != _value(base, name)
     )
 
 
