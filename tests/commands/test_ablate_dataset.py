@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import BOXES, Outcome, Run, write_detector
+from tests.commands.conftest import BOXES, Outcome, Run, cells, write_detector
 from tests.commands.datasets import annotation_of, write_dataset
 from tests.vectors import read_json
 from tracker.cli import main
@@ -49,13 +49,12 @@ def ablate(run: Run, dataset: Path, models: list[str]) -> Run:
 
 
 def rows_of(done: Outcome) -> dict[str, list[str]]:
-    """The cells by label."""
+    """The figures by label."""
     assert done.code == 0
     header, rule, *lines = done.out.partition("\n\n")[0].splitlines()
-    assert [cell.strip() for cell in header.strip("|").split("|")] == ["setting", "mAP", "MOTA", "switches", "fps"]
+    assert cells(header) == ["setting", "mAP", "MOTA", "switches", "fps"]
     assert len({len(line) for line in (header, rule, *lines)}) == 1
-    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    return {label: figures for label, *figures in cells}
+    return {label: figures for label, *figures in map(cells, lines)}
 
 
 def refused(done: Outcome, code: int = 1) -> str:

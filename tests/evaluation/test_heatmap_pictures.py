@@ -106,17 +106,6 @@ def test_every_keypoint_has_a_tile_with_its_peak() -> None:
     assert is_bright(picture, width + centre[0], centre[1]), "the second keypoint"
 
 
-def test_the_truth_stands_beside() -> None:
-    sides = [side(maps((NOSE, 240, 320))), side(maps((NOSE, 720, 320)), title="true")]
-    picture = draw_heatmaps(IMAGE, COCO_17, sides)
-    middle = STRIP + TILE_WH[1] // 2
-    right = TILE_WH[0] + GAP
-    assert is_bright(picture, 80, middle)
-    assert is_grey(picture, 240, middle)
-    assert is_grey(picture, right + 80, middle)
-    assert is_bright(picture, right + 240, middle)
-
-
 # --- the sum
 
 
@@ -181,18 +170,3 @@ def test_tags_have_the_colours_of_their_people_and_grey_without() -> None:
     np.testing.assert_allclose(picture[345, right + 480], id_color(2), atol=2)
     assert is_grey(picture, right + 800, 345, grey=150), "nobody has this tag"
     assert is_grey(picture, right + 300, 500), "nothing is there"
-
-
-def test_tags_without_people_and_without_peaks() -> None:
-    empty = side()
-    picture = draw_tags(IMAGE, COCO_17, empty, np.zeros((1, *empty.heatmaps.shape), np.float32), 1.0)
-    assert picture.shape == (660, 1924, 3)
-    assert is_grey(picture, 500, 500)
-
-
-def test_the_picture_handed_in_stays_as_it_is() -> None:
-    image = IMAGE.copy()
-    people = side(maps((NOSE, 480, 320)), [100, 50, 150, 150])
-    draw_heatmaps(image, COCO_17, [people])
-    draw_skeletons(image, COCO_17, [people])
-    np.testing.assert_array_equal(image, IMAGE)

@@ -148,11 +148,3 @@ def test_maps_of_the_picture_lie_over_it(sides: list[Side]) -> None:
     assert peak(found.heatmaps[..., :480]) == pytest.approx(SPOTS[0], abs=1.5)
     assert peak(true.heatmaps) == pytest.approx(SPOTS[1], abs=1)
     assert list(drawn) == ["tags"]
-
-
-@pytest.mark.parametrize("flip_test", [False, True])
-def test_every_picture_is_drawn(flip_test: bool) -> None:
-    estimator = BottomUpEstimator(BluePictures(), flip_test=flip_test)
-    drawn = inspect_bottom_up(estimator, image_with_spots(*SPOTS), None, 10)
-    assert list(drawn) == ["heatmaps", "sum", "skeletons", "tags"]
-    assert drawn["tags"].shape == (660, 1924, 3)

@@ -114,16 +114,6 @@ def test_poses_belong_to_the_candidates_that_were_asked_for(recorded: Recording)
     assert (poses.box_scores.tolist(), poses.origin.tolist()) == ([0.25], [1])
 
 
-def test_networks_are_not_asked_again_when_pictures_are_forgotten(recorded: Recording, stage: Stage) -> None:
-    for _ in range(2):
-        for number in range(3):
-            recorded.detect(number, 0, 0.5, StageTimes())
-            recorded.motion(number, True, StageTimes())
-            recorded.estimate(number, boxes(100), StageTimes())
-        recorded.forget_pictures()
-    assert (len(stage.asked), len(stage.boxes), len(stage.motions)) == (3, 3, 4)
-
-
 def test_a_picture_is_read_once_for_all_networks(recorded: Recording, stage: Stage) -> None:
     for number in range(3):
         recorded.detect(number, 0, 0.5, StageTimes())

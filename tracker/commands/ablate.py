@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -113,14 +112,14 @@ def run(args: argparse.Namespace) -> int:
 def _ablate_scenes(args: argparse.Namespace, config: TrackerConfig) -> int:
     from tqdm import tqdm
 
+    from tracker.evaluation.tables import markdown_table
     from tracker.scenes.scripts import SCENARIOS
 
     settings = _settings_of_scenes(config, args.sweep)
     scenes = tqdm(SCENARIOS, unit="scene", disable=None, leave=False)
     counts = {scene: _count(scene, args, settings) for scene in scenes}
-    print(f"| setting | {' | '.join(SCENARIOS)} | switches | found |\n|---|{'---|' * (len(SCENARIOS) + 2)}")
-    for label in settings:
-        print(_row_of_scenes(label, [of_scene[label] for of_scene in counts.values()]))
+    rows = [_row_of_scenes(label, [of_scene[label] for of_scene in counts.values()]) for label in settings]
+    print(markdown_table(["setting", *SCENARIOS, "switches", "found"], rows))
     return 0
 
 
@@ -154,11 +153,11 @@ def _count(
     return counts
 
 
-def _row_of_scenes(label: str, counts: Sequence[Sequence[IdentityCount]]) -> str:
+def _row_of_scenes(label: str, counts: Sequence[Sequence[IdentityCount]]) -> list[Any]:
     switches = [sum(count.switches for count in of_scene) for of_scene in counts]
     flat = [count for of_scene in counts for count in of_scene]
     found = sum(count.num_matched for count in flat) / max(sum(count.num_people for count in flat), 1)
-    return f"| {label} | {' | '.join(map(str, switches))} | {sum(switches)} | {100 * found:.1f} % |"
+    return [label, *switches, sum(switches), f"{100 * found:.1f} %"]
 
 
 # --- a data set ---
@@ -194,17 +193,16 @@ def compare_settings(
     ablation: Ablation, rows: Rows, swept: Rows, base: Setting
 ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     """Print a row for each setting; returns all that is known of them, and of those that were swept the best."""
+    from tracker.evaluation.tables import markdown_table
+
     rows = rows | swept
     outcomes = _try(ablation, rows.values())
     best = None
     if swept:
         rows["best of each"] = _best_of_each(swept, base, outcomes)
         outcomes |= _try(ablation, {rows["best of each"]} - {*outcomes})
-    width = max(map(len, rows))
-    print(f"| {'setting':<{width}} |   mAP |  MOTA | switches |   fps |")
-    print(f"|{'-' * (width + 2)}|------:|------:|---------:|------:|")
-    for label, setting in rows.items():
-        print(_row(label.ljust(width), outcomes[setting]))
+    lines = [[label, *_figures(outcomes[setting])] for label, setting in rows.items()]
+    print(markdown_table(["setting", "mAP", "MOTA", "switches", "fps"], lines))
     if swept:
         tried = [*swept, "best of each"]
         label = max(tried, key=lambda label: outcomes[rows[label]].mot["Total"])
@@ -324,7 +322,5 @@ def _option(name: str, value: float) -> str:
     return f"{option}{'=' if ' ' in option else ' '}{value:g}"
 
 
-def _row(label: str, outcome: Outcome) -> str:
-    figures = (outcome.ap["Total"], outcome.mot["Total"], outcome.fps)
-    ap, mota, fps = (f"{'–' if math.isnan(figure) else f'{figure:.1f}':>5}" for figure in figures)
-    return f"| {label} | {ap} | {mota} | {outcome.num_switches:>8} | {fps} |"
+def _figures(outcome: Outcome) -> tuple[float, float, int, float]:
+    return outcome.ap["Total"], outcome.mot["Total"], outcome.num_switches, outcome.fps

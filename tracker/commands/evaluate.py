@@ -16,7 +16,6 @@ from tracker.commands.evaluation_inputs import (
     load_detector_of,
     load_estimator_of,
     on_each,
-    print_table,
     read_pictures,
 )
 from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, refuse_detector
@@ -148,13 +147,13 @@ def run_coco(args: argparse.Namespace) -> int:
     figures, details = evaluate_in_detail(truth, results, args.kind)
     if args.kind == "keypoints":
         figures["mean_oks"] = mean_oks(truth, results)
-    print_table(figures, [figures.values()])
+    _print_table(figures, [figures.values()])
     details |= {"kind": args.kind, "num_images": len(truth.pictures), "num_people": truth.num_people}
     if args.kind == "boxes":
         rows = _by_threshold(truth, results, negatives, false_results)
         details |= {"num_negatives": len(negatives.pictures), "thresholds": rows}
         print()
-        print_table(rows[0], [row.values() for row in rows])
+        _print_table(rows[0], [row.values() for row in rows])
     if args.json:
         write_json(args.json, figures | details)
     return 0
@@ -172,7 +171,7 @@ def run_pck(args: argparse.Namespace) -> int:
     estimator = load_estimator_of(args)
     poses = on_each(truth, args.images, in_true_boxes(estimator).estimate)
     figures, num_people = evaluate_pck(truth, poses, estimator.skeleton, args.threshold)
-    print_table(figures, [figures.values()])
+    _print_table(figures, [figures.values()])
     if args.json:
         write_json(args.json, figures | {"threshold": args.threshold, "num_people": num_people})
     return 0
@@ -189,7 +188,7 @@ def run_pckh(args: argparse.Namespace) -> int:
     truth = read_truth(args.gt)
     found = read_predictions(args.pred, len(truth)) if args.pred else _estimate_mpii(args, len(truth))
     figures = evaluate_pckh(truth, found)
-    print_table(figures, [figures.values()])
+    _print_table(figures, [figures.values()])
     if args.json:
         write_json(args.json, figures | {"num_people": len(truth)})
     return 0
@@ -323,3 +322,9 @@ def _by_threshold(
         {"score": threshold, "recall": recall, "false_people_per_picture": per_picture}
         for threshold, recall, per_picture in zip(_THRESHOLDS, recalls, false, strict=True)
     ]
+
+
+def _print_table(header: Iterable[str], rows: Iterable[Iterable[float | None]]) -> None:
+    from tracker.evaluation.tables import markdown_table
+
+    print(markdown_table([name.replace("_", " ") for name in header], rows, digits=3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,11 +102,3 @@ def on_each(truth: GroundTruth, folder: Path, work: Callable[[Picture, Image], T
 
     pictures = tqdm(truth.pictures, unit="picture", disable=None, leave=False)
     return {picture.id: work(picture, read_picture(picture, folder)) for picture in pictures}
-
-
-def print_table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print figures in Markdown: numbers with three decimals, – for None."""
-    names = [name.replace("_", " ") for name in header]
-    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
-    for row in rows:
-        print(f"| {' | '.join('–' if value is None else f'{value:.3f}' for value in row)} |")

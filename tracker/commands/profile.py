@@ -7,7 +7,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tracker.evaluation.profile import Cost, Profile
     from tracker.types import Image, Poses
 
-_COUNTS = ("parameters", "MACs", "Simple Baselines", "LitePose")
+_COUNTS = ("parameters", "GMACs", "Simple Baselines", "LitePose")
 _ACCURACY = {"ap": "OKS AP", "mean_oks": "mean OKS", "ms_per_picture": "ms per picture"}
 _LEGEND = (
     "MACs of one picture: convolutions and linear layers at output positions, deconvolutions at input positions. "
@@ -146,26 +146,24 @@ def _measure(way: Estimation, truth: GroundTruth, folder: Path) -> dict[str, flo
 def _table(
     profiles: Sequence[Profile], rows: Sequence[dict[str, Any]], columns: Sequence[str], shows_parts: bool
 ) -> str:
+    from tracker.evaluation.tables import markdown_table
+
     accuracy = [name for name in _ACCURACY if name in rows[0]]
-    lines = [["network", "input", *_COUNTS, *columns, *(_ACCURACY[name] for name in accuracy)]]
+    lines = []
     for one, row in zip(profiles, rows, strict=True):
-        counts = _cells(one.total) if one.total else ["–"] * len(_COUNTS)
-        measured = _rounded(2, (row["ms"][column] for column in columns)) + _rounded(3, map(row.get, accuracy))
+        counts = _cells(one.total) if one.total else [None] * len(_COUNTS)
+        measured = [*(row["ms"][column] for column in columns), *map(row.get, accuracy)]
         lines.append([one.network, "×".join(map(str, one.size_hw)), *counts, *measured])
         if shows_parts:
             blanks = [""] * len(measured)
             lines += [[f"  {name}", "", *_cells(cost), *blanks] for name, cost in one.stages.items()]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in lines)
+    header = ["network", "input", *_COUNTS, *columns, *(_ACCURACY[name] for name in accuracy)]
+    return markdown_table(header, lines, digits=3)
 
 
-def _cells(cost: Cost) -> list[str]:
+def _cells(cost: Cost) -> list[Any]:
     macs = cost.macs, cost.macs_at_outputs, cost.macs_with_elements
-    return [f"{cost.parameters:,}", *(f"{count / 1e9:.3f} G" for count in macs)]
-
-
-def _rounded(digits: int, values: Iterable[float | None]) -> list[str]:
-    return ["–" if value is None else f"{value:.{digits}f}" for value in values]
+    return [f"{cost.parameters:,}", *(count / 1e9 for count in macs)]
 
 
 def _size_hw(text: str) -> tuple[int, int]:
