@@ -37,6 +37,9 @@ from tracker.video.source import Reader
 # First words of the seeds, so that the draws of the parts do not depend on each other.
 _DETECTION, _POSE, _NOBODY = range(3)
 
+# From this OKS on a tracked pose can stand for a true person.
+_MIN_SIMILARITY = 0.5
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -145,10 +148,10 @@ class IdentityCount:
     num_people: int
 
 
-def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity: float = 0.5) -> IdentityCount:
+def count_switches(pairs: Iterable[tuple[People, TrackedPoses]]) -> IdentityCount:
     """Identity switches of tracked poses (COCO-17) against the truth, frame by frame.
 
-    A tracked pose can stand for a true person from an OKS of `min_similarity`. As in CLEAR-MOT, a person
+    A tracked pose can stand for a true person from an OKS of 0.5. As in CLEAR-MOT, a person
     keeps the id of the last match while that is so; the rest is matched for the largest sum of OKS. A switch
     is an id other than the person's last one, however long ago.
     Source: Bernardin and Stiefelhagen 2008, section 2.1.3.
@@ -158,7 +161,7 @@ def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity:
     switches = num_matched = num_people = 0
     for people, tracked in pairs:
         num_people += len(people)
-        for person, track_id in _match(people, tracked, last, min_similarity).items():
+        for person, track_id in _match(people, tracked, last).items():
             num_matched += 1
             switches += last.get(person, track_id) != track_id
             last[person] = track_id
@@ -168,12 +171,12 @@ def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity:
     return IdentityCount(switches, seen, num_matched, num_people)
 
 
-def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int], min_similarity: float) -> dict[int, int]:
+def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int]) -> dict[int, int]:
     """Track id of each true person who has one in this frame."""
     similarity = _similarity(people, tracked.poses)
     # A pair that goes on is worth more than any number of new ones.
     goes_on = np.array([[last.get(int(p)) == int(t) for t in tracked.track_ids] for p in people.track_ids])
-    value = np.where(similarity >= min_similarity, similarity, 0)
+    value = np.where(similarity >= _MIN_SIMILARITY, similarity, 0)
     value += np.where(value > 0, goes_on.reshape(value.shape) * float(value.size + 1), 0)
     pairs = zip(*linear_sum_assignment(-value), strict=True)
     return {int(people.track_ids[p]): int(tracked.track_ids[t]) for p, t in pairs if value[p, t] > 0}

@@ -192,14 +192,5 @@ def _shake(width: float) -> Stage:
 
 
 SCENARIOS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
-    {
-        "crossing": _crossing,
-        "hidden": _hidden,
-        "fast": _fast,
-        "leaving": _leaving,
-        "pan": _pan,
-        "crowd": _crowd,
-        "exercise": _exercise,
-        "shake": _shake,
-    }
+    {stage.__name__[1:]: stage for stage in (_crossing, _hidden, _fast, _leaving, _pan, _crowd, _exercise, _shake)}
 )
