@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.commands.conftest import BOXES, SIZE_WH, Run, cells, texture
+from tests.commands.conftest import Run, cells
+from tests.commands.test_evaluate import people, write_truth
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tracker.runtime import TensorInfo
@@ -56,6 +57,7 @@ def test_without_a_name_every_network_is_shown(run: Run) -> None:
         pytest.param(["LitePose-XXS"], 2, "there is no network 'LitePose-XXS'", id="unknown network"),
         pytest.param(["LitePose-XS", "--size", "100x100"], 2, "must be multiples of 32", id="size that does not fit"),
         pytest.param(["LitePose-XS", "--json", "there.json"], 1, "pass --overwrite", id="existing output"),
+        pytest.param(["a.onnx", "--rounds", "0"], 2, "--rounds must be 1 or more, not 0", id="no rounds"),
         pytest.param(["--rounds", "2"], 2, "name files of networks", id="nothing to run"),
         pytest.param(["a.onnx", "--gt", "there.json"], 2, "--gt and --images need each other", id="no pictures"),
         pytest.param(["a.onnx", "--plot", "a.png"], 2, "name annotated pictures", id="nothing to draw"),
@@ -103,15 +105,8 @@ def test_networks_are_timed_side_by_side(run: Run, models: list[str], tmp_path: 
 @pytest.fixture
 def source(tmp_path: Path) -> list[str | Path]:
     """Two people in a picture."""
-    (tmp_path / "gt").mkdir()
-    cv2.imwrite(str(tmp_path / "gt/1.png"), texture())
-    images = [{"id": 1, "file_name": "1.png", "width": SIZE_WH[0], "height": SIZE_WH[1]}]
-    people = [
-        {"image_id": 1, "bbox": [x, y, right - x, bottom - y], "keypoints": [9, 9, 2] * 17}
-        for x, y, right, bottom in BOXES
-    ]
-    (tmp_path / "gt.json").write_text(json.dumps({"images": images, "annotations": people}))
-    return ["--gt", tmp_path / "gt.json", "--images", tmp_path / "gt"]
+    gt = write_truth(tmp_path / "gt.json", people(1), num_images=1)
+    return ["--gt", gt, "--images", gt.with_suffix("")]
 
 
 def test_networks_are_compared_on_pictures(

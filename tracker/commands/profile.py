@@ -50,10 +50,10 @@ def add_parser(commands: Any) -> None:
     )
     names = "PoseResNet18, 34, 50, 101 or 152, PoseLiteHRNet, RTMDetNano, BottomUpMobileNet, LitePose-XS, S, M or L"
     parser.add_argument("networks", nargs="*", metavar="NET", help=f"{names}, or a file; default: all of those names")
-    parser.add_argument("--bottom-up", type=Path, nargs="+", default=[], metavar="FILE", help="networks without boxes")
+    parser.add_argument("--bottom-up", type=Path, nargs="+", metavar="FILE", help="networks without boxes")
     parser.add_argument("--size", type=_size_hw, metavar="HxW", help="of the picture; default: what each is used with")
     parser.add_argument("--keypoints", type=int, metavar="K", help="of named networks; default: 17, PoseLiteHRNet 19")
-    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="runs to take median milliseconds of")
+    parser.add_argument("--rounds", type=int, metavar="N", help="runs to take median milliseconds of")
     add_output_options(parser)
     group = parser.add_argument_group("accuracy in annotated pictures")
     add_truth_options(group, required=False)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(args, args.json, args.plot)
     from tracker.evaluation.profile import NAMES, profile
 
-    names = [*args.networks, *map(str, args.bottom_up)] or NAMES
+    names = [*args.networks, *map(str, args.bottom_up or ())] or NAMES
     profiles = [profile(name, args.size, args.keypoints) for name in names]
     rows = [one.as_json() for one in profiles]
     columns = _time(profiles, rows, args) if args.rounds else []
@@ -89,7 +89,7 @@ def _check_combination(args: argparse.Namespace) -> None:
         raise UsageError("--gt and --images need each other")
     if args.plot and not args.gt:
         raise UsageError("--plot shows mean OKS; name annotated pictures with --gt and --images")
-    if args.rounds < 0:
+    if args.rounds is not None and args.rounds < 1:
         raise UsageError(f"--rounds must be 1 or more, not {args.rounds}")
     if (args.rounds or args.gt) and not (args.networks or args.bottom_up):
         raise UsageError("there is nothing to run; name files of networks")
@@ -117,7 +117,7 @@ def _measure_all(rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> No
     truth = read_pictures(args)
     if not truth.pictures:
         raise InputError(f"{args.gt} lists no pictures; name another file")
-    poses = ["top-down"] * len(args.networks) + ["bottom-up"] * len(args.bottom_up)
+    poses = ["top-down"] * len(args.networks) + ["bottom-up"] * (len(rows) - len(args.networks))
     named = [{"pose": pose, "pose_model": Path(row["network"])} for pose, row in zip(poses, rows, strict=True)]
     ways = [estimation_of(argparse.Namespace(**vars(args) | names)) for names in named]
     for row, way in zip(rows, ways, strict=True):
