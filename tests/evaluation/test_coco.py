@@ -353,15 +353,10 @@ def test_poses_are_brought_to_crowdpose_by_name(truth: Truth) -> None:
     ("changed", "message"),
     [
         pytest.param({"images": None}, "gt.json: images must be a list", id="no images"),
-        pytest.param({"annotations": {}}, "gt.json: annotations must be a list", id="annotations are no list"),
-        pytest.param({"annotations": [7]}, r"annotations\[0\] is no object", id="annotation is a number"),
         pytest.param(
             {"images": [{"id": "a1"}]}, r"images\[0\]: id must be a whole number, not 'a1'", id="id is a word"
         ),
         pytest.param({"images": [{"id": 1}, {"id": "1"}]}, r"images\[1\]: id must be used once", id="id twice"),
-        pytest.param(
-            {"images": [{"id": 1, "crowdIndex": "high"}]}, r"images\[0\]: crowdIndex must be a number", id="crowd index"
-        ),
         pytest.param(
             {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}, "not exactly one is person", id="pets"
         ),
@@ -378,12 +373,10 @@ def test_malformed_ground_truth(truth: Truth, changed: dict[str, Any], message: 
     [
         pytest.param({"image_id": 4}, "image_id must be one of the images of the ground truth, not 4", id="image"),
         pytest.param({"bbox": [1, 2, 3]}, "bbox must be 4 numbers, not a list of 3", id="box of three"),
-        pytest.param({"keypoints": [math.inf] * 51}, "keypoints must be 51 numbers", id="infinite keypoints"),
         pytest.param({"bbox": [1, 2, 3, 10**400]}, "bbox must be 4 numbers", id="box beyond floating point"),
         pytest.param(
             {"area": 1e300}, r"area must be a number within ±1e\+09, not 1e\+300", id="area beyond all pictures"
         ),
-        pytest.param({"iscrowd": [1]}, "iscrowd must be a number, not a list of 1", id="crowd"),
         pytest.param({"extra_keypoints": {"neck": [1, 2]}}, r"extra_keypoints: neck must be 3 numbers", id="neck"),
     ],
 )
@@ -398,7 +391,6 @@ def test_malformed_annotations(truth: Truth, changed: dict[str, Any], message: s
     [
         pytest.param("{", "is no JSON", id="no JSON"),
         pytest.param("[" * 99_999, "is no JSON", id="too deep"),
-        pytest.param("[3]", r"results\[0\] is no object", id="number"),
         pytest.param('[{"image_id": 9, "bbox": [1, 1, 1, 1], "score": 1}]', r"results\[0\]: image_id must", id="image"),
         pytest.param('[{"image_id": 1, "bbox": [1, 1, 1, 1]}]', r"results\[0\] lacks score", id="no score"),
     ],

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tracker.commands.options import (
     add_model_options,
     add_tracking_options,
-    names_networks,
     read_engine,
     read_settings,
+    refuse_networks,
 )
 from tracker.errors import UsageError
 
@@ -47,11 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print a table to stdout."""
     if args.repeat < 1 or args.max_frames < 1:
         raise UsageError("--repeat and --max-frames must be 1 or more")
-    if args.input is None and names_networks(args):
-        raise UsageError(
-            "without --input the truth stands in for networks; leave out --detector, --pose-model and --pose, "
-            "or name a clip with --input"
-        )
+    if args.input is None:
+        refuse_networks(args, "without --input the truth stands in for networks", "name a clip with --input")
     runs = [_measure(args) for _ in range(args.repeat)]
     medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
     for stage, value in medians.items():

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tracker.commands.options import (
     add_model_options,
     add_tracking_options,
-    names_networks,
     read_engine,
     read_settings,
+    refuse_networks,
 )
 from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
@@ -54,15 +54,12 @@ def run(args: argparse.Namespace) -> int:
     """Write the results into the folder and say how many ids switched."""
     if args.frames < 1:
         raise UsageError(f"--frames must be 1 or more, not {args.frames}")
-    if args.scene != _PHOTO and names_networks(args):
-        raise UsageError(
-            f"--scene {args.scene} is tracked without networks; leave out --detector, --pose-model and --pose, "
-            f"or take --scene {_PHOTO}"
-        )
+    is_photo = args.scene == _PHOTO
+    if not is_photo:
+        refuse_networks(args, f"--scene {args.scene} is tracked without networks", f"take --scene {_PHOTO}")
     from tracker.job.job import Job, Outputs
 
     settings = read_settings(args)
-    is_photo = args.scene == _PHOTO
     clip, stem = args.output / f"{_PHOTO}.mp4", f"{args.scene}_tracked" if is_photo else args.scene
     overlay, poses, picture = files = [args.output / f"{stem}{suffix}" for suffix in (".mp4", ".jsonl", ".png")]
     make_folder(args.output)

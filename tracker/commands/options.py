@@ -329,9 +329,10 @@ def read_engine(args: argparse.Namespace) -> Engine:
     return Engine(args.device, args.detector_batch, getattr(args, "threads", None))
 
 
-def names_networks(args: argparse.Namespace) -> bool:
-    """Whether networks are named, or another kind of them than usual."""
-    return bool(args.detector or args.pose_model or args.pose != "top-down")
+def refuse_networks(args: argparse.Namespace, why: str, remedy: str) -> None:
+    """Raise UsageError where networks are named, or another kind of them than usual, though the truth stands in."""
+    if args.detector or args.pose_model or args.pose != "top-down":
+        raise UsageError(f"{why}; leave out --detector, --pose-model and --pose, or {remedy}")
 
 
 def refuse_detector(args: argparse.Namespace) -> None:
