@@ -75,6 +75,7 @@ def test_refusals(run: Run, tmp_path: Path, arguments: list[str], code: int, mes
     assert (tmp_path / "there.json").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_networks_are_timed_side_by_side(run: Run, models: list[str], tmp_path: Path) -> None:
     output = replace(ANY_SIZE, name="y")
     names = [

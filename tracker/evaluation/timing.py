@@ -47,7 +47,7 @@ def time_networks(
     machine does hits all alike. Raises ModelError for files that do not load, DeviceError for a CUDA device that does
     not work.
     """
-    rows = [[_prepare(path, device, size_hw, *load) for load in LOADS] for path, size_hw in networks]
+    rows = [_prepare(path, device, size_hw) for path, size_hw in networks]
     trials = [trial for row in rows for trial in row if trial]
     order = random.Random(0)
     for _ in range(rounds):
@@ -57,10 +57,15 @@ def time_networks(
     return [[statistics.median(trial.times_ms) if trial else None for trial in row] for row in rows]
 
 
-def _prepare(path: Path, device: str, size_hw: tuple[int, int], threads: int, batch: int) -> _Trial | None:
+def _prepare(path: Path, device: str, size_hw: tuple[int, int]) -> list[_Trial | None]:
+    open_network = _open_onnx if path.suffix == ".onnx" else _open_torch
+    opened = {threads: open_network(path, device, threads) for threads, _ in LOADS}
+    return [_try(*opened[threads], size_hw, batch) for threads, batch in LOADS]
+
+
+def _try(run: Runner, takes_one: bool, size_hw: tuple[int, int], batch: int) -> _Trial | None:
     """A trial that has run once, to warm up; None if the network does not take so many pictures."""
-    run = _open_onnx(path, device, threads, batch) if path.suffix == ".onnx" else _open_torch(path, device, threads)
-    if run is None:
+    if takes_one and batch > 1:
         return None
     images = np.random.default_rng(0).uniform(-1, 1, (batch, 3, *size_hw)).astype(np.float32)
     try:
@@ -72,12 +77,13 @@ def _prepare(path: Path, device: str, size_hw: tuple[int, int], threads: int, ba
     return _Trial(run, images) if all(len(output) == batch for output in outputs) else None
 
 
-def _open_onnx(path: Path, device: str, threads: int, batch: int) -> Runner | None:
+def _open_onnx(path: Path, device: str, threads: int) -> tuple[Runner, bool]:
+    """What runs the network, and whether it takes one picture at a time."""
     network = OnnxNetwork(path, device, threads)
-    return None if image_input(network).shape[0] == 1 < batch else network.run
+    return network.run, image_input(network).shape[0] == 1
 
 
-def _open_torch(path: Path, device: str, threads: int) -> Runner:
+def _open_torch(path: Path, device: str, threads: int) -> tuple[Runner, bool]:
     network = TorchNetwork(load_module(path)[0], device)
 
     def run(images: Images) -> list[npt.NDArray[Any]]:
@@ -86,4 +92,4 @@ def _open_torch(path: Path, device: str, threads: int) -> Runner:
         torch.set_num_threads(threads)
         return list(network.run(torch.from_numpy(images)))
 
-    return run
+    return run, False
