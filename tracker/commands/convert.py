@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
 from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
 from tracker.formats.posetrack import read_content, version_of
@@ -28,7 +27,6 @@ def add_parser(commands: Any) -> None:
         description="Write the results in IN as OUT. What the format of OUT cannot hold is dropped, and named in one "
         "line. Keypoints are mapped by name. With --format posetrack17, a PoseTrack18 or 21 file or a folder of such "
         "files, annotations or predictions, is converted as PoseTrack's own tool does; posetrack18 does the reverse.",
-        formatter_class=HelpFormatter,
     )
     suffixes = ", ".join(SUFFIXES)
     parser.add_argument(
@@ -38,7 +36,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
     parser.add_argument("--skeleton", choices=SKELETONS, help="keypoints to write; default: those of IN")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

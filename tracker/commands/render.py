@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.convert import read_frames
-from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
@@ -33,7 +32,6 @@ def add_parser(commands: Any) -> None:
         description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by their "
         "number in the video and checked by time. Of a part that was tracked with --start that part is drawn, if POSES "
         "is .jsonl or .npz, which state times.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
     parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
@@ -46,7 +44,6 @@ def add_parser(commands: Any) -> None:
         "--keypoint-threshold", type=float, metavar="X", help="lower scores are drawn faded; default: as tracked"
     )
     parser.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

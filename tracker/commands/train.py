@@ -9,7 +9,6 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import HelpFormatter
 from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
@@ -56,7 +55,6 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
         help=f"train {what}",
         description=f"Train {what}. In a folder that holds a checkpoint, the run goes on where it stopped. Ctrl-C "
         "saves a checkpoint. weights.safetensors in the folder can be exported at any time.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("run")
     group.add_argument("--preset", choices=presets, default="default", help="recipe, which further options change")
@@ -91,7 +89,6 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     group.add_argument("--validate-every", type=int, default=1000, metavar="N", help="steps between validations")
     group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between lines of the log")
     group.add_argument("--save-every", type=float, default=180.0, metavar="S", help="seconds between checkpoints")
-    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     group = parser.add_argument_group("recipe", "Defaults are those of the preset; the default preset's are shown.")
     for setting in fields(presets["default"]):
         _add_setting(group, setting, getattr(presets["default"], setting.name))
