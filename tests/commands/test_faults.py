@@ -242,12 +242,12 @@ def memory_for_one(scene: Scene) -> None:
     refused: list[int] = []
     run_session = onnxruntime.InferenceSession.run
 
-    def run(self: Any, names: Any, feeds: dict[str, Any]) -> Any:
+    def run(self: Any, names: Any, feeds: dict[str, Any], options: Any = None) -> Any:
         size = len(next(iter(feeds.values())))
         if size > 1:
             refused.append(size)
             raise RuntimeError("Failed to allocate memory for requested buffer of size 1048576")
-        return run_session(self, names, feeds)
+        return run_session(self, names, feeds, options)
 
     scene.patch.setattr(onnxruntime.InferenceSession, "run", run)
     scene.cleanup.callback(lambda: refused or pytest.fail("memory was never short"))
@@ -313,6 +313,8 @@ def check_lines(lines: list[str], expected: str | None) -> None:
     """One line of complaint alone, and no other text than that of a summary."""
     assert [line for line in lines if not LINES.match(line)] == []
     told = [line for line in lines if line.startswith(("error: ", "warning: ", "note: "))]
+    # What the networks make of noise is not what is tested here.
+    told = [line for line in told if "nobody was seen in 3 frames" not in line]
     assert len(told) == (expected is not None)
     if expected is not None:
         assert re.fullmatch(".*".join(map(re.escape, expected.split("…"))), told[0]), told[0]

@@ -78,11 +78,11 @@ def poses(*keypoints: Any, scores: float = 1.0) -> Poses:
     points = np.array(keypoints, np.float32)
     n = len(points)
     return Poses(
-        points,
-        np.full(points.shape[:2], scores, np.float32),
-        np.zeros((n, 4), np.float32),
-        np.ones(n, np.float32),
-        np.zeros(n, np.int8),
+        keypoints=points,
+        scores=np.full(points.shape[:2], scores, np.float32),
+        boxes=np.zeros((n, 4), np.float32),
+        box_scores=np.ones(n, np.float32),
+        origin=np.zeros(n, np.int8),
     )
 
 

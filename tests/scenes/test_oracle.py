@@ -43,11 +43,11 @@ def tracked(*places: tuple[int, float]) -> TrackedPoses:
     truth = people(*places)
     n = len(truth)
     poses = Poses(
-        truth.keypoints,
-        np.ones((n, 17), np.float32),
-        truth.boxes,
-        np.ones(n, np.float32),
-        np.zeros(n, np.int8),
+        keypoints=truth.keypoints,
+        scores=np.ones((n, 17), np.float32),
+        boxes=truth.boxes,
+        box_scores=np.ones(n, np.float32),
+        origin=np.zeros(n, np.int8),
     )
     return TrackedPoses(poses, truth.track_ids, np.full(n, np.nan, np.float32), np.ones(n, np.bool_))
 
