@@ -17,7 +17,11 @@ SIGNS = {(False, False): "?", (True, False): "x", (False, True): "1"}
 def people(track_ids: Sequence[int], confirmed: Sequence[bool]) -> TrackedPoses:
     count = len(track_ids)
     poses = Poses(
-        *(np.zeros((count, *shape), np.float32) for shape in ((17, 2), (17,), (4,), ())), np.zeros(count, np.int8)
+        keypoints=np.zeros((count, 17, 2), np.float32),
+        scores=np.zeros((count, 17), np.float32),
+        boxes=np.zeros((count, 4), np.float32),
+        box_scores=np.zeros(count, np.float32),
+        origin=np.zeros(count, np.int8),
     )
     return TrackedPoses(poses, np.array(track_ids, np.int64), np.zeros(count, np.float32), np.array(confirmed, bool))
 

@@ -262,7 +262,7 @@ def test_twenty_people_are_learnt_by_heart(tmp_path: Path) -> None:
     people = data.people(choose_rows(data, replace(TINY, true_repeats=1))[:20]).with_people_alone()
     assert len(people) == 20
     recipe = without_augmentation(
-        replace(TINY, mean=(127.5,) * 3, std=(127.5,) * 3, sigma=1.5, batch_size=20, steps=100)
+        replace(TINY, mean=(127.5,) * 3, std=(127.5,) * 3, sigma=1.5, batch_size=20, steps=120)
     )
     recipe = replace(
         recipe, learning_rate=1e-2, relative_rate=False, trunk_rate=1.0, warmup=5, ema=0.9, max_gradient=10
