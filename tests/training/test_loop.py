@@ -287,6 +287,16 @@ def test_a_decoder_that_begins_as_published_is_trained_as_the_trunk_is() -> None
     assert {rate for name, rate in rates.items() if name.startswith("further.")} == {1e-2}
 
 
+@pytest.mark.parametrize(("num_stages", "kept"), [(0, 0), (1, 2), (2, 3)])
+def test_frozen_stages_of_lite_hrnet_keep_the_transitions_to_them(num_stages: int, kept: int) -> None:
+    """Or the way back would lead through all of them."""
+    with torch.device("meta"):
+        model = PoseLiteHRNet(19, 2)
+    freeze(model, num_stages)
+    trained = [any(p.requires_grad for p in transition.parameters()) for transition in model.trunk.transitions]
+    assert trained == [False] * kept + [True] * (4 - kept)
+
+
 def test_a_trunk_rate_of_zero_keeps_all_that_begins_as_published() -> None:
     with torch.device("meta"):
         model = PoseLiteHRNet(19, 2)

@@ -170,6 +170,16 @@ def test_a_teacher_stands_in_for_labels_that_are_not_true(tmp_path: Path) -> Non
     assert torch.equal(weights, before[1])
 
 
+def test_a_teacher_beside_true_labels(tmp_path: Path) -> None:
+    targets, weights = torch.zeros(1, 17, 16, 8), torch.ones(1, 17)
+    targets[:, TRUE, 5, 6] = 1
+    teacher = make_teacher(tmp_path)
+    corrected, counts = teacher.correct(torch.zeros(1, 3, 64, 32), targets, weights, 0.5, true_share=0.25)
+    taught = torch.from_numpy(TAUGHT)
+    torch.testing.assert_close(corrected, torch.lerp(targets, taught, 0.25))
+    assert torch.equal(counts, weights)
+
+
 def test_a_teachers_keypoints_are_found_by_their_names(tmp_path: Path) -> None:
     teacher = make_teacher(tmp_path, CROWDPOSE_14)
     corrected, counts = teacher.correct(

@@ -288,7 +288,9 @@ def freeze(model: nn.Module, num_stages: int, trunk_rate: float = 1.0) -> None:
         return
     trunk: Any = model.trunk
     is_whole = num_stages >= len(trunk.stages)
-    for part in (trunk,) if is_whole else (trunk.stem, *trunk.stages[:num_stages]):
+    # Lite-HRNet's transitions lead to the branches of a stage, two to the first.
+    begun = list(getattr(trunk, "transitions", ()))[: num_stages + 1 if num_stages else 0]
+    for part in (trunk,) if is_whole else (trunk.stem, *begun, *trunk.stages[:num_stages]):
         part.requires_grad_(False)
 
 

@@ -54,18 +54,20 @@ class HeatmapTeacher:
         pairs = [(i, known.index(name)) for i, name in enumerate(skeleton.keypoint_names) if name in known]
         self._ours, self._theirs = map(list, zip(*pairs, strict=True))
 
-    def correct(self, pictures: Tensor, targets: Tensor, weights: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    def correct(
+        self, pictures: Tensor, targets: Tensor, weights: Tensor, share: float, true_share: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Targets (B, K, h, w) and weights (B, K) with what the teacher sees in RGB pictures (B, 3, H, W) in 0–255.
 
-        A true label, of weight 1, stays; of another the teacher's heatmap is that share of the target; where none is,
-        it is the target.
+        Beside a label the teacher's heatmap is that share of the target, and `true_share` beside a true one, of weight
+        1; where none is, it is the target.
         """
         crops = pictures.round().clamp(0, 255).byte().permute(0, 2, 3, 1).flip(-1).cpu().numpy()
         (heatmaps,) = self._reader.read(crops).values()
         seen = torch.from_numpy(heatmaps[:, self._theirs]).to(targets.device)
         own, counts = targets[:, self._ours], weights[:, self._ours]
         is_labelled = own.flatten(2).amax(dim=2) > 0
-        shares = torch.where(is_labelled, share, 1.0) * (counts < 1)
+        shares = torch.where(counts < 1, torch.where(is_labelled, share, 1.0), true_share)
         targets, weights = targets.clone(), weights.clone()
         targets[:, self._ours] = torch.lerp(own, seen, shares[..., None, None])
         weights[:, self._ours] = torch.maximum(counts, shares)
@@ -114,5 +116,6 @@ class PoseTask:
         heatmaps = model(normalise(pictures, recipe.normalization))
         targets, weights = torch.from_numpy(batch.targets).to(device), torch.from_numpy(batch.weights).to(device)
         if self.teacher:
-            targets, weights = self.teacher.correct(pictures, targets, weights, recipe.teacher_share)
+            shares = recipe.teacher_share, recipe.teacher_true_share
+            targets, weights = self.teacher.correct(pictures, targets, weights, *shares)
         return joints_mse_loss(heatmaps.float(), targets, weights)
