@@ -54,10 +54,10 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch) -> Limit:
             monkeypatch.setattr(network, "forward", _checked_forward(network.forward, check))
         session_run = onnxruntime.InferenceSession.run
 
-        def run(self: Any, names: Any, feeds: dict[str, npt.NDArray[Any]]) -> Any:
+        def run(self: Any, names: Any, feeds: dict[str, npt.NDArray[Any]], options: Any) -> Any:
             message = "Non-zero status code.\nFailed to allocate memory for requested buffer of size 1048576"
             check(next(iter(feeds.values())), RuntimeError(message))
-            return session_run(self, names, feeds)
+            return session_run(self, names, feeds, options)
 
         monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
         return sizes
