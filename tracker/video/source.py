@@ -250,8 +250,11 @@ def _match(spec: str) -> list[Path]:
     """What a pattern matches, in natural order; nothing for what is no pattern."""
     if not is_pattern(spec):
         return []
+    folders = (spec[: place.start()] for place in re.finditer(r"[/\\]", spec))
+    literal = max(filter(os.path.exists, folders), default="")  # a folder that exists may have brackets in its name
+    pattern = glob.escape(literal) + spec[len(literal) :]
     # Path.glob takes no absolute pattern before Python 3.13.
-    return sorted(map(Path, glob.iglob(spec, recursive=True)), key=natural_key)  # noqa: PTH207
+    return sorted(map(Path, glob.iglob(pattern, recursive=True)), key=natural_key)  # noqa: PTH207
 
 
 def _inputs_in(spec: str) -> list[Path]:
