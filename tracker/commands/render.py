@@ -35,7 +35,9 @@ def add_parser(commands: Any) -> None:
         "is .jsonl or .npz, which state times.",
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
+    parser.add_argument(
+        "poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote; - for stdin"
+    )
     parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
     parser.add_argument("--output", type=Path, metavar="FILE", help="overlay video; default: VIDEO_rendered.mp4 here")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")

@@ -13,7 +13,7 @@ from tracker.errors import UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
 from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
 from tracker.job.job import Job, Outputs, describe_input
-from tracker.outputs import check_output, make_folder, partial_path, real_path
+from tracker.outputs import PIPE, check_output, make_folder, partial_path, real_path
 from tracker.video.images import is_image
 from tracker.video.source import is_pattern, match_inputs
 from tracker.video.stream import is_address
@@ -34,6 +34,7 @@ def plan_jobs(
     together, and for outputs of an unknown kind, over an input, or over one another; OutputError for a folder that
     cannot be made. Whether outputs exist is not looked at.
     """
+    _check_pipes(inputs, wanted.outputs)
     dataset = next(filter(None, map(find_dataset, map(Path, filter(None, inputs)))), None)
     if dataset:
         _check_dataset(dataset, inputs, wanted)
@@ -44,6 +45,8 @@ def plan_jobs(
     else:
         specs = [spec for given in inputs for spec in _inputs_of(given)]
         is_batch = specs != list(inputs) or len(specs) > 1
+        if is_batch and wanted.outputs.poses == PIPE:
+            raise UsageError("--poses - is for one input, but of several each has its own poses; name a folder")
         names = _names_of(specs)
         jobs = [
             replace(wanted, input=spec, outputs=_choose_outputs(wanted.outputs, spec, names[spec], is_batch))
@@ -63,6 +66,13 @@ def check_outputs(outputs: Outputs) -> None:
         check_output(outputs.overlay, outputs.overwrite)
     if outputs.poses:
         check_results_output(outputs.poses, outputs.format, outputs.overwrite)
+
+
+def _check_pipes(inputs: Sequence[str], outputs: Outputs) -> None:
+    if str(PIPE) in inputs and len(inputs) > 1:
+        raise UsageError("stdin is tracked alone; name the other inputs in another call")
+    if outputs.overlay == PIPE:
+        raise UsageError("stdout takes poses, not the overlay or a folder; name a file for --output")
 
 
 def _check_dataset(dataset: PoseTrackDataset, inputs: Sequence[str], wanted: Job) -> None:
@@ -99,7 +109,7 @@ def _inputs_of(given: str) -> list[str]:
 
 
 def _choose_outputs(wanted: Outputs, spec: str, name: PurePath, has_folders: bool) -> Outputs:
-    if not (wanted.files or wanted.show):
+    if not (wanted.overlay or wanted.poses or wanted.show):
         wanted, has_folders = replace(wanted, overlay=Path(), poses=Path()), True
     if not has_folders:
         return wanted
@@ -128,6 +138,8 @@ def _place_of(spec: str) -> tuple[str, ...]:
     path = real_path(Path(spec))
     if spec.isdigit():
         parts = [f"camera{spec}"]
+    elif spec == str(PIPE):
+        parts = ["stdin"]
     elif is_address(spec):
         host, *parts = PurePosixPath(describe_input(spec).partition("://")[2]).parts
         parts = [host, *parts[:-1], PurePosixPath(parts[-1]).stem] if parts else [host]
