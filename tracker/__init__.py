@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracker.formats import Header as Header
     from tracker.formats import open_writer as open_writer
+    from tracker.formats import read_results as read_results
     from tracker.pipeline import Pipeline as Pipeline
     from tracker.pipeline import build_pipeline as build_pipeline
     from tracker.pipeline import track_video as track_video
@@ -37,6 +38,7 @@ _HOMES = {
     "build_pipeline": "tracker.pipeline",
     "open_source": "tracker.video.source",
     "open_writer": "tracker.formats",
+    "read_results": "tracker.formats",
     "square_pixels": "tracker.video.aspect",
     "track_video": "tracker.pipeline",
 }

@@ -12,6 +12,9 @@ from typing import Any
 
 from tracker.errors import OutputError, UsageError
 
+# What stands for stdin as an input, for stdout as an output.
+PIPE = Path("-")
+
 
 def partial_path(path: Path) -> Path:
     """Name a file has while it is being written, beside what a symlink leads to; players open it by its suffix.
@@ -78,7 +81,7 @@ def explained(path: Path) -> Iterator[None]:
     """Whatever keeps a file from being written here becomes the OutputError of `explain_write_error`."""
     try:
         yield
-    except OutputError:
+    except (OutputError, BrokenPipeError):  # who reads a pipe may stop, which is no fault
         raise
     except OSError as error:
         raise explain_write_error(path, error) from error

@@ -330,9 +330,8 @@ def track_video(
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Track the people of a video: each frame with its people, as soon as it is done.
 
-    source: a video or image file, a folder or pattern of images, a camera number or an address. fps to
-    deinterlace: as for `open_source`. settings: those of `build_pipeline`. Leaving the loop early closes everything.
-    Raises InputError, ModelError and DeviceError at the call.
+    source, fps to deinterlace: as for `open_source`. settings: those of `build_pipeline`. Leaving the loop early closes
+    everything. Raises InputError, ModelError and DeviceError at the call.
     """
 
     def start() -> Generator[Any]:

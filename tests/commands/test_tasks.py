@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,38 @@ def test_outputs_are_named_after_the_input(clips: Path, spec: str, name: str) ->
             id="another format",
         ),
         pytest.param(
+            ["in/a.mp4", "one/day/a.mkv", "one/c.mkv", "--output", "x"],
+            [
+                ("in/a.mp4", "x/in/a_tracked.mp4", None),
+                ("one/day/a.mkv", "x/one/day/a_tracked.mp4", None),
+                ("one/c.mkv", "x/c_tracked.mp4", None),
+            ],
+            id="two of one name keep their folders, others do not",
+        ),
+        pytest.param(
+            ["one/day/a.mp4", "one/a.mp4", "one/night/a.mp4", "--poses", "x"],
+            [(f"one{n}/a.mp4", None, f"x{n}/a_tracked.jsonl") for n in ("/day", "", "/night")],
+            id="only the folders in which they differ",
+        ),
+        pytest.param(
+            ["one/cam/*.png", "two/cam/*.png", "--poses", "x", "--format", "openpose"],
+            [(f"{n}/cam/*.png", None, f"x/{n}/cam_tracked") for n in ("one", "two")],
+            id="images of two folders of one name",
+        ),
+        pytest.param(
+            ["rtsp://a:554/../live", "http://b/live.mp4", "--poses", "x"],
+            [
+                ("rtsp://a:554/../live", None, "x/a_554/live_tracked.jsonl"),
+                ("http://b/live.mp4", None, "x/b/live_tracked.jsonl"),
+            ],
+            id="streams of two hosts",
+        ),
+        pytest.param(
+            ["run [1]/*.mp4"],
+            [("run [1]/c.mp4", "c_tracked.mp4", "c_tracked.jsonl")],
+            id="a folder with brackets in its name",
+        ),
+        pytest.param(
             ["in/[ab].mp4"],
             [(f"in/{n}.mp4", f"{n}_tracked.mp4", f"{n}_tracked.jsonl") for n in "ab"],
             id="a pattern without outputs",
@@ -97,6 +130,10 @@ def test_outputs_are_named_after_the_input(clips: Path, spec: str, name: str) ->
     ],
 )
 def test_where_outputs_go(clips: Path, arguments: list[str], expected: Any) -> None:
+    for folder in ("one/cam", "two/cam", "run [1]", "run 1"):
+        (clips / folder).mkdir(parents=True)
+    (clips / "run [1]/c.mp4").touch()
+    (clips / "run 1/d.mp4").touch()
     assert plan(*arguments) == expected
 
 
@@ -156,7 +193,7 @@ def test_several_splits_without_val_are_listed(clips: Path) -> None:
     ("arguments", "message"),
     [
         pytest.param(
-            ["in/a.mp4", "other/a.mkv"], r"2 of the inputs would be written to a_tracked\.mp4; track them", id="names"
+            ["in/a.mp4", "in/a.mkv"], r"2 of the inputs would be written to a_tracked\.mp4; track them", id="names"
         ),
         pytest.param(["in/a.mp4", "in/a.mp4", "--poses", "y"], r"2 of the inputs .* y.a_tracked\.jsonl", id="twice"),
         pytest.param(["in/a.mp4", "a_tracked.mp4"], r"to write a_tracked\.mp4 would overwrite the input", id="input"),
@@ -207,6 +244,22 @@ def test_each_input_has_a_fresh_tracker_and_outputs_of_its_own(clips: Path, trac
     assert len(frames) == len(TIMES_S)
     assert [person["track_id"] for person in frames[0]["people"]] == [1, 2]
     assert (header["source"], other_header["source"]) == ("a.mp4", "b.mp4")
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one process", "workers"])
+def test_inputs_of_one_name_are_written_to_their_folders_and_left_out_once_complete(
+    clips: Path, track_all: Run, options: list[str]
+) -> None:
+    for folder in ("cam1", "cam2"):
+        (clips / folder).mkdir()
+        shutil.copy(clips / "in/a.mp4", clips / folder)
+    arguments = ["cam1/a.mp4", "cam2/a.mp4", "--output", "out", "--poses", "out", *options]
+    assert track_all(*arguments).code == 0
+    written = {f"{n}/a_tracked{suffix}" for n in ("cam1", "cam2") for suffix in (".mp4", ".jsonl")}
+    assert files(clips / "out") == written
+    (clips / "out/cam2/a_tracked.mp4").unlink()
+    assert track_all(*arguments).err.startswith("1 of 2 inputs were complete")
+    assert files(clips / "out") == written
 
 
 def test_an_input_that_fails_is_reported_and_the_others_go_on(clips: Path, track_all: Run) -> None:

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ def in_body_19() -> TrackedPoses:
     tracked = two_people()
     keypoints, scores = convert_keypoints(tracked.poses.keypoints, tracked.poses.scores, COCO_17, BODY_19)
     keypoints[:, 17:], scores[:, 17:] = [[5, 6], [7, 8]], 0.75
-    poses = type(tracked.poses)(keypoints, scores, tracked.poses.boxes, tracked.poses.box_scores, tracked.poses.origin)
-    return TrackedPoses(poses, tracked.track_ids, tracked.similarities, tracked.confirmed)
+    return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

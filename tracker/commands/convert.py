@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, op
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
 from tracker.formats.record import FILES, missing_in
-from tracker.outputs import check_apart, check_output, make_folder
+from tracker.outputs import PIPE, check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
 
 # The forms between which PoseTrack's files are converted as its own tool does.
@@ -30,9 +31,14 @@ def add_parser(commands: Any) -> None:
     )
     suffixes = ", ".join(SUFFIXES)
     parser.add_argument(
-        "input", type=Path, metavar="IN", help=f"results ({suffixes}), or a folder of OpenPose's or PoseTrack's files"
+        "input",
+        type=Path,
+        metavar="IN",
+        help=f"results ({suffixes}), or a folder of OpenPose's or PoseTrack's files; - for stdin",
     )
-    parser.add_argument("output", type=Path, metavar="OUT", help=f"file to write ({suffixes}), or a folder")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help=f"file to write ({suffixes}), a folder, or - for stdout"
+    )
     parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
     parser.add_argument("--skeleton", choices=SKELETONS, help="keypoints to write; default: those of IN")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
@@ -41,7 +47,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert one file or folder."""
-    check_apart(args.output, args.input)
+    if args.output != PIPE:
+        check_apart(args.output, args.input)
     version = _POSETRACK_VERSIONS.get(args.format)
     if version and (sources := _posetrack_files(args.input, version)):
         return _convert_posetrack(args, sources, version)
@@ -49,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     results = read_frames(args.input)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     results = results.in_skeleton(wanted)
-    with open_writer(args.output, results.header, args.format) as writer:
+    with suppress(BrokenPipeError), open_writer(args.output, results.header, args.format) as writer:
         for frame in results.frames:
             writer.write(frame, frame.tracked)
     has_files = any(frame.file for frame in results.frames)

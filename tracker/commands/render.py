@@ -33,7 +33,9 @@ def add_parser(commands: Any) -> None:
         "number in the video and checked by time. Of a part that was tracked with --start that part is drawn, if POSES "
         "is .jsonl or .npz, which state times.",
     )
-    parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
+    parser.add_argument(
+        "poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote; - for stdin"
+    )
     parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
     parser.add_argument("--output", type=Path, metavar="FILE", help="overlay video; default: VIDEO_rendered.mp4 here")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")

@@ -33,13 +33,15 @@ def add_parser(commands: Any) -> None:
     group = parser.add_argument_group("input and output")
     group.add_argument(
         "--input", required=True, nargs="+", metavar="SOURCE",
-        help="video, image, folder of images or videos, quoted pattern, camera number, address (rtsp://, http://), or "
-        "PoseTrack data set",
+        help="video, image, folder of images or videos, quoted pattern, camera number, address (rtsp://, http://), "
+        "- for stdin, or PoseTrack data set",
     )  # fmt: skip
     group.add_argument(
         "--output", type=Path, metavar="FILE", help="overlay: .mp4, or a picture; of a data set its folder"
     )
-    group.add_argument("--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix")
+    group.add_argument(
+        "--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix; - for jsonl on stdout"
+    )
     group.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of --poses: {', '.join(FORMATS)}")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves")

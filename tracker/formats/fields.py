@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from tracker.boxes import boxes_around
 from tracker.errors import InputError
 from tracker.formats.record import FrameResult, Header, Results
+from tracker.outputs import PIPE
 from tracker.skeletons import SKELETONS, Skeleton
 from tracker.types import DoubleArray, Origin, Poses, TrackedPoses
 
@@ -301,7 +303,9 @@ class Lines:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         first = ""
-        with readable(self._path), self._path.open(encoding="utf-8-sig") as file:
+        is_pipe = self._path == PIPE
+        source = sys.stdin.fileno() if is_pipe else self._path
+        with readable(self._path), open(source, encoding="utf-8-sig", closefd=not is_pipe) as file:
             for number, line in enumerate(file, 1):
                 first = first or line
                 if not line.endswith("\n") and not self._is_whole(line, first):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import InputError
+from tracker.errors import InputError, OutputError
 from tracker.formats.fields import (
     Fields,
     FrameTable,
@@ -42,6 +44,30 @@ class JsonlWriter(TextWriter):
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         size = self._own_size(moment)
         return json_text(frame_record(moment, tracked) | ({"size": size} if size else {})) + "\n"
+
+
+class JsonlStream(JsonlWriter):
+    """Writes the same to stdout, each line at once; BrokenPipeError when nobody reads on."""
+
+    def _open(self) -> None:
+        self._file = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+
+    def _write(self, text: str) -> None:
+        try:
+            self._write_all(text)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # as Windows calls it
+                raise BrokenPipeError from error
+            raise
+
+    def _publish(self) -> None:
+        """It is where it belongs."""
+
+
+def check_stdout(*_: Any) -> None:
+    """OutputError where there is no stdout."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; name a file for the poses")
 
 
 def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
+from tracker.errors import DependencyError
 from tracker.skeletons import Skeleton, convert_keypoints
-from tracker.types import TrackedPoses
+from tracker.types import Poses, TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
 RUN_FACTS = frozenset({"the frame rate", "the source", "the settings"})
@@ -86,6 +88,33 @@ class Results:
         old = self.header.skeleton
         frames = (replace(frame, tracked=convert_people(frame.tracked, old, skeleton)) for frame in self.frames)
         return replace(self, header=replace(self.header, skeleton=skeleton), frames=tuple(frames))
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row per person and frame, by rising frame; frames without people have none.
+
+        Columns: `frame`; `time_s`, NaN where unknown; `track_id`; `confirmed`; `score` of the pose; `x1`, `y1`, `x2`,
+        `y2` of the box, pixels; then `NAME_x`, `NAME_y`, NaN where missing, and `NAME_score`, 0 where missing, of each
+        keypoint. Numbers are float64 but for the whole ones, int64. DependencyError without pandas.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise DependencyError(f"no data frame without pandas ({error}); run: pip install pandas") from error
+        people = [TrackedPoses.empty(self.header.skeleton.num_keypoints), *(frame.tracked for frame in self.frames)]
+        everybody = Poses.join([tracked.poses for tracked in people])
+        keypoints = np.concatenate([everybody.keypoints, everybody.scores[:, :, None]], axis=2)
+        parts = [f"{name}_{part}" for name in self.header.skeleton.keypoint_names for part in ("x", "y", "score")]
+        lengths = [len(tracked) for tracked in people[1:]]
+        columns = {
+            "frame": np.repeat(np.array([frame.index for frame in self.frames], np.int64), lengths),
+            "time_s": np.repeat(np.array([frame.time_s for frame in self.frames], np.float64), lengths),
+            "track_id": np.concatenate([tracked.track_ids for tracked in people]),
+            "confirmed": np.concatenate([tracked.confirmed for tracked in people]),
+            "score": everybody.pose_scores().astype(np.float64),
+            **dict(zip(("x1", "y1", "x2", "y2"), everybody.boxes.T.astype(np.float64), strict=True)),
+            **dict(zip(parts, keypoints.reshape(len(everybody), len(parts)).T.astype(np.float64), strict=True)),
+        }
+        return pandas.DataFrame(columns)
 
 
 def convert_people(tracked: TrackedPoses, source: Skeleton, target: Skeleton) -> TrackedPoses:

@@ -104,6 +104,7 @@ class TextWriter(ResultWriter):
     """
 
     _file: BinaryIO
+    _has_header = False
 
     @abstractmethod
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
@@ -122,25 +123,29 @@ class TextWriter(ResultWriter):
         self._file = partial_path(self.path).open("wb", buffering=0)
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        header = "" if self._file.tell() else self._header_text(moment)
+        header = "" if self._has_header else self._header_text(moment)
         self._write(header + self._frame_text(moment, tracked))
+        self._has_header = True
 
     def _finish(self) -> None:
         with self._file:
             self._write(self._footer_text())
 
     def _write(self, text: str) -> None:
-        # A file name that is no UTF-8 is escaped, in JSON's own way.
-        rest = text.encode(errors="backslashreplace")
         before = self._file.tell()
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            self._write_all(text)
         except OSError:
             with suppress(OSError):  # a device cannot be cut
                 self._file.seek(before)
                 self._file.truncate()
             raise
+
+    def _write_all(self, text: str) -> None:
+        # A file name that is no UTF-8 is escaped, in JSON's own way.
+        rest = text.encode(errors="backslashreplace")
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
 
 def _limit_scores(tracked: TrackedPoses) -> TrackedPoses:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.job.fingerprint import Fingerprint
+from tracker.outputs import PIPE
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.tracking.config import TrackerConfig
@@ -68,6 +69,8 @@ class Span:
 class Outputs:
     """Where results go. overlay, poses: files, or their folders before each input has its own; None for none.
 
+    poses may be stdout, `-`, which is none of the files.
+
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
     draw others, too. show: in a live window.
     """
@@ -82,8 +85,8 @@ class Outputs:
 
     @property
     def files(self) -> list[Path]:
-        """What is written."""
-        return [path for path in (self.overlay, self.poses) if path]
+        """What is written to disk."""
+        return [path for path in (self.overlay, self.poses) if path and path != PIPE]
 
 
 @dataclass(frozen=True)
@@ -117,4 +120,6 @@ class Job:
 
 def describe_input(spec: str) -> str:
     """An input as it may be shown: no password."""
+    if spec == str(PIPE):
+        return "stdin"
     return public_address(spec) if is_address(spec) else spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -60,10 +60,11 @@ class ResultSink(Sink):
         self._confirmed_only = confirmed_only
 
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
-        """Write the people."""
-        with self._times.measure("write"):
+        """Write the people, until nobody reads on."""
+        with self._times.measure("write"), suppress(BrokenPipeError):
             self._results.write(frame, people[people.confirmed] if self._confirmed_only else people)
-        return True
+            return True
+        return False
 
     def __exit__(self, *exception: Any) -> None:
         self._results.__exit__(*exception)

@@ -49,12 +49,12 @@ def declared_rate(container: Any, stream: Any) -> Fraction | None:
     return rate if rate and least <= rate <= _MOST_FPS else None
 
 
-def find_rate(container: Any, stream: Any, connect: Callable[[], Any]) -> Fraction | None:
+def find_rate(container: Any, stream: Any, connect: Callable[[], Any] | None) -> Fraction | None:
     """The average frame rate of a stream with timestamps, None if unknown; one to be doubted is measured.
 
-    connect: opens the container again.
+    connect: opens the container again; None where that cannot be done.
     """
-    if declared := declared_rate(container, stream):
+    if (declared := declared_rate(container, stream)) or connect is None:
         return declared
     with suppress(InputError), connect() as again:
         # Of decoding, which are in order.

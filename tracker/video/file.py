@@ -6,6 +6,7 @@ import math
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -33,6 +34,10 @@ _MEDIA = frozenset({"video", "audio", "subtitle"})
 # A little over 16K. Each picture that is larger, as one damaged byte may have it, would take gigabytes.
 _MAX_PIXELS = 1 << 27
 
+_STDIN = 0
+_PIPED = "pipe mkv, ts, webm, y4m or fragmented mp4"
+_NO_STDIN = f"stdin holds no video that FFmpeg can read; {_PIPED}"
+
 # By how much the sound of a whole file may outlast its pictures.
 _SOUND_TAIL_S = 0.5
 
@@ -40,7 +45,22 @@ _SOUND_TAIL_S = 0.5
 def open_file(path: Path, fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
     """A video file; InputError if it cannot be read or is none. fps: rate to take instead of its own, if any."""
     _check_readable(path)
-    return FileReader(_open_container(path), partial(_open_again, path), path.name, fps, deinterlace=deinterlace)
+    container = _open_container(path)
+    connect = partial(_open_container, path) if path.is_file() else None
+    return FileReader(container, connect, path.name, fps, deinterlace=deinterlace)
+
+
+def open_stdin(fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
+    """A video that comes through stdin, every frame of it; InputError if there is none. fps: as for `open_file`."""
+    if sys.stdin is None or os.isatty(_STDIN):
+        raise InputError("nothing is piped into stdin; as in: ffmpeg ... -f matroska - | run_video.py --input -")
+    try:
+        container = av.open("fd:", options={"fd": str(_STDIN)}, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(_NO_STDIN) from error
+    if not _is_video(container):
+        raise InputError(_NO_STDIN)
+    return FileReader(container, None, "stdin", fps, deinterlace=deinterlace)
 
 
 def best_video_stream(container: Any, name: str) -> Any:
@@ -66,9 +86,18 @@ class FileReader:
     file: str | None = None
 
     def __init__(
-        self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction | None, *, deinterlace: bool
+        self,
+        container: Any,
+        connect: Callable[[], Any] | None,
+        name: str,
+        fps: Fraction | None,
+        *,
+        deinterlace: bool,
     ) -> None:
-        """connect: opens the same again, for another start. fps: rate to take instead of the file's own, if any."""
+        """connect: opens the same again, for another start; None for what can be read only once.
+
+        fps: rate to take instead of the file's own, if any.
+        """
         self.name = name
         self.warning: str | None = None
         self.place: int | None = None
@@ -105,9 +134,10 @@ class FileReader:
         by_rate = round(time_s * self._rate)
         if (stamp := self._stamp(frame)) is None:
             return by_rate
+        assert self._connect
         try:
             container = self._connect()
-        except InputError:  # it can be read only once
+        except InputError:  # whoever sends it does so once
             return by_rate
         count = 0
         with container, suppress(av.FFmpegError):
@@ -139,7 +169,7 @@ class FileReader:
 
     def _frames_from(self, start_s: float) -> Iterator[tuple[float, Any]]:
         """Every frame from some frame before `start_s` on, or from the first, with its time."""
-        if start_s > 0 and self._has_timestamps:
+        if start_s > 0 and self._has_timestamps and self._connect:
             target = self._origin + round(start_s * self._pace / self._stream.time_base)
             frames = self._timed(self._decode(self._packets_from(target)))
             first = next(frames, None)
@@ -198,6 +228,9 @@ class FileReader:
 
     def _faults(self, last_s: float, count: int) -> Iterator[str]:
         """What is to be said of damaged packets and of what is missing at the end."""
+        if last_s < 0 and self._connect is None and "mp4" in self._container.format.name:
+            yield f"{self.name} is an mp4 with its index at the end, which a pipe cannot reach; {_PIPED}, or name it"
+            return
         faults = []
         if self.pictures.num_corrupt:
             faults.append(f"damage shows in {self.pictures.num_corrupt} of its frames")
@@ -259,17 +292,18 @@ def _open_container(path: Path) -> Any:
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(_explain_unreadable(path)) from error
-    # Of an index that is cut off FFmpeg makes streams of no kind.
-    if container.format.name in _NO_VIDEOS or not any(stream.type in _MEDIA for stream in container.streams):
-        container.close()
+    if not _is_video(container):
         raise InputError(_explain_unreadable(path))
     return container
 
 
-def _open_again(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path} can be read only once; copy it to a file, or leave out --start")
-    return _open_container(path)
+def _is_video(container: Any) -> bool:
+    """Whether a container may hold a video; if not, it is closed."""
+    # Of an index that is cut off FFmpeg makes streams of no kind.
+    found = container.format.name not in _NO_VIDEOS and any(stream.type in _MEDIA for stream in container.streams)
+    if not found:
+        container.close()
+    return found
 
 
 def _explain_unreadable(path: Path) -> str:

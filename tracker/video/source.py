@@ -10,14 +10,16 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tracker.errors import InputError, UsageError
+from tracker.outputs import PIPE
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
-from tracker.video.file import DEFAULT_FPS, open_file
+from tracker.video.file import DEFAULT_FPS, open_file, open_stdin
 from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
 from tracker.video.live import refuse_rate
 from tracker.video.pictures import Pictures
@@ -186,11 +188,11 @@ def open_source(
 ) -> VideoSource:
     """Open a video file, an image, a folder of images, a camera or a stream.
 
-    spec: the path of a file or folder, a pattern that images match, the number of a camera, or an address such as
-    rtsp://host/path. fps: rate to take instead of the source's own, and of images and raw streams, which have none, 25
-    if not given. start_s, end_s: part to deliver, in seconds by that rate; the end is exclusive. deinterlace: pictures
-    that are flagged as interlaced. Raises InputError for what cannot be read, and UsageError for an empty name, a
-    pattern that videos match, a range without frames or the rate of a live source.
+    spec: the path of a file or folder, a pattern that images match, the number of a camera, an address such as
+    rtsp://host/path, or `-` for stdin. fps: rate to take instead of the source's own, and of images and raw streams,
+    which have none, 25 if not given. start_s, end_s: part to deliver, in seconds by that rate; the end is exclusive.
+    deinterlace: pictures that are flagged as interlaced. Raises InputError for what cannot be read, and UsageError for
+    an empty name, a pattern that videos match, a range without frames or the rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
     reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace)
@@ -225,8 +227,8 @@ def match_inputs(spec: str) -> list[str]:
 
 
 def files_of(spec: str) -> list[Path]:
-    """The files that an input is read from; none for a camera, a stream, and what is not there."""
-    if _is_camera(spec) or is_address(spec):
+    """The files that an input is read from; none for stdin, a camera, a stream, and what is not there."""
+    if not _is_path(spec):
         return []
     with suppress(OSError):
         path = Path(spec)
@@ -238,7 +240,7 @@ def files_of(spec: str) -> list[Path]:
 
 def absolute_spec(spec: str) -> str:
     """The same input, wherever one stands."""
-    return spec if _is_camera(spec) or is_address(spec) else str(Path(spec).absolute())
+    return str(Path(spec).absolute()) if _is_path(spec) else spec
 
 
 def is_pattern(spec: str) -> bool:
@@ -250,13 +252,16 @@ def _match(spec: str) -> list[Path]:
     """What a pattern matches, in natural order; nothing for what is no pattern."""
     if not is_pattern(spec):
         return []
+    folders = (spec[: place.start()] for place in re.finditer(r"[/\\]", spec))
+    literal = max(filter(os.path.exists, folders), default="")  # a folder that exists may have brackets in its name
+    pattern = glob.escape(literal) + spec[len(literal) :]
     # Path.glob takes no absolute pattern before Python 3.13.
-    return sorted(map(Path, glob.iglob(spec, recursive=True)), key=natural_key)  # noqa: PTH207
+    return sorted(map(Path, glob.iglob(pattern, recursive=True)), key=natural_key)  # noqa: PTH207
 
 
 def _inputs_in(spec: str) -> list[Path]:
     """The videos and the folders of images in a folder that has no images of its own."""
-    entries = [] if not spec or _is_camera(spec) else _entries(Path(spec))
+    entries = _entries(Path(spec)) if spec and _is_path(spec) else []
     if any(map(is_image, entries)):
         return []
     return [entry for entry in entries if _is_video(entry) or any(map(is_image, _entries(entry)))]
@@ -277,6 +282,10 @@ def _is_camera(spec: str) -> bool:
     return spec.isascii() and spec.isdigit()
 
 
+def _is_path(spec: str) -> bool:
+    return not (_is_camera(spec) or is_address(spec) or spec == str(PIPE))
+
+
 def _exact(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(100_000)
 
@@ -288,8 +297,9 @@ def _reader_of(spec: str, fps: Fraction | None, *, deinterlace: bool) -> Reader:
         return open_camera(int(spec))
     if not spec:
         raise UsageError("--input is empty; name a video, an image folder, an address or the number of a camera")
-    if is_address(spec):
-        return open_stream(spec, fps, deinterlace=deinterlace)
+    if not _is_path(spec):
+        open_stream_or_stdin = open_stdin if spec == str(PIPE) else partial(open_stream, spec)
+        return open_stream_or_stdin(fps, deinterlace=deinterlace)
     if paths := _match(spec):
         return _open_images(spec, paths, fps or DEFAULT_FPS)
     path = Path(spec)
