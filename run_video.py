@@ -2,7 +2,14 @@
 
 import sys
 
-from tracker.cli import main
+try:
+    from tracker.cli import main
+except ModuleNotFoundError as error:
+    if error.name != "tracker.cli":
+        raise
+    import tracker
+
+    sys.exit(f"error: {tracker.__file__} is imported instead of the package tracker; rename that file")
 
 if __name__ == "__main__":
     sys.exit(main(["track", *sys.argv[1:]]))

@@ -16,7 +16,7 @@ import tracker
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tracker"
 
-GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs"}
+GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs", "ending"}
 ENGINES = GROUND | {"runtime", "weights"}
 PARTS = {"tracking", "flow", "video", "nets", "formats"} | ENGINES
 BELOW_COMMANDS = PARTS | {"pose", "detection", "pipeline"}
@@ -31,7 +31,7 @@ ALLOWED = {
     "detection": ENGINES | {"nets"},
     "published": GROUND | {"nets"},
     "export": ENGINES | {"nets", "published", "pose", "detection"},
-    "quantisation": ENGINES | {"pose", "detection", "export"},
+    "quantisation": ENGINES | {"nets", "pose", "detection", "export"},
     "pipeline": BELOW_COMMANDS - {"formats"},
     "datasets": GROUND | {"formats", "video"},
     "scenes": BELOW_COMMANDS - {"formats"},

@@ -11,10 +11,6 @@ from tracker.errors import OutputError
 from tracker.outputs import check_apart, check_output, partial_path, publish, real_path
 
 
-def test_partial_file_keeps_folder_and_suffix() -> None:
-    assert partial_path(Path("a/b.c.mp4")) == Path("a/b.c.partial.mp4")
-
-
 def test_publish_moves_the_partial_file_into_place(tmp_path: Path) -> None:
     final = tmp_path / "out.jsonl"
     partial_path(final).write_text("new")

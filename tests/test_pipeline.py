@@ -117,13 +117,8 @@ class BoxPoses:
         self.calls.append(len(candidates))
         steps = np.linspace(0.1, 0.9, 17, dtype=np.float32)[None, :, None]
         low, high = candidates.boxes[:, None, :2], candidates.boxes[:, None, 2:]
-        return Poses(
-            keypoints=low + (high - low) * steps,
-            scores=np.full((len(candidates), 17), 0.8, np.float32),
-            boxes=candidates.boxes,
-            box_scores=candidates.scores,
-            origin=candidates.origin,
-        )
+        scores = np.full((len(candidates), 17), 0.8, np.float32)
+        return Poses.in_boxes(candidates, low + (high - low) * steps, scores)
 
 
 class SeesEverybody:
@@ -190,8 +185,35 @@ def test_an_estimator_that_finds_people_needs_no_detector() -> None:
     assert finder.batches == [4, 4, 2]
 
 
-def test_detect_every_lets_propagation_carry_people_in_between() -> None:
-    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3)
+class SeesTheLeftHalf(OnePerson):
+    """A detector that finds somebody as large as the left half, and notes the sizes of the pictures."""
+
+    def __init__(self) -> None:
+        self.sizes_wh: list[tuple[int, int]] = []
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        self.sizes_wh += [image.shape[1::-1] for image in images]
+        boxes = [
+            np.array([[-0.5, -0.5, image.shape[1] / 2 - 0.5, image.shape[0] - 0.5]], np.float32) for image in images
+        ]
+        return [Detections(box, np.array([0.9], np.float32)) for box in boxes]
+
+
+def test_networks_see_true_proportions_and_people_are_in_stored_pixels() -> None:
+    detector = SeesTheLeftHalf()
+    given = [Frame(n, n / 25, np.zeros((60, 90, 3), np.uint8), pixel_aspect=64 / 45) for n in range(5)]
+    results = list(Pipeline(detector, BoxPoses(), StandingStill()).run(iter(given)))
+    assert detector.sizes_wh == [(128, 60)] * 5
+    assert [frame.index for frame, _ in results] == list(range(5))
+    for frame, people in results:
+        assert frame is given[frame.index]
+        np.testing.assert_allclose(people.poses.boxes, [[-0.5, -0.5, 44.5, 59.5]], atol=1e-4)
+        assert (people.poses.keypoints[..., 0] < 45).all()
+
+
+@pytest.mark.parametrize("detector_batch", [1, 2])
+def test_detect_every_lets_propagation_carry_people_in_between(detector_batch: int) -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3, detector_batch=detector_batch)
     results = list(pipeline.run(frames(7)))
     assert pipeline.detector.batches == [1, 1, 1]
     assert [tracked.track_ids.tolist() for _, tracked in results] == [[1]] * 7
@@ -232,25 +254,22 @@ def test_where_no_setting_uses_the_flow_only_cuts_are_looked_for(similarity: str
     assert [int(tracked.track_ids[0]) for _, tracked in results] == [1, 1, 2, 2]
 
 
-def test_a_detector_is_asked_only_about_frames_that_are_due() -> None:
-    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill(), detect_every=3, detector_batch=2)
-    results = list(pipeline.run(frames(7)))
-    assert pipeline.detector.batches == [1, 1, 1]
-    assert [int(tracked.poses.origin[0]) for _, tracked in results] == [0, 1, 1, 0, 1, 1, 0]
-
-
 def test_each_run_has_fresh_tracker_state() -> None:
     pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill())
     for _ in range(2):
         assert [int(t.track_ids[0]) for _, t in pipeline.run(frames(2))] == [1, 1]
 
 
-def test_a_stage_that_raises_ends_the_run_with_its_message_and_no_thread_left() -> None:
-    pipeline = Pipeline(OnePerson(), BoxPoses(fail_at=2), StandingStill())
-    done = pipeline.run(frames(100))
+@pytest.mark.parametrize("is_live", [False, True])
+def test_a_run_that_fails_or_is_left_ends_all_its_threads(is_live: bool) -> None:
+    done = Pipeline(OnePerson(), BoxPoses(fail_at=2), StandingStill()).run(frames(10**6), is_live=is_live)
     assert [next(done)[0].index, next(done)[0].index] == [0, 1]
     with pytest.raises(RuntimeError, match="estimator broke"):
         next(done)
+    assert running() == 0
+    left = Pipeline(OnePerson(), BoxPoses(), StandingStill()).run(frames(10**6), is_live=is_live)
+    next(left)
+    left.close()
     assert running() == 0
 
 
@@ -274,25 +293,12 @@ def test_of_a_live_source_few_frames_are_under_way(detector_batch: int) -> None:
     assert running() == 0
 
 
-def test_a_live_run_that_fails_or_is_left_ends_all_its_threads() -> None:
-    broken = Pipeline(OnePerson(), BoxPoses(fail_at=2), StandingStill()).run(frames(10**6), is_live=True)
-    with pytest.raises(RuntimeError, match="estimator broke"):
-        list(broken)
-    assert running() == 0
-    left = Pipeline(OnePerson(), BoxPoses(), StandingStill()).run(frames(10**6), is_live=True)
-    next(left)
-    left.close()
-    assert running() == 0
-
-
-def test_leaving_the_loop_early_leaves_no_thread() -> None:
-    done = Pipeline(OnePerson(), BoxPoses(), StandingStill()).run(frames(10**6))
-    next(done)
-    done.close()
-    assert running() == 0
-
-
 @pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])
 def test_numbers_below_one_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="1 or more"):
         Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: 0})
+
+
+def test_an_estimator_in_boxes_needs_a_detector() -> None:
+    with pytest.raises(ValueError, match="needs a detector"):
+        list(Pipeline(None, BoxPoses(), StandingStill()).run(frames(1)))

@@ -65,11 +65,7 @@ def test_a_graph_tells_names_shapes_dtypes_and_metadata(tmp_path: Path) -> None:
     assert [str(info) for info in network.outputs] == ["boxes float32 [1, 5, 4]", "labels int64 [1, 5]"]
     assert network.metadata == {"skeleton": "coco17", "ünï": "code"}
     assert network.path == path
-
-
-def test_run_gives_the_outputs(answer_path: Path) -> None:
-    (answer,) = OnnxNetwork(answer_path, "cpu").run(ZEROS)
-    np.testing.assert_array_equal(answer, ANSWER)
+    np.testing.assert_array_equal(network.run(np.zeros((1, 3, 4, 416)), np.zeros(2, np.int64))[0], outputs["boxes"])
 
 
 def test_half_precision_is_hidden(sum_path: Path) -> None:
@@ -77,11 +73,6 @@ def test_half_precision_is_hidden(sum_path: Path) -> None:
     (total,) = network.run(np.array([[1.0, 2.0]]), np.array([[0.5, 0.25]], np.float32))
     assert total.dtype == np.float32
     np.testing.assert_array_equal(total, [[1.5, 2.25]])
-
-
-def test_integers_are_not_taken_for_floats(sum_path: Path) -> None:
-    with pytest.raises(ModelError, match="failed on ONNX Runtime"):
-        OnnxNetwork(sum_path, "cpu").run(np.zeros((1, 2), np.int64), np.zeros((1, 2), np.float32))
 
 
 def test_a_failing_engine_is_a_model_error_and_keeps_stderr_clean(
@@ -107,9 +98,7 @@ def test_run_from_several_threads(sum_path: Path) -> None:
     [
         pytest.param(lambda whole: b"", id="empty file"),
         pytest.param(lambda whole: whole[:-20], id="cut off near the end"),
-        pytest.param(lambda whole: whole[: len(whole) // 2], id="cut off in the middle"),
         pytest.param(lambda whole: b"a letter to a friend\n" * 9, id="text under a wrong name"),
-        pytest.param(lambda whole: b"\xff\xd8\xff\xe0" + whole, id="a picture under a wrong name"),
     ],
 )
 def test_a_damaged_file_is_one_line(
@@ -145,7 +134,6 @@ def test_unusual_tensors_are_refused(tmp_path: Path) -> None:
     ("cores", "threads"),
     [
         pytest.param(1, 1, id="never none"),
-        pytest.param(2, 1, id="the other core is for other stages"),
         pytest.param(6, 3, id="half"),
         pytest.param(64, 4, id="more do not help a small network"),
     ],
@@ -157,7 +145,7 @@ def test_threads_by_default(monkeypatch: pytest.MonkeyPatch, cores: int, threads
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "CPU", "cpu:0", "cuda:1 "])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "CPU", "cpu:0", "cuda:1 "])
 def test_a_malformed_device_is_wrong_usage(answer_path: Path, device: str) -> None:
     with pytest.raises(UsageError, match="use auto, cpu, cuda or cuda:N"):
         OnnxNetwork(answer_path, device)
@@ -234,13 +222,6 @@ def test_a_cuda_that_raises_is_no_error_of_the_file(answer_path: Path, gpu_machi
     assert OnnxNetwork(answer_path, "auto").engine == "ONNX Runtime 9.9 on CPU"
 
 
-def test_a_damaged_file_is_the_files_fault_on_cuda_too(answer_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
-    answer_path.write_bytes(b"not a network")
-    with pytest.raises(ModelError, match="does not load"):
-        OnnxNetwork(answer_path, "cuda")
-
-
 def test_without_cuda_auto_says_why_and_cuda_is_an_error(answer_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
     network = OnnxNetwork(answer_path, "auto")
@@ -249,47 +230,41 @@ def test_without_cuda_auto_says_why_and_cuda_is_an_error(answer_path: Path, monk
     with pytest.raises(DeviceError) as error:
         OnnxNetwork(answer_path, "cuda")
     assert _message(error) == ("device cuda does not work: no NVIDIA driver found; use --device auto or cpu")
+    answer_path.write_bytes(b"not a network")
+    with pytest.raises(ModelError, match="does not load"):
+        OnnxNetwork(answer_path, "cuda")
 
 
 def test_a_build_without_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = SimpleNamespace(get_available_providers=lambda: ["CPUExecutionProvider"])
     monkeypatch.setattr(runtime, "_onnxruntime", lambda: engine)
-    assert "no CUDA" in str(runtime._cuda_obstacle())
+    remedy = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
+    assert runtime._cuda_obstacle() == f"this build of ONNX Runtime has no CUDA ({remedy})"
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    engine = SimpleNamespace(get_available_providers=lambda: ["CUDAExecutionProvider"])
+    providers = ["CPUExecutionProvider"]
+    engine = SimpleNamespace(get_available_providers=lambda: providers)
     monkeypatch.setattr(runtime, "_onnxruntime", lambda: engine)
+    assert "no CUDA" in str(runtime._cuda_obstacle())
+    providers.append("CUDAExecutionProvider")
     monkeypatch.setattr("ctypes.CDLL", load)
     assert runtime._cuda_obstacle() == "no NVIDIA driver found"
     monkeypatch.setattr("ctypes.CDLL", str)
     assert runtime._cuda_obstacle() is None
 
 
-@pytest.mark.parametrize(
-    ("engine", "complaint"),
-    [
-        pytest.param(
-            SimpleNamespace(preload_dlls=lambda: print("Failed to load libcublas\nPlease read on")),
-            "Failed to load libcublas",
-            id="a library is missing",
-        ),
-        pytest.param(SimpleNamespace(preload_dlls=lambda: None), "", id="all is well"),
-        pytest.param(SimpleNamespace(), "", id="an ONNX Runtime before 1.21"),
-    ],
-)
+@pytest.mark.parametrize("has_preload", [True, False], ids=["a library is missing", "an ONNX Runtime before 1.21"])
 def test_preloading_keeps_stdout_clean(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], engine: Any, complaint: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], has_preload: bool
 ) -> None:
+    complain = {"preload_dlls": lambda: print("Failed to load libcublas\nPlease read on")}
+    engine = SimpleNamespace(**complain if has_preload else {})
     monkeypatch.setattr(runtime, "_onnxruntime", lambda: engine)
-    runtime._preload_cuda_libraries.cache_clear()
-    try:
-        assert runtime._preload_cuda_libraries() == complaint
-    finally:
-        runtime._preload_cuda_libraries.cache_clear()
+    assert runtime._preload_cuda_libraries.__wrapped__() == ("Failed to load libcublas" if has_preload else "")
     assert capsys.readouterr().out == ""
 
 
@@ -303,28 +278,17 @@ def test_native_messages_are_muted_and_come_back(capfd: pytest.CaptureFixture[st
 
 def test_an_engine_that_does_not_import_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    runtime._onnxruntime.cache_clear()
-    try:
-        with pytest.raises(DependencyError) as error:
-            runtime._onnxruntime()
-    finally:
-        runtime._onnxruntime.cache_clear()
+    with pytest.raises(DependencyError) as error:
+        runtime._onnxruntime.__wrapped__()
     assert "onnxruntime cannot be imported" in _message(error)
-
-
-def test_torch_on_the_cpu() -> None:
-    import torch
-
-    device, obstacle = resolve_torch_device("cpu")
-    assert obstacle is None
-    assert device == torch.device("cpu")
-    assert describe_torch_device(device) == f"torch {torch.__version__.split('+')[0]} on CPU"
 
 
 def test_torch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     device, obstacle = resolve_torch_device("auto")
     assert (device.type, obstacle) == ("cpu", "torch finds no CUDA (a build for the CPU, or no NVIDIA driver)")
+    assert resolve_torch_device("cpu") == (device, None)
+    assert describe_torch_device(device) == f"torch {torch.__version__.split('+')[0]} on CPU"
     with pytest.raises(DeviceError) as error:
         resolve_torch_device("cuda")
     assert "torch finds no CUDA" in _message(error)
@@ -379,7 +343,7 @@ def test_torch_modules_give_arrays(num_outputs: int) -> None:
         expected = model.conv(images).numpy()
     assert len(outputs) == num_outputs
     for i, output in enumerate(outputs):
-        np.testing.assert_allclose(output, (i + 1) * expected, rtol=1e-5)
+        np.testing.assert_allclose(output, (i + 1) * expected, atol=1e-5)
         assert output.flags.c_contiguous
     assert model.training
     assert (network.name, network.note) == ("Doubling", None)
@@ -392,8 +356,6 @@ def test_torch_modules_give_arrays(num_outputs: int) -> None:
         pytest.param("cpu", True, True, False, id="cpu was asked for"),
         pytest.param("auto", False, True, False, id="no driver"),
         pytest.param("auto", True, True, True, id="CUDA works"),
-        pytest.param("auto", True, False, False, id="a build of torch for the CPU"),
-        pytest.param("cuda:0", True, True, True, id="CUDA was asked for"),
         pytest.param("cuda", True, False, False, id="ONNX Runtime may still do it, or says why not"),
     ],
 )
@@ -426,7 +388,6 @@ def test_asking_about_cuda_does_not_load_torch_in_vain() -> None:
         pytest.param("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to", id="torch on the CPU"),
         pytest.param("Failed to allocate memory for requested buffer of size 9437184", id="ONNX Runtime"),
         pytest.param("Available memory of 0 is smaller than requested bytes of 512", id="ONNX Runtime, limited"),
-        pytest.param("CUDA failure 2: out of memory ; GPU=0", id="ONNX Runtime on CUDA"),
         pytest.param("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate", id="cuBLAS"),
         pytest.param("std::bad_alloc", id="the system"),
     ],

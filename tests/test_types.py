@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
+from tracker.types import Detections, Frame, Origin, Poses, TrackedPoses
 
 
 def make_poses(number: int, num_keypoints: int = 3) -> Poses:
@@ -98,8 +98,3 @@ def test_pose_score_is_box_score_times_mean_of_the_scores_above_the_threshold() 
         origin=np.zeros(3, np.int8),
     )
     np.testing.assert_allclose(poses.pose_scores(), [0.25, 0.0, 0.9], rtol=1e-6)
-
-
-def test_candidates_of_detections_are_detected() -> None:
-    detections = Detections(np.zeros((2, 4), np.float32), np.ones(2, np.float32))
-    assert Candidates.from_detections(detections).origin.tolist() == [Origin.DETECTED] * 2

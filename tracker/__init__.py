@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracker.formats import Header as Header
     from tracker.formats import open_writer as open_writer
+    from tracker.formats import read_results as read_results
     from tracker.given import track_poses as track_poses
     from tracker.pipeline import Pipeline as Pipeline
     from tracker.pipeline import build_pipeline as build_pipeline
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tracker.tracking.config import TrackerConfig as TrackerConfig
     from tracker.tracking.tracker import PoseTracker as PoseTracker
     from tracker.types import Person as Person
+    from tracker.video.aspect import square_pixels as square_pixels
     from tracker.video.overlay import OverlayRenderer as OverlayRenderer
     from tracker.video.source import open_source as open_source
     from tracker.video.writer import VideoWriter as VideoWriter
@@ -39,6 +41,8 @@ _HOMES = {
     "build_pipeline": "tracker.pipeline",
     "open_source": "tracker.video.source",
     "open_writer": "tracker.formats",
+    "read_results": "tracker.formats",
+    "square_pixels": "tracker.video.aspect",
     "track_poses": "tracker.given",
     "track_video": "tracker.pipeline",
 }
@@ -52,9 +56,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tracker' has no attribute {name!r}")
     from importlib import import_module
 
-    from tracker.errors import explain_import_error
+    from tracker.errors import explain_import_error, is_hollow
 
     try:
         return getattr(import_module(_HOMES[name]), name)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
+        if isinstance(error, AttributeError) and not is_hollow(error):
+            raise
         raise explain_import_error(error) from error

@@ -17,7 +17,7 @@ from typing import Any
 
 from tracker.commands import ablate, bench, convert, demo, evaluate, export, inspect, profile, render, track, train
 from tracker.commands.options import Parser
-from tracker.errors import TrackerError, explain_import_error
+from tracker.errors import TrackerError, explain_import_error, is_hollow
 
 
 class Terminated(KeyboardInterrupt):
@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
         return 143 if isinstance(interrupt, Terminated) else 130
-    except (TrackerError, ImportError, OSError) as error:
+    except (TrackerError, ImportError, AttributeError, OSError) as error:
+        if isinstance(error, AttributeError) and not is_hollow(error):
+            raise
         if args.verbose:
             traceback.print_exc()
         print(f"error: {_explain(error)}", file=sys.stderr)
@@ -70,11 +72,11 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _explain(error: TrackerError | ImportError | OSError) -> str:
+def _explain(error: TrackerError | ImportError | AttributeError | OSError) -> str:
     """The error on one line."""
     message = str(error)
     if not isinstance(error, TrackerError):
-        if isinstance(error, ImportError):
+        if isinstance(error, ImportError | AttributeError):
             message = str(explain_import_error(error))
         elif error.filename:
             message = f"{error.filename}: {error.strerror}"

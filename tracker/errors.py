@@ -14,6 +14,7 @@ Wrong arguments in code (a wrong shape, say) are plain `ValueError`s: those are 
 from __future__ import annotations
 
 import re
+from types import ModuleType
 
 
 class TrackerError(Exception):
@@ -52,8 +53,19 @@ class DependencyError(TrackerError, ImportError):
 _SYSTEM_PACKAGES = {"libGL": "libgl1", "libgthread": "libglib2.0-0", "libglib": "libglib2.0-0"}
 
 
-def explain_import_error(error: ImportError) -> DependencyError:
-    """The one line a user needs when a library does not import.
+# What mends a library of which a part was removed. Two packages each bring cv2 and onnxruntime into the same folder:
+# the one that is removed takes files of both with it, and pip takes the other one for installed.
+REINSTALL_ONNXRUNTIME = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
+_REINSTALL = {"cv2": "pip install --force-reinstall opencv-python", "onnxruntime": REINSTALL_ONNXRUNTIME}
+
+
+def is_hollow(error: AttributeError) -> bool:
+    """Whether what lacks an attribute is a library of which the folder alone is left."""
+    return isinstance(error.obj, ModuleType) and getattr(error.obj, "__file__", None) is None
+
+
+def explain_import_error(error: ImportError | AttributeError) -> DependencyError:
+    """The one line a user needs when a library does not import, or is hollow.
 
     On a slim Linux image cv2 lacks libGL and glib; the line names the packages that bring them.
 
@@ -66,6 +78,11 @@ def explain_import_error(error: ImportError) -> DependencyError:
         return DependencyError(
             f"OpenCV needs the system library {library[1]}; on Debian or Ubuntu: apt-get install {packages}"
         )
-    name = error.name or "a library"
     reason = " ".join(str(error).split())
+    module = error.obj if isinstance(error, AttributeError) else None
+    name = module.__name__ if isinstance(module, ModuleType) else error.name or "a library"
+    if not isinstance(error, ModuleNotFoundError) or name not in _REINSTALL:  # it is there, but not whole
+        for part, remedy in _REINSTALL.items():
+            if part == name.partition(".")[0] or f'"{part}"' in reason:
+                return DependencyError(f"{part} is not whole ({reason}); run: {remedy}")
     return DependencyError(f"{name} cannot be imported ({reason}); run: pip install -r requirements.txt")

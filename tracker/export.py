@@ -19,11 +19,12 @@ from tracker.detection.detector import open_network
 from tracker.detection.maps import STRIDES
 from tracker.detection.person_detector import INPUT_DESCRIPTION
 from tracker.errors import DependencyError, ModelError
+from tracker.nets.build import NETWORKS, Kind
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose import load_pose_network
 from tracker.pose.networks import names_of_outputs
 from tracker.published import published_network
-from tracker.weights import NETWORKS, Kind, load_network, read_metadata, sha256_of
+from tracker.weights import load_network, read_metadata, sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +77,7 @@ def export_network(paths: Sequence[Path], stem: Path, overwrite: bool = False) -
 
 def manifest_entry(onnx: Path, safetensors: Path) -> str:
     """The entry for two exported files in weights/manifest.toml, but for licence, data and accuracy."""
-    metadata, kind = _describe(safetensors)
+    metadata, kind = _stated(safetensors)
     # A number, a list and a truth value are written in JSON as in TOML.
     arguments = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(metadata["arguments"]).items())
     lines = ["[[network]]", f'kind = "{kind}"', f'network = "{metadata["network"]}"', f"arguments = {{ {arguments} }}"]
@@ -105,17 +106,14 @@ def _load(path: Path) -> tuple[nn.Module, dict[str, str], Kind]:
     """A network, what its file states, and its kind; of a published one, an ONNX graph, as a module of ours."""
     if path.suffix == ".onnx":
         model, stated = published_network(path)
-        metadata, kind = _stated(path, stated)
-        return model, metadata, kind
-    metadata, kind = _describe(path)
+        return model, *_stated(path, stated)
+    metadata, kind = _stated(path)
     return load_network(path, kind), metadata, kind
 
 
-def _describe(path: Path) -> tuple[dict[str, str], Kind]:
-    return _stated(path, read_metadata(path))
-
-
-def _stated(path: Path, metadata: dict[str, str]) -> tuple[dict[str, str], Kind]:
+def _stated(path: Path, metadata: Mapping[str, str] | None = None) -> tuple[dict[str, str], Kind]:
+    """What a file, or its metadata, says of a network, and its kind."""
+    metadata = read_metadata(path) if metadata is None else metadata
     kind = NETWORKS.get(metadata.get("network", ""))
     if kind is None:
         known = " or ".join(NETWORKS)

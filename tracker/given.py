@@ -20,6 +20,7 @@ from tracker.pipeline import Pipeline, track_source
 from tracker.skeletons import COCO_17, Skeleton, skeleton_of
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
+from tracker.video.aspect import fit_poses, square_width
 from tracker.video.images import is_image
 from tracker.video.source import VideoSource, files_of
 
@@ -61,6 +62,7 @@ def track_poses(
     start_s: float | None = None,
     end_s: float | None = None,
     max_frames: int | None = None,
+    deinterlace: bool = True,
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Give ids to poses that other networks found in a video: each frame with its people, as soon as it is done.
 
@@ -69,7 +71,7 @@ def track_poses(
     (N, K, 3) in pixels; a keypoint of score 0 is missing. skeleton: of keypoints that are not said to be of any; by
     default it is told by their number. detector_score: least score of a person, where they have one. config: by default
     nobody is carried by the flow, so that whoever comes out went in, second poses of a person left out; with
-    propagation carried people keep their moved keypoints. fps to max_frames: as for `open_source`. No network is
+    propagation carried people keep their moved keypoints. fps to deinterlace: as for `open_source`. No network is
     loaded. Raises InputError and UsageError at the call.
     """
     wanted = skeleton_of(skeleton) if isinstance(skeleton, str) else skeleton
@@ -80,13 +82,14 @@ def track_poses(
         if isinstance(poses, str | Path):
             people = read_given(Path(poses), "poses", source, frames, wanted, detector_score, is_whole=is_whole)
         else:
-            people = _listed(poses, wanted, detector_score)
+            people = _listed(poses, wanted, detector_score, frames)
             if isinstance(poses, Sized):
                 last = max(poses, default=0) if isinstance(poses, Mapping) else len(poses) - 1
                 _check_frames(last, "poses", frames, len(_images_of(source)), is_whole=is_whole)
         return Pipeline(None, people, create_flow(flow), config)
 
-    return track_source(source, build, {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames})
+    span = {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames, "deinterlace": deinterlace}
+    return track_source(source, build, span)
 
 
 def read_given(
@@ -123,7 +126,9 @@ def read_given(
     if not images:  # which may differ in size
         _check_size(results.header, path, source)
     notes = [*_check_places(everybody, path, source), *_note_scores(everybody, kind, least_score, path)]
-    kept = {place: _of_score(poses, least_score) for place, poses in found.items()}
+    if results.warning:
+        notes.insert(0, results.warning)
+    kept = {place: _in_square_pixels(_of_score(poses, least_score), source) for place, poses in found.items()}
 
     def find(index: int) -> Detections | Poses:
         poses = kept.get(index, everybody[:0])
@@ -133,7 +138,9 @@ def read_given(
     return GivenPeople(name, stated, find, note)
 
 
-def _listed(given: Mapping[int, Given] | Iterable[Given], skeleton: Skeleton | None, least_score: float) -> GivenPeople:
+def _listed(
+    given: Mapping[int, Given] | Iterable[Given], skeleton: Skeleton | None, least_score: float, source: VideoSource
+) -> GivenPeople:
     """People who are handed in frame by frame; ValueError where keypoints are of no skeleton."""
     read, samples = _reader_of(given)
     count = next(filter(None, map(_num_keypoints, samples)), COCO_17.num_keypoints)
@@ -142,7 +149,7 @@ def _listed(given: Mapping[int, Given] | Iterable[Given], skeleton: Skeleton | N
         raise ValueError(f"poses have {count} keypoints; say whose by skeleton=")
 
     def find(index: int) -> Poses:
-        return _of_score(_normal(_as_poses(read(index), known, index)), least_score)
+        return _in_square_pixels(_of_score(_normal(_as_poses(read(index), known, index)), least_score), source)
 
     return GivenPeople("poses as handed in", known, find)
 
@@ -211,6 +218,12 @@ def _of_score(poses: Poses, least: float) -> Poses:
     """Those who score enough, or were carried by the flow; scores end at 1."""
     poses = replace(poses, box_scores=np.minimum(poses.box_scores, np.float32(1)))
     return poses[np.flatnonzero((poses.box_scores >= least) | (poses.origin == Origin.PROPAGATED))]
+
+
+def _in_square_pixels(poses: Poses, source: VideoSource) -> Poses:
+    """Poses in the stored pixels of a source in those of the frames that a pipeline sees."""
+    width = source.size_wh[0]
+    return fit_poses(poses, width, square_width(width, float(source.pixel_aspect)))
 
 
 def _images_of(spec: str | int | Path) -> list[str]:

@@ -12,6 +12,9 @@ from typing import Any
 
 from tracker.errors import OutputError, UsageError
 
+# What stands for stdin as an input, for stdout as an output.
+PIPE = Path("-")
+
 
 def partial_path(path: Path) -> Path:
     """Name a file has while it is being written, beside what a symlink leads to; players open it by its suffix.
@@ -74,6 +77,17 @@ def publish(path: Path) -> None:
 
 
 @contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Whatever keeps a file from being written here becomes the OutputError of `explain_write_error`."""
+    try:
+        yield
+    except (OutputError, BrokenPipeError):  # who reads a pipe may stop, which is no fault
+        raise
+    except OSError as error:
+        raise explain_write_error(path, error) from error
+
+
+@contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """The name under which a file is to be written here; then it is moved into place, or removed if that failed.
 
@@ -81,11 +95,12 @@ def writing(path: Path) -> Iterator[Path]:
     """
     partial = partial_path(path)
     try:
-        yield partial
-        publish(path)
-    except OSError as error:
+        with explained(path):
+            yield partial
+            publish(path)
+    except OutputError:
         partial.unlink(missing_ok=True)
-        raise explain_write_error(path, error) from error
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import queue
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,12 +17,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from tracker.detection import load_detector
+from tracker.ending import stop_at_end
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
+from tracker.tracking.foresight import look_ahead
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import (
@@ -39,6 +40,7 @@ from tracker.types import (
     Poses,
     TrackedPoses,
 )
+from tracker.video.aspect import fit_people, square_frame
 from tracker.video.source import VideoSource, open_source
 
 T = TypeVar("T")
@@ -77,7 +79,7 @@ class StageTimes:
 
 # Marks the end of a queue, and the lack of a previous frame; a flow may well prepare None.
 _END = _NOTHING = object()
-# How long the end of the program waits for what a thread is at in native code, which it would abort.
+# How long the end of the program waits for what a thread is at in native code.
 _PATIENCE_S = 20.0
 
 
@@ -92,13 +94,13 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
     maker = threading.Thread(target=_make, args=(items, ready, stop), name="run-ahead", daemon=True)
+
+    def wait() -> None:
+        if maker.ident:  # it was started
+            maker.join(_PATIENCE_S)
+
+    forget = stop_at_end(stop.set, wait)
     maker.start()
-
-    def end_with_program() -> None:
-        stop.set()
-        maker.join(_PATIENCE_S)
-
-    atexit.register(end_with_program)
     try:
         while True:
             item, error = _take(ready, stop)
@@ -108,9 +110,17 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
                 return
             yield item
     finally:
-        atexit.unregister(end_with_program)
+        forget()
         stop.set()
         maker.join()
+
+
+def _square_frames(frames: Generator[Frame], stored: deque[Frame]) -> Generator[Frame]:
+    """The frames in true proportions; as they came, they are put into `stored`."""
+    with closing(frames):
+        for frame in frames:
+            stored.append(frame)
+            yield square_frame(frame)
 
 
 def _make(items: Generator[Any], ready: queue.Queue[Any], stop: threading.Event) -> None:
@@ -181,19 +191,25 @@ class Pipeline:
     def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
 
+        Who is confirmed is so from their first frame on, except of live sources, where nothing is known ahead.
+        Networks and tracker see frames in true proportions, the people are in the pixels of the frames as given.
+
         Every run has a fresh tracker. Decoding, detection, flow and tracking run in four threads; closing
         the generator ends them all. is_live: only detection and flow run ahead, by a single frame, so that what
         is delivered is fresh; fewer frames are under way, and fewer are done per second.
         """
-        decoded = self.times.measure_each("decode", frames)
+        stored: deque[Frame] = deque()
+        decoded = _square_frames(self.times.measure_each("decode", frames), stored)
         if is_live:
-            chain = self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1))
+            chain = look_ahead(self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1)), 0)
         else:
             detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
             prepared = run_ahead(self._add_motion(detected), depth=2)
-            chain = run_ahead(self._track(prepared), depth=2)
+            chain = run_ahead(look_ahead(self._track(prepared), self.config.min_hits), depth=2)
         with closing(chain) as tracked:
-            yield from tracked
+            for square, people in tracked:
+                frame = stored.popleft()
+                yield frame, fit_people(people, square, frame)
 
     def _look(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Found]]:
         stage, look = self._eyes
@@ -231,7 +247,8 @@ class Pipeline:
                     previous = current
                 yield _Prepared(frame, found, motion)
 
-    def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses]]:
+    def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses, bool]]:
+        """Frames with their people, and whether a scene begins with them."""
         tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
         with closing(prepared):
             for item in prepared:
@@ -241,7 +258,7 @@ class Pipeline:
                     poses = self._estimate(estimator, tracker, item)
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
-                yield item.frame, tracked
+                yield item.frame, tracked, item.motion is not None and item.motion.is_cut
 
     def _estimate(self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together."""
@@ -318,16 +335,22 @@ def track_video(
     start_s: float | None = None,
     end_s: float | None = None,
     max_frames: int | None = None,
+    deinterlace: bool = True,
     **settings: Any,
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Track the people of a video: each frame with its people, as soon as it is done.
 
-    source: a video or image file, a folder or pattern of images, a camera number or an address. fps: for sources
-    without timestamps. settings: those of `build_pipeline`. Leaving the loop early closes everything. Raises
-    InputError, ModelError and DeviceError at the call.
+    source, fps to deinterlace: as for `open_source`. settings: those of `build_pipeline`. Leaving the loop early closes
+    everything. Raises InputError, ModelError and DeviceError at the call.
     """
 
-    span = {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames}
+    span = {
+        "fps": fps,
+        "start_s": start_s,
+        "end_s": end_s,
+        "max_frames": max_frames,
+        "deinterlace": deinterlace,
+    }
     return track_source(source, lambda _: build_pipeline(**settings), span)
 
 

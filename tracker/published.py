@@ -14,20 +14,28 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.errors import DependencyError, ModelError
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
+from tracker.nets.build import build_network
 from tracker.skeletons import COCO_17
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# PP-TinyPose as a PoseLiteHRNet, and its input.
-_TINYPOSE: Mapping[str, Any] = MappingProxyType({"num_keypoints": COCO_17.num_keypoints})
-_TINYPOSE_INPUT: Mapping[str, str] = MappingProxyType(
+# What the networks are that published graphs are of: their arguments, and what their files state of the input.
+_PUBLISHED: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = MappingProxyType(
     {
-        "skeleton": COCO_17.name,
-        "color": "rgb",
-        "mean": "[123.675, 116.28, 103.53]",
-        "std": "[58.395, 57.12, 57.375]",
-        "input_size": "[256, 192]",
+        "RTMDetNano": ({}, {}),
+        # PP-TinyPose.
+        "PoseLiteHRNet": (
+            {"num_keypoints": COCO_17.num_keypoints},
+            {
+                "skeleton": COCO_17.name,
+                "color": "rgb",
+                "mean": json.dumps(IMAGENET_MEAN),
+                "std": json.dumps(IMAGENET_STD),
+                "input_size": "[256, 192]",
+            },
+        ),
     }
 )
 # Sizes of a picture that every network takes.
@@ -50,18 +58,15 @@ def published_network(path: Path) -> tuple[nn.Module, dict[str, str]]:
 
     Raises ModelError for the graph of a network that none was built after, DependencyError without the package onnx.
     """
-    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
-    from tracker.nets.rtmdet import RTMDetNano
-
     reasons = []
-    for build, arguments, stated in ((RTMDetNano, {}, {}), (PoseLiteHRNet, _TINYPOSE, _TINYPOSE_INPUT)):
-        model = build(**arguments)
+    for network, (arguments, stated) in _PUBLISHED.items():
+        model = build_network(network, arguments)
         try:
             model.load_state_dict(read_published(path, model))
         except ModelError as error:
             reasons.append(str(error).partition("; ")[0])
         else:
-            return model.eval(), {"network": build.__name__, "arguments": json.dumps(dict(arguments)), **stated}
+            return model.eval(), {"network": network, "arguments": json.dumps(arguments), **stated}
     raise ModelError(f"{'; '.join(dict.fromkeys(reasons))}: name a published RTMDet-nano with raw heads or PP-TinyPose")
 
 
@@ -71,14 +76,10 @@ def published_state(path: Path, model: nn.Module) -> dict[str, Tensor]:
     Raises ModelError, with the first convolution that does not fit, for the graph of another network, and for a module
     that was built after none; DependencyError without the package onnx.
     """
-    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
-    from tracker.nets.rtmdet import RTMDetNano
-
-    if isinstance(model, RTMDetNano):
-        return read_published(path, RTMDetNano())
-    if isinstance(model, PoseLiteHRNet):
-        return read_published(path, PoseLiteHRNet(**_TINYPOSE))
-    raise ModelError(f"{path} is an ONNX graph, which {type(model).__name__} cannot start from; name other weights")
+    network = type(model).__name__
+    if network in _PUBLISHED:
+        return read_published(path, build_network(network, _PUBLISHED[network][0]))
+    raise ModelError(f"{path} is an ONNX graph, which {network} cannot start from; name other weights")
 
 
 def read_published(path: Path, model: nn.Module) -> dict[str, Tensor]:

@@ -18,13 +18,14 @@ from tracker.detection.letterbox import padded_size_wh
 from tracker.detection.person_detector import PERSON_DETECTOR
 from tracker.errors import InputError, ModelError
 from tracker.export import export_network
+from tracker.nets.build import NETWORKS
 from tracker.outputs import check_output, partial_path, publish
 from tracker.pose.crops import centres_and_scales, crop_matrices, warp_crops
 from tracker.pose.networks import normalization_of
 from tracker.pose.settings import stated_settings
 from tracker.runtime import OnnxNetwork
 from tracker.types import FloatArray, Image
-from tracker.weights import NETWORKS, read_metadata
+from tracker.weights import read_metadata
 
 # What ONNX Runtime computes in integers on CPUs; a layer between that is not named would be reached by two conversions.
 _QUANTISED = (

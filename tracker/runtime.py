@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tracker.errors import DeviceError, ModelError, UsageError, explain_import_error
+from tracker.ending import stop_at_end
+from tracker.errors import REINSTALL_ONNXRUNTIME, DeviceError, ModelError, UsageError, explain_import_error
 
 if TYPE_CHECKING:
     import torch
@@ -81,15 +82,12 @@ class OnnxNetwork:
         if not os.access(path, os.R_OK):
             raise ModelError(f"no permission to read {path}; change its permissions or copy it")
         self.path = path
-        self.note: str | None = None
         options = _session_options(num_threads)
         if kind == "cpu":
-            self._session = _open_on_cpu(path, options)
+            self._session, obstacle = _open_on_cpu(path, options), None
         else:
             self._session, obstacle = _open_on_cuda(path, options, index)
-            if obstacle and kind == "cuda":
-                raise _no_cuda(device, obstacle)
-            self.note = f"runs on the CPU: {obstacle}" if obstacle else None
+        self.note = _note(device, obstacle)
         self.engine = f"ONNX Runtime {_onnxruntime().__version__} on {_device_of(self._session)}"
         try:
             self.inputs = tuple(_tensor_info(path, node) for node in self._session.get_inputs())
@@ -106,8 +104,13 @@ class OnnxNetwork:
         another number of inputs.
         """
         feeds = {info.name: _in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
-        with explained_faults(self.path.name, self.engine, *_engine_errors()):
-            outputs = self._session.run(None, feeds)
+        options = _onnxruntime().RunOptions()
+        forget = stop_at_end(functools.partial(setattr, options, "terminate", True))
+        try:
+            with explained_faults(self.path.name, self.engine, *_engine_errors()):
+                outputs = self._session.run(None, feeds, options)
+        finally:
+            forget()
         return [out.astype(np.float32) if out.dtype == np.float16 else out for out in outputs]
 
 
@@ -125,7 +128,7 @@ class TorchNetwork:
         self.torch_device, obstacle = resolve_torch_device(device)
         self._dtype = torch.float16 if self.torch_device.type == "cuda" else torch.float32
         self.name = name or type(model).__name__
-        self.note = f"runs on the CPU: {obstacle}" if obstacle else None
+        self.note = _note(device, obstacle)
         self.engine = describe_torch_device(self.torch_device)
         # A copy, because the caller may go on training. Channels last is what tensor cores want, and a little
         # faster than the usual order on the CPU too.
@@ -212,8 +215,7 @@ def resolve_torch_device(device: str) -> tuple[torch.device, str | None]:
     obstacle = _torch_cuda_obstacle(index)
     if obstacle is None:
         return torch.device("cuda", index), None
-    if kind == "cuda":
-        raise _no_cuda(device, obstacle)
+    _note(device, obstacle)
     return torch.device("cpu"), obstacle
 
 
@@ -233,8 +235,11 @@ def _parse_device(device: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3] or 0)
 
 
-def _no_cuda(device: str, obstacle: str) -> DeviceError:
-    return DeviceError(f"device {device} does not work: {obstacle}; use --device auto or cpu")
+def _note(device: str, obstacle: str | None) -> str | None:
+    """Why auto runs on the CPU, or None; DeviceError where CUDA was asked for and something keeps it from running."""
+    if obstacle and device != "auto":
+        raise DeviceError(f"device {device} does not work: {obstacle}; use --device auto or cpu")
+    return f"runs on the CPU: {obstacle}" if obstacle else None
 
 
 def _torch_cuda_obstacle(index: int) -> str | None:
@@ -259,10 +264,10 @@ def _onnxruntime() -> ModuleType:
     try:
         with muted_native_stderr():
             import onnxruntime
-    except ImportError as error:
+        # What matters is raised as an exception or read back from the session; the log only repeats it.
+        onnxruntime.set_default_logger_severity(4)
+    except (ImportError, AttributeError) as error:
         raise explain_import_error(error) from error
-    # What matters is raised as an exception or read back from the session; the log only repeats it.
-    onnxruntime.set_default_logger_severity(4)
     return onnxruntime
 
 
@@ -332,7 +337,7 @@ def _open_on_cuda(path: Path, options: Any, index: int) -> tuple[Any, str | None
 
 def _cuda_obstacle() -> str | None:
     if _CUDA not in _onnxruntime().get_available_providers():
-        return "this build of ONNX Runtime has no CUDA (pip install onnxruntime-gpu)"
+        return f"this build of ONNX Runtime has no CUDA ({REINSTALL_ONNXRUNTIME})"
     # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
     return None if _has_nvidia_driver() else "no NVIDIA driver found"
 

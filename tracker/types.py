@@ -39,12 +39,14 @@ class Frame:
     index: place in the source, from 0: of a file also where only a part is delivered, of a folder with the images that
     cannot be read, of a live source among the frames delivered. time_s: the source's own clock, 0 at its beginning.
     image: (H, W, 3) uint8, BGR. file: name of an image, from the folder that holds all of them; None for a video.
+    pixel_aspect: width of its pixels by their height; where not 1, `tracker.square_pixels` gives true proportions.
     """
 
     index: int
     time_s: float
     image: Image
     file: str | None = field(default=None, kw_only=True)
+    pixel_aspect: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         _check("image", self.image, ("H", "W", 3), np.uint8)
@@ -172,15 +174,20 @@ class TrackedPoses(RowTable):
     """People with keypoints and ids; to be gone through as `Person`s, one of whom is `people[0]`.
 
     poses: N people. track_ids: (N,) int64, unique in a frame and never reused. similarities: (N,) float32
-    of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames.
+    of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames. cut_off: (N,) bool,
+    gone with their scene before they could be confirmed; nobody if not given.
     """
 
     poses: Poses
     track_ids: IntArray
     similarities: FloatArray
     confirmed: BoolArray
+    cut_off: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __post_init__(self) -> None:
+        if len(self.cut_off) == 0:
+            object.__setattr__(self, "cut_off", np.zeros(len(self), np.bool_))
+        _check("cut_off", self.cut_off, (len(self),), np.bool_)
         _check("track_ids", self.track_ids, (len(self),), np.int64)
         _check("similarities", self.similarities, (len(self),), np.float32)
         _check("confirmed", self.confirmed, (len(self),), np.bool_)
@@ -250,23 +257,24 @@ class FlowEstimator(Protocol):
         """The motion from one prepared image to the next; a change of image size counts as a cut."""
 
 
-class PersonDetector(Protocol):
-    """Finds people; `name` and `engine` say what really runs, `note` why it is not what was wished, or None."""
+class RunningNetwork(Protocol):
+    """A network that runs: `name` and `engine` say what and where, `note` why not as was wished, or None."""
 
     name: str
     engine: str
     note: str | None
+
+
+class PersonDetector(RunningNetwork, Protocol):
+    """Finds people."""
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """One `Detections` per image (H, W, 3) uint8 BGR, boxes in that image's pixels, best first."""
 
 
-class PoseEstimator(Protocol):
-    """Finds the keypoints of people in boxes; `name`, `engine` and `note` are those of `PersonDetector`."""
+class PoseEstimator(RunningNetwork, Protocol):
+    """Finds the keypoints of people in boxes."""
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
@@ -274,12 +282,9 @@ class PoseEstimator(Protocol):
 
 
 @runtime_checkable
-class PoseFinder(Protocol):
-    """Finds everybody's keypoints in one look, without boxes; its other fields are those of `PoseEstimator`."""
+class PoseFinder(RunningNetwork, Protocol):
+    """Finds everybody's keypoints in one look, without boxes."""
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def find(self, images: Sequence[Image]) -> list[Poses]:
@@ -287,19 +292,16 @@ class PoseFinder(Protocol):
 
 
 @runtime_checkable
-class KnownPeople(Protocol):
-    """Boxes that stand for a detector, or poses that do for both networks; other fields are those of `PoseEstimator`.
+class KnownPeople(RunningNetwork, Protocol):
+    """Boxes that stand for a detector, or poses that do for both networks; no network runs.
 
     skeleton: of poses; of boxes it has no meaning.
     """
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
 
     def people_in(self, frames: Sequence[Frame]) -> Sequence[Detections] | Sequence[Poses]:
-        """Who is in each of these frames, in its pixels."""
+        """Who is in each of these frames, in its pixels, which are square."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ModelError
+from tracker.nets.build import NETWORKS, Kind, build_network
 from tracker.runtime import torch_runs_on_cuda
 from tracker.skeletons import SKELETONS
 
@@ -22,21 +23,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-Kind: TypeAlias = Literal["pose", "detector", "bottom-up"]
-
 # An installed wheel has the folder `weights` as a subpackage of this name.
 _INSTALLED = Path(__file__).with_name("default_weights")
 MANIFEST = (_INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "weights") / "manifest.toml"
-# Our own networks, by the name in their files.
-NETWORKS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "PoseLiteHRNet": "pose",
-        "PoseResNet": "pose",
-        "RTMDetNano": "detector",
-        "LitePose": "bottom-up",
-        "BottomUpMobileNet": "bottom-up",
-    }
-)
 _OPTIONS: dict[Kind, str] = {
     "pose": "--pose-model FILE",
     "detector": "--detector FILE",
@@ -210,24 +199,7 @@ def _build(name: str, arguments: Any) -> nn.Module:
         numbers, least = value if isinstance(value, list) else [value], int(argument not in _MAY_BE_ABSENT)
         if any(type(number) is int and not least <= number <= _LARGEST_ARGUMENT for number in (*numbers, len(numbers))):
             raise ValueError(f"{argument} must be from {least} to {_LARGEST_ARGUMENT}")
-    return _builder(name)(**arguments)
-
-
-def _builder(name: str) -> Callable[..., nn.Module]:
-    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
-    from tracker.nets.litepose import LitePose
-    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
-    from tracker.nets.pose_resnet import PoseResNet
-    from tracker.nets.rtmdet import RTMDetNano
-
-    builders: dict[str, Callable[..., nn.Module]] = {
-        "RTMDetNano": RTMDetNano,
-        "PoseLiteHRNet": PoseLiteHRNet,
-        "PoseResNet": PoseResNet,
-        "LitePose": LitePose.from_arguments,
-        "BottomUpMobileNet": BottomUpMobileNet,
-    }
-    return builders[name]
+    return build_network(name, arguments)
 
 
 def _shipped_network(*, onnx: Any, safetensors: Any, **facts: Any) -> ShippedNetwork:

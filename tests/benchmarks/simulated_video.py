@@ -1,10 +1,18 @@
-"""True tracks of people seen by a detector, a pose network and a flow that err as the included ones do."""
+"""True tracks of people seen by a detector, a pose network and a flow that err as the included ones do.
+
+    python -m tests.benchmarks.simulated_video FILE [--seeds 3]
+
+prints the sweep of `ablate` for the sequences of FILE to choose values by, then for those that are held out, by name.
+All settings meet the same errors; another seed draws others.
+"""
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +24,11 @@ from scipy.spatial import KDTree
 from scipy.special import ndtr
 
 from tracker.boxes import boxes_around, clip_boxes, iou
+from tracker.commands.ablate import SWEEPS, compare_settings, sweep
+from tracker.evaluation.ablation import Ablation, Setting
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence, read_posetrack
 from tracker.skeletons import POSETRACK_17
 from tracker.tracking.config import TrackerConfig
-from tracker.tracking.propagation import merge_candidates
-from tracker.tracking.tracker import PoseTracker
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -30,9 +38,10 @@ from tracker.types import (
     IntArray,
     MovedPoints,
     Poses,
-    TrackedPoses,
 )
 
+# That of all sequences of the Multi-Person PoseTrack data.
+SIZE_WH = (960, 540)
 # Hidden keypoints (N, 17) of the people of each image, in the order of the annotations.
 Hidden: TypeAlias = Mapping[int, BoolArray]
 
@@ -113,7 +122,10 @@ class SimulatedVideo:
     """What networks and flow give for a sequence; all that is random is drawn at once, from the seed and its name.
 
     So every setting of a tracker meets the same errors. Rows P of all arrays are the true people, then phantoms.
+    Ablation asks it as it asks a `Recording`, whose times stay as they are here.
     """
+
+    skeleton = POSETRACK_17
 
     def __init__(
         self, truth: PoseTrackSequence, hidden: Hidden, size_wh: tuple[int, int], seed: int, errors: Errors
@@ -133,17 +145,17 @@ class SimulatedVideo:
     def __len__(self) -> int:
         return len(self.truth.frames)
 
-    def detect(self, number: int) -> Detections:
+    def detect(self, number: int, _detector: int = 0, min_score: float = 0, _times: object = None) -> Detections:
         """The people and phantoms that the detector finds in a frame, best first."""
-        rows = np.flatnonzero(self._found[number])
+        rows = np.flatnonzero(self._found[number] & (self._box_scores[number] >= min_score))
         rows = rows[np.argsort(-self._box_scores[number, rows], kind="stable")]
         return Detections(self._detected[number, rows], self._box_scores[number, rows])
 
-    def motion(self, number: int) -> SimulatedMotion | None:
+    def motion(self, number: int, *_: object) -> SimulatedMotion | None:
         """The flow from the frame before, None for the first."""
         return self._motions[number - 1] if number else None
 
-    def estimate(self, number: int, candidates: Candidates) -> Poses:
+    def estimate(self, number: int, candidates: Candidates, *_: object) -> Poses:
         """Each candidate with the keypoints of whom it covers by an IoU of 0.3, else with none.
 
         Of two whom it covers alike it shows the one of whom more can be seen.
@@ -156,6 +168,9 @@ class SimulatedVideo:
         keypoints, scores = self._keypoints[number, owners], self._scores[number, owners]
         keypoints[nobody], scores[nobody] = np.nan, 0
         return Poses.in_boxes(candidates, keypoints, scores)
+
+    def forget_pictures(self) -> None:
+        """There are none."""
 
     def _observe(self, keypoints: DoubleArray, seen: BoolArray, covered: BoolArray, is_true: BoolArray) -> None:
         """Draw the keypoints that the pose network gives, and their scores."""
@@ -229,13 +244,36 @@ class SimulatedVideo:
         return runs
 
 
-def track(video: SimulatedVideo, config: TrackerConfig) -> Iterator[TrackedPoses]:
-    """The people of each frame, by a fresh tracker."""
-    tracker = PoseTracker(POSETRACK_17, config)
-    for number in range(len(video)):
-        propagated = tracker.predict(video.motion(number))
-        candidates = merge_candidates(video.detect(number), propagated, config)
-        yield tracker.update(video.estimate(number, candidates))
+@dataclass(frozen=True)
+class Tracks:
+    """A sequence with its truth in hand, in the form of one of a data set."""
+
+    truth: PoseTrackSequence
+    hidden: Hidden
+
+    @property
+    def name(self) -> str:
+        """Of the sequence."""
+        return self.truth.name
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether it judges values rather than choosing them; by name, hence for ever."""
+        return zlib.crc32(self.name.encode()) % 2 == 1
+
+    def read(self) -> PoseTrackSequence:
+        """The truth."""
+        return self.truth
+
+
+def compare(sequences: list[Tracks], seed: int, errors: Errors) -> None:
+    """Print the sweep of thresholds in simulated videos."""
+
+    def record(sequence: Tracks, truth: PoseTrackSequence) -> SimulatedVideo:
+        return SimulatedVideo(truth, sequence.hidden, SIZE_WH, seed, errors)
+
+    base = Setting(TrackerConfig())
+    compare_settings(Ablation(sequences, record), {"defaults": base}, sweep(base, SWEEPS), base)
 
 
 def read_tracks(path: Path) -> Iterator[tuple[PoseTrackSequence, Hidden]]:
@@ -299,3 +337,24 @@ def _bodies(keypoints: DoubleArray) -> DoubleArray:
 def _shares(seen: BoolArray, keypoints: DoubleArray) -> DoubleArray:
     """(T, P): the share of a person's keypoints that are seen."""
     return seen.sum(axis=2) / np.maximum((~np.isnan(keypoints[..., 0])).sum(axis=2), 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tracks", type=Path, metavar="FILE")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("--least-frames", type=int, default=0, metavar="N", help="leave out shorter sequences")
+    parser.add_argument("--cover-frames", type=float, default=12, metavar="N", help="how long people stay hidden")
+    args = parser.parse_args()
+
+    errors = replace(Errors(), cover_run=(Errors().cover_run[0], args.cover_frames))
+    sequences = [Tracks(*pair) for pair in read_tracks(args.tracks) if len(pair[0].frames) >= args.least_frames]
+    for is_held_out in (False, True):
+        half = [sequence for sequence in sequences if sequence.is_held_out == is_held_out]
+        for seed in range(args.seeds if half else 0):
+            print(f"\n{len(half)} sequences {'held out' if is_held_out else 'to choose by'}, seed {seed}")
+            compare(half, seed, errors)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,13 +8,13 @@ import pytest
 from tests.benchmarks.simulated_video import (
     Errors,
     SimulatedVideo,
+    Tracks,
+    compare,
     read_tracks,
-    track,
 )
 from tests.evaluation.staged import true_sequence
 from tracker.boxes import boxes_around
 from tracker.skeletons import POSETRACK_17
-from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates
 
 NEVER = (0.0, 1.0)
@@ -61,11 +61,12 @@ def test_without_errors_all_is_seen_as_it_is():
         assert (poses.scores == np.where(np.isnan(poses.keypoints[..., 0]), 0, np.float32(0.9))).all()
 
 
-def test_without_errors_ids_stay():
-    tracked = list(track(video(), TrackerConfig()))
-    ids = {tuple(people.track_ids[np.argsort(people.poses.boxes[:, 0])].tolist()) for people in tracked}
-    assert len(ids) == 1
-    assert len(ids.pop()) == 2
+def test_without_errors_ids_stay_whatever_the_threshold(capsys):
+    truth = true_sequence(TWO)
+    compare([Tracks(truth, {frame.image_id: np.zeros((len(frame), 17), bool) for frame in truth.frames})], 0, NONE)
+    rows = [line.split(" | ")[2:4] for line in capsys.readouterr().out.splitlines()[2:-2]]
+    assert len(rows) > 20
+    assert [row for row in rows if row != ["100.0", "       0"]] == []
 
 
 def test_equal_seeds_draw_equal_errors():

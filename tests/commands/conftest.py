@@ -148,6 +148,11 @@ def write_pose_network_afraid_of_the_dark(path: Path) -> Path:
     return write_graph(path, [_CROP], [_HEATMAPS], nodes=nodes, constants=constants, metadata=_DESCRIPTION)
 
 
+def cells(line: str) -> list[str]:
+    """Those of a row of a table in Markdown."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def read_lines(path: Path) -> list[Any]:
     """The records of a file of JSON lines, of which the last may be cut off."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import pytest
 
+from tests.commands.conftest import cells
 from tracker.cli import main
+from tracker.scenes.scripts import SCENARIOS
 
 
 def test_the_table_has_a_row_per_setting_and_a_column_per_scene(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablate", "--seeds", "1", "--frames", "4", "--flow", "lk"]) == 0
-    header, rule, *rows = capsys.readouterr().out.splitlines()
-    cells = [line.strip("| ").split(" | ") for line in (header, *rows)]
-    assert cells[0][1:] == [
+    header, _, *rows = map(cells, capsys.readouterr().out.splitlines())
+    assert header[1:] == [
         "crossing", "hidden", "fast", "leaving", "pan", "crowd", "exercise", "shake", "switches", "found",
     ]  # fmt: skip
-    assert set(rule) == {"|", "-"}
-    assert [row[0] for row in cells[1:]] == [
+    assert [row[0] for row in rows] == [
         "bbox", "pose", "flow", "multi-flow", "no propagation", "plain merge", "no memory",
     ]  # fmt: skip
-    for row in cells[1:]:
+    for row in rows:
         assert sum(map(int, row[1:-2])) == int(row[-2])
         assert 50 < float(row[-1].rstrip(" %")) <= 100
+
+
+def test_other_thresholds_have_rows_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracker.scenes.scripts.SCENARIOS", {"crossing": SCENARIOS["crossing"]})
+    assert main(["ablate", "--seeds", "1", "--frames", "2", "--flow", "none", "--sweep"]) == 0
+    labels = [cells(line)[0] for line in capsys.readouterr().out.splitlines()[9:]]
+    assert {"--keypoint-threshold 0.2", "--tracker propagation_score=0.6", "--tracker merge_iou=0.3"} < {*labels}
+    assert labels[-4:] == ["--max-lost 0", "--max-lost 30", "--max-lost 60", "--max-lost 150"]
+    assert not [label for label in labels if "detector-score" in label]
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--frames"])
@@ -38,6 +49,5 @@ def test_the_options_know_every_flow() -> None:
 
 def test_the_demo_knows_every_scene() -> None:
     from tracker.commands.demo import _RENDERED
-    from tracker.scenes.scripts import SCENARIOS
 
     assert tuple(SCENARIOS) == _RENDERED

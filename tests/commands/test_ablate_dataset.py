@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import BOXES, Outcome, Run, write_detector
+from tests.commands.conftest import BOXES, Outcome, Run, cells, write_detector
 from tests.commands.datasets import annotation_of, write_dataset
 from tests.vectors import read_json
 from tracker.cli import main
@@ -49,13 +49,12 @@ def ablate(run: Run, dataset: Path, models: list[str]) -> Run:
 
 
 def rows_of(done: Outcome) -> dict[str, list[str]]:
-    """The cells by label."""
+    """The figures by label."""
     assert done.code == 0
     header, rule, *lines = done.out.partition("\n\n")[0].splitlines()
-    assert [cell.strip() for cell in header.strip("|").split("|")] == ["setting", "mAP", "MOTA", "switches", "fps"]
+    assert cells(header) == ["setting", "mAP", "MOTA", "switches", "fps"]
     assert len({len(line) for line in (header, rule, *lines)}) == 1
-    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    return {label: figures for label, *figures in cells}
+    return {label: figures for label, *figures in map(cells, lines)}
 
 
 def refused(done: Outcome, code: int = 1) -> str:
@@ -106,8 +105,10 @@ def test_a_sweep_finds_the_best_thresholds(ablate: Run, models: list[str], tmp_p
     assert list(rows)[len(PAPER + QUEUES) :] == [
         *(f"--detector-score {value}" for value in (0.3, 0.4, 0.5, 0.6, 0.7)),
         *(f"--keypoint-threshold {value}" for value in (0.2, 0.3, 0.4, 0.5, 0.6)),
+        *(f"--tracker propagation_score={value}" for value in (0.2, 0.3, 0.4, 0.5, 0.6)),
         *(f"--tracker merge_iou={value}" for value in (0.3, 0.4, 0.5, 0.6, 0.7)),
         *(f"--gate {value}" for value in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
+        *(f"--max-lost {value}" for value in (0, 30, 60, 150)),
         "best of each",
     ]
     by_score = [float(rows[f"--detector-score {value}"][1]) for value in (0.3, 0.4, 0.5, 0.6, 0.7)]
@@ -134,7 +135,6 @@ def test_another_ground_truth(ablate: Run, dataset: Path) -> None:
         ["--gt", "gt"],
         ["--split", "val"],
         ["--oracles"],
-        ["--sweep"],
         ["--detector", "det.onnx"],
         ["--json", "out.json"],
     ],

@@ -9,12 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.commands.conftest import Run, read_lines, texture, write_pose_network_afraid_of_the_dark
+from tests.commands.conftest import Run
 from tests.commands.runs import DEADLINE_S, MODULE, count_frames, running, write_endless_clip
-from tests.video.clips import write_clip
 from tracker.commands import track as track_command
 from tracker.errors import ModelError
 
@@ -86,34 +84,6 @@ def test_the_handler_of_sigterm_is_put_back(run: Run) -> None:
     before = signal.getsignal(signal.SIGTERM)
     run("track", "--input", "absent.mp4")
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.parametrize("entry", [RUN_VIDEO, MODULE], ids=["run_video.py", "python -m tracker track"])
-def test_the_entries_are_the_same(clip: Path, models: list[str], tmp_path: Path, entry: list[str]) -> None:
-    done = subprocess.run(
-        [*entry, "--input", str(clip), *models, "--poses", str(tmp_path / "out.jsonl")],
-        cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "")
-    assert len(read_lines(tmp_path / "out.jsonl")) == 11
-
-
-def test_a_stage_that_raises_ends_the_process(models: list[str], tmp_path: Path) -> None:
-    pictures = [texture()] * 40 + [np.zeros_like(texture())] * 200
-    clip = write_clip(tmp_path / "clip.mp4", pictures)
-    pose = write_pose_network_afraid_of_the_dark(tmp_path / "afraid.onnx")
-    outputs = ["--output", str(tmp_path / "out.mp4"), "--poses", str(tmp_path / "out.jsonl")]
-    done = subprocess.run(
-        [*RUN_VIDEO, "--input", str(clip), *models[:2], "--pose-model", str(pose), "--device", "cpu", *outputs],
-        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    stopped, error = done.stderr.splitlines()
-    assert stopped.startswith("stopped after 40 frames; what was done is in ")
-    assert error.startswith("error: afraid.onnx gave values that are not finite")
-    assert not (tmp_path / "out.mp4").exists()
-    assert len(read_lines(tmp_path / "out.partial.jsonl")) == 41
-    assert count_frames(tmp_path / "out.partial.mp4") == 40
 
 
 @pytest.fixture(scope="module")

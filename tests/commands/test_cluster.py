@@ -107,34 +107,6 @@ def track_data(run: Run, models: list[str], tmp_path: Path) -> Run:
     return lambda *arguments: run("track", "--input", "data", *models, "--output", "out", *arguments)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            ["--ray", "auto", "--workers", "2"],
-            "the Ray cluster decides how many workers there are; leave out --workers",
-        ),
-        (["--ray", "auto", "--gpus", "0"], "the Ray cluster decides how many workers there are; leave out --workers"),
-        (
-            ["--ray", "auto", "--format", "openpose"],
-            "--format openpose writes folders, which --ray does not bring back",
-        ),
-    ],
-)
-def test_wrong_usage(track_data: Run, options: list[str], message: str) -> None:
-    done = track_data(*options)
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert message in done.err
-
-
-def test_without_ray_there_is_one_line(track_data: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    done = track_data("--ray", "auto")
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert done.err.startswith("error: no cluster without ray (")
-    assert done.err.endswith("; run: pip install 'pose-tracker[cluster]'\n")
-
-
 class Ray(SimpleNamespace):
     """Ray as far as it is asked for what a cluster has."""
 
@@ -170,22 +142,21 @@ def test_elsewhere_inputs_and_networks_have_absolute_paths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "message"),
+    ("ray", "options", "code", "message"),
     [
-        (["--device", "cuda"], 1, "device cuda does not work: the Ray cluster has no GPU; use --device auto or cpu"),
-        (["--threads", "9"], 2, "no machine of the Ray cluster has 9 CPUs; pass --threads 8 or fewer"),
+        (Ray(0), "auto --workers 2", 2, "the Ray cluster decides how many workers there are; leave out --workers"),
+        (Ray(0), "auto --gpus 0", 2, "the Ray cluster decides how many workers there are; leave out --workers"),
+        (Ray(0), "auto --format openpose", 2, "--format openpose writes folders, which --ray does not bring back"),
+        (None, "auto", 1, "no cluster without ray (import of ray halted; None in sys.modules); run: pip install "),
+        (Ray(0, 8, 4), "auto --device cuda", 1, "device cuda does not work: the Ray cluster has no GPU; use --device"),
+        (Ray(0, 8, 4), "auto --threads 9", 2, "no machine of the Ray cluster has 9 CPUs; pass --threads 8 or fewer"),
+        (Ray(0, 8), "127.0.0.1:1", 1, "no Ray cluster at 127.0.0.1:1 ("),
     ],
 )
-def test_what_a_cluster_would_never_have_is_refused(
-    track_data: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int, message: str
+def test_what_cannot_be_is_told_in_one_line(
+    track_data: Run, monkeypatch: pytest.MonkeyPatch, ray: Ray | None, options: str, code: int, message: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray", Ray(0, 8, 4))
-    done = track_data("--ray", "auto", *options)
-    assert (done.code, done.err) == (code, f"error: {message}\n")
-
-
-def test_where_nobody_answers_there_is_one_line(track_data: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", Ray(0, 8))
-    done = track_data("--ray", "127.0.0.1:1")
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert done.err.startswith("error: no Ray cluster at 127.0.0.1:1 (")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    done = track_data("--ray", *options.split())
+    assert (done.code, done.err.count("\n")) == (code, 1)
+    assert done.err.startswith(f"error: {message}")

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import functools
-import io
-import os
 import pickle
 import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from tqdm import TMonitor
 
-import tracker.job.sinks  # noqa: F401  now, because the ordinary user of some tests may not reach this folder
 from tests.commands.conftest import (
-    SIZE_WH,
     TIMES_S,
-    heatmaps,
     texture,
-    write_detector,
-    write_pose_network,
     write_pose_network_afraid_of_the_dark,
     write_pose_network_for_batches,
 )
 from tests.commands.runs import count_frames
-from tests.trained import DETECTOR, POSE, write_weights
 from tests.video.clips import noise_images, write_clip
 from tracker.cli import main
 
@@ -48,20 +36,18 @@ WRITTEN = frozenset({"out.mp4", "out.jsonl"})
 LINES = re.compile(
     r"(error|warning|note|detector|pose|written|ms per frame): |\d+ (frames|poses) |stopped after \d+ frames; what was"
 )
-NOBODY = 65534
 
 
 @dataclass
 class Scene:
     """Where a fault is made: a folder with the clip, the networks and the outputs of an earlier run.
 
-    rights: what the run is done with. cleanup: what is done after it.
+    cleanup: what is done after it.
     """
 
     folder: Path
     patch: pytest.MonkeyPatch
     cleanup: ExitStack
-    rights: AbstractContextManager[None] = field(default_factory=nullcontext)
 
 
 Make = Callable[[Scene], object]
@@ -83,24 +69,20 @@ class Fault:
     num_frames: int | None = None
 
 
-def goes_on(
-    make: Make, options: str, line: str | None, num_frames: int | None = None, left: frozenset[str] = WRITTEN
-) -> Fault:
+def goes_on(make: Make, options: str, line: str | None, num_frames: int | None = None) -> Fault:
     """A fault that the run survives."""
-    return Fault(make, options, line, 0, left, num_frames)
+    return Fault(make, options, line, 0, WRITTEN, num_frames)
 
 
 @pytest.fixture
-def scene(clip: Path, models: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    # Outside of pytest's folder, which other users may not enter: tests that run beside this one use it, too.
-    with TemporaryDirectory() as name, monkeypatch.context() as patch, ExitStack() as cleanup:
-        folder = Path(name)
+def scene(clip: Path, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    with monkeypatch.context() as patch, ExitStack() as cleanup:
         for path in (clip, Path(models[1]), Path(models[3])):
-            shutil.copy(path, folder)
+            shutil.copy(path, tmp_path)
         for output in WRITTEN:
-            (folder / output).write_text("precious")
-        patch.chdir(folder)
-        yield Scene(folder, patch, cleanup)
+            (tmp_path / output).write_text("precious")
+        patch.chdir(tmp_path)
+        yield Scene(tmp_path, patch, cleanup)
 
 
 def nothing(_: Scene) -> None:
@@ -110,14 +92,9 @@ def nothing(_: Scene) -> None:
 # --- sources
 
 
-def written(name: str, content: bytes | str) -> Make:
+def written(name: str, content: bytes) -> Make:
     """A file of that content."""
-    data = content.encode() if isinstance(content, str) else content
-    return lambda scene: (scene.folder / name).write_bytes(data)
-
-
-def folder(name: str) -> Make:
-    return lambda scene: (scene.folder / name).mkdir()
+    return lambda scene: (scene.folder / name).write_bytes(content)
 
 
 def cut(name: str, **options: str) -> Make:
@@ -137,35 +114,14 @@ def hole(scene: Scene) -> None:
     path.write_bytes(data[: len(data) // 2] + data[len(data) // 2 + 2000 :])
 
 
-def resized(scene: Scene) -> None:
-    """A video whose size changes in the middle."""
-    parts = [scene.folder / f"{number}.ts" for number in range(2)]
-    for number, (path, size_wh) in enumerate(zip(parts, (SIZE_WH, (64, 96)), strict=True)):
-        write_clip(path, [cv2.resize(texture(), size_wh)] * 4, times_s=[number + n / 5 for n in range(4)])
-    (scene.folder / "joined.ts").write_bytes(b"".join(path.read_bytes() for path in parts))
-
-
-def pictures(*sizes_wh: tuple[int, int]) -> Make:
-    """A folder of black images of those sizes."""
-
-    def make(scene: Scene) -> None:
-        (scene.folder / "shots").mkdir()
-        for number, (width, height) in enumerate(sizes_wh):
-            cv2.imwrite(str(scene.folder / "shots" / f"{number}.png"), np.zeros((height, width), np.uint8))
-
-    return make
-
-
-def broken_pictures(*numbers: int) -> Make:
-    """A folder of three images, of which those are cut off."""
-
-    def make(scene: Scene) -> None:
-        pictures(*[SIZE_WH] * 3)(scene)
-        for number in numbers:
-            path = scene.folder / "shots" / f"{number}.png"
+def broken_picture(scene: Scene) -> None:
+    """A folder of three images, of which the second is cut off."""
+    (scene.folder / "shots").mkdir()
+    for number in range(3):
+        path = scene.folder / "shots" / f"{number}.png"
+        cv2.imwrite(str(path), texture())
+        if number == 1:
             path.write_bytes(path.read_bytes()[:50])
-
-    return make
 
 
 def camera(num_pictures: int, at_end: Callable[[], object] = lambda: None) -> Make:
@@ -190,7 +146,6 @@ def camera(num_pictures: int, at_end: Callable[[], object] = lambda: None) -> Ma
     return lambda scene: scene.patch.setattr(cv2, "VideoCapture", Camera)
 
 
-NO_VIDEO = "is no video that FFmpeg can read, or its end is missing; play it, or convert it to mp4"
 NO_IMAGE = "is no image or is damaged; remove it or copy it again"
 UNPLUGGED = "camera 0 stopped after … s, at …: it gives no more pictures; check its cable, and whether another …"
 
@@ -199,54 +154,20 @@ SOURCES = {
         nothing, "--input absent.mp4", "error: cannot open absent.mp4 (No such file or directory); check the path"
     ),
     "no name": Fault(nothing, "--input=", "error: --input is empty; name a video, an image folder, …", code=2),
-    "text": Fault(written("x.mp4", "no video\n" * 99), "--input x.mp4", f"error: x.mp4 {NO_VIDEO}"),
     "cut mp4": goes_on(
         cut("cut.mp4", movflags="faststart"), "--input cut.mp4",
         "warning: cut.mp4 is damaged or cut off: … of about 20 frames are missing at its end",
     ),
-    "cut ts, which declares no length": goes_on(cut("cut.ts"), "--input cut.ts", None),
     "truncated middle": goes_on(hole, "--input hole.mkv", "warning: hole.mkv is damaged or cut off: …"),
-    "size that changes in the middle": goes_on(
-        resized, "--input joined.ts",
-        "warning: pictures differ in size (96x64, then 64x96 at frame 4): poses are in the pixels of each, "
-        "the overlay keeps the first size", 8,
-    ),
     "one broken image in a folder": goes_on(
-        broken_pictures(1), "--input shots",
+        broken_picture, "--input shots",
         f"warning: 1 of 3 images left out; the last of them: shots/1.png {NO_IMAGE}", 2,
     ),
-    "broken images alone": Fault(
-        broken_pictures(0, 1, 2), "--input shots",
-        f"error: 3 of 3 images left out; the last of them: shots/2.png {NO_IMAGE}",
-    ),
-    "12,000x9,000 px": goes_on(
-        pictures((12_000, 9_000)), "--input shots/0.png --poses out.jsonl --overwrite", None, 1,
-        frozenset({"out.jsonl"}),
-    ),
-    "camera that never gives a picture": Fault(camera(0), "--input 0", f"error: {UNPLUGGED}"),
     "unplugged camera": goes_on(camera(4), "--input 0", f"warning: {UNPLUGGED}"),
-    "nobody answers": Fault(
-        nothing, "--input http://user:secret@127.0.0.1:1/x",
-        "error: cannot open http://127.0.0.1:1/x (Connection refused); check the address and the password",
-    ),
 }  # fmt: skip
 
 
 # --- outputs
-
-
-def link(scene: Scene) -> None:
-    (scene.folder / "link.mp4").symlink_to(scene.folder / "clip.mp4")
-
-
-def pipe(scene: Scene) -> None:
-    if sys.platform == "win32":
-        pytest.skip("Windows has no pipes among its files")
-    os.mkfifo(scene.folder / "x.csv")
-
-
-def earlier_part(scene: Scene) -> None:
-    (scene.folder / "clip.mp4").rename(scene.folder / "new.partial.mp4")
 
 
 def small_disk(size: str) -> Make:
@@ -272,86 +193,12 @@ def pulled_stick(scene: Scene) -> None:
     camera(9, lambda: shutil.rmtree(scene.folder / "stick"))(scene)
 
 
-@contextmanager
-def forbidden(path: Path, mode: int, folder: Path) -> Iterator[None]:
-    """The path has that mode inside, which binds root, too; everybody may come and write into the folder."""
-    with ExitStack() as undo:
-        for entry, wanted in {folder: 0o777, path: mode}.items():
-            undo.callback(entry.chmod, entry.stat().st_mode)
-            entry.chmod(wanted)
-        if os.geteuid() == 0:
-            if any(parent.stat().st_mode & 0o011 != 0o011 for parent in folder.parents):
-                pytest.skip("an ordinary user may not come to the temporary folder")
-            os.setresuid(NOBODY, NOBODY, 0)
-            undo.callback(os.setresuid, 0, 0, 0)
-        yield
-
-
-def locked(name: str, mode: int = 0, make: Make = nothing) -> Make:
-    """A file or folder of that mode, for somebody whom it binds."""
-
-    def lock(scene: Scene) -> None:
-        if sys.platform == "win32":
-            pytest.skip("Windows has other permissions")
-        make(scene)
-        scene.rights = forbidden(scene.folder / name, mode, scene.folder)
-
-    return lock
-
-
 FULL = "No space left on device"
 REMEDY = "free some or name another folder"
-OVER_INPUT = "would overwrite the input; name another output"
-LOCKED = "no permission to write in safe; choose another folder"
 
 OUTPUT_FAULTS = {
     "unknown container": Fault(
         nothing, "--output out.avi", "error: cannot write out.avi: name a video file that ends in .mp4, .m4v, .mov"
-    ),
-    "unknown format": Fault(
-        nothing, "--poses out.xml",
-        "error: cannot tell the format of out.xml by its suffix; poses are written as .jsonl, .csv, …, or as …", code=2,
-    ),
-    "missing folder": Fault(
-        nothing, "--output absent/out.mp4",
-        "error: cannot write absent/out.mp4: the folder absent does not exist; create it first",
-    ),
-    "folder as overlay": Fault(
-        folder("x.mp4"), "--output x.mp4 --overwrite", "error: x.mp4 is a folder; name a file in it"
-    ),
-    "one file for both": Fault(
-        nothing, "--output out.mp4 --poses out.mp4 --format csv",
-        "error: --output and --poses are the same file out.mp4; name two", code=2,
-    ),
-    "picture of a video": Fault(
-        nothing, "--output out.png",
-        "error: out.png holds one picture, and clip.mp4 is no single image; name a video file that ends in .mp4, or …",
-        code=2,
-    ),
-    "input as overlay": Fault(
-        nothing, "--output clip.mp4 --overwrite", f"error: to write clip.mp4 {OVER_INPUT}", code=2
-    ),
-    "input as poses": Fault(
-        nothing, "--poses clip.mp4 --format csv --overwrite", f"error: to write clip.mp4 {OVER_INPUT}", code=2
-    ),
-    "link to the input": Fault(
-        link, "--output link.mp4 --overwrite", f"error: to write link.mp4 {OVER_INPUT}", code=2
-    ),
-    "pipe as poses": Fault(
-        pipe, "--poses x.csv --overwrite",
-        "error: x.csv is a device or a pipe, which a file would replace; name a file",
-    ),
-    "partial overlay is the input": Fault(
-        earlier_part, "--input new.partial.mp4 --output new.mp4 --overwrite",
-        f"error: to write new.mp4 {OVER_INPUT}", code=2,
-    ),
-    "too large for H.264": Fault(
-        pictures((16_386, 4)), "--input shots/0.png --output new.mp4",
-        "error: cannot write new.mp4: pictures of 16386x4 exceed H.264's 16384 a side; scale the input down",
-    ),
-    "too large for JPEG": Fault(
-        pictures((65_501, 4)), "--input shots/0.png --output new.jpg",
-        "error: cannot write new.jpg: its format holds no picture so large; scale the input down",
     ),
     "full disk": Fault(
         small_disk("64k"), "--input long.mp4 --output disk/out.mp4",
@@ -371,16 +218,6 @@ OUTPUT_FAULTS = {
         pulled_stick, "--input 0 --output stick/out.mp4 --poses stick/out.jsonl",
         "error: cannot write stick/out.jsonl: No such file or directory",
     ),
-    "video without permission": Fault(
-        locked("clip.mp4"), "", "error: no permission to read clip.mp4; change its permissions or copy it"
-    ),
-    "image without permission": goes_on(
-        locked("shots/0.png", make=pictures(SIZE_WH, SIZE_WH)), "--input shots",
-        "warning: 1 of 2 images left out; the last of them: shots/0.png cannot be read (Permission denied); …", 1,
-    ),
-    "folder without permission": Fault(
-        locked("safe", 0o555, folder("safe")), "--output safe/out.mp4", f"error: cannot write safe/out.mp4: {LOCKED}"
-    ),
 }  # fmt: skip
 
 
@@ -394,74 +231,27 @@ class _Attack:
         return Path.touch, (Path("attacked"),)  # type: ignore[return-value]
 
 
-def network(name: str, content: Callable[[], bytes]) -> Make:
-    return lambda scene: (scene.folder / name).write_bytes(content())
-
-
-@functools.cache
-def weights(kind: str) -> bytes:
-    """The file of a small network, as training writes it."""
-    with TemporaryDirectory() as folder:
-        metadata = {"detector": DETECTOR, "pose": POSE}[kind]
-        return write_weights(Path(folder, "x.safetensors"), metadata).read_bytes()
-
-
-@functools.cache
-def checkpoint() -> bytes:
-    stream = io.BytesIO()
-    torch.save({"conv.weight": torch.zeros(2)}, stream)
-    return stream.getvalue()
-
-
-def attack() -> bytes:
-    return pickle.dumps({"state_dict": _Attack()}, protocol=2)
-
-
-def half(name: str) -> Make:
-    """x.onnx, the first half of another file."""
-
-    def make(scene: Scene) -> None:
-        data = (scene.folder / name).read_bytes()
-        (scene.folder / "x.onnx").write_bytes(data[: len(data) // 2])
-
-    return make
-
-
-def nan_box(scene: Scene) -> None:
-    write_detector(scene.folder / "x.onnx", [[np.nan, 8, 34, 56, 0.9]])
-
-
-def infinite_peak(scene: Scene) -> None:
-    maps = heatmaps()
-    maps[0, 3, 2, 1] = np.inf
-    write_pose_network(scene.folder / "x.onnx", maps)
-
-
 def dark_end(scene: Scene) -> None:
     """Five bright pictures and a dark one, and a pose network that fails on it."""
     write_clip(scene.folder / "dusk.mp4", [texture()] * 5 + [np.zeros_like(texture())])
     write_pose_network_afraid_of_the_dark(scene.folder / "x.onnx")
 
 
-def memory_for(num_crops: int) -> Make:
-    """Memory for batches of that size alone, and a pose network that takes larger ones."""
+def memory_for_one(scene: Scene) -> None:
+    """Memory for one crop at a time alone, and a pose network that takes several."""
+    refused: list[int] = []
+    run_session = onnxruntime.InferenceSession.run
 
-    def make(scene: Scene) -> None:
-        refused: list[int] = []
-        run_session = onnxruntime.InferenceSession.run
+    def run(self: Any, names: Any, feeds: dict[str, Any], options: Any = None) -> Any:
+        size = len(next(iter(feeds.values())))
+        if size > 1:
+            refused.append(size)
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 1048576")
+        return run_session(self, names, feeds, options)
 
-        def run(self: Any, names: Any, feeds: dict[str, Any]) -> Any:
-            size = len(next(iter(feeds.values())))
-            if size > num_crops:
-                refused.append(size)
-                raise RuntimeError("Failed to allocate memory for requested buffer of size 1048576")
-            return run_session(self, names, feeds)
-
-        scene.patch.setattr(onnxruntime.InferenceSession, "run", run)
-        scene.cleanup.callback(lambda: refused or pytest.fail("memory was never short"))
-        write_pose_network_for_batches(scene.folder / "x.onnx")
-
-    return make
+    scene.patch.setattr(onnxruntime.InferenceSession, "run", run)
+    scene.cleanup.callback(lambda: refused or pytest.fail("memory was never short"))
+    write_pose_network_for_batches(scene.folder / "x.onnx")
 
 
 def without_gpu(scene: Scene) -> None:
@@ -469,37 +259,16 @@ def without_gpu(scene: Scene) -> None:
     scene.patch.setattr("tracker.runtime._cuda_obstacle", lambda: "no NVIDIA driver found")
 
 
-NO_FILE = "there is no network file {}; check the name"
-NO_ONNX = "{} does not load as an ONNX network (…); it may be cut off or of another kind: get or export it again"
-NO_WEIGHTS = "{} cannot be read as network weights (…); it is damaged or of another kind: get it again"
-NO_NETWORK = "{} is no … by its name; supported are files ending in .onnx, …"
-CODE = "{} holds getattr besides tensors, and loading that could run code, so it is refused; save the state_dict …"
 # One file for each way in which a network is read; what else they may hold is in test_runtime.py and test_weights.py.
-FILES = {
-    "absent onnx": ("--detector x.onnx", nothing, NO_FILE),
-    "cut onnx": ("--pose-model x.onnx", half("pose.onnx"), NO_ONNX),
-    "pickle named onnx": ("--detector x.onnx", network("x.onnx", attack), NO_ONNX),
-    "cut weights": (
-        "--detector x.safetensors", network("x.safetensors", lambda: weights("pose")[:20_000]), NO_WEIGHTS
-    ),
-    "pickle that would run code": ("--pose-model x.pth", network("x.pth", attack), CODE),
-    "checkpoint of another network": (
-        "--pose-model x.pth", network("x.pth", checkpoint), "{} holds no PoseResNet or LitePose (it begins …"
-    ),
-    "video as detector": ("--detector clip.mp4", nothing, NO_NETWORK),
-    "video for poses": ("--pose-model clip.mp4", nothing, NO_NETWORK),
-}  # fmt: skip
-NOT_FINITE = "x.onnx…gave values that are not finite on ONNX Runtime …"
-NO_MEMORY = "det.onnx runs out of memory on ONNX Runtime … on CPU; free some, take smaller networks or a smaller …"
-NO_GPU = "does not work: {}; use --device auto or cpu"
-
 NETWORK_FAULTS = {
-    what: Fault(make, options, f"error: {line.format(options.split()[1])}")
-    for what, (options, make, line) in FILES.items()
-} | {
-    "detector weights for poses": Fault(
-        network("x.safetensors", lambda: weights("detector")), "--pose-model x.safetensors",
-        "error: x.safetensors states RTMDetNano in its metadata, but must be PoseLiteHRNet …; name another file",
+    "absent onnx": Fault(nothing, "--detector x.onnx", "error: there is no network file x.onnx; check the name"),
+    "pickle that would run code": Fault(
+        written("x.pth", pickle.dumps({"state_dict": _Attack()}, protocol=2)), "--pose-model x.pth",
+        "error: x.pth holds getattr besides tensors, and loading that could run code, so it is refused; save the …",
+    ),
+    "video as detector": Fault(
+        nothing, "--detector clip.mp4",
+        "error: clip.mp4 is no … by its name; supported are files ending in .onnx, …",
     ),
     "pose network as detector": Fault(
         nothing, "--detector pose.onnx",
@@ -509,21 +278,15 @@ NETWORK_FAULTS = {
         nothing, "--pose-model det.onnx",
         "error: det.onnx takes image float32 [1, 3, 64, 96] and gives dets float32 [1, 2, 5], …; supported is …",
     ),
-    "detector gives NaN": Fault(
-        nan_box, "--detector x.onnx", f"error: {NOT_FINITE}; try --device cpu or another …"
-    ),
-    "pose network gives infinity": Fault(
-        infinite_peak, "--pose-model x.onnx", f"error: {NOT_FINITE}; its file may be damaged, or half …"
-    ),
     "NaN after some pictures": Fault(
-        dark_end, "--input dusk.mp4 --pose-model x.onnx", f"error: {NOT_FINITE}",
+        dark_end, "--input dusk.mp4 --pose-model x.onnx", "error: x.onnx…gave values that are not finite …",
         left=frozenset({"out.partial.mp4", "out.partial.jsonl"}),
     ),
     "absent GPU": Fault(
-        without_gpu, "--device cuda", f"error: device cuda {NO_GPU.format('no NVIDIA driver found')}"
+        without_gpu, "--device cuda",
+        "error: device cuda does not work: no NVIDIA driver found; use --device auto or cpu",
     ),
-    "memory for half a batch": goes_on(memory_for(1), "--pose-model x.onnx", None, len(TIMES_S)),
-    "memory not even for one picture": Fault(memory_for(0), "--pose-model x.onnx", f"error: {NO_MEMORY}"),
+    "memory for half a batch": goes_on(memory_for_one, "--pose-model x.onnx", None, len(TIMES_S)),
 }  # fmt: skip
 
 
@@ -536,8 +299,7 @@ def test_a_fault_is_told_in_one_line(scene: Scene, capfd: pytest.CaptureFixture[
     options = fault.options.split()
     outputs = [] if {"--output", "--poses"} & {*options} else OUTPUTS
     before, threads = contents(scene.folder), running_threads()
-    with scene.rights:
-        code = main(["track", "--input", "clip.mp4", *NETWORKS, *outputs, *options])
+    code = main(["track", "--input", "clip.mp4", *NETWORKS, *outputs, "--min-hits", "1", *options])
     out, err = capfd.readouterr()  # of native code, too
     assert (code, out) == (fault.code, "")
     check_lines(err.splitlines(), fault.line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, texture
 from tests.commands.test_options import parse
+from tests.video.test_pictures import write_stretched
 from tracker.commands.track import read_jobs
 from tracker.errors import UsageError
 from tracker.formats import Results, read_results
 from tracker.given import read_given
 from tracker.skeletons import COCO_17, HALPE_26
+from tracker.video.aspect import square_frame
+from tracker.video.source import open_source
 
 FRAMES = range(len(TIMES_S))
 
@@ -253,6 +257,55 @@ def test_images_are_told_by_their_names(
     times = [round(frame.time_s * 10) for frame in results.frames if not len(frame.tracked)]
     assert times == [6]
     assert [round(frame.time_s * 10) for frame in results.frames] == [n for n in range(start, 10) if n != 1]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "npz", "json"])
+def test_images_are_told_by_their_names_in_results_of_our_own(
+    run: Run, tracked: Callable[..., Results], tmp_path: Path, pictures: Path, suffix: str
+) -> None:
+    name = f"first.{suffix}"
+    done = run("track", "--input", pictures, "--poses-in", coco(tmp_path / "given.json"), "--poses", name)
+    assert done.code == 0, done.err
+    cv2.imwrite(str(pictures / "img_0000.png"), texture())
+    results = tracked("--poses-in", name, source=pictures)
+    assert [len(frame.tracked) for frame in results.frames] == [0] + [2] * 10
+
+
+def test_a_last_line_that_was_cut_off_is_told(
+    run: Run, tracked: Callable[..., Results], clip: Path, tmp_path: Path
+) -> None:
+    tracked("--poses-in", coco(tmp_path / "given.json"))
+    Path("cut.jsonl").write_text(Path("out.jsonl").read_text()[:-20])
+    done = run("track", "--input", clip, "--poses-in", "cut.jsonl", "--poses", "again.jsonl")
+    assert (done.code, "note: cut.jsonl ends within line 11, which is left out" in done.err) == (0, True)
+
+
+def test_poses_are_in_stored_pixels_that_are_not_square(tracked: Callable[..., Results], tmp_path: Path) -> None:
+    clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
+    records = [
+        {"image_id": frame, "keypoints": flat(triples([100, 20, 140, 110])), "bbox": [100, 20, 40, 90], "score": 0.8}
+        for frame in range(4)
+    ]
+    results = tracked("--poses-in", write_json(tmp_path / "given.json", records), source=clip)
+    assert [frame.tracked.track_ids.tolist() for frame in results.frames] == [[1]] * 4
+    for frame in results.frames:
+        poses = frame.tracked.poses
+        np.testing.assert_allclose(poses.keypoints[0], np.array(triples([100, 20, 140, 110]))[:, :2], atol=0.011)
+        np.testing.assert_allclose(poses.boxes[0], [100, 20, 140, 110], atol=0.011)
+
+
+def test_boxes_in_stored_pixels_lie_on_the_square_ones_that_networks_see(tmp_path: Path) -> None:
+    clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
+    (tmp_path / "det.txt").write_text("1,-1,73,11,72,90,0.9\n")  # counted from 1: the right half
+    with open_source(str(clip)) as source:
+        people = read_given(tmp_path / "det.txt", "boxes", clip, source)
+        (found,) = people.people_in([square_frame(next(iter(source)))])
+    np.testing.assert_allclose(found.boxes, [[102.5, 10, 205.5, 100]], atol=0.3)
+
+
+def test_stdin_is_one_input() -> None:
+    with pytest.raises(UsageError, match="stdin is one input"):
+        read_jobs(parse("--input", "-", "--poses-in", "-"))
 
 
 def test_a_part_of_a_video_has_its_own_frames(tracked: Callable[..., Results], tmp_path: Path) -> None:

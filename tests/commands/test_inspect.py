@@ -69,12 +69,6 @@ def test_several_images(inspect: Run, gt: Path, images: list[str]) -> None:
     assert written() == names("1", "2")
 
 
-def test_the_truth_beside(inspect: Run, gt: Path) -> None:
-    assert inspect("gt/1.png", "--gt", gt).code == 0
-    assert size_wh("1_sum.png") == (2 * 960 + 4, 660)
-    assert size_wh("1_people.png") == (18 * 112 - 4, 4 * 164)
-
-
 def test_true_boxes_need_no_detector(run: Run, gt: Path, models: list[str]) -> None:
     options = ["--gt", gt, "--boxes", "ground-truth", "--output", "out", *models[2:]]
     assert run("inspect", "gt/1.png", "gt/2.png", *options).code == 0

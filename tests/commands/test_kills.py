@@ -14,9 +14,9 @@ from tests.commands.conftest import write_detector
 from tests.commands.runs import MODULE, count_frames, running, write_endless_clip
 
 # How many moments are tried: TRACKER_KILLS=20 makes it sure.
-NUM_KILLS = int(os.environ.get("TRACKER_KILLS", "3"))
-# What the poses of four seconds take, in lines that are longer than the buffers and pages of a file.
-LATEST_BYTES = 1_000_000
+NUM_KILLS = int(os.environ.get("TRACKER_KILLS", "2"))
+# What the poses of two seconds take, in lines that are longer than the buffers and pages of a file.
+LATEST_BYTES = 500_000
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 

@@ -61,20 +61,10 @@ def test_the_version(shown: Callable[..., str], option: str) -> None:
     ("option", "ending"),
     [
         ("--detector", "default: as shipped"),
-        ("--pose-model", "default: as shipped"),
-        ("--detector-type", "default: told by the file"),
         ("--detector-size", f"default: {DEFAULT_SIZE}"),
         ("--detector-score", "(default: 0.5)"),
-        ("--detect-every", "(default: 1)"),
-        ("--device", "(default: auto)"),
-        ("--flow", "(default: dis)"),
-        ("--similarity", f"(default: {TrackerConfig().similarity})"),
         ("--propagation", "(default: on)"),
-        ("--queue-length", f"(default: {TrackerConfig().queue_length})"),
-        ("--fps", "default: 25"),
         ("--start", "default: 0"),
-        ("--end", "default: the end"),
-        ("--max-frames", "default: all"),
     ],
 )
 def test_the_help_shows_defaults(shown: Callable[..., str], option: str, ending: str) -> None:

@@ -49,16 +49,8 @@ def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> Non
     first, again = pictures(Path("first.mp4")), pictures(Path("again.mp4"))
     # the line of text says how fast the first one was, which coding lets shine through elsewhere
     differences = [np.abs(a - b)[24:].mean() for a, b in zip(first, again, strict=True)]
-    assert max(differences) < 10 < np.abs(again[2] - again[1])[24:].mean()  # as people appear
-    assert drawn(Path("again.mp4")) == drawn(Path("first.mp4")) == [False] * 2 + [True] * 8
-
-
-@pytest.mark.usefixtures("tracked")
-def test_no_network_is_loaded(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracker.pipeline.build_pipeline", None)
-    monkeypatch.setattr("tracker.runtime.OnnxNetwork", None)
-    assert run("render", "out.jsonl", clip).code == 0
-    assert Path("clip_rendered.mp4").exists()
+    assert max(differences) < 10
+    assert drawn(Path("again.mp4")) == drawn(Path("first.mp4")) == [True] * 10
 
 
 @pytest.mark.usefixtures("tracked")
@@ -68,10 +60,13 @@ def test_boxes_alone_can_be_drawn(run: Run, clip: Path) -> None:
     assert len(pictures(Path("again.mp4"))) == len(TIMES_S)
 
 
-@pytest.mark.usefixtures("tracked")
-def test_unconfirmed_people_are_drawn_on_demand(run: Run, clip: Path) -> None:
-    run("render", "out.jsonl", clip, "--output", "again.mp4", "--show-unconfirmed")
-    assert drawn(Path("again.mp4")) == [True] * 10
+@pytest.mark.parametrize("options", [[], ["--show-unconfirmed"]])
+def test_unconfirmed_people_are_drawn_on_demand(run: Run, track: Run, clip: Path, options: list[str]) -> None:
+    track("--poses", "out.jsonl", "--min-hits", "20")
+    done = run("render", "out.jsonl", clip, "--output", "again.mp4", *options)
+    assert drawn(Path("again.mp4")) == [bool(options)] * 10
+    said = "note: nobody in out.jsonl is confirmed; --show-unconfirmed draws them" in done.err
+    assert said == (not options)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -102,7 +97,7 @@ def test_a_longer_video_is_told(run: Run, track: Run, clip: Path) -> None:
     track("--poses", "out.jsonl", "--max-frames", "6")
     done = run("render", "out.jsonl", clip, "--output", "again.mp4")
     assert done.err.splitlines()[0] == f"note: out.jsonl ends at frame 5, {clip} at 9"
-    assert drawn(Path("again.mp4")) == [False] * 2 + [True] * 4 + [False] * 4
+    assert drawn(Path("again.mp4")) == [True] * 6 + [False] * 4
 
 
 def test_a_folder_has_the_rate_of_the_results(run: Run, track: Run, tmp_path: Path) -> None:
@@ -113,6 +108,14 @@ def test_a_folder_has_the_rate_of_the_results(run: Run, track: Run, tmp_path: Pa
     track("--poses", "out.jsonl", "--fps", "10", source=folder)
     assert run("render", "out.jsonl", folder).code == 0
     assert times_of(Path("pictures_rendered.mp4")) == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-4)
+
+
+def test_a_video_has_the_rate_that_it_was_given(run: Run, track: Run, clip: Path) -> None:
+    track("--poses", "out.jsonl", "--fps", "100")
+    assert run("render", "out.jsonl", clip, "--output", "again.mp4").code == 0
+    whole = track("--output", "whole.mp4", "--fps", "100")
+    assert whole.code == 0
+    assert times_of(Path("again.mp4")) == times_of(Path("whole.mp4"))
 
 
 def test_keypoints_fade_at_the_score_at_which_they_were_dropped(
@@ -135,10 +138,6 @@ def test_keypoints_fade_at_the_score_at_which_they_were_dropped(
         pytest.param(["out.txt", "short.mp4"], 1, "ends at frame 2, but out.txt goes on to frame 9", id="length"),
         pytest.param(["out.jsonl", "0"], 2, "camera 0 shows something else now", id="camera"),
         pytest.param(["out.jsonl", "absent.mp4"], 1, "cannot open absent.mp4", id="no video"),
-        pytest.param(["absent.jsonl", "slow.mp4"], 1, "absent.jsonl cannot be read", id="no poses"),
-        pytest.param(["empty.jsonl", "slow.mp4"], 1, "empty.jsonl has no frame", id="no frames"),
-        pytest.param(["out.jsonl", "slow.mp4", "--output", "x.avi"], 1, "ends in .mp4, .m4v, .mov", id="container"),
-        pytest.param(["out.jsonl", "slow.mp4", "--output", "first.mp4"], 1, "first.mp4 exists", id="exists"),
         pytest.param(["out.jsonl", "slow.mp4", "--output", "slow.mp4"], 2, "overwrite the input", id="onto itself"),
     ],
 )  # fmt: skip
@@ -150,7 +149,6 @@ def test_what_does_not_fit_is_told_in_one_line(
     write_clip(tmp_path / "slow.mp4", [texture()] * 10, times_s=[number / 2 for number in range(10)])
     write_clip(tmp_path / "short.mp4", [texture()] * 3, times_s=TIMES_S[:3])
     run("convert", "out.jsonl", "out.txt")
-    (tmp_path / "empty.jsonl").write_text((tmp_path / "out.jsonl").read_text().splitlines()[0])
     done = run("render", *arguments)
     assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
     assert message in done.err

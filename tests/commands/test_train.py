@@ -15,7 +15,6 @@ from tests.commands.conftest import Outcome, Run
 from tests.training.rendered import write_data
 from tracker.training import curves
 from tracker.training.detector_task import DetectorTask
-from tracker.training.litepose_task import LitePoseTask
 from tracker.training.pose_task import PoseTask
 from tracker.weights import read_metadata
 
@@ -105,11 +104,8 @@ def _hears_ctrl_c() -> Iterator[None]:
 @pytest.mark.usefixtures("_undrawn", "_hears_ctrl_c")
 @pytest.mark.parametrize(
     ("kind", "task", "number", "code"),
-    [
-        pytest.param("pose", PoseTask, signal.SIGINT, 130, id="Ctrl-C"),
-        pytest.param("detector", DetectorTask, signal.SIGTERM, 143, id="SIGTERM"),
-        pytest.param("litepose", LitePoseTask, signal.SIGINT, 130, id="Ctrl-C, bottom-up"),
-    ],
+    [("pose", PoseTask, signal.SIGINT, 130), ("detector", DetectorTask, signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "SIGTERM"],
 )
 def test_an_interrupted_run_goes_on(
     train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, kind: str, task: Any, number: int, code: int
@@ -177,11 +173,8 @@ def test_presets_and_epochs(run: Run, data: Path) -> None:
     [
         pytest.param(["--frozen-stages", "2"], 2, "would freeze random weights", id="random stages frozen"),
         pytest.param(["--accumulate", "5"], 2, "--accumulate must divide", id="parts that do not fit"),
-        pytest.param(["--input-size", "30", "32"], 2, "--input-size must be multiples of 32", id="an odd size"),
         pytest.param(["--flip", "2"], 2, "--flip must be within 0 and 1, not 2.0", id="a share of 2"),
         pytest.param(["--threads", "0"], 2, "--threads must be 1 or more", id="no threads"),
-        pytest.param(["--validate-every", "0"], 2, "--validate-every must be 1 or more", id="every 0 steps"),
-        pytest.param(["--limit-people", "0"], 2, "--limit-people must be 1 or more", id="nobody"),
         pytest.param(["--data", "nowhere"], 1, "nowhere holds no training data", id="no data"),
         pytest.param(["--device", "tpu"], 2, "there is no device 'tpu'", id="no such device"),
         pytest.param(["--precision", "fp16"], 2, "fp16 needs CUDA", id="fp16 on a CPU"),
@@ -193,24 +186,6 @@ def test_presets_and_epochs(run: Run, data: Path) -> None:
 def test_what_cannot_be(train: Callable[..., Outcome], arguments: list[str], code: int, message: str) -> None:
     Path("file").touch()
     assert is_refused(train("pose", *arguments), code, message)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        pytest.param(["--input-size", "100"], "--input-size must be a multiple of 64, not 100", id="an odd size"),
-        pytest.param(["--region", "2", "1"], "--region must be two rising numbers above 0", id="a falling region"),
-        pytest.param(["--pasted", "-0.1"], "--pasted must be within 0 and 1", id="a negative share"),
-        pytest.param(["--size", "XXL"], "invalid choice: 'XXL'", id="no such size"),
-        pytest.param(["--push-form", "log"], "invalid choice: 'log'", id="no such loss"),
-        pytest.param(["--picture-size", "100"], "--picture-size must be a multiple of 64", id="odd pictures"),
-        pytest.param(["--frozen-stages", "0"], "--frozen-stages must be -1 for size XS", id="a frozen LitePose"),
-    ],
-)
-def test_what_cannot_be_of_a_bottom_up_network(
-    train: Callable[..., Outcome], arguments: list[str], message: str
-) -> None:
-    assert is_refused(train("litepose", *arguments), 2, message)
 
 
 def test_weights_that_are_not_of_a_run_are_kept(train: Callable[..., Outcome]) -> None:

@@ -49,22 +49,6 @@ def work(jobs: Sequence[Job], num_workers: int) -> Progress:
     return progress
 
 
-def test_two_workers_write_what_one_process_writes(track_data: Run, tmp_path: Path) -> None:
-    root = write_dataset(tmp_path / "data")
-    (root / f"images/val/{SEQUENCES[1]}/000004.jpg").write_bytes(b"")
-    alone, together = track_data("--output", "alone"), track_data("--output", "together", "--workers", "2")
-    assert alone.code == together.code == 1
-    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
-    assert len(contents(tmp_path / "alone")) == 3
-    for done in (alone, together):
-        told = [line for line in done.err.splitlines() if line.startswith("error: ")]
-        assert len(told) == 1
-        assert f"{SEQUENCES[1]}/000004.jpg is no image or is damaged" in told[0]
-        assert "\n15 frames in " in done.err
-        assert done.err.endswith("1 of 4 sequences failed\n")
-    assert {line[:5] for line in together.err.splitlines()[:4]} >= {"[1/4]", "[4/4]"}
-
-
 @needs_sigkill
 def test_the_sequence_of_a_worker_that_dies_is_tried_once_more(
     models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -93,18 +77,23 @@ class Bomb:
         return os._exit, (3,)
 
 
-def test_a_worker_that_dies_before_it_begins_ends_the_run(models: list[str], tmp_path: Path) -> None:
-    jobs = jobs_of(write_dataset(tmp_path / "data"), models, detector=Bomb())
-    line = r"a worker on cpu died while it loaded the networks \(exit code 3\); try fewer workers"
-    with pytest.raises(DeviceError, match=line):
+@pytest.mark.parametrize(
+    ("settings", "error", "line"),
+    [
+        pytest.param(
+            {"detector": Bomb()}, DeviceError,
+            r"a worker on cpu died while it loaded the networks \(exit code 3\); try fewer workers", id="death",
+        ),
+        pytest.param({"detector_size": 64}, UsageError, r"det\.onnx takes 96×64 only", id="error"),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_worker_from_loading_networks_ends_the_run(
+    models: list[str], tmp_path: Path, settings: dict[str, Any], error: type[Exception], line: str
+) -> None:
+    jobs = jobs_of(write_dataset(tmp_path / "data"), models, **settings)
+    with pytest.raises(error, match=line):
         work(jobs, num_workers=1)
     assert not contents(tmp_path / "data/out")
-
-
-def test_what_keeps_a_worker_from_loading_networks_is_raised(models: list[str], tmp_path: Path) -> None:
-    jobs = jobs_of(write_dataset(tmp_path / "data"), models, detector_size=64)
-    with pytest.raises(UsageError, match=r"det\.onnx takes 96×64 only"):
-        work(jobs, num_workers=1)
 
 
 def wait_for_end_of(group: int) -> None:
@@ -135,16 +124,22 @@ def test_ctrl_c_ends_all_processes(models: list[str], tmp_path: Path) -> None:
 
 
 @needs_sigkill
-def test_a_run_that_is_killed_and_resumed_writes_what_one_run_writes(
+def test_two_workers_that_are_killed_and_resumed_write_what_one_process_writes(
     models: list[str], tmp_path: Path, track_data: Run
 ) -> None:
-    write_dataset(tmp_path / "data", num_frames=40)
-    command = [*MODULE, "--input", "data", *models, *SETTINGS, "--workers", "2", "--output", "resumed"]
-    with running(command, 1, tmp_path / "resumed" / f"{SEQUENCES[0]}.json") as process:
+    root = write_dataset(tmp_path / "data", num_frames=15)
+    (root / f"images/val/{SEQUENCES[1]}/000004.jpg").write_bytes(b"")
+    command = [*MODULE, "--input", "data", *models, *SETTINGS, "--workers", "2", "--output", "together"]
+    with running(command, 1, tmp_path / "together" / f"{SEQUENCES[0]}.json") as process:
         process.kill()
     wait_for_end_of(process.pid)  # workers have nobody left to work for
-    done = track_data("--output", "resumed")
-    assert done.code == 0
-    assert " of 4 sequences were complete; --overwrite" in done.err
-    assert track_data("--output", "whole").code == 0
-    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
+    together, alone = track_data("--output", "together", "--workers", "2"), track_data("--output", "alone")
+    assert " of 4 sequences were complete; --overwrite" in together.err
+    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
+    assert len(contents(tmp_path / "alone")) == 3
+    assert "\n45 frames in " in alone.err
+    for done in (alone, together):
+        assert done.code == 1
+        (told,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+        assert f"{SEQUENCES[1]}/000004.jpg is no image or is damaged" in told
+        assert done.err.endswith("1 of 4 sequences failed\n")

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import DETECTOR, write_weights
 from tracker.detection import load_detector
-from tracker.detection.family import DetectionNetwork
-from tracker.detection.person_detector import INPUT_DESCRIPTION, PERSON_DETECTOR
-from tracker.errors import ModelError, UsageError
 from tracker.export import export_network
-from tracker.runtime import TensorInfo
 from tracker.types import Detections, Image
-
-IMAGE = TensorInfo("image", (None, 3, None, None), "float32")
-MAPS = tuple(TensorInfo(f"stride_{stride}", (None, 5, None, None), "float32") for stride in (8, 16, 32))
-
-
-def _network(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], **stated: str) -> DetectionNetwork:
-    network = SimpleNamespace(inputs=tuple(inputs), outputs=tuple(outputs), metadata=stated)
-    return cast(DetectionNetwork, network)
 
 
 def _picture(height: int = 60, width: int = 90, seed: int = 0) -> Image:
@@ -41,63 +25,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     torch.manual_seed(2)  # whose scores spread
     folder = tmp_path_factory.mktemp("detector")
     return export_network([write_weights(folder / "trained.safetensors", DETECTOR)], folder / "det")
-
-
-def test_its_own_graph_fits() -> None:
-    assert PERSON_DETECTOR.fits(_network([IMAGE], MAPS))
-    fixed = [TensorInfo(str(i), (1, 5, 40 >> i, 40 >> i), "float32") for i in range(3)]
-    assert PERSON_DETECTOR.fits(_network([TensorInfo("x", (1, 3, 320, 320), "float32")], fixed))
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs"),
-    [
-        pytest.param([IMAGE], MAPS[:2], id="two maps"),
-        pytest.param([IMAGE, IMAGE], MAPS, id="two inputs"),
-        pytest.param([IMAGE], [TensorInfo("raw", (1, 40, 40, 5), "float32")] * 3, id="channels last, as RTMDet's"),
-        pytest.param([IMAGE], [TensorInfo("boxes", (1, 5, 100), "float32")] * 3, id="no maps"),
-        pytest.param([TensorInfo("x", (1, 3, 320, 320), "uint8")], MAPS, id="bytes in"),
-    ],
-)
-def test_other_graphs_do_not_fit(inputs: list[TensorInfo], outputs: list[TensorInfo]) -> None:
-    assert not PERSON_DETECTOR.fits(_network(inputs, outputs))
-
-
-@pytest.mark.parametrize(
-    ("stated", "fits"),
-    [
-        pytest.param({}, True, id="nothing"),
-        pytest.param(dict(INPUT_DESCRIPTION), True, id="what it expects"),
-        pytest.param({"input_size": "[320, 320]"}, True, id="another size"),
-        pytest.param({"color": "rgb"}, False, id="an older one's colours"),
-        pytest.param({"mean": "[127.5, 127.5, 127.5]"}, False, id="an older one's mean"),
-        pytest.param({"std": "[127.5, 127.5, 127.5]"}, False, id="an older one's std"),
-    ],
-)
-def test_a_graph_that_states_another_input_does_not_fit(stated: dict[str, str], fits: bool) -> None:
-    assert PERSON_DETECTOR.fits(_network([IMAGE], MAPS, **stated)) is fits
-
-
-def test_a_graph_of_an_older_form_is_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
-    graph = onnx.load(files[0])
-    stated = dict(INPUT_DESCRIPTION) | {"color": "rgb", "mean": "[127.5, 127.5, 127.5]", "std": "[127.5, 127.5, 127.5]"}
-    onnx.helper.set_model_props(graph, stated)
-    onnx.save(graph, tmp_path / "old.onnx")
-    with pytest.raises(ModelError, match=r"old\.onnx") as refused:
-        load_detector(tmp_path / "old.onnx", "cpu")
-    assert "\n" not in str(refused.value)
-
-
-def test_the_input_is_as_the_files_state_it() -> None:
-    mean, std = (np.array(json.loads(INPUT_DESCRIPTION[key])) for key in ("mean", "std"))
-    image = np.zeros((32, 64, 3), np.uint8)
-    image[4, 7] = 255, 51, 0
-    tensor, scale_wh = PERSON_DETECTOR.prepare(image, (64, 64))
-    assert (tensor.shape, tensor.dtype) == ((3, 64, 64), np.float32)
-    np.testing.assert_allclose(tensor[:, 4, 7], ([255, 51, 0] - mean) / std, atol=1e-5)
-    np.testing.assert_allclose(tensor[:, 63, 0], (114 - mean) / std, atol=1e-5)
-    assert scale_wh.tolist() == [1, 1]
-    assert INPUT_DESCRIPTION["color"] == "bgr"
 
 
 def _detect(path: Path, images: Sequence[Image], score_threshold: float = 0.2) -> list[Detections]:
@@ -129,11 +56,3 @@ def test_cuda_finds_what_the_cpu_finds(files: tuple[Path, Path]) -> None:
     (on_cpu,), (on_cuda,) = (load_detector(files[1], device, 0.2).detect([_picture()]) for device in ("cpu", "cuda"))
     assert abs(len(on_cpu) - len(on_cuda)) <= 0.1 * len(on_cpu)
     np.testing.assert_allclose(on_cuda.scores[:5], on_cpu.scores[:5], atol=0.02)
-
-
-def test_other_weights_and_sizes_are_refused(tmp_path: Path, files: tuple[Path, Path]) -> None:
-    pose = write_weights(tmp_path / "pose.safetensors", POSE)
-    with pytest.raises(ModelError, match="states PoseLiteHRNet in its metadata, but must be RTMDetNano"):
-        load_detector(pose, "cpu")
-    with pytest.raises(UsageError, match="detector size 100 is no multiple of 32"):
-        load_detector(files[1], "cpu", size=100)

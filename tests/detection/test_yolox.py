@@ -1,81 +1,15 @@
-"""YOLOX: which graphs are taken for one, its input, and its output on the grid or in pixels."""
+"""YOLOX's output, on the grid or in pixels."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
 
-from tracker.detection.yolox import YOLOX, YOLOX_NMS, decode_classes
-from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.detection.yolox import YOLOX, decode_classes
 from tracker.types import FloatArray
 
 INPUT_WH = (96, 64)
 NUM_CELLS = 12 * 8 + 6 * 4 + 3 * 2
-OPEN = TensorInfo("images", (None, 3, None, None), "float32")
-
-
-def _image(height: int, width: int) -> TensorInfo:
-    return TensorInfo("images", (1, 3, height, width), "float32")
-
-
-def _output(*shape: int | None) -> TensorInfo:
-    return TensorInfo("output", shape, "float32")
-
-
-def _network(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> OnnxNetwork:
-    return cast(OnnxNetwork, SimpleNamespace(inputs=tuple(inputs), outputs=tuple(outputs)))
-
-
-@pytest.mark.parametrize(
-    ("image", "output"),
-    [
-        pytest.param(_image(416, 416), _output(1, 3549, 85), id="as published"),
-        pytest.param(_image(640, 640), _output(1, 8400, 85), id="640 px"),
-        pytest.param(_image(64, 96), _output(1, NUM_CELLS, 85), id="a wide input"),
-        pytest.param(_image(640, 640), _output(1, 8400, 6), id="people alone"),
-        pytest.param(
-            TensorInfo("images", (None, 3, 416, 416), "float32"), _output(None, 3549, 85), id="the batch is open"
-        ),
-        pytest.param(_image(416, 416), _output(1, None, 85), id="the number of cells is open"),
-        pytest.param(OPEN, _output(None, None, 85), id="all open"),
-    ],
-)
-def test_exports_fit(image: TensorInfo, output: TensorInfo) -> None:
-    assert YOLOX.fits(_network([image], [output]))
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs"),
-    [
-        pytest.param([_image(640, 640)], [_output(1, 25200, 85)], id="YOLOv5 has three boxes per cell"),
-        pytest.param([_image(640, 640)], [_output(1, 84, 8400)], id="YOLOv8 has the cells last"),
-        pytest.param([_image(640, 640)], [_output(1, 300, 6)], id="YOLOv10 has the best 300"),
-        pytest.param([OPEN], [_output(None, 300, 6)], id="so many boxes whatever the input"),
-        pytest.param([_image(640, 640)], [_output(1, 8400, 7)], id="two classes, none of which need be people"),
-        pytest.param([OPEN], [_output(None, None, None)], id="any number of columns"),
-        pytest.param([_image(640, 640)], [_output(8400, 85)], id="no batch axis"),
-        pytest.param([_image(640, 640)], [_output(1, 8400, 85)] * 2, id="two outputs"),
-        pytest.param([_image(640, 640)] * 2, [_output(1, 8400, 85)], id="two inputs"),
-        pytest.param([TensorInfo("x", (1, 3, 640, 640), "uint8")], [_output(1, 8400, 85)], id="bytes in"),
-    ],
-)
-def test_other_graphs_do_not_fit(inputs: list[TensorInfo], outputs: list[TensorInfo]) -> None:
-    assert not YOLOX.fits(_network(inputs, outputs))
-
-
-def test_the_input_is_bgr_as_it_is() -> None:
-    image = np.zeros((32, 64, 3), np.uint8)
-    image[4, 7] = 1, 128, 255
-    tensor, scale_wh = YOLOX.prepare(image, (64, 64))
-    assert (tensor.shape, tensor.dtype, tensor.flags.c_contiguous) == ((3, 64, 64), np.float32, True)
-    assert tensor[:, 4, 7].tolist() == [1, 128, 255]
-    assert tensor[:, 63, 0].tolist() == [114, 114, 114]
-    assert scale_wh.tolist() == [1, 1]
-    assert YOLOX_NMS.prepare is YOLOX.prepare
 
 
 def _rows(num_classes: int = 80) -> FloatArray:

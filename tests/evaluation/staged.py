@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from tests.evaluation.posetrack.people import Person, frame, sequence
-from tracker.evaluation.recording import Networks
+from tracker.evaluation.recording import Networks, Recording
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.skeletons import COCO_17, POSETRACK_17, convert_keypoints
@@ -175,3 +175,8 @@ class StagedSequence(DatasetSequence):
 
 def staged(folder: Path, truth: PoseTrackSequence) -> StagedSequence:
     return StagedSequence(folder.name, folder, (), truth=truth)
+
+
+def recorder(networks: Networks) -> Callable[[DatasetSequence, PoseTrackSequence], Recording]:
+    """What networks give for a sequence."""
+    return lambda sequence, truth: Recording(sequence.image_paths(truth), networks)

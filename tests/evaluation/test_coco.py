@@ -78,11 +78,11 @@ def poses(*keypoints: Any, scores: float = 1.0) -> Poses:
     points = np.array(keypoints, np.float32)
     n = len(points)
     return Poses(
-        points,
-        np.full(points.shape[:2], scores, np.float32),
-        np.zeros((n, 4), np.float32),
-        np.ones(n, np.float32),
-        np.zeros(n, np.int8),
+        keypoints=points,
+        scores=np.full(points.shape[:2], scores, np.float32),
+        boxes=np.zeros((n, 4), np.float32),
+        box_scores=np.ones(n, np.float32),
+        origin=np.zeros(n, np.int8),
     )
 
 
@@ -106,33 +106,10 @@ def test_box_ap_of_one_person(
     assert [figures[name] for name in ("ap", "ap50", "ap75", "ar")] == pytest.approx([ap, ap50, ap75, ar])
 
 
-def test_one_of_two_people_found_is_51_of_the_101_recalls(truth: Truth) -> None:
-    figures = evaluate_detections(truth(person(1), person(2)), {1: found(BOX, scores=[0.9])})
-    assert figures["ap"] == pytest.approx(51 / 101)
-    assert figures["ar"] == pytest.approx(0.5)
-
-
 def test_sizes_without_anybody_are_undefined(truth: Truth) -> None:
     medium = evaluate_detections(truth(person()), {1: found(BOX, scores=[0.9])})
     assert (medium["ap_small"], medium["ap_medium"], medium["ap_large"]) == (None, ONE, None)
     assert set(evaluate_detections(truth(), {}).values()) == {None}
-
-
-def test_a_stated_area_decides_on_the_size(truth: Truth) -> None:
-    large = evaluate_detections(truth(person(area=20_000)), {1: found(BOX, scores=[0.9])})
-    assert (large["ap_medium"], large["ap_large"]) == (None, ONE)
-
-
-def test_people_in_a_crowd_are_neither_found_nor_false(truth: Truth) -> None:
-    crowd = person(bbox=[0, 0, 200, 100], iscrowd=1)
-    figures = evaluate_detections(truth(person(), crowd), {1: found([100, 50, 30, 30], BOX, scores=[0.9, 0.8])})
-    assert figures["ap"] == ONE
-
-
-def test_oks_of_true_keypoints_is_1(truth: Truth) -> None:
-    figures = evaluate_poses(truth(person()), {1: poses(true_points())}, COCO_17)
-    assert set(figures) == {"ap", "ap50", "ap75", "ap_medium", "ap_large", "ar"}
-    assert (figures["ap"], figures["ap_large"]) == (ONE, None)
 
 
 @pytest.mark.parametrize(("area", "oks_area"), [(None, 0.53 * 100 * 50), (3000, 3000)], ids=["0.53 of the box", "own"])
@@ -372,24 +349,14 @@ def test_poses_are_brought_to_crowdpose_by_name(truth: Truth) -> None:
     assert evaluate_poses(gt, {1: poses(given[:17])}, COCO_17)["ap"] == ONE
 
 
-def test_pycocotools_is_silenced(truth: Truth, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_detections(truth(person()), {1: found(BOX, scores=[0.9])})
-    assert capsys.readouterr() == ("", "")
-
-
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         pytest.param({"images": None}, "gt.json: images must be a list", id="no images"),
-        pytest.param({"annotations": {}}, "gt.json: annotations must be a list", id="annotations are no list"),
-        pytest.param({"annotations": [7]}, r"annotations\[0\] is no object", id="annotation is a number"),
         pytest.param(
             {"images": [{"id": "a1"}]}, r"images\[0\]: id must be a whole number, not 'a1'", id="id is a word"
         ),
         pytest.param({"images": [{"id": 1}, {"id": "1"}]}, r"images\[1\]: id must be used once", id="id twice"),
-        pytest.param(
-            {"images": [{"id": 1, "crowdIndex": "high"}]}, r"images\[0\]: crowdIndex must be a number", id="crowd index"
-        ),
         pytest.param(
             {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]}, "not exactly one is person", id="pets"
         ),
@@ -406,12 +373,10 @@ def test_malformed_ground_truth(truth: Truth, changed: dict[str, Any], message: 
     [
         pytest.param({"image_id": 4}, "image_id must be one of the images of the ground truth, not 4", id="image"),
         pytest.param({"bbox": [1, 2, 3]}, "bbox must be 4 numbers, not a list of 3", id="box of three"),
-        pytest.param({"keypoints": [math.inf] * 51}, "keypoints must be 51 numbers", id="infinite keypoints"),
         pytest.param({"bbox": [1, 2, 3, 10**400]}, "bbox must be 4 numbers", id="box beyond floating point"),
         pytest.param(
             {"area": 1e300}, r"area must be a number within ±1e\+09, not 1e\+300", id="area beyond all pictures"
         ),
-        pytest.param({"iscrowd": [1]}, "iscrowd must be a number, not a list of 1", id="crowd"),
         pytest.param({"extra_keypoints": {"neck": [1, 2]}}, r"extra_keypoints: neck must be 3 numbers", id="neck"),
     ],
 )
@@ -426,7 +391,6 @@ def test_malformed_annotations(truth: Truth, changed: dict[str, Any], message: s
     [
         pytest.param("{", "is no JSON", id="no JSON"),
         pytest.param("[" * 99_999, "is no JSON", id="too deep"),
-        pytest.param("[3]", r"results\[0\] is no object", id="number"),
         pytest.param('[{"image_id": 9, "bbox": [1, 1, 1, 1], "score": 1}]', r"results\[0\]: image_id must", id="image"),
         pytest.param('[{"image_id": 1, "bbox": [1, 1, 1, 1]}]', r"results\[0\] lacks score", id="no score"),
     ],

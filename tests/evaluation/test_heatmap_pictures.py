@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from tracker.evaluation.heatmap_pictures import (
     Side,
+    View,
     draw_heatmaps,
     draw_people,
     draw_skeletons,
     draw_sum,
     draw_tags,
-    lay_over_picture,
-    view_size,
 )
 from tracker.skeletons import COCO_17
 from tracker.types import Candidates, Detections, Image, Poses
@@ -25,7 +23,8 @@ from tracker.video.overlay import id_color
 
 STRIP, GAP = 20, 4
 NOSE, LEFT_EYE = 0, 1
-IMAGE = np.full((200, 300, 3), 120, np.uint8)
+VIEW = View(np.full((200, 300, 3), 120, np.uint8))
+IMAGE = VIEW.image
 VIEW_WH = (960, 640)
 TILE_WH = (320, 213)
 GREY = 0.45 * 120  # of the dimmed picture
@@ -41,7 +40,7 @@ def poses(*boxes: list[float], num_keypoints: int = 17) -> Poses:
 
 
 def maps(*places: tuple[int, int, int], value: float = 1.0, num_keypoints: int = 17) -> np.ndarray[Any, Any]:
-    """Heatmaps over `IMAGE` with squares of a value around places: keypoint, x, y in pixels of the view."""
+    """Heatmaps over the view with squares of a value around places: keypoint, x, y in pixels of the view."""
     heatmaps = np.zeros((num_keypoints, VIEW_WH[1], VIEW_WH[0]), np.float32)
     for keypoint, x, y in places:
         heatmaps[keypoint, y - 20 : y + 21, x - 20 : x + 21] = value
@@ -51,7 +50,7 @@ def maps(*places: tuple[int, int, int], value: float = 1.0, num_keypoints: int =
 def side(heatmaps: np.ndarray[Any, Any] | None = None, *boxes: list[float], title: str = "found", **facts: Any) -> Side:
     heatmaps = maps() if heatmaps is None else heatmaps
     people = poses(*boxes, num_keypoints=len(heatmaps))
-    return Side(title, people, np.arange(1, len(boxes) + 1), heatmaps, **facts)
+    return Side(title, VIEW.scale(people), np.arange(1, len(boxes) + 1), heatmaps, **facts)
 
 
 def is_bright(picture: Image, x: int, y: int) -> bool:
@@ -72,11 +71,11 @@ def is_grey(picture: Image, x: int, y: int, grey: float = GREY) -> bool:
     ],
 )
 def test_the_view_has_one_longer_side_for_all(size_wh: tuple[int, int], expected: tuple[int, int]) -> None:
-    image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    assert view_size(image) == expected
+    view = View(np.zeros((size_wh[1], size_wh[0], 3), np.uint8)).image
+    assert view.shape[1::-1] == expected
     people = Side("found", poses([0, 0, 9, 9]), np.array([1]), np.zeros((17, *expected[::-1]), np.float32))
-    assert draw_skeletons(image, COCO_17, [people]).shape == (expected[1] + STRIP, expected[0], 3)
-    assert draw_heatmaps(image, COCO_17, [people]).size > 0
+    assert draw_skeletons(view, COCO_17, [people]).shape == (expected[1] + STRIP, expected[0], 3)
+    assert draw_heatmaps(view, COCO_17, [people]).size > 0
 
 
 # --- maps over the picture
@@ -87,7 +86,7 @@ def test_a_cell_lies_where_its_pixel_is() -> None:
     cells[1, 5, 7] = 1
     # Cells are 10 pixels: cell 7 begins at pixel 70, and its centre is 74.5; the view has 3.2 of its own for each.
     to_cells = np.array([[0.1, 0, -0.45], [0, 0.1, -0.45]])
-    laid = lay_over_picture(cells, to_cells, IMAGE, cv2.INTER_LINEAR)
+    laid = VIEW.lay(cells, to_cells)
     assert laid.shape == (2, 640, 960)
     assert not laid[0].any()
     rows, columns = np.nonzero(laid[1] > 0.95)
@@ -106,17 +105,6 @@ def test_every_keypoint_has_a_tile_with_its_peak() -> None:
     centre = (TILE_WH[0] // 2, STRIP + TILE_WH[1] // 2)
     assert is_grey(picture, *centre)
     assert is_bright(picture, width + centre[0], centre[1]), "the second keypoint"
-
-
-def test_the_truth_stands_beside() -> None:
-    sides = [side(maps((NOSE, 240, 320))), side(maps((NOSE, 720, 320)), title="true")]
-    picture = draw_heatmaps(IMAGE, COCO_17, sides)
-    middle = STRIP + TILE_WH[1] // 2
-    right = TILE_WH[0] + GAP
-    assert is_bright(picture, 80, middle)
-    assert is_grey(picture, 240, middle)
-    assert is_grey(picture, right + 80, middle)
-    assert is_bright(picture, right + 240, middle)
 
 
 # --- the sum
@@ -183,18 +171,3 @@ def test_tags_have_the_colours_of_their_people_and_grey_without() -> None:
     np.testing.assert_allclose(picture[345, right + 480], id_color(2), atol=2)
     assert is_grey(picture, right + 800, 345, grey=150), "nobody has this tag"
     assert is_grey(picture, right + 300, 500), "nothing is there"
-
-
-def test_tags_without_people_and_without_peaks() -> None:
-    empty = side()
-    picture = draw_tags(IMAGE, COCO_17, empty, np.zeros((1, *empty.heatmaps.shape), np.float32), 1.0)
-    assert picture.shape == (660, 1924, 3)
-    assert is_grey(picture, 500, 500)
-
-
-def test_the_picture_handed_in_stays_as_it_is() -> None:
-    image = IMAGE.copy()
-    people = side(maps((NOSE, 480, 320)), [100, 50, 150, 150])
-    draw_heatmaps(image, COCO_17, [people])
-    draw_skeletons(image, COCO_17, [people])
-    np.testing.assert_array_equal(image, IMAGE)

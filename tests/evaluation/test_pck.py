@@ -118,10 +118,6 @@ def test_people_without_torso_are_left_out() -> None:
     assert pck(points(), hidden=(HIPS,)) == ({"pck": None, "pck_neck": None, "pck_head_top": None}, 0)
 
 
-def test_the_threshold_can_be_chosen() -> None:
-    assert pck(moved(LIMBS, 50), threshold=0.5)[0]["pck"] == 1
-
-
 def test_ground_truth_of_crowdpose() -> None:
     """Its head counts as the head top, as elsewhere."""
     crowdpose = points()[[*LIMBS, HEAD_TOP, NECK]]

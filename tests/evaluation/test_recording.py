@@ -11,7 +11,7 @@ import pytest
 from tests.evaluation.staged import Stage, Walk, write_images
 from tracker.errors import InputError
 from tracker.evaluation import recording
-from tracker.evaluation.recording import Networks, Recording
+from tracker.evaluation.recording import Recording
 from tracker.flow.still import SceneCut, Stillness
 from tracker.pipeline import StageTimes
 from tracker.types import Candidates, Detections
@@ -75,12 +75,6 @@ def test_a_detector_is_asked_once_for_all_scores_and_its_time_counted_each_time(
     assert spent(second) == {"detect": 0.2, "decode": 0.004}
 
 
-def test_detectors_are_kept_apart(stage: Stage, tmp_path: Path) -> None:
-    other = Stage(STORY, missed={0: {1, 2}})
-    both = Recording(write_images(tmp_path, 1), Networks([stage, other], stage, stage))
-    assert [len(both.detect(0, detector, 0.0, StageTimes())) for detector in (0, 1, 0)] == [2, 0, 2]
-
-
 def test_flow_is_computed_once_for_each_pair(recorded: Recording, stage: Stage) -> None:
     for _ in range(2):
         times = StageTimes()
@@ -118,23 +112,6 @@ def test_poses_belong_to_the_candidates_that_were_asked_for(recorded: Recording)
     again.origin[:] = 1
     poses = recorded.estimate(0, again, StageTimes())
     assert (poses.box_scores.tolist(), poses.origin.tolist()) == ([0.25], [1])
-
-
-def test_no_boxes_no_poses(recorded: Recording, stage: Stage) -> None:
-    poses = recorded.estimate(0, boxes(), StageTimes())
-    assert poses.keypoints.shape == (0, 17, 2)
-    assert poses.scores.shape == (0, 17)
-    assert stage.boxes == []
-
-
-def test_networks_are_not_asked_again_when_pictures_are_forgotten(recorded: Recording, stage: Stage) -> None:
-    for _ in range(2):
-        for number in range(3):
-            recorded.detect(number, 0, 0.5, StageTimes())
-            recorded.motion(number, True, StageTimes())
-            recorded.estimate(number, boxes(100), StageTimes())
-        recorded.forget_pictures()
-    assert (len(stage.asked), len(stage.boxes), len(stage.motions)) == (3, 3, 4)
 
 
 def test_a_picture_is_read_once_for_all_networks(recorded: Recording, stage: Stage) -> None:

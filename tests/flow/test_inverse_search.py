@@ -27,8 +27,9 @@ def test_the_field_points_from_the_previous_picture_to_the_current(preset: int) 
     np.testing.assert_allclose(np.median(field[30:-30, 30:-30], axis=(0, 1)), [6, -2.5], atol=0.15)
 
 
-def test_equal_windows_correlate_fully() -> None:
-    correlation, contrast = compare_windows(grey(0), grey(0), still())
+def test_equal_windows_correlate_fully_whatever_their_brightness() -> None:
+    dark = grey(0) // 2
+    correlation, contrast = compare_windows(dark, dark + 100, still())
     np.testing.assert_allclose(correlation, 1, atol=1e-3)
     assert correlation.dtype == contrast.dtype == np.float32
 
@@ -39,12 +40,6 @@ def test_the_flow_brings_the_windows_together() -> None:
     apart, _ = compare_windows(grey(0), grey(0, (12, 0)), still())
     assert np.median(together[20:-20, 20:-20]) > 0.99
     assert np.median(apart) < 0.6
-
-
-def test_brightness_does_not_count() -> None:
-    dark = grey(0) // 2
-    correlation, _ = compare_windows(dark, dark + 100, still())
-    np.testing.assert_allclose(correlation, 1, atol=1e-3)
 
 
 def test_a_negative_picture_correlates_negatively() -> None:
@@ -59,13 +54,6 @@ def test_flat_windows_are_alike_whatever_their_level() -> None:
     np.testing.assert_allclose(contrast, 0)
 
 
-def test_a_flat_window_is_unlike_a_textured_one() -> None:
-    correlation, contrast = compare_windows(grey(0), np.zeros_like(grey(0)), still())
-    textured = contrast > 100
-    assert textured.mean() > 0.3
-    assert correlation[textured].max() < 0.4
-
-
 def test_contrast_is_the_larger_variance_by_hand() -> None:
     stripes = np.zeros((20, 20), np.uint8)
     stripes[:, 10:] = 90
@@ -74,8 +62,3 @@ def test_contrast_is_the_larger_variance_by_hand() -> None:
     # Columns 6 to 14 around column 10: four of 0 and five of 90.
     assert contrast[10, 10] == pytest.approx(4 / 9 * 5 / 9 * 90**2, rel=1e-4)
     assert contrast[10, 3] == 0
-
-
-def test_a_field_that_leaves_the_picture_sees_its_border() -> None:
-    correlation, _ = compare_windows(grey(0), grey(0), still() + np.float32([1e4, 0]))
-    assert np.isfinite(correlation).all()

@@ -3,16 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.flow.pictures import Picture, move_points
+from tracker.flow.pictures import Picture, PictureMotion
 from tracker.types import BoolArray, FloatArray
 
 
-def stand(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-    return np.zeros_like(points), np.ones(len(points), np.bool_)
-
-
-def blank(width: int, height: int, max_side: int = 480) -> Picture:
-    return Picture.of(np.zeros((height, width, 3), np.uint8), max_side)
+def blank(width: int, height: int) -> Picture:
+    return Picture.of(np.zeros((height, width, 3), np.uint8), 480)
 
 
 @pytest.mark.parametrize(
@@ -46,54 +42,39 @@ def test_the_centre_of_the_image_is_the_centre_of_the_picture() -> None:
 
     def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
         seen.append(points)
-        return stand(points)
+        return np.zeros_like(points), np.ones(len(points), np.bool_)
 
     centre = np.float32([[639.5, 359.5]])
-    moved = move_points(centre, blank(1280, 720), follow)
+    moved = PictureMotion(blank(1280, 720), follow).move(centre)
     np.testing.assert_allclose(seen[0], [[239.5, 134.5]], atol=1e-4)
     np.testing.assert_array_equal(moved.points, centre)
 
 
 def test_only_points_inside_the_picture_are_followed() -> None:
     def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        assert points.tolist() == [[0, 0], [99, 49]]
-        return stand(points)
+        assert points.tolist() == [[0, 0], [99, 49], [0, 10]]
+        return points * 0 + np.float32([20, 0]), np.array([True, True, True])
 
-    points = np.float32([[-1e30, -3], [np.nan, np.nan], [1e6, 70], [np.inf, 3]])
-    moved = move_points(points, blank(100, 50), follow)
-    np.testing.assert_array_equal(moved.points, points)
+    points = np.float32([[-1e30, -3], [np.nan, np.nan], [1e6, 70], [np.inf, 3], [-5, 10]])
+    moved = PictureMotion(blank(100, 50), follow).move(points)
+    np.testing.assert_array_equal(moved.points[[1, 3]], points[[1, 3]])
+    assert moved.points[4].tolist() == [15, 10]
     assert not moved.reliable.any()
+    with pytest.raises(ValueError, match="points must be"):
+        PictureMotion(blank(100, 50), follow).move(np.zeros((4, 3), np.float32))
 
 
 @pytest.mark.parametrize(
-    ("distance", "reliable"),
+    ("distance", "certain", "reliable"),
     [
-        ((0, 0), True),
-        ((-10.4, 0), True),  # onto the outer half of the first pixel
-        ((-10.6, 0), False),  # just outside
-        ((0, 500), False),  # far outside
+        ((-10.4, 0), True, True),  # onto the outer half of the first pixel
+        ((-10.6, 0), True, False),  # just outside
+        ((0, 0), False, False),  # what follow doubts
     ],
 )
-def test_who_leaves_the_image_is_unreliable(distance: tuple[float, float], reliable: bool) -> None:
+def test_who_leaves_the_image_is_unreliable(distance: tuple[float, float], certain: bool, reliable: bool) -> None:
     def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        return points * 0 + np.float32(distance), np.ones(len(points), np.bool_)
+        return points * 0 + np.float32(distance), np.full(len(points), certain)
 
-    moved = move_points(np.float32([[10, 10]]), blank(100, 50), follow)
+    moved = PictureMotion(blank(100, 50), follow).move(np.float32([[10, 10]]))
     assert moved.reliable.tolist() == [reliable]
-
-
-def test_who_comes_in_from_outside_is_unreliable() -> None:
-    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        return points * 0 + np.float32([20, 0]), np.ones(len(points), np.bool_)
-
-    moved = move_points(np.float32([[-5, 10]]), blank(100, 50), follow)
-    assert moved.points.tolist() == [[15, 10]]
-    assert not moved.reliable.any()
-
-
-def test_what_follow_doubts_is_unreliable() -> None:
-    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        return np.zeros_like(points), np.array([True, False])
-
-    moved = move_points(np.float32([[10, 10], [np.nan, 0], [20, 20]]), blank(100, 50), follow)
-    assert moved.reliable.tolist() == [True, False, False]

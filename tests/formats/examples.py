@@ -64,9 +64,15 @@ def any_results(draw: st.DrawFn) -> Results:
         draw(st.sampled_from([None, 25.0, 29.97002997002997])),
         draw(st.sampled_from([{}, {"flow": "dis", "gate": 0.3, "paths": [None, "a"]}])),
     )
-    has_times = draw(st.booleans())
+    has_times, name = draw(st.booleans()), draw(st.sampled_from([None, "{}.jpg", "a,b/ü {}7.png"]))
     frames = [
-        FrameResult(index, index / 29.97 if has_times else np.nan, _people(numbers, draw(st.integers(0, 4)), skeleton))
+        FrameResult(
+            index,
+            index / 29.97 if has_times else np.nan,
+            _people(numbers, draw(st.integers(0, 4)), skeleton),
+            name and name.format(index),
+            draw(st.sampled_from([None, (50, 200)])) if header.size_wh and index > indices[0] else None,
+        )
         for index in indices
     ]
     return Results(header, tuple(frames))

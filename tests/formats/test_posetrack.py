@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +83,6 @@ class TestPoseTrack18:
         assert np.isnan(frame.head_boxes[0]).all()
         assert np.isfinite(frame.head_boxes[1]).all()
 
-    def test_is_labeled_where_it_is_not_stated(self, tmp_path: Path) -> None:
-        content = with_change(posetrack_18(), "images/1/is_labeled", ...)
-        assert [frame.is_labeled for frame in read(content, tmp_path).frames] == [True, True, True]
-
     def test_keypoints_in_another_order(self, tmp_path: Path) -> None:
         """15 keypoints, the order of 2017: the third is the right hip."""
         names = list(POSETRACK_15.keypoint_names)
@@ -101,11 +96,6 @@ class TestPoseTrack18:
         assert (frame.visibilities[0, hip], frame.scores[0, hip]) == (9, 2)
         assert np.isnan(frame.keypoints[0, LEFT_EAR]).all()
         assert len(stated(frame, 0)) == 15
-
-    def test_images_keep_the_order_of_the_file(self, tmp_path: Path) -> None:
-        content = posetrack_18()
-        content["images"].reverse()
-        assert [frame.image_id - FIRST_ID for frame in read(content, tmp_path).frames] == [2, 1, 0]
 
 
 def posetrack_21() -> dict[str, Any]:
@@ -254,15 +244,6 @@ def check_refusal(content: Any, folder: Path, message: str) -> None:
 def test_files_of_another_form(tmp_path: Path, content: Any, version: str | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(content, tmp_path, version)
-
-
-def test_what_is_no_json(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(posetrack_18())[:-1])
-    with pytest.raises(InputError, match=r"a\.json is no JSON"):
-        read_posetrack(path)
-    with pytest.raises(InputError, match=r"b\.json cannot be read"):
-        read_posetrack(tmp_path / "b.json")
 
 
 @pytest.mark.parametrize(

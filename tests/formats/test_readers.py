@@ -64,7 +64,7 @@ def refused(path: Path) -> str:
         ("csv", "detected", '"detected', "is no CSV"),
         ("csv-long", "left_eye", "nose", "line 3: the nose of this person was there before"),
         # MOT
-        ("mot", "1,3,1.00", "0,3,1.00", "line 1: frame must be a whole number of 1 or more, not 0.0"),
+        ("mot", "1,3,1.00", "0,3,1.00", "line 1: frame must be a whole number of 1 or more, not 0"),
         ("mot", "1,3,1.00", "1,-1,1.00", "line 1 lacks a track id; `track` gives ids to what --poses-in"),
         ("mot", "0.9000", "nan", "line 1: confidence must be a number within"),
         ("mot", "1,3,1.00,2.00,20.00,39.00,0.9000,-1,-1,-1", "1 3 1 2 20 39", "line 1 has 1 columns, not 6 or more"),
@@ -72,8 +72,9 @@ def refused(path: Path) -> str:
         ("coco", '"images"', '"pictures"', "lacks images"),
         ("coco", '"categories":[', '"categories":[{},', "must have one category, with the names of its keypoints"),
         ("coco", '"nose"', '"left_eye"', "categories[0]: keypoints must be names that differ"),
-        ("coco", "000001.jpg", "one.jpg", "images[1]: file_name must end in the number of its frame"),
-        ("coco", "000001.jpg", "000000.jpg", "two images have the same id, or the same number in file_name"),
+        ("coco", '"frame_id":1,"file_name":"images/out/000001', '"file_name":"one', "file_name must end in the number"),
+        ("coco", '"frame_id":1', '"frame_id":0', "images[1]: frame_id must be that of one frame only, not 0"),
+        ("coco", '"frame_id":1', '"frame_id":-1', "images[1]: frame_id must be a whole number of 0 or more, not -1"),
         ("coco", '"image_id":0', '"image_id":7', "annotations[0]: image_id must be the id of an image, not 7"),
         ("coco", '"keypoints":[0.12,', '"keypoints":[', "annotations[0]: keypoints must be 51 numbers"),
         ("coco", '"scores":[0.5,', '"scores":[', "annotations[0]: scores must be 17 numbers"),
@@ -138,6 +139,8 @@ def change(path: Path, **arrays: Any) -> None:
         ({"origin": np.full(4, 2, np.int8)}, "origin has values out of range"),
         ({"track_ids": np.array([-1, 2, 3, 4])}, "track_ids lacks a track id; `track` gives ids"),
         ({"track_ids": np.array([-2, 2, 3, 4])}, "track_ids has values out of range"),
+        ({"sizes": np.zeros((3, 3), np.int64)}, "sizes must be int64 (3, 2), not int64 (3, 3)"),
+        ({"files": np.zeros(3)}, "files must be a text for each of frames"),
         ({"track_ids": np.array([3, 3, 3, 8])}, "track_ids must differ within frame 0"),
         ({"frames": np.array([0, 2, 1])}, "frames must rise, and person_frames with them"),
         ({"person_frames": np.array([0, 2, 0, 2])}, "frames must rise"),
@@ -184,6 +187,32 @@ def test_files_of_another_kind(tmp_path: Path, suffix: str, content: bytes | Non
 def test_an_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"x{suffix}").touch()
     refused(tmp_path / f"x{suffix}")
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv", "csv-long", "mot"])
+def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, name: str) -> None:
+    """Wherever within it the writer was killed; all before is read, and what lacks is told."""
+    path = written(tmp_path, name)
+    content = path.read_bytes()
+    whole = content[: content.rindex(b"\n", 0, -1) + 1]
+    path.write_bytes(whole)
+    before = read_results(path)
+    assert before.warning is None
+    last = content[len(whole) : -1]
+    for length in range(1, last.rindex(b"," if name != "mot" else b",-1,-1,-1")):
+        path.write_bytes(whole + last[:length])
+        found = read_results(path)
+        assert found.warning == f"{path} ends within line {len(whole.splitlines()) + 1}, which is left out"
+        assert [frame.index for frame in found.frames] == [frame.index for frame in before.frames]
+        assert len(found.frames[-1].tracked) == len(before.frames[-1].tracked)
+
+
+def test_a_whole_last_line_needs_no_line_break(tmp_path: Path) -> None:
+    for name in ("jsonl", "csv", "mot"):
+        path = written(tmp_path, name)
+        path.write_bytes(path.read_bytes()[:-1])
+        found = read_results(path)
+        assert (found.warning, len(found.frames[-1].tracked)) == (None, 2)
 
 
 def test_an_unknown_suffix_says_what_is_known(tmp_path: Path) -> None:

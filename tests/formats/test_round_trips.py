@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.formats.examples import any_results, example, people_with_ids, two_people
 from tracker.boxes import boxes_around
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
-from tracker.formats.record import convert_people, missing_in
+from tracker.formats.record import FILES, convert_people, missing_in
 from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, Skeleton
 from tracker.types import Poses, TrackedPoses
 
@@ -54,7 +54,10 @@ def what_is_held(results: Results, name: str) -> Results:
             ids = [numbers.setdefault(track_id, len(numbers)) for track_id in tracked.track_ids.tolist()]
             tracked = replace(tracked, track_ids=np.array(ids, np.int64))
         if len(tracked) or "frames without people" not in drops:
-            frames.append(FrameResult(frame.index, np.nan if "times" in drops else frame.time_s, tracked))
+            file = None if FILES in drops else frame.file
+            size_wh = None if "the picture's size" in drops else frame.size_wh
+            time_s = np.nan if "times" in drops else frame.time_s
+            frames.append(FrameResult(frame.index, time_s, tracked, file, size_wh))
     if "the source" in drops:
         has_size = "the picture's size" not in drops
         header = Header(skeleton, "", header.size_wh if has_size else None, None)
@@ -108,7 +111,8 @@ def check_same(found: Results, held: Results, names: tuple[str, ...], source: Re
     scores of people without a sure keypoint, which do not follow from the pose scores that COCO's forms hold.
     """
     assert found.header == held.header
-    assert [frame.index for frame in found.frames] == [frame.index for frame in held.frames]
+    places = [[(frame.index, frame.file, frame.size_wh) for frame in results.frames] for results in (found, held)]
+    assert places[0] == places[1]
     times = [[frame.time_s for frame in results.frames] for results in (found, held)]
     np.testing.assert_allclose(*times, atol=TIMES)
     is_estimated = np.zeros(held.header.skeleton.num_keypoints, bool)

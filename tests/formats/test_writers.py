@@ -42,8 +42,7 @@ def in_body_19() -> TrackedPoses:
     tracked = two_people()
     keypoints, scores = convert_keypoints(tracked.poses.keypoints, tracked.poses.scores, COCO_17, BODY_19)
     keypoints[:, 17:], scores[:, 17:] = [[5, 6], [7, 8]], 0.75
-    poses = replace(tracked.poses, keypoints=keypoints, scores=scores)
-    return TrackedPoses(poses, tracked.track_ids, tracked.similarities, tracked.confirmed)
+    return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -142,23 +141,6 @@ def test_posetrack_is_what_its_evaluator_asks_for(tmp_path: Path) -> None:
     assert len(people[0]["scores"]) == 17
 
 
-@pytest.mark.parametrize(
-    ("stem", "first"),
-    [
-        ("000001_bonn_train", 2 * 10**10 + 10**4),
-        ("000003_mpiinew_test", 3 * 10**10 + 3 * 10**4),
-        ("000342_mpii", 10**10 + 342 * 10**4),
-        ("clip", 0),
-        ("clip_000342_mpii", 0),
-        ("000342_mpiix_test", 0),
-    ],
-)
-def test_images_of_a_sequence_have_its_ids(tmp_path: Path, stem: str, first: int) -> None:
-    images = json.loads(write(tmp_path / f"{stem}.json").read_text())["images"]
-    assert [image["id"] for image in images] == [first, first + 1, first + 2]
-    assert [image["file_name"][-10:] for image in images] == ["000000.jpg", "000001.jpg", "000002.jpg"]
-
-
 def head_of(path: Path) -> list[list[float]]:
     """x, y, score of the neck and of the top of the head of the first person."""
     person = json.loads(path.read_text())["annotations"][0]
@@ -171,30 +153,49 @@ def test_the_head_is_estimated_where_the_skeleton_has_none(tmp_path: Path) -> No
     keypoints[0, 0], scores[0, 0] = (14, 10), 0.9  # the nose
     keypoints[0, [5, 6]], scores[0, [5, 6]] = [[20, 30], [4, 30]], [0.8, 0.6]  # the shoulders, whose middle is 12, 30
     # 0.3 and 1.5 of the way from there to the nose
-    neck, top = head_of(write(tmp_path / "a.json", None, HEADER, tracked))
+    neck, top = head_of(write(tmp_path / "a.json", "posetrack", HEADER, tracked))
     assert neck == [12.6, 24, 0.6]
     assert top == [0, 0, 0]  # at y 0, which counts as missing
     keypoints[..., 1] += 100
-    assert head_of(write(tmp_path / "b.json", None, HEADER, tracked))[1] == [15, 100, 0.6]
+    assert head_of(write(tmp_path / "b.json", "posetrack", HEADER, tracked))[1] == [15, 100, 0.6]
     keypoints[0, 5], scores[0, 5] = np.nan, 0
-    assert head_of(write(tmp_path / "c.json", None, HEADER, tracked)) == [[0, 0, 0], [0, 0, 0]]
+    assert head_of(write(tmp_path / "c.json", "posetrack", HEADER, tracked)) == [[0, 0, 0], [0, 0, 0]]
 
 
 def test_the_head_of_a_network_that_finds_it_is_kept(tmp_path: Path) -> None:
     header = Header(BODY_19, "", None, None)
-    assert head_of(write(tmp_path / "out.json", None, header, in_body_19())) == [[5, 6, 0.75], [7, 8, 0.75]]
+    assert head_of(write(tmp_path / "out.json", "posetrack", header, in_body_19())) == [[5, 6, 0.75], [7, 8, 0.75]]
 
 
-def test_a_sequence_of_posetrack_has_a_thousand_ids(tmp_path: Path) -> None:
-    path = tmp_path / "out.json"
-    with pytest.raises(OutputError, match="frame 1 shows person 1001, and a sequence of PoseTrack has 1000 ids; write"):
-        write(path, None, HEADER, people_with_ids(list(range(5000, 6000))), people_with_ids([5999, 1]))
-    assert not path.exists()
-    partial = json.loads((tmp_path / "out.partial.json").read_text())
-    assert [person["track_id"] for person in partial["annotations"]] == list(range(1000))
-    assert len(partial["images"]) == 1
-    write(path, "coco", HEADER, people_with_ids(list(range(5000, 6001))))
-    assert json.loads(path.read_text())["annotations"][-1]["track_id"] == 6000
+def ids_in(path: Path) -> list[int]:
+    return [person["track_id"] for person in json.loads(path.read_text())["annotations"]]
+
+
+def test_posetrack_has_a_thousand_ids_of_which_a_new_person_gets_the_one_unseen_for_longest(tmp_path: Path) -> None:
+    crowd = people_with_ids(list(range(5000, 6000)))
+    frames = [crowd, people_with_ids([5001, 5000]), people_with_ids([5002, 1, 5000]), people_with_ids([2, 1])]
+    path = write(tmp_path / "out.json", "posetrack", HEADER, *frames)
+    assert ids_in(path) == [*range(1000), 1, 0, 2, 3, 0, 4, 3]
+    with pytest.raises(OutputError, match="frame 1 shows 1001 people, and PoseTrack has 1000 ids; write --format coco"):
+        write(tmp_path / "more.json", "posetrack", HEADER, crowd, people_with_ids(list(range(1001))))
+
+
+def test_json_is_coco_with_any_ids_unless_it_is_named_as_a_sequence(tmp_path: Path) -> None:
+    crowd = people_with_ids(list(range(5000, 6001)))
+    assert ids_in(write(tmp_path / "out.json", None, HEADER, crowd)) == list(range(5000, 6001))
+    assert ids_in(write(tmp_path / "000342_mpii_test.json", None, HEADER, people_with_ids([7, 3]))) == [0, 1]
+
+
+def test_a_video_that_is_too_long_for_the_ids_of_a_sequence_is_refused(tmp_path: Path) -> None:
+    line = "has 10000 frames at most; write --format coco, or pass --max-frames 10000"
+    with pytest.raises(OutputError, match=line):
+        open_writer(tmp_path / "000342_mpii_test.json", HEADER).check_num_frames(10_001)
+    with open_writer(tmp_path / "000342_mpii_test.json", HEADER) as writer:
+        writer.check_num_frames(10_000)
+        with pytest.raises(OutputError, match=line):
+            writer.write(FrameResult(10_000, 0, TrackedPoses.empty(17)), TrackedPoses.empty(17))
+    for name in ("out.json", "out.jsonl"):
+        open_writer(tmp_path / name, HEADER, "posetrack" if name == "out.json" else None).check_num_frames(10_001)
 
 
 def test_pycocotools_loads_coco_and_posetrack(tmp_path: Path) -> None:
@@ -278,28 +279,21 @@ def test_a_file_is_whole_or_partial(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_an_exception_leaves_can_be_read(tmp_path: Path, name: str) -> None:
+def test_what_an_exception_leaves_is_nothing_before_the_first_frame_and_can_be_read_after(
+    tmp_path: Path, name: str
+) -> None:
+    with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name):
+        raise KeyError
+    writer = open_writer(path_of(tmp_path / "missing", name), HEADER, name)
+    with pytest.raises(OutputError, match=r"No such file or directory|missing does not exist"), writer:
+        writer.write(FrameResult(0, 0, two_people()), two_people())
+    assert list(tmp_path.iterdir()) == []
     with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name) as writer:
         writer.write(FrameResult(0, 0, two_people()), two_people())
         raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == [path_of(tmp_path, name, "out.partial").name]
     (frame,) = read_results(path_of(tmp_path, name, "out.partial")).frames
     assert len(frame.tracked) == 2
-
-
-def test_of_npz_a_kill_leaves_the_name_only(tmp_path: Path) -> None:
-    with suppress(KeyError), open_writer(tmp_path / "out.npz", HEADER) as writer:
-        writer.write(FrameResult(0, 0, two_people()), two_people())
-        assert (tmp_path / "out.partial.npz").stat().st_size == 0
-        raise KeyError
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_cannot_be_opened_gets_one_line(tmp_path: Path, name: str) -> None:
-    writer = open_writer(path_of(tmp_path / "missing", name), HEADER, name)
-    with pytest.raises(OutputError, match=r"No such file or directory|missing does not exist"), writer:
-        writer.write(FrameResult(0, 0, two_people()), two_people())
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
@@ -334,13 +328,6 @@ def test_of_a_frame_that_does_not_fit_nothing_is_left(
     assert {len(frame.tracked) for frame in frames} == {2}
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_run_that_fails_before_its_first_frame_leaves_nothing(tmp_path: Path, name: str) -> None:
-    with suppress(KeyError), open_writer(path_of(tmp_path, name), HEADER, name):
-        raise KeyError
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("name", STREAMED)
 def test_json_and_csv_know_no_nan(tmp_path: Path, name: str) -> None:
     assert "nan" not in write(path_of(tmp_path, name), name).read_text().lower()
@@ -366,11 +353,6 @@ class TestFolder:
         write(tmp_path / "link", "openpose", HEADER, two_people())
         assert (tmp_path / "link").is_symlink()
         assert len(list((tmp_path / "real").iterdir())) == 1
-
-    def test_an_interrupted_one_is_begun_anew(self, tmp_path: Path) -> None:
-        write(tmp_path / "out.partial", "openpose")
-        write(tmp_path / "out", "openpose", HEADER, two_people())
-        assert len(list((tmp_path / "out").iterdir())) == 1
 
     @pytest.mark.parametrize("name", ["out", "out.partial"])
     def test_without_overwrite_it_is_kept(self, tmp_path: Path, name: str) -> None:
@@ -401,7 +383,7 @@ def test_the_format_is_told_by_name_or_suffix() -> None:
         ("jsonl", ".jsonl"),
         ("csv", ".CSV"),
         ("mot", ".txt"),
-        ("posetrack", ".json"),
+        ("coco", ".json"),
         ("npz", ".npz"),
     ):
         assert format_of(Path(f"out{suffix}")) is FORMATS[name]

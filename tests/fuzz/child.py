@@ -13,9 +13,8 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tracker.errors import TrackerError
 
@@ -24,7 +23,7 @@ _STATUS = Path("/proc/self/status")
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-class Child:
+class Child(AbstractContextManager["Child"]):
     """Reads files in a process that is kept as long as it lives; a context manager.
 
     limit_s: seconds that one file may take. limit_mb: memory that one file may take (on Linux).
@@ -50,19 +49,11 @@ class Child:
         path.unlink()
         return json.loads(answer) if answer else self._explain_death(process)
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the process and remove its folder."""
         if self._process:
             self._process.communicate()
         self._home.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _start(self) -> subprocess.Popen[str]:
         self._temporary.mkdir(parents=True, exist_ok=True)

@@ -61,9 +61,3 @@ def test_a_file_that_is_read_wrongly_is_kept(tmp_path: Path, capsys: pytest.Capt
     assert "in refuse_zeros" in capsys.readouterr().out
     kept.write_bytes(b"mended")
     assert runner.main(["--replay", str(kept)]) == 0
-
-
-@pytest.mark.usefixtures("bad_target")
-def test_without_time_nothing_is_read(capsys: pytest.CaptureFixture[str]) -> None:
-    assert runner.main(["--seconds", "0"]) == 0
-    assert capsys.readouterr().out == "read in 0 s: bad 0\n"

@@ -245,16 +245,12 @@ def test_a_batch_that_memory_does_not_suffice_for_runs_in_parts():
         np.testing.assert_array_equal(own.keypoints, other.keypoints)
 
 
-def test_outputs_with_tags_at_each_scale_count_as_so_many_tags():
-    class BothTagged(Drawn):
-        def run(self, images):
-            maps = super().run(images)
-            return maps | {"tags_1": maps["tags_0"].repeat(2, axis=2).repeat(2, axis=3)}
+class BothTagged(Drawn):
+    """With the same tags at both scales."""
 
-    image_wh = (128, 128)
-    estimator = BottomUpEstimator(BothTagged(people_in(image_wh), image_wh), flip_test=True)
-    assert estimator.look(picture(image_wh)).tags.shape == (4, 14, 128, 128)
-    assert len(estimator.find([picture(image_wh)])[0]) == 2
+    def run(self, images):
+        maps = super().run(images)
+        return maps | {"tags_1": maps["tags_0"].repeat(2, axis=2).repeat(2, axis=3)}
 
 
 class Coarse(Drawn):
@@ -266,13 +262,14 @@ class Coarse(Drawn):
         return {"heatmaps_0": maps["heatmaps_0"], "tags_0": np.concatenate([noise, maps["tags_0"]], axis=1)}
 
 
+@pytest.mark.parametrize(("kind", "side"), [(BothTagged, 128), (Coarse, 32)], ids=["two scales", "two values"])
 @pytest.mark.parametrize("flip_test", [False, True])
-def test_tags_of_several_values_count_as_so_many_tags(flip_test):
+def test_tags_of_scales_and_values_count_as_so_many_tags(kind, side, flip_test):
     image_wh = (128, 128)
-    estimator = BottomUpEstimator(Coarse(people_in(image_wh), image_wh), flip_test=flip_test)
+    estimator = BottomUpEstimator(kind(people_in(image_wh), image_wh), flip_test=flip_test)
     tags = estimator.look(picture(image_wh)).tags
-    assert tags.shape == (2 + 2 * flip_test, 14, 32, 32)
-    assert tags[0].max() <= 0.1
+    assert tags.shape == (2 + 2 * flip_test, 14, side, side)
+    assert tags[0].max() <= 0.1 or kind is BothTagged
     assert tags[1].max() >= 3
     assert len(estimator.find([picture(image_wh)])[0]) == 2
 

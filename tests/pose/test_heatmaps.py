@@ -132,22 +132,6 @@ def test_of_equal_peaks_the_first_in_raster_order_wins():
     assert find_peaks(heatmaps)[0].tolist() == [[[5, 2]]]
 
 
-def test_flipping_twice_changes_nothing_and_nothing_is_written_to():
-    rng = np.random.default_rng(3)
-    heatmaps = rng.random((2, 17, 8, 6)).astype(np.float32)
-    before = heatmaps.copy()
-    twice = flip_back(flip_back(heatmaps, COCO_17.flip_order), COCO_17.flip_order)
-    average_flipped(heatmaps, heatmaps, COCO_17.flip_order)
-    np.testing.assert_array_equal(twice, before)
-    np.testing.assert_array_equal(heatmaps, before)
-
-
-def test_a_symmetric_network_gains_nothing_from_the_flip_test():
-    heatmaps = np.random.default_rng(4).random((2, 17, 8, 6)).astype(np.float32)
-    mirrored = flip_back(heatmaps, COCO_17.flip_order)
-    np.testing.assert_array_equal(average_flipped(heatmaps, mirrored, COCO_17.flip_order, shift=False), heatmaps)
-
-
 def test_nobody():
     positions, peaks = decode_heatmaps(np.zeros((0, 17, 64, 48), np.float32))
     assert positions.shape == (0, 17, 2)

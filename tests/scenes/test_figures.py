@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tracker.scenes.figures import EXERCISE, FLAP, NUM_PARTS, RUN, STAND, WALK, Figure, Placement, composite, make_look
+from tracker.scenes.figures import EXERCISE, FLAP, RUN, STAND, WALK, Figure, Placement, make_look
 from tracker.skeletons import COCO_17
 
 HEIGHT = 200.0
@@ -44,26 +44,11 @@ def test_a_figure_seen_from_the_front_has_its_left_on_the_right_of_the_picture()
 @pytest.mark.parametrize("gait", GAITS[:4])
 def test_a_painted_figure_is_where_its_truth_says(gait):
     placed = place(gait)
-    image, surfaces = np.zeros((260, 300, 3), np.uint8), np.zeros((260, 300), np.int16)
-    figure(0.5).paint(image, surfaces, placed, 25)
+    image, seen = np.zeros((260, 300, 3), np.uint8), np.zeros((260, 300), np.int16)
+    figure(0.5).paint(image, seen, placed, 25)
     columns, rows = np.rint(placed.keypoints).astype(int).T
-    assert (surfaces[rows, columns] > 0).all()
-    rows, columns = np.nonzero(surfaces)
+    assert set(seen[rows, columns]) == {25}
+    rows, columns = np.nonzero(seen)
     box = np.array([columns.min(), rows.min(), columns.max(), rows.max()])
     np.testing.assert_allclose(placed.box, box, atol=2)
     assert placed.box[3] - placed.box[1] == pytest.approx(HEIGHT, rel=0.13)
-    assert set(np.unique(surfaces)) - {0} <= set(range(25, 25 + NUM_PARTS))
-
-
-@pytest.mark.parametrize(
-    ("below", "colour", "alpha", "result"),
-    [
-        pytest.param(100, 0, 0, 100, id="nothing over something"),
-        pytest.param(100, 100, 128, 150, id="half: 100·127/255 + 100, rounded"),
-        pytest.param(255, 255, 255, 255, id="white on white"),
-    ],
-)
-def test_composite(below, colour, alpha, result):
-    image = np.full((1, 2, 3), below, np.uint8)
-    composite(image, np.full((1, 2, 4), [colour] * 3 + [alpha], np.uint8))
-    assert (image == result).all()

@@ -53,17 +53,6 @@ def test_each_face_is_where_its_transform_puts_it(frames: dict[int, PhotoFrame],
         assert np.abs(looked_up(frames[index].image, moved, places) - source).mean() > 1.5 * error
 
 
-def test_the_picture_and_its_truth_have_the_promised_form(frames: dict[int, PhotoFrame]) -> None:
-    for index, frame in frames.items():
-        people = frame.people
-        assert frame.size_wh == SIZE_WH
-        assert frame.time_s == index / 25
-        assert people.track_ids.tolist() == [1, 2]
-        assert people.depth_ranks.tolist() == [1, 0]
-        assert np.flatnonzero(~np.isnan(people.keypoints).any(axis=(0, 2))).tolist() == sorted(KNOWN)
-        assert not np.delete(people.visible, KNOWN, axis=1).any()
-
-
 @pytest.mark.parametrize(
     ("index", "num_visible", "least_seen", "most_seen"),
     [

@@ -11,22 +11,12 @@ from tracker.tracking.matching import match_greedily
 @pytest.mark.parametrize(
     ("similarity", "column_ids", "expected"),
     [
-        ([[0.9, 0.1], [0.1, 0.8]], [1, 2], [1, 2]),
-        ([[0.9, 0.8], [0.85, 0.1]], [1, 2], [1, -1]),
-        ([[0.5, 0.6], [0.4, 0.7]], [1, 1], [-1, 1]),
-        ([[0.2], [0.19]], [1], [1, -1]),
-        ([[0.1], [0.0]], [1], [-1, -1]),
-        ([[0.7], [0.7]], [3], [3, -1]),
-        ([[0.7, 0.7]], [4, 3], [4]),
-    ],
-    ids=[
-        "each takes its own",
-        "greedy: the best pair wins though the sum would be larger otherwise, the rest is under the gate",
-        "an id in two columns is given once, all its columns are struck",
-        "equal to the gate passes, just under it does not",
-        "nobody passes the gate",
-        "a tie between people goes to the first",
-        "a tie between ids goes to the first column",
+        pytest.param([[0.9, 0.1], [0.1, 0.8]], [1, 2], [1, 2], id="each takes its own"),
+        pytest.param([[0.9, 0.8], [0.85, 0.1]], [1, 2], [1, -1], id="the best pair wins, not the largest sum"),
+        pytest.param([[0.5, 0.6], [0.4, 0.7]], [1, 1], [-1, 1], id="an id in two columns is given once"),
+        pytest.param([[0.2], [0.19]], [1], [1, -1], id="equal to the gate passes, just under it does not"),
+        pytest.param([[0.7], [0.7]], [3], [3, -1], id="a tie between people goes to the first"),
+        pytest.param([[0.7, 0.7]], [4, 3], [4], id="a tie between ids goes to the first column"),
     ],
 )
 def test_hand_computed_cases(similarity: list[list[float]], column_ids: list[int], expected: list[int]) -> None:

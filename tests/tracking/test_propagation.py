@@ -28,28 +28,21 @@ def propagated(*lefts: float, score: float = 0.8) -> Candidates:
 @pytest.mark.parametrize(
     ("merge", "detections", "carried", "expected"),
     [
-        ("prefer-detections", (0,), (1,), [(0, Origin.DETECTED)]),
-        ("plain", (0,), (1,), [(1, Origin.PROPAGATED)]),
-        ("prefer-detections", (0, 1), (), [(0, Origin.DETECTED), (1, Origin.DETECTED)]),
-        ("plain", (0, 1), (), [(0, Origin.DETECTED)]),
-        ("prefer-detections", (0,), (50,), [(0, Origin.DETECTED), (50, Origin.PROPAGATED)]),
-        ("prefer-detections", (0,), (0, 1), [(0, Origin.DETECTED), (1, Origin.PROPAGATED)]),
-        ("prefer-detections", (), (0, 1), [(0, Origin.PROPAGATED), (1, Origin.PROPAGATED)]),
-        ("prefer-detections", (), (), []),
-        ("plain", (), (), []),
+        pytest.param("prefer-detections", (0,), (1,), [(0, Origin.DETECTED)], id="a better carried box yields"),
+        pytest.param("plain", (0,), (1,), [(1, Origin.PROPAGATED)], id="plain NMS keeps the higher score"),
+        pytest.param("prefer-detections", (0, 1), (), [(0, Origin.DETECTED), (1, Origin.DETECTED)], id="two who hug"),
+        pytest.param("plain", (0, 1), (), [(0, Origin.DETECTED)], id="plain NMS deletes one of them"),
+        pytest.param(
+            "prefer-detections", (0,), (0, 1), [(0, Origin.DETECTED), (1, Origin.PROPAGATED)],
+            id="a detection stands for one carried box only",
+        ),
+        pytest.param(
+            "prefer-detections", (), (0, 1), [(0, Origin.PROPAGATED), (1, Origin.PROPAGATED)],
+            id="of two who were in one place both are looked for",
+        ),
+        pytest.param("prefer-detections", (), (), [], id="nobody"),
     ],
-    ids=[
-        "a carried box yields to a detection though its score is higher",
-        "plain NMS keeps the higher score, whatever its origin",
-        "two people who hug keep both detections",
-        "plain NMS deletes one of them",
-        "a person the detector missed is added",
-        "a detection stands for one carried box only",
-        "of two who were in one place both are looked for",
-        "nobody",
-        "nobody, plain",
-    ],
-)
+)  # fmt: skip
 def test_merging(
     merge: str,
     detections: tuple[float, ...],

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from tracker.skeletons import COCO_17, Skeleton
 from tracker.training.annotations import Annotations
+from tracker.training.loop import Task
 
 Points = dict[str, tuple[float, float]]
+
+
+def arrays_of(batch: Any) -> list[bytes]:
+    """What is in a batch, whatever the nesting."""
+    if isinstance(batch, np.ndarray | Tensor):
+        return [np.asarray(batch).tobytes()]
+    parts = batch if isinstance(batch, tuple) else vars(batch).values()
+    return [content for part in parts for content in arrays_of(part)]
+
+
+def assert_batches_depend_on_seed_and_step_alone(task: Task, other_seed: Task) -> None:
+    """Whatever was made before."""
+    first, later, again, other = (t.make_batch(n) for t, n in ((task, 5), (task, 6), (task, 5), (other_seed, 5)))
+    assert arrays_of(first) == arrays_of(again)
+    assert arrays_of(first) not in (arrays_of(later), arrays_of(other))
 
 
 def annotate(

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from tracker.pose.crops import crop_matrices, invert_matrices
-from tracker.training.augmentation import Appearance, vary, warp
+from tracker.training.augmentation import vary, warp
+from tracker.training.recipes import Appearance
 from tracker.types import Image
 
 NOTHING = Appearance(0, 0, 0, 0, 0, 0, 0, 0)

@@ -1,21 +1,168 @@
-"""What a BottomUpMobileNet is shown, what it shall see there, and what it costs to see something else."""
+"""What bottom-up networks are shown, what they shall see there, and what it costs to see something else."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from tests.training.test_litepose_views import STILL, standing
+from tests.training.people import annotate, assert_batches_depend_on_seed_and_step_alone
+from tests.training.test_litepose_views import STANDING, standing
+from tests.training.test_litepose_views import STILL as STILL_VIEWS
 from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet, PeopleMaps
-from tracker.pose.networks import Normalization
+from tracker.nets.litepose import LitePose, LitePoseConfig
 from tracker.skeletons import COCO_17
-from tracker.training.augmentation import Appearance
-from tracker.training.bottom_up_task import BottomUpTask, PeopleTargets, people_loss, people_targets
-from tracker.training.litepose_views import Scene, SceneViews
+from tracker.training import runs
+from tracker.training.annotations import Annotations
+from tracker.training.bottom_up_task import BottomUpTask, LitePoseTask, PeopleTargets, people_loss, people_targets
+from tracker.training.datasets import ValidationSet, truth_of
+from tracker.training.litepose_views import Scene, store_scenes
+from tracker.training.loop import Task, TrainingRun
+from tracker.training.recipes import LitePoseRecipe, LoopConfig, without_augmentation
+from tracker.training.validation import measure_bottom_up
+
+RECIPE = LitePoseRecipe(input_size=128, max_people=5, batch_size=2, mean=(0.0,) * 3, std=(1.0,) * 3)
+STILL = replace(without_augmentation(RECIPE), translation=0)
+
+
+def make_task(folder: Path, recipe: LitePoseRecipe = RECIPE, **changes: Any) -> LitePoseTask:
+    return LitePoseTask(replace(recipe, **changes), standing(folder), (32, 64), lambda _: {})
+
+
+class Say(nn.Module):
+    """Always the same maps; keeps its input."""
+
+    def __init__(self, *maps: torch.Tensor) -> None:
+        super().__init__()
+        self.maps = maps
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        self.seen = x
+        return list(self.maps)
+
+
+def people_task(folder: Path, **changes: Any) -> BottomUpTask:
+    recipe = LitePoseRecipe(size="MobileNetV2", input_size=128, batch_size=2, mean=(127.5,) * 3, std=(127.5,) * 3)
+    return BottomUpTask(replace(recipe, **changes), standing(folder), (32,), lambda _: {})
+
+
+@pytest.mark.parametrize("make", [make_task, people_task], ids=["LitePose", "BottomUpMobileNet"])
+def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path, make: Callable[..., Task]) -> None:
+    assert_batches_depend_on_seed_and_step_alone(make(tmp_path), make(tmp_path, seed=1))
+
+
+def test_shapes_and_places_of_targets(tmp_path: Path) -> None:
+    batch = make_task(tmp_path, STILL).make_batch(0)
+    assert batch.images.shape == (2, 128, 128, 3)
+    for target, side in zip(batch.targets, (32, 64), strict=True):
+        assert target.heatmaps.shape == (2, 17, side, side)
+        assert target.mask.shape == (2, side, side)
+        assert target.tag_positions.shape == (2, 5, 17, 2)
+        nose, unlabelled = COCO_17.index("nose"), COCO_17.index("left_ear")
+        # 30, 25 of 140 pixels
+        column, row = int(30 * side / 140), int(25 * side / 140)
+        assert target.heatmaps[0, nose].argmax() == row * side + column
+        assert target.heatmaps[0, nose].max() == 1
+        assert not target.heatmaps[:, unlabelled].any()
+        num_labelled = int(target.tag_positions[0, 0, :, 1].sum())
+        assert num_labelled == 11
+        for index in target.tag_positions[0, 0, :num_labelled, 0]:
+            assert target.heatmaps[0].flatten()[index] == 1
+        assert not target.tag_positions[:, 1:].any()
+
+
+def test_nobody_off_the_view_takes_a_row_of_tags(tmp_path: Path) -> None:
+    task = make_task(tmp_path, STILL, max_people=1)
+    task.pictures.annotations.keypoints[0] += 1000
+    batch = task.make_batch(0)
+    assert sorted(batch.targets[0].tag_positions[..., 1].sum(dim=(1, 2)).tolist()) == [0, 11]
+
+
+def test_the_network_sees_normalised_pictures_in_rgb(tmp_path: Path) -> None:
+    task = make_task(tmp_path, STILL)
+    batch = task.make_batch(0)
+    batch.images[0, ..., 2] = 200
+    network = Say(torch.zeros(2, 34, 32, 32), torch.zeros(2, 17, 64, 64))
+    task.loss(network, batch, torch.Generator())
+    assert network.seen.shape == (2, 3, 128, 128)
+    assert network.seen.is_contiguous(memory_format=torch.channels_last)
+    assert network.seen[0, :, 64, 64].tolist() == [200, *batch.images[0, 64, 64, 1::-1]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "least"),
+    [
+        pytest.param({"pull": 0, "push": 0}, 0.0, id="heatmaps alone"),
+        pytest.param({"heatmaps": (0, 0), "pull": 0, "push": 1}, 0.0, id="push alone: nobody else is there"),
+        pytest.param({"heatmaps": (0, 0), "pull": 1, "push": 0}, 0.05, id="pull alone: tags differ"),
+    ],
+)
+def test_the_right_heatmaps_cost_nothing(tmp_path: Path, weights: dict[str, Any], least: float) -> None:
+    task = make_task(tmp_path, STILL, **weights)
+    batch = task.make_batch(0)
+    tags = torch.arange(2 * 17 * 32 * 32.0).view(2, 17, 32, 32) / 17 / 32 / 32
+    network = Say(torch.cat([batch.targets[0].heatmaps, tags], dim=1), batch.targets[1].heatmaps)
+    loss = task.loss(network, batch, torch.Generator()).item()
+    assert loss == 0 if least == 0 else loss > least
+
+
+def test_what_does_not_count_has_no_gradient(tmp_path: Path) -> None:
+    task = make_task(tmp_path, STILL)
+    batch = task.make_batch(0)
+    masked = replace(batch.targets[0], mask=batch.targets[0].mask.clone())
+    masked.mask[:, :10] = False
+    outputs = [torch.ones(2, 34, 32, 32, requires_grad=True), torch.ones(2, 17, 64, 64, requires_grad=True)]
+    task.loss(Say(*outputs), replace(batch, targets=(masked, batch.targets[1])), torch.Generator()).backward()
+    gradient = outputs[0].grad
+    assert gradient is not None
+    assert not gradient[:, :17, :10].any()
+    assert (gradient[:, :17, 10:] != 0).any()
+
+
+def stick_people(folder: Path) -> Annotations:
+    """Two pictures of two people side by side, whose limbs have many colours."""
+    rng, people, paths = np.random.default_rng(0), [], []
+    for number in range(2):
+        image = np.full((128, 128, 3), 90, np.uint8)
+        for shift in (np.array([5 * number - 15, -8]), np.array([45, 2 - 6 * number])):
+            points = {name: np.array(point) + shift for name, point in STANDING.items() if name != "nose"}
+            for edge in COCO_17.edges:
+                names = [COCO_17.keypoint_names[i] for i in edge]
+                if set(names) <= points.keys():
+                    ends = [points[name].astype(int).tolist() for name in names]
+                    cv2.line(image, *ends, rng.integers(0, 256, 3).tolist(), 5)
+            box = (*(shift + 10).tolist(), *(shift + np.array([70, 130])).tolist())
+            people.append((number, box, {name: tuple(point.tolist()) for name, point in points.items()}))
+        paths.append(folder / f"sticks{number}.png")
+        cv2.imwrite(str(paths[-1]), image)
+    return annotate(paths, people)
+
+
+def test_pictures_of_two_people_are_learnt_by_heart(tmp_path: Path) -> None:
+    """All parts together: views, targets, losses, steps, averaging, peaks, grouping and measuring."""
+    data = stick_people(tmp_path)
+    truth = ValidationSet("train", truth_of(data, tmp_path), Path())
+    recipe = replace(STILL, input_size=64, mean=(127.5,) * 3, std=(127.5,) * 3, sigma=1.0, pull=1e-2, push=1e-2)
+    validate = partial(measure_bottom_up, sets=[truth], recipe=recipe, device="cpu")
+    task = LitePoseTask(recipe, store_scenes(data, 128, tmp_path / "cache"), (16, 32), validate)
+    torch.manual_seed(0)
+    model = LitePose(17, LitePoseConfig(16, (16, 16, 24, 24), (16, 24, 24), (1, 1, 1, 1), expansion=3, kernel=5))
+    runs._empty_heatmaps(model)
+    config = LoopConfig(60, 1e-2, warmup=5, ema=0.9, max_gradient=10)
+    run = TrainingRun(model, task, config, tmp_path / "run", torch.device("cpu"))
+    run.train()
+    figures = task.validate(run.averaged)
+    assert figures["train_mean_oks"] > 0.8
+    assert figures["train_ap50"] > 0.9
+
 
 SIDE = 32
 NOSE, EAR = COCO_17.index("nose"), COCO_17.index("left_ear")
@@ -137,32 +284,8 @@ def test_nobody_at_all_costs_only_what_is_seen() -> None:
     assert people_loss(nothing._replace(middles=-nothing.middles), targets) > 1
 
 
-def make_task(folder: Path, **changes: Any) -> BottomUpTask:
-    settings: dict[str, Any] = {
-        "pictures": standing(folder),
-        "size": 128,
-        "map_side": 32,
-        "normalization": Normalization("rgb", (127.5,) * 3, (127.5,) * 3),
-        "views": SceneViews(),
-        "appearance": Appearance(),
-        "batch_size": 2,
-        "seed": 0,
-        "validate": lambda _: {},
-    }
-    return BottomUpTask(**settings | changes)
-
-
-def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
-    task = make_task(tmp_path)
-    first, again, later = task.make_batch(5), task.make_batch(5), task.make_batch(6)
-    np.testing.assert_array_equal(first.images, again.images)
-    for name, value in vars(first.targets).items():
-        torch.testing.assert_close(value, getattr(again.targets, name), equal_nan=True)
-    assert not torch.equal(first.targets.heatmaps, later.targets.heatmaps)
-
-
 def test_a_person_of_a_view_is_where_the_picture_shows_them(tmp_path: Path) -> None:
-    targets = make_task(tmp_path, views=STILL).make_batch(0).targets
+    targets = people_task(tmp_path, **vars(STILL_VIEWS)).make_batch(0).targets
     # the nose at 40, 25 of 140 pixels; no ear is labelled
     assert int(targets.heatmaps[0, NOSE].max()) == 1
     assert not targets.heatmaps[:, EAR].any()
@@ -171,7 +294,7 @@ def test_a_person_of_a_view_is_where_the_picture_shows_them(tmp_path: Path) -> N
 
 def test_it_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    task, model = make_task(tmp_path, views=STILL), BottomUpMobileNet(17, 0.25)
+    task, model = people_task(tmp_path, **vars(STILL_VIEWS)), BottomUpMobileNet(17, 0.25)
     batch, optimizer = task.make_batch(0), torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(12):

@@ -13,15 +13,14 @@ import torch
 from torch import nn
 
 from tests.onnx_graphs import write_constant_graph
-from tests.training.people import annotate
+from tests.training.people import annotate, assert_batches_depend_on_seed_and_step_alone
 from tests.vectors import SHARED
 from tracker.errors import ModelError
 from tracker.nets.rtmdet import STRIDES
-from tracker.pose.networks import Normalization
 from tracker.runtime import TensorInfo
-from tracker.training.augmentation import Appearance
 from tracker.training.detector_task import CellTargets, DenseTeacher, DetectorTask, cell_points, label_cells
-from tracker.training.detector_views import Layouts, Scene, store_pictures
+from tracker.training.detector_views import Scene, store_pictures
+from tracker.training.recipes import DetectorRecipe, without_augmentation
 
 # 8 × 8, 4 × 4 and 2 × 2 cells
 SIZE = 64
@@ -175,36 +174,22 @@ class Remember(nn.Module):
         return [part.reshape(len(x), 5, SIZE // s, SIZE // s) for part, s in zip(parts, STRIDES, strict=True)]
 
 
-def make_task(folder: Path, **changes: Any) -> DetectorTask:
+def make_task(folder: Path, teacher: DenseTeacher | None = None, **changes: Any) -> DetectorTask:
     path = folder / "noise.png"
     if not path.is_file():
         cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (80, 80, 3), dtype=np.uint8))
     people = annotate([path, path], [(0, (20, 10, 50, 60), {}), (1, (5, 5, 30, 70), {})])
-    settings: dict[str, Any] = {
-        "pictures": store_pictures(people, folder / "cache"),
-        "size": SIZE,
-        "normalization": Normalization("rgb", (127.5,) * 3, (127.5,) * 3),
-        "teacher": None,
-        "layouts": Layouts(),
-        "appearance": Appearance(0, 0, 0, 0, 0, 0, 0, 0),
-        "batch_size": 2,
-        "seed": 0,
-        "validate": lambda _: {},
-    }
-    return DetectorTask(**settings | changes)
+    plain = without_augmentation(DetectorRecipe(size=SIZE, batch_size=2, empty_weight=1.0, box_weight=2.0))
+    pictures = store_pictures(people, folder / "cache")
+    return DetectorTask(replace(plain, **changes), pictures, lambda _: {}, teacher)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
-    task, other_seed = make_task(tmp_path), make_task(tmp_path, seed=1)
-    first, again, later, other = task.make_batch(5), task.make_batch(5), task.make_batch(6), other_seed.make_batch(5)
-    for name in ("images", "scores", "distances", "weights"):
-        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
-    assert not np.array_equal(first.images, later.images)
-    assert not np.array_equal(first.images, other.images)
+    assert_batches_depend_on_seed_and_step_alone(make_task(tmp_path), make_task(tmp_path, seed=1))
 
 
 def test_saying_what_the_targets_say_costs_nothing(tmp_path: Path) -> None:
-    task = make_task(tmp_path, layouts=Layouts((1, 0, 0), (0.9, 0.9), negatives=0), batch_size=1)
+    task = make_task(tmp_path, grids=(1, 0, 0), zoom_alone=(0.9, 0.9), negatives=0, batch_size=1)
     batch = task.make_batch(0)
     assert (batch.scores == 1).sum() == 1
     logits = torch.from_numpy(batch.scores[..., None] * 40 - 20)
@@ -212,8 +197,8 @@ def test_saying_what_the_targets_say_costs_nothing(tmp_path: Path) -> None:
     network = Remember(right)
     assert task.loss(network, batch, torch.Generator()).item() == pytest.approx(0, abs=1e-6)
     assert network.seen.shape == (1, 3, SIZE, SIZE)
-    # the first channel is red
-    assert network.seen[0, 0].numpy() == pytest.approx(batch.images[0, ..., 2] / 127.5 - 1, abs=1e-5)
+    # the first channel is blue, with the mean and deviation that RTMDet takes
+    assert network.seen[0, 0].numpy() == pytest.approx((batch.images[0, ..., 0] - 103.53) / 57.375, abs=1e-4)
     # boxes count where people are alone, and weights of 0 take a cell out
     cell = int(batch.scores[0].argmax())
     wrong = right.clone()
@@ -222,7 +207,7 @@ def test_saying_what_the_targets_say_costs_nothing(tmp_path: Path) -> None:
     wrong[cell, 1:] = right[cell, 1:] * 2
     # twice the GIoU loss of a box four times as large
     assert task.loss(Remember(wrong), batch, torch.Generator()).item() == pytest.approx(1.5, abs=1e-4)
-    lighter = replace(task, box_weight=0.5)
+    lighter = replace(task, recipe=replace(task.recipe, box_weight=0.5))
     assert lighter.loss(Remember(wrong), batch, torch.Generator()).item() == pytest.approx(0.375, abs=1e-4)
     batch.weights[:] = 0
     assert task.loss(Remember(wrong), batch, torch.Generator()).item() == 0
@@ -255,7 +240,7 @@ def test_a_teacher_is_read_cell_by_cell(tmp_path: Path) -> None:
 
 def test_a_batch_may_have_a_teacher(tmp_path: Path) -> None:
     teacher = DenseTeacher(write_teacher(tmp_path / "teacher.onnx"))
-    batch = make_task(tmp_path, teacher=teacher).make_batch(0)
+    batch = make_task(tmp_path, teacher).make_batch(0)
     assert (batch.scores > 0.2).all()
 
 

@@ -16,7 +16,7 @@ from tracker.errors import InputError
 from tracker.skeletons import COCO_17, CROWDPOSE_14
 from tracker.training.litepose_views import (
     ScenePictures,
-    SceneViews,
+    draw_placement,
     move_image,
     move_keypoints,
     move_mask,
@@ -24,6 +24,7 @@ from tracker.training.litepose_views import (
     silhouette,
     store_scenes,
 )
+from tracker.training.recipes import SceneViews
 
 STILL = SceneViews(rotation_deg=0, region=(1.0, 1.0), translation=0, flip=0, pasted=0, negatives=0)
 LIMBS = [f"{side}_{part}" for part in ("shoulder", "elbow", "hip", "knee", "ankle") for side in ("left", "right")]
@@ -113,7 +114,7 @@ def test_published_flips_take_a_cell_for_a_pixel() -> None:
 
 def test_views_stay_within_their_bounds() -> None:
     views, size_wh = SceneViews(), np.array([300, 200])
-    drawn = [views.draw(size_wh, np.random.default_rng(i)) for i in range(300)]
+    drawn = [draw_placement(views, size_wh, np.random.default_rng(i)) for i in range(300)]
     units = np.stack([placement.unit for placement in drawn])
     zooms = np.hypot(units[:, 0, 0], units[:, 0, 1])
     sides = 1 / zooms / 200

@@ -15,7 +15,8 @@ from tracker.pose.crops import invert_matrices
 from tracker.pose.heatmaps import encode_heatmaps
 from tracker.skeletons import COCO_17
 from tracker.training.augmentation import warp
-from tracker.training.pose_views import PersonCrops, View, Views, store_crops
+from tracker.training.pose_views import PersonCrops, View, store_crops
+from tracker.training.recipes import Views
 
 STILL = Views(scale=0, rotation_deg=0, rotated=0, flip=0, shift=0, half_body=0, damage=0)
 BOX = (60, 30, 140, 190)

@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from tracker.nets import litepose
-from tracker.training.augmentation import Appearance
-from tracker.training.detector_views import Layouts
-from tracker.training.litepose_views import SceneViews
-from tracker.training.loop import LoopConfig, learning_rate_factor
-from tracker.training.losses import BottomUpWeights
-from tracker.training.pose_views import Views
+from tracker.training.loop import learning_rate_factor
 from tracker.training.recipes import (
+    BOTTOM_UP_SIDES,
     DETECTOR_PRESETS,
     LITEPOSE_PRESETS,
-    LITEPOSE_SIZES,
     POSE_PRESETS,
+    Appearance,
+    BottomUpWeights,
     LitePoseRecipe,
     PoseRecipe,
     Recipe,
+    SceneViews,
+    Views,
     without_augmentation,
 )
+
+
+def part(recipe: Recipe, cls: type[Any]) -> Any:
+    """The fields of a part of a recipe."""
+    return cls(**{f.name: getattr(recipe, f.name) for f in fields(cls)})
 
 
 def test_the_papers_recipe_on_coco() -> None:
     recipe = POSE_PRESETS["paper-coco"]
     num_steps = recipe.num_steps(149_813)
     assert num_steps == math.ceil(140 * 149_813 / 128)
-    config = recipe.part(LoopConfig, steps=num_steps, precision="fp32")
+    config = replace(recipe, steps=num_steps)
     rates = [config.learning_rate * learning_rate_factor(config, int(num_steps * e / 140)) for e in (0, 89.9, 91, 121)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
     assert (config.ema, config.max_gradient, config.frozen_stages, config.trunk_rate) == (0, math.inf, -1, 1)
     assert recipe.batch_size // recipe.accumulate == 32
-    assert recipe.part(Views) == Views(0.3, 40, 0.6, 0.5, 0, 0, 0)
-    assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
+    assert part(recipe, Views) == Views(0.3, 40, 0.6, 0.5, 0, 0, 0)
+    assert part(recipe, Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
     assert (recipe.network, recipe.skeleton, recipe.input_size) == ("PoseResNet50", "coco17", (256, 192))
 
 
 def test_the_papers_recipe_on_posetrack() -> None:
     recipe = POSE_PRESETS["paper-posetrack"]
-    config = recipe.part(LoopConfig, steps=2000, precision="fp32")
+    config = replace(recipe, steps=2000)
     rates = [config.learning_rate * learning_rate_factor(config, 100 * epoch) for epoch in (0, 9, 10, 14, 15, 19)]
     assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6])
     assert (recipe.epochs, recipe.boxes, recipe.skeleton) == (20, "keypoints", "posetrack17")
@@ -52,30 +55,21 @@ def test_the_papers_recipe_on_posetrack() -> None:
 @pytest.mark.parametrize(("preset", "skeleton"), [("paper-crowdpose", "crowdpose14"), ("paper-coco", "coco17")])
 def test_the_papers_recipe_of_bottom_up_networks(preset: str, skeleton: str) -> None:
     recipe = LITEPOSE_PRESETS[preset]
-    config = recipe.part(LoopConfig, steps=5000, precision="fp32")
+    config = replace(recipe, steps=5000)
     rates = [config.learning_rate * learning_rate_factor(config, 10 * epoch) for epoch in (0, 349, 350, 479, 480, 499)]
     assert rates == pytest.approx([4e-3, 4e-3, 4e-4, 4e-4, 4e-5, 4e-5])
     assert (recipe.epochs, recipe.steps, recipe.skeleton, recipe.sigma, recipe.max_people) == (500, 0, skeleton, 2, 30)
     assert (config.ema, config.max_gradient, config.frozen_stages, config.trunk_rate) == (0, math.inf, -1, 1)
-    assert recipe.part(BottomUpWeights) == BottomUpWeights((1, 1), background=1, pull=1e-3, push=1e-3, push_form="exp")
-    assert recipe.part(SceneViews) == SceneViews(30, (0.75, 1.5), 40, 0.5, exact_flip=False, pasted=0, negatives=0)
-    assert recipe.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
+    assert part(recipe, BottomUpWeights) == BottomUpWeights((1, 1), background=1, pull=1e-3, push=1e-3)
+    assert part(recipe, SceneViews) == SceneViews(30, (0.75, 1.5), 40, 0.5, exact_flip=False, pasted=0, negatives=0)
+    assert part(recipe, Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def test_sizes_of_bottom_up_networks_are_those_of_the_networks() -> None:
-    assert dict(LITEPOSE_SIZES) == {**litepose.LITEPOSE_INPUT_SIZES, "MobileNetV2": 320}
-    assert [LitePoseRecipe(size=size).side for size in LITEPOSE_SIZES] == [256, 448, 448, 512, 320]
+    assert [LitePoseRecipe(size=size).side for size in BOTTOM_UP_SIDES] == [256, 448, 448, 512, 320]
     assert LitePoseRecipe(size="L", input_size=128).side == 128
     assert LitePoseRecipe(size="L", input_size=128).short_side == 128
     assert LitePoseRecipe(input_size=128, picture_size=192).short_side == 192
-
-
-def test_default_recipes_are_those_of_their_parts() -> None:
-    assert POSE_PRESETS["default"].part(Appearance) == Appearance()
-    assert DETECTOR_PRESETS["default"].part(Layouts) == Layouts()
-    assert POSE_PRESETS["default"].part(Views) == Views()
-    assert LITEPOSE_PRESETS["default"].part(SceneViews) == SceneViews()
-    assert LITEPOSE_PRESETS["default"].part(BottomUpWeights) == BottomUpWeights()
 
 
 @pytest.mark.parametrize(
@@ -100,13 +94,13 @@ def test_steps(changes: dict[str, Any], num_rows: int, num_steps: int) -> None:
 @pytest.mark.parametrize("recipe", [*POSE_PRESETS.values(), *DETECTOR_PRESETS.values(), *LITEPOSE_PRESETS.values()])
 def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
     plain = without_augmentation(recipe)
-    assert plain.part(Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
+    assert part(plain, Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
     assert plain.learning_rate == recipe.learning_rate
     if isinstance(plain, PoseRecipe):
-        assert plain.part(Views) == Views(0, 0, 0, 0, 0, 0, 0)
+        assert part(plain, Views) == Views(0, 0, 0, 0, 0, 0, 0)
     if isinstance(plain, LitePoseRecipe):
         # people at the edges are still to be seen
-        assert plain.part(SceneViews) == SceneViews(0, (1, 1), 40, 0, recipe.exact_flip, pasted=0, negatives=0)
+        assert part(plain, SceneViews) == SceneViews(0, (1, 1), 40, 0, recipe.exact_flip, pasted=0, negatives=0)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +126,11 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
             "litepose", {"size": "MobileNetV2", "pull": 0.1}, "pull must be left out for size MobileNetV2", id="no tags"
         ),
         pytest.param("litepose", {"frozen_stages": 1}, "frozen_stages must be -1 for size XS", id="a frozen LitePose"),
-        pytest.param("pose", {"true_repeats": 0}, "true_repeats must be above 0", id="nobody"),
         pytest.param("pose", {"repeats": ("coco",)}, "repeats must be NAME=TIMES each, not 'coco'", id="no times"),
         pytest.param("pose", {"repeats": ("coco=0",)}, "not 'coco=0'", id="no people of a folder"),
         pytest.param("detector", {"size": 300}, "size must be a multiple of 32", id="an odd scene"),
         pytest.param("detector", {"grids": (0.5, 0.5, 0.5)}, "sum to 1, not 0.5 0.5 0.5", id="more than all"),
         pytest.param("detector", {"zoom_alone": (2.0, 1.0)}, "zoom_alone must be two rising", id="falling zoom"),
-        pytest.param(
-            "detector", {"zoom_negatives": (0.0, 1.0)}, "zoom_negatives must be two rising", id="no size of negatives"
-        ),
-        pytest.param("detector", {"animals": 1.2}, "animals must be within", id="more than all are animals"),
         pytest.param(
             "detector",
             {"animals": 0.7, "backgrounds": 0.5},
@@ -150,9 +139,6 @@ def test_augmentation_can_be_switched_off(recipe: Recipe) -> None:
         ),
         pytest.param("litepose", {"region": (0.0, 1.0)}, "region must be two rising numbers above 0", id="no region"),
         pytest.param("litepose", {"input_size": 96}, "input_size must be a multiple of 64, not 96", id="a side of 96"),
-        pytest.param("litepose", {"sigma": 0.0}, "sigma must be above 0", id="no Gaussian"),
-        pytest.param("litepose", {"max_people": 0}, "max_people must be above 0", id="no tags"),
-        pytest.param("litepose", {"pasted": 1.5}, "pasted must be within 0 and 1", id="more than all pasted"),
     ],
 )
 def test_senseless_settings(preset: str, changes: dict[str, Any], message: str) -> None:

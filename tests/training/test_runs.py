@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,29 @@ from torch import nn
 from tests.onnx_graphs import write_constant_graph
 from tests.training.people import annotate
 from tests.training.rendered import write_data, write_set
-from tracker.errors import InputError, ModelError, UsageError
-from tracker.pose.networks import Normalization, load_pose_network
+from tracker.errors import InputError, UsageError
+from tracker.pose.networks import load_pose_network
 from tracker.runtime import TensorInfo
 from tracker.skeletons import BODY_19, COCO_17
-from tracker.training import runs
-from tracker.training.augmentation import Appearance
 from tracker.training.datasets import ValidationSet, read_dataset, truth_of
-from tracker.training.loop import LoopConfig, TrainingRun
+from tracker.training.loop import TrainingRun
 from tracker.training.pose_task import PoseTask
-from tracker.training.pose_views import Views, store_crops
-from tracker.training.recipes import LITEPOSE_PRESETS, POSE_PRESETS, DetectorRecipe, LitePoseRecipe, PoseRecipe
+from tracker.training.pose_views import store_crops
+from tracker.training.recipes import (
+    LITEPOSE_PRESETS,
+    POSE_PRESETS,
+    DetectorRecipe,
+    LitePoseRecipe,
+    PoseRecipe,
+    without_augmentation,
+)
 from tracker.training.runs import (
     RunOptions,
     choose_precision,
     choose_rows,
-    start_detector_run,
-    start_litepose_run,
-    start_pose_run,
+    start_run,
 )
-from tracker.training.validation import pose_validation
+from tracker.training.validation import measure_pose
 
 BOX = (10, 10, 50, 90)
 LIMBS = [f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip") for side in ("left", "right")]
@@ -110,21 +114,21 @@ def test_a_gpu_computes_in_fp16_where_it_lacks_bf16(
 
 
 def test_a_trained_pose_network_loads(tmp_path: Path, data: Path) -> None:
-    run = start_pose_run(TINY, options_in(tmp_path, data))
+    run = start_run(TINY, options_in(tmp_path, data))
     run.train()
     network = load_pose_network(run.weights_path, "cpu")
     assert (network.skeleton, network.input_size_hw) == (BODY_19, (64, 64))
     crop = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    inputs = torch.from_numpy(TINY.part(Normalization).apply(crop))
+    inputs = torch.from_numpy(TINY.normalization.apply(crop))
     with torch.inference_mode():
         expected = run.averaged(inputs).numpy()
     np.testing.assert_allclose(network.run(crop)["heatmaps"], expected, atol=1e-4)
 
 
-def test_a_trained_resnet_loads(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "POSE_NETWORKS", {"PoseResNet50": 18})
-    recipe = replace(POSE_PRESETS["paper-coco"], epochs=0.3, batch_size=4, accumulate=2, input_size=(32, 32))
-    run = start_pose_run(recipe, options_in(tmp_path, data))
+def test_a_trained_resnet_loads(tmp_path: Path, data: Path) -> None:
+    recipe = replace(POSE_PRESETS["paper-coco"], network="PoseResNet18", epochs=0.3, batch_size=4, accumulate=2)
+    recipe = replace(recipe, input_size=(32, 32))
+    run = start_run(recipe, options_in(tmp_path, data))
     run.train()
     network = load_pose_network(run.weights_path, "cpu")
     assert (network.skeleton, network.input_size_hw) == (COCO_17, (32, 32))
@@ -135,7 +139,7 @@ def test_a_trained_detector_loads(tmp_path: Path, data: Path) -> None:
     from tracker.detection.detector import open_network
 
     recipe = DetectorRecipe(steps=2, batch_size=2, size=64, frozen_stages=-1)
-    run = start_detector_run(recipe, options_in(tmp_path, data))
+    run = start_run(recipe, options_in(tmp_path, data))
     run.train()
     pictures = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -157,7 +161,7 @@ def test_what_is_taken_for_an_animal_is_no_person_to_a_detector(tmp_path: Path, 
     recipe = DetectorRecipe(
         steps=1, batch_size=2, size=64, frozen_stages=-1, negatives=1.0, animals=1.0, backgrounds=0.0
     )
-    run = start_detector_run(recipe, options_in(tmp_path, data, animal_finder=finder))
+    run = start_run(recipe, options_in(tmp_path, data, animal_finder=finder))
     run.train()
     animals = run._task.pictures.animals
     assert len(animals) == len(np.unique(animals.picture)) > 0
@@ -165,7 +169,7 @@ def test_what_is_taken_for_an_animal_is_no_person_to_a_detector(tmp_path: Path, 
 
 def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Path) -> None:
     recipe = LitePoseRecipe(steps=2, batch_size=2, input_size=64, tags_at_each_scale=True)
-    run = start_litepose_run(recipe, options_in(tmp_path, data))
+    run = start_run(recipe, options_in(tmp_path, data))
     run.train()
     network = load_pose_network(run.weights_path, "cpu")
     assert (network.skeleton, network.input_size_hw) == (COCO_17, (64, 64))
@@ -173,10 +177,10 @@ def test_a_trained_bottom_up_network_loads_and_goes_on(tmp_path: Path, data: Pat
     maps = network.run(images)
     assert [maps[name].shape for name in ("tags_0", "tags_1")] == [(1, 17, 16, 32), (1, 17, 32, 64)]
     with torch.inference_mode():
-        expected = run.averaged(torch.from_numpy(recipe.part(Normalization).apply(images)))
+        expected = run.averaged(torch.from_numpy(recipe.normalization.apply(images)))
     np.testing.assert_allclose(maps["heatmaps_0"], expected[0][:, :17], atol=1e-4)
     other = replace(recipe, skeleton="crowdpose14", tags_at_each_scale=False)
-    fresh = start_litepose_run(other, options_in(tmp_path / "other", data, init=run.weights_path))
+    fresh = start_run(other, options_in(tmp_path / "other", data, init=run.weights_path))
     name = "stage.0.0.inv.0.weight"
     assert torch.equal(fresh.model.state_dict()[name], run.averaged.state_dict()[name])
 
@@ -185,7 +189,7 @@ def test_a_bottom_up_mobilenet_goes_on_with_its_first_stages_frozen_and_is_used_
     tmp_path: Path, data: Path
 ) -> None:
     recipe = replace(LITEPOSE_PRESETS["mobilenet"], steps=2, batch_size=2, input_size=64, picture_size=128)
-    run = start_litepose_run(replace(recipe, frozen_stages=2), options_in(tmp_path, data))
+    run = start_run(replace(recipe, frozen_stages=2), options_in(tmp_path, data))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     run.train()
     changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
@@ -195,12 +199,12 @@ def test_a_bottom_up_mobilenet_goes_on_with_its_first_stages_frozen_and_is_used_
     assert network.input_size_hw == (128, 128)
     output = network.run(np.zeros((1, 64, 128, 3), np.uint8))
     assert (output["heatmaps_0"].shape, output["tags_0"].shape) == ((1, 17, 16, 32), (1, 34, 16, 32))
-    fresh = start_litepose_run(recipe, options_in(tmp_path / "other", data, init=run.weights_path))
+    fresh = start_run(recipe, options_in(tmp_path / "other", data, init=run.weights_path))
     assert all(torch.equal(value, run.averaged.state_dict()[name]) for name, value in fresh.model.state_dict().items())
 
 
 def test_heatmaps_start_empty_and_tags_do_not(tmp_path: Path, data: Path) -> None:
-    run = start_litepose_run(LitePoseRecipe(steps=2, batch_size=2, input_size=64), options_in(tmp_path, data))
+    run = start_run(LitePoseRecipe(steps=2, batch_size=2, input_size=64), options_in(tmp_path, data))
     with torch.inference_mode():
         coarse, fine = run.model(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     assert max(coarse[:, :17].abs().max(), fine.abs().max()) < 0.05
@@ -209,11 +213,11 @@ def test_heatmaps_start_empty_and_tags_do_not(tmp_path: Path, data: Path) -> Non
 
 def test_a_bottom_up_network_is_trained_on_whole_pictures(tmp_path: Path, data: Path) -> None:
     recipe = LitePoseRecipe(steps=2, batch_size=2, input_size=64, repeats=("rendered=3",))
-    run = start_litepose_run(recipe, options_in(tmp_path, data, limit_people=2))
+    run = start_run(recipe, options_in(tmp_path, data, limit_people=2))
     task: Any = run._task
     assert len(task.pictures.images) == 2
     assert task.pictures.with_people.tolist() == [0, 0, 0, 1, 1, 1]
-    everybody = start_litepose_run(recipe, options_in(tmp_path / "all", data))._task
+    everybody = start_run(recipe, options_in(tmp_path / "all", data))._task
     # four frames, and a picture that shows nobody
     assert len(everybody.pictures.images) == 5
     assert everybody.pictures.negatives.tolist() == [4]
@@ -223,35 +227,11 @@ def test_nobody_to_train_a_bottom_up_network_on(tmp_path: Path, data: Path) -> N
     path = tmp_path / "data" / "train" / "empty.json"
     write_set(path, path.with_suffix(""), "exercise", range(0))
     with pytest.raises(InputError, match=r"nobody in .* has a labelled keypoint of coco17"):
-        start_litepose_run(LitePoseRecipe(input_size=64), options_in(tmp_path, tmp_path / "data"))
-
-
-def test_a_detector_sees_pictures_of_some_folders_more_often(tmp_path: Path, data: Path) -> None:
-    once, thrice = (
-        start_detector_run(
-            DetectorRecipe(steps=2, batch_size=2, size=64, frozen_stages=-1, repeats=repeats),
-            options_in(tmp_path / str(len(repeats)), data),
-        )
-        for repeats in ((), ("rendered=3",))
-    )
-    tasks: list[Any] = [once._task, thrice._task]
-    rows, repeated = (task.pictures.with_people.tolist() for task in tasks)
-    assert repeated == [row for row in rows for _ in range(3)]
-    assert len(rows) > 1
-
-
-def test_the_same_seed_trains_the_same_network(tmp_path: Path, data: Path) -> None:
-    finals = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        run = start_pose_run(replace(TINY, steps=1, seed=seed), options_in(tmp_path / name, data))
-        run.train()
-        finals.append(run.model.state_dict()["trunk.stem.first.weight"])
-    assert torch.equal(finals[0], finals[1])
-    assert not torch.equal(finals[0], finals[2])
+        start_run(LitePoseRecipe(input_size=64), options_in(tmp_path, tmp_path / "data"))
 
 
 def test_few_people_are_those_of_few_pictures(tmp_path: Path, data: Path) -> None:
-    run = start_pose_run(TINY, options_in(tmp_path, data, limit_people=3, validate_on_train=True))
+    run = start_run(TINY, options_in(tmp_path, data, limit_people=3, validate_on_train=True))
     task: Any = run._task
     assert len(task.crops.store) == 3
     assert sorted(task.rows.tolist()) == [0, 1, 2]
@@ -259,24 +239,9 @@ def test_few_people_are_those_of_few_pictures(tmp_path: Path, data: Path) -> Non
     assert {"rendered_ap", "train_ap", "train_pck"} <= figures.keys()
 
 
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        pytest.param({"data": Path("nowhere")}, InputError, "nowhere holds no training data", id="no data"),
-        pytest.param({"init": Path("nothing.pth")}, ModelError, "no network file nothing.pth", id="no weights"),
-        pytest.param({"precision": "fp16"}, UsageError, "fp16 needs CUDA", id="fp16 on a CPU"),
-    ],
-)
-def test_what_cannot_be_trained(
-    tmp_path: Path, data: Path, changes: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        start_pose_run(TINY, replace(options_in(tmp_path, data), **changes))
-
-
 def test_nobody_to_train_on(tmp_path: Path, data: Path) -> None:
     with pytest.raises(InputError, match=r"nobody in .* has 18 labelled keypoints of body19"):
-        start_pose_run(replace(TINY, min_keypoints=18), options_in(tmp_path, data))
+        start_run(replace(TINY, min_keypoints=18), options_in(tmp_path, data))
 
 
 class SmallNetwork(nn.Sequential):
@@ -296,26 +261,17 @@ def test_twenty_people_are_learnt_by_heart(tmp_path: Path) -> None:
     data = read_dataset(write_data(tmp_path, "crossing", num_frames=12), BODY_19).train
     people = data.people(choose_rows(data, replace(TINY, true_repeats=1))[:20]).with_people_alone()
     assert len(people) == 20
-    half = (127.5, 127.5, 127.5)
-    normalization = Normalization("rgb", half, half)
-    validate = pose_validation(
-        [ValidationSet("train", truth_of(people, tmp_path), Path())], BODY_19, (48, 64), normalization, "cpu"
+    recipe = without_augmentation(
+        replace(TINY, mean=(127.5,) * 3, std=(127.5,) * 3, sigma=1.5, batch_size=20, steps=120)
     )
-    task = PoseTask(
-        crops=store_crops(people, (63, 84), tmp_path / "cache"),
-        rows=np.arange(20),
-        input_wh=(48, 64),
-        normalization=normalization,
-        sigma=1.5,
-        views=Views(0, 0, 0, 0, 0, 0, 0),
-        appearance=Appearance(0, 0, 0, 0, 0, 0, 0, 0),
-        batch_size=20,
-        seed=0,
-        validate=validate,
+    recipe = replace(
+        recipe, learning_rate=1e-2, relative_rate=False, trunk_rate=1.0, warmup=5, ema=0.9, max_gradient=10
     )
+    sets = [ValidationSet("train", truth_of(people, tmp_path), Path())]
+    validate = partial(measure_pose, sets=sets, recipe=recipe, device="cpu")
+    task = PoseTask(recipe, store_crops(people, (84, 84), tmp_path / "cache"), np.arange(20), validate)
     torch.manual_seed(0)
-    config = LoopConfig(100, 1e-2, warmup=5, ema=0.9, precision="fp32", max_gradient=10)
-    run = TrainingRun(SmallNetwork(19), task, config, tmp_path / "run", torch.device("cpu"))
+    run = TrainingRun(SmallNetwork(19), task, recipe, tmp_path / "run", torch.device("cpu"))
     run.train()
     batch = task.make_batch(0)
     loss = task.loss(run.averaged, batch, torch.Generator()).item()

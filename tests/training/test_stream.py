@@ -18,12 +18,6 @@ def test_every_row_comes_once_before_any_comes_again() -> None:
     assert rows[:7].tolist() != rows[7:14].tolist()
 
 
-def test_rows_depend_on_seed_and_step_alone() -> None:
-    assert rows_of_step(100, 8, 3, 5).tolist() == rows_of_step(100, 8, 3, 5).tolist()
-    assert rows_of_step(100, 8, 3, 5).tolist() != rows_of_step(100, 8, 3, 6).tolist()
-    assert rows_of_step(100, 8, 3, 5).tolist() != rows_of_step(100, 8, 4, 5).tolist()
-
-
 def test_a_batch_may_be_larger_than_the_data() -> None:
     rows = rows_of_step(3, 8, 0, 0)
     assert np.bincount(rows).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])

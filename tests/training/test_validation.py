@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.people import annotate
-from tracker.pose.networks import Normalization
 from tracker.skeletons import COCO_17
 from tracker.training.datasets import ValidationSet, truth_of
-from tracker.training.validation import detector_validation, litepose_validation, pose_validation
+from tracker.training.recipes import LitePoseRecipe, PoseRecipe
+from tracker.training.validation import measure_bottom_up, measure_detector, measure_pose
 
 BOX = (100, 120, 180, 320)
 
@@ -45,8 +45,8 @@ class InTheMiddle(nn.Module):
     """Every keypoint in the middle of the crop."""
 
     def forward(self, x: Tensor) -> Tensor:
-        heatmaps = torch.zeros(len(x), 17, 16, 12)
-        heatmaps[:, :, 8, 6] = 1
+        heatmaps = torch.zeros(len(x), 17, 16, 16)
+        heatmaps[:, :, 8, 8] = 1
         return heatmaps
 
 
@@ -66,14 +66,14 @@ class InThePlace(nn.Module):
 
 def test_figures_of_a_bottom_up_network(tmp_path: Path) -> None:
     sets = [write_set(tmp_path, "street")]
-    figures = litepose_validation(sets, COCO_17, 128, Normalization(), "cpu")(InThePlace())
+    figures = measure_bottom_up(InThePlace(), sets, LitePoseRecipe(input_size=128), "cpu")
     assert figures["street_ap50"] == pytest.approx(1)
     assert figures["street_mean_oks"] > 0.75
 
 
 def test_figures_of_a_detector(tmp_path: Path) -> None:
     sets = [write_set(tmp_path, "street")]
-    figures = detector_validation(sets, write_set(tmp_path, "nobody", nobody=True), "cpu")(AlwaysThere())
+    figures = measure_detector(AlwaysThere(), sets, write_set(tmp_path, "nobody", nobody=True), "cpu")
     assert {name: figures[f"street_{name}"] for name in ("ap", "ap50", "ar")} == pytest.approx(
         {"ap": 1, "ap50": 1, "ar": 1}
     )
@@ -83,9 +83,8 @@ def test_figures_of_a_detector(tmp_path: Path) -> None:
 
 
 def test_figures_of_a_pose_network(tmp_path: Path) -> None:
-    validate = pose_validation([write_set(tmp_path, "street")], COCO_17, (48, 64), Normalization(), "cpu")
-    figures = validate(InTheMiddle())
+    recipe = PoseRecipe(skeleton="coco17", input_size=(64, 64))
+    figures = measure_pose(InTheMiddle(), [write_set(tmp_path, "street")], recipe, "cpu")
     assert figures["street_ap"] == pytest.approx(1)
     # without a torso there is no PCK
     assert "street_pck" not in figures
-    assert validate(InTheMiddle()) == figures

@@ -20,6 +20,9 @@ PATIENCE_S = 20.0
 class FakeCapture:
     """Gives numbered pictures, a second apart, each when it is told to; unplugged, it raises."""
 
+    is_cpp = False
+    pictures = None
+
     def __init__(self) -> None:
         self._due = threading.Semaphore(0)
         self._changed = threading.Condition()

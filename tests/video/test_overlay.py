@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,11 @@ def test_unconfirmed_people_are_hidden_unless_asked_for(
 ) -> None:
     picture = draw(person(confirmed=confirmed), show_unconfirmed=show_unconfirmed)
     assert changed(picture)[60:].any() == is_drawn
+
+
+def test_who_is_cut_off_is_drawn_with_a_question_mark() -> None:
+    cut_off = replace(person(confirmed=False), cut_off=np.array([True]))
+    np.testing.assert_array_equal(draw(cut_off), draw(person(confirmed=False), show_unconfirmed=True))
 
 
 # --- skeleton

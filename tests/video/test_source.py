@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import struct
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from tests.video.clips import (
 )
 from tracker.errors import InputError, UsageError
 from tracker.types import Frame, Image
+from tracker.video import file
 from tracker.video.source import VideoSource, absolute_spec, files_of, match_inputs, open_images, open_source
 
 
@@ -118,10 +123,6 @@ def test_a_raw_stream_gets_its_times_from_the_rate(tmp_path: Path, fps: Fraction
     with open_source(str(tmp_path / "raw.h264"), fps=fps) as source:
         assert float(source.fps or 0) == pytest.approx(expected)
         assert [f.time_s for f in source] == pytest.approx([n / expected for n in range(12)])
-
-
-def test_a_rate_for_a_file_with_timestamps_changes_nothing(clip: Path) -> None:
-    assert read_all(clip, fps=7)[1].time_s == pytest.approx(1 / 30)
 
 
 # --- pixels
@@ -252,6 +253,34 @@ def test_a_seek_that_goes_too_far_is_made_good(tmp_path: Path, start_s: float) -
     path = write_clip(tmp_path / "long.ts", [numbered_image(n % 30) for n in range(300)])
     (frame,) = read_all(path, start_s=start_s, max_frames=1)
     assert (frame.time_s, frame.index) == (pytest.approx(start_s), round(30 * start_s))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("palette.avi", "rawvideo", "pal8"),
+        ("palette.mov", "rawvideo", "pal8"),
+        ("palette.avi", "msrle", "pal8"),
+        ("palette.mov", "smc", "pal8"),
+        ("grey.avi", "rawvideo", "gray"),
+        ("grey.mov", "rawvideo", "gray"),
+        ("grey.mov", "qtrle", "gray"),  # read with a palette of greys
+    ],
+)
+def test_a_start_keeps_the_palette(tmp_path: Path, name: str, codec: str, pix_fmt: str) -> None:
+    greys = np.stack([np.full(256, 255), *[np.arange(256)] * 3], axis=1).astype(np.uint8)
+    with av.open(str(tmp_path / name), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        for number in range(30):
+            pixels: Any = numbered_image(number)[..., 0].copy()
+            pixels = (pixels, greys) if pix_fmt == "pal8" else pixels
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, pix_fmt)))
+        container.mux(stream.encode(None))
+    started = read_all(tmp_path / name, start_s=0.6)
+    assert [number_of(frame.image) for frame in started] == list(range(15, 30))
+    for frame, same in zip(started, read_all(tmp_path / name)[15:], strict=True):
+        np.testing.assert_array_equal(frame.image, same.image)
 
 
 def test_start_goes_to_the_keyframe_before(tmp_path: Path) -> None:
@@ -421,11 +450,14 @@ def test_an_empty_name_is_refused() -> None:
         ("clip.mp4", ["clip.mp4"]),  # no pattern
         ("absent*.mp4", ["absent*.mp4"]),  # nothing matches: an error of its own when it is opened
         ("*.mp4", ["clip.mp4", "clip2.mp4", "clip10.mp4"]),  # videos are inputs of their own, in natural order
-        ("a*", ["a", "a1.png", "a[1].png"]),  # so is everything as soon as there is more than images
+        ("a*", ["a", "a1.png", "a 1", "a [1]", "a[1].png"]),  # so is everything as soon as there is more than images
         ("*.png", ["*.png"]),  # images are one input
         ("a[1].png", ["a[1].png"]),  # that is its name
         ("0", ["0"]),
         ("http://host/*.mp4?x=[1]", ["http://host/*.mp4?x=[1]"]),
+        ("-", ["-"]),  # stdin
+        ("a [1]/*.mp4", ["a [1]/z.mp4"]),  # so a folder is called
+        ("**/z.mp4", ["a [1]/z.mp4"]),
     ],
 )
 def test_what_a_pattern_stands_for(
@@ -434,7 +466,9 @@ def test_what_a_pattern_stands_for(
     monkeypatch.chdir(tmp_path)
     for name in ("clip.mp4", "clip2.mp4", "clip10.mp4", "a1.png", "a[1].png", "b.png"):
         (tmp_path / name).touch()
-    (tmp_path / "a").mkdir()
+    for name in ("a", "a [1]", "a 1"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a [1]/z.mp4").touch()
     assert match_inputs(spec) == expected
 
 
@@ -495,7 +529,7 @@ def test_folders_that_may_not_be_looked_into_are_told_when_they_are_opened(
     assert files_of("in") == []
 
 
-@pytest.mark.parametrize("spec", ["0", "rtsp://host/1", "{}/in/*.mp4"])
+@pytest.mark.parametrize("spec", ["0", "-", "rtsp://host/1", "{}/in/*.mp4"])
 def test_an_input_is_the_same_wherever_one_stands(folders: Path, spec: str) -> None:
     assert absolute_spec(spec.format(folders)) == spec.format(folders)
     assert absolute_spec("in/*.mp4") == str(folders / "in/*.mp4")
@@ -531,6 +565,68 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match=r"cannot be listed \(Permission denied\); check its permissions"):
         open_source(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_what_can_be_read_only_once_is_read_from_its_beginning(clip: Path, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.ts", [numbered_image(n) for n in range(30)])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((tmp_path / "clip.ts").read_bytes()))
+    writer.start()
+    assert len(read_all(pipe, start_s=0.5)) == 15
+    writer.join()
+
+
+def read_stdin(path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Frame]:
+    """The frames of a file that comes through a pipe."""
+    reading, writing = os.pipe()
+
+    def send() -> None:
+        with suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
+            pipe.write(path.read_bytes())
+
+    monkeypatch.setattr(file, "_STDIN", reading)
+    writer = threading.Thread(target=send)
+    writer.start()
+    try:
+        return read_all("-", **options)
+    finally:
+        os.close(reading)
+        writer.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("clip.mkv", "libx264", {}),
+        ("clip.ts", "libx264", {}),
+        ("clip.webm", "libvpx", {}),
+        ("clip.y4m", "rawvideo", {}),
+        ("clip.h264", "libx264", {}),
+        ("clip.mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
+    ],
+)
+def test_videos_come_through_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = write_clip(tmp_path / name, [numbered_image(n) for n in range(30)], codec=codec, **options)
+    for part, expected in (({}, range(30)), ({"fps": 10, "start_s": 0.99, "max_frames": 3}, range(10, 13))):
+        frames = read_stdin(path, monkeypatch, **part)
+        assert [frame.index for frame in frames] == list(expected)
+        assert [number_of(frame.image) for frame in frames] == list(expected)
+    assert frames[0].time_s == pytest.approx(1, abs=0.002)
+
+
+def test_what_stdin_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "no.mp4").write_text("no video")
+    with pytest.raises(InputError, match=r"^stdin is an mp4 with its index at the end, .*; pipe mkv, .* or name it$"):
+        read_stdin(write_clip(tmp_path / "clip.mp4", noise_images(30)), monkeypatch)
+    with pytest.raises(InputError, match=r"^stdin holds no video that FFmpeg can read; pipe mkv"):
+        read_stdin(tmp_path / "no.mp4", monkeypatch)
+    monkeypatch.setattr(os, "isatty", lambda _: True)
+    with pytest.raises(InputError, match=r"^nothing is piped into stdin"):
+        open_source("-")
 
 
 def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
@@ -657,7 +753,8 @@ class ListReader:
     """Pictures at given times."""
 
     name, is_live, fps, num_frames = "list", False, None, None
-    warning = place = file = None
+    warning: str | None = None
+    place = file = pictures = None
     closed = False
 
     def __init__(self, *times_s: float) -> None:

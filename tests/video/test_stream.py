@@ -21,6 +21,7 @@ import pytest
 from tests.video.clips import noise_images, number_of, numbered_image, write_clip
 from tracker.errors import InputError
 from tracker.video import stream
+from tracker.video.pictures import Pictures
 from tracker.video.source import VideoSource, open_source
 from tracker.video.stream import StreamCapture, public_address
 
@@ -261,13 +262,19 @@ def test_udp_is_received(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fake_container(times_s: list[float | None], flags: int = 0) -> Any:
     """A container whose frames have those times."""
-    frames = [SimpleNamespace(time=time_s) for time_s in times_s]
+    frames = [SimpleNamespace(time=time_s, interlaced_frame=False) for time_s in times_s]
     packets = [SimpleNamespace(decode=lambda frame=frame: [frame]) for frame in frames]
     no_tile = av.stream.Disposition(0)
-    video = SimpleNamespace(average_rate=None, thread_type="", codec_context=SimpleNamespace(), disposition=no_tile)
+    video = SimpleNamespace(
+        average_rate=None,
+        thread_type="",
+        codec_context=SimpleNamespace(),
+        disposition=no_tile,
+        sample_aspect_ratio=None,
+    )
     return SimpleNamespace(
         streams=SimpleNamespace(best=lambda kind: video),
-        format=SimpleNamespace(flags=flags),
+        format=SimpleNamespace(flags=flags, name="rtsp"),
         demux=lambda _: iter(packets),
     )
 
@@ -287,7 +294,7 @@ def test_times_are_the_senders_unless_they_make_no_sense(
     monkeypatch: pytest.MonkeyPatch,
     times_s: list[float | None], arrivals_s: list[float], flags: int, expected_s: list[float],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(stream, "to_bgr", lambda frame: numbered_image(0))
+    monkeypatch.setattr(Pictures, "convert", lambda self, frame: numbered_image(0))
     clock = iter(arrivals_s)
     monkeypatch.setattr(stream.time, "monotonic", lambda: next(clock))
     capture = StreamCapture(fake_container(times_s, flags), "rtsp://x")

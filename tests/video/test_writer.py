@@ -79,6 +79,17 @@ def test_the_last_picture_lasts_as_long_as_the_others(out: Path, fps: Fraction) 
         assert float(stream.average_rate) == pytest.approx(float(fps), rel=1e-4)
 
 
+@pytest.mark.parametrize("fps", [None, Fraction(1000), Fraction(30), Fraction(1, 5)])
+@pytest.mark.parametrize("step_s", [1 / 30, 1 / 240, 0.7, 5])
+def test_a_key_frame_comes_every_two_seconds_whatever_the_rate(out: Path, fps: Fraction | None, step_s: float) -> None:
+    count = min(max(round(10 / step_s), 5), 600)
+    write(out, [numbered_image(n % 2) for n in range(count)], [n * step_s for n in range(count)], fps=fps)
+    with av.open(str(out)) as container:
+        keys_s = [float(packet.pts * packet.time_base) for packet in container.demux(video=0) if packet.is_keyframe]
+    assert keys_s[0] == 0
+    assert max(np.diff([*keys_s, count * step_s])) < 2 + step_s + 1e-3
+
+
 # --- pictures
 
 

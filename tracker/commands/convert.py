@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
-from tracker.formats import FORMATS, SUFFIXES, Results, ResultWriter, check_results_output, open_writer, read_results
+from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
-from tracker.formats.record import missing_in
-from tracker.outputs import check_apart, check_output, make_folder
+from tracker.formats.record import FILES, missing_in
+from tracker.outputs import PIPE, check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
 
 # The forms between which PoseTrack's files are converted as its own tool does.
@@ -28,33 +28,39 @@ def add_parser(commands: Any) -> None:
         description="Write the results in IN as OUT. What the format of OUT cannot hold is dropped, and named in one "
         "line. Keypoints are mapped by name. With --format posetrack17, a PoseTrack18 or 21 file or a folder of such "
         "files, annotations or predictions, is converted as PoseTrack's own tool does; posetrack18 does the reverse.",
-        formatter_class=HelpFormatter,
     )
     suffixes = ", ".join(SUFFIXES)
     parser.add_argument(
-        "input", type=Path, metavar="IN", help=f"results ({suffixes}), or a folder of OpenPose's or PoseTrack's files"
+        "input",
+        type=Path,
+        metavar="IN",
+        help=f"results ({suffixes}), or a folder of OpenPose's or PoseTrack's files; - for stdin",
     )
-    parser.add_argument("output", type=Path, metavar="OUT", help=f"file to write ({suffixes}), or a folder")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help=f"file to write ({suffixes}), a folder, or - for stdout"
+    )
     parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
     parser.add_argument("--skeleton", choices=SKELETONS, help="keypoints to write; default: those of IN")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert one file or folder."""
-    check_apart(args.output, args.input)
+    if args.output != PIPE:
+        check_apart(args.output, args.input)
     version = _POSETRACK_VERSIONS.get(args.format)
     if version and (sources := _posetrack_files(args.input, version)):
         return _convert_posetrack(args, sources, version)
     check_results_output(args.output, args.format, args.overwrite)
-    results = read_results(args.input)
-    if not results.frames:
-        raise InputError(f"{args.input} has no frame, so there is nothing to convert; name another file")
+    results = read_frames(args.input)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
-    writer = _write(results.in_skeleton(wanted), args.output, args.format)
-    dropped = sorted(writer.drops) + missing_in(writer.skeleton or wanted, skeleton)
+    results = results.in_skeleton(wanted)
+    with suppress(BrokenPipeError), open_writer(args.output, results.header, args.format) as writer:
+        for frame in results.frames:
+            writer.write(frame, frame.tracked)
+    has_files = any(frame.file for frame in results.frames)
+    dropped = sorted(writer.drops - (set() if has_files else {FILES})) + missing_in(writer.skeleton or wanted, skeleton)
     if dropped:
         print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
     num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})
@@ -62,11 +68,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(results: Results, path: Path, name: str | None) -> ResultWriter:
-    with open_writer(path, results.header, name) as writer:
-        for frame in results.frames:
-            writer.write(frame, frame.tracked)
-    return writer
+def read_frames(path: Path) -> Results:
+    """The results in a file, of which stderr says what could not be read; InputError if they have no frame."""
+    results = read_results(path)
+    if not results.frames:
+        raise InputError(f"{path} has no frame, so there is nothing to do; name another file")
+    if results.warning:
+        print(f"warning: {results.warning}", file=sys.stderr)
+    return results
 
 
 def _posetrack_files(path: Path, version: str) -> list[Path]:

@@ -6,17 +6,19 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from tracker.commands import evaluate_networks
 from tracker.commands.evaluation_inputs import (
+    add_output_options,
+    add_truth_options,
     check_outputs,
     estimation_of,
     load_detector_of,
     load_estimator_of,
     on_each,
+    read_pictures,
 )
-from tracker.commands.options import HelpFormatter, add_detector_options, add_pose_option, refuse_detector
+from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import make_folder, write_json
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from tracker.datasets.coco import Annotation, GroundTruth
     from tracker.evaluation.posetrack.measure import MeasuredSequence
     from tracker.types import DoubleArray
-
-T = TypeVar("T")
 
 _THRESHOLDS = (0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8)
 
@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
     _add_pck(measures)
     _add_pckh(measures)
     _add_posetrack(measures)
-    evaluate_networks.add_parser(measures)
+    measures.add_parser("networks").moved_to = "profile --gt FILE --images DIR"
 
 
 def _add_coco(measures: Any) -> None:
@@ -54,7 +54,6 @@ def _add_coco(measures: Any) -> None:
         "0.53 for poses. Poses in the detector's boxes go through OKS-NMS at 0.9. For boxes, recall at IoU 0.5 and "
         "false people per picture without people are given too. Ground truth that names CrowdPose's 14 keypoints is "
         "measured as CrowdPose's, with AP of easy, medium and hard pictures.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("what is measured")
     group.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth")
@@ -64,28 +63,17 @@ def _add_coco(measures: Any) -> None:
     group.add_argument(
         "--kind", choices=("keypoints", "boxes"), default="keypoints", help="poses or the detector alone"
     )
-    group.add_argument(
-        "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
-    )
-    add_pose_option(group)
     group.add_argument("--save", type=Path, metavar="FILE", help="keep what the networks give, as COCO results")
-    _add_outputs(group)
-    group = parser.add_argument_group("false people, for --kind boxes")
-    group.add_argument(
-        "--negatives",
-        type=Path,
-        metavar="FILE",
-        help='ground truth whose pictures marked "negative": true, or without annotations, count; default: --gt',
+    add_output_options(group)
+    group = parser.add_argument_group(
+        "false people, for --kind boxes", 'in pictures marked "negative": true, or without annotations'
     )
+    group.add_argument("--negatives", type=Path, metavar="FILE", help="ground truth of such pictures; default: --gt")
     group.add_argument("--negative-images", type=Path, metavar="DIR", help="their pictures")
     group.add_argument("--negatives-every", type=int, default=1, metavar="N", help="take each N-th, by image id")
     group = parser.add_argument_group("networks")
-    group.add_argument("--detector", type=Path, metavar="FILE", help="person detector (ONNX); default: as shipped")
-    add_detector_options(group)
-    group.add_argument(
-        "--detector-score", type=float, default=0.01, metavar="S", help="least score of a person; AP wants a low one"
-    )
-    _add_pose_options(group, "a pose_resnet or LitePose checkpoint")
+    score = {"default": 0.01, "help": "least score of a person; AP wants a low one"}
+    add_network_options(group, "pose", "boxes", *OF_DETECTORS, *OF_POSES, detector_score=score)
     parser.set_defaults(run=run_coco)
 
 
@@ -95,14 +83,12 @@ def _add_pck(measures: Any) -> None:
         help="share of keypoints that are right, in lengths of the torso",
         description="PCK in lengths of the torso (mid-shoulder to mid-hip) over the twelve limb keypoints, in the true "
         "boxes, the mean over people; neck and head_top in figures of their own.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("what is measured")
-    group.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth in COCO's format")
-    group.add_argument("--images", type=Path, required=True, metavar="DIR", help="its pictures")
+    add_truth_options(group)
     group.add_argument("--threshold", type=float, default=0.2, metavar="T", help="torsos that a keypoint may be off")
-    _add_outputs(group)
-    _add_pose_options(parser.add_argument_group("networks"))
+    add_output_options(group)
+    add_network_options(parser.add_argument_group("networks"), *OF_POSES)
     parser.set_defaults(run=run_pck)
 
 
@@ -111,23 +97,18 @@ def _add_pckh(measures: Any) -> None:
         "pckh",
         help="share of keypoints that are right on MPII, in sizes of the head",
         description="PCKh of MPII in percent, as the official code gives it: keypoints within half of 0.6 times the "
-        "diagonal of the head box, means without pelvis and thorax. Its Mean@0.1 is at 0.11. Of keypoints in a file, "
-        "or of a network that is run on the pictures first, in boxes by the annotated centres and scales.",
-        formatter_class=HelpFormatter,
+        "diagonal of the head box, means without pelvis and thorax. Its Mean@0.1 is at 0.11. Of keypoints in a file "
+        "(N × 16 × 2 in pixels from 1: preds in a .mat file, or lists in JSON), or of a network that is run on the "
+        "pictures first, in boxes by the annotated centres and scales.",
     )
     group = parser.add_argument_group("what is measured")
     group.add_argument("--gt", type=Path, required=True, metavar="FILE", help="ground truth: MPII's gt_valid.mat")
     source = group.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--pred",
-        type=Path,
-        metavar="FILE",
-        help="keypoints N × 16 × 2 in pixels from 1: preds in a .mat file, or lists in a JSON file",
-    )
+    source.add_argument("--pred", type=Path, metavar="FILE", help="keypoints to measure")
     source.add_argument("--images", type=Path, metavar="DIR", help="pictures to run the network on")
     group.add_argument("--annotations", type=Path, metavar="FILE", help="who is in them: the official valid.json")
-    _add_outputs(group)
-    _add_pose_options(parser.add_argument_group("networks"))
+    add_output_options(group)
+    add_network_options(parser.add_argument_group("networks"), *OF_POSES)
     parser.set_defaults(run=run_pckh)
 
 
@@ -138,38 +119,15 @@ def _add_posetrack(measures: Any) -> None:
         description="AP and CLEAR-MOT of poseval, and AP and HOTA of PoseTrack21's kit, of prediction files. Beside "
         "poseval's MOTA, which leaves out the last frame and counts a frame without predictions as one miss and one "
         "false positive, stands one that counts every person. MOTP is over the matches.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("what is measured")
     group.add_argument("--gt", type=Path, required=True, metavar="DIR", help="ground truth: a folder of files, or one")
     group.add_argument("--pred", type=Path, required=True, metavar="DIR", help="predictions, with the same file names")
     group.add_argument("--format", choices=("17", "18", "21"), help="of the ground truth; default: told by its content")
-    group.add_argument(
-        "--keypoint-score",
-        type=float,
-        metavar="S",
-        help="leave predicted keypoints of a lower score out of MOT and HOTA; AP takes all",
-    )
-    _add_outputs(group)
+    group.add_argument("--keypoint-score", type=float, metavar="S", help="least score of a keypoint in MOT and HOTA")
+    add_output_options(group)
     group.add_argument("--plot", type=Path, metavar="DIR", help="draw precision over recall, and who had which id when")
     parser.set_defaults(run=run_posetrack)
-
-
-def _add_outputs(group: Any) -> None:
-    group.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
-
-
-def _add_pose_options(group: Any, checkpoints: str = "a pose_resnet checkpoint") -> None:
-    group.add_argument(
-        "--pose-model",
-        type=Path,
-        metavar="FILE",
-        help=f"pose network: .onnx, .safetensors of ours, {checkpoints}; default: as shipped",
-    )
-    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
 
 
 def run_coco(args: argparse.Namespace) -> int:
@@ -206,12 +164,10 @@ def run_pck(args: argparse.Namespace) -> int:
     if args.threshold <= 0:
         raise UsageError(f"--threshold must be above 0, not {args.threshold}")
     check_outputs(args, args.json)
-    from tracker.datasets.coco import check_pictures, read_ground_truth
     from tracker.evaluation.estimation import in_true_boxes
     from tracker.evaluation.pck import evaluate_pck
 
-    truth = read_ground_truth(args.gt)
-    check_pictures(truth, args.images)
+    truth = read_pictures(args)
     estimator = load_estimator_of(args)
     poses = on_each(truth, args.images, in_true_boxes(estimator).estimate)
     figures, num_people = evaluate_pck(truth, poses, estimator.skeleton, args.threshold)
@@ -369,7 +325,6 @@ def _by_threshold(
 
 
 def _print_table(header: Iterable[str], rows: Iterable[Iterable[float | None]]) -> None:
-    names = [name.replace("_", " ") for name in header]
-    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
-    for row in rows:
-        print(f"| {' | '.join('–' if value is None else f'{value:.3f}' for value in row)} |")
+    from tracker.evaluation.tables import markdown_table
+
+    print(markdown_table([name.replace("_", " ") for name in header], rows, digits=3))

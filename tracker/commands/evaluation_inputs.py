@@ -1,4 +1,4 @@
-"""What `evaluate`, `inspect` and `profile` share: networks, run on annotated pictures, and outputs."""
+"""What commands that run networks on single pictures share: the networks, the pictures, and the outputs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def add_output_options(group: Any) -> None:
+    """--json and --overwrite."""
+    group.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    group.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def add_truth_options(group: Any, *, required: bool = True) -> None:
+    """--gt and --images."""
+    group.add_argument("--gt", type=Path, required=required, metavar="FILE", help="ground truth in COCO's format")
+    group.add_argument("--images", type=Path, required=required, metavar="DIR", help="its pictures")
+
+
 def check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
     """Refuse outputs that exist, that are the same file twice, or that are an input."""
     taken = {
@@ -31,6 +43,15 @@ def check_outputs(args: argparse.Namespace, *outputs: Path | None) -> None:
             raise UsageError(f"to write {path} would overwrite an input or another output; name another file")
         taken.add(path.resolve())
         check_output(path, args.overwrite)
+
+
+def read_pictures(args: argparse.Namespace) -> GroundTruth:
+    """The ground truth, whose pictures are all there."""
+    from tracker.datasets.coco import check_pictures, read_ground_truth
+
+    truth = read_ground_truth(args.gt)
+    check_pictures(truth, args.images)
+    return truth
 
 
 def estimation_of(args: argparse.Namespace) -> Estimation:
@@ -68,12 +89,8 @@ def load_finder_of(args: argparse.Namespace) -> BottomUpEstimator:
 
 def _tell(network: Any) -> Any:
     """The same network; what it is and where it runs goes to stderr."""
-    print(
-        f"{network.name}: {network.engine}",
-        *([f"note: {network.note}"] if network.note else []),
-        sep="\n",
-        file=sys.stderr,
-    )
+    note = [f"note: {network.note}"] if network.note else []
+    print(f"{network.name}: {network.engine}", *note, sep="\n", file=sys.stderr)
     return network
 
 

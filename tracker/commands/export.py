@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.commands.options import HelpFormatter
 from tracker.errors import InputError, UsageError
 
 
@@ -21,7 +20,6 @@ def add_parser(commands: Any) -> None:
         "Prints an entry for weights/manifest.toml, to which licence, data and accuracy must be added. With "
         "--precision int8: STEM.onnx alone, in 8 bits for CPUs, compared with single precision on the pictures that "
         "show the range of each layer; measure its accuracy with `evaluate coco` on others.",
-        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "weights", type=Path, nargs="+", metavar="WEIGHTS",
@@ -39,7 +37,6 @@ def add_parser(commands: Any) -> None:
         help="for int8 of a pose network: what finds people in the pictures; default: as shipped",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 

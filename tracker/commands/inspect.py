@@ -7,10 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
-from tracker.commands.options import HelpFormatter, add_detector_options, add_pose_option, refuse_detector
+from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import check_output, make_folder
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
     from tracker.types import Image, Poses
 
-# Draws an image, with what is true of it if that is known.
-Draw: TypeAlias = "Callable[[Image, Picture | None], dict[str, Image]]"
+    # Draws an image, with the ground truth and the picture of it that is the image, where they are known.
+    Draw = Callable[[Image, GroundTruth | None, Picture | None], dict[str, Image]]
 
 # The names of the pictures, by --pose.
 _PICTURES = {
@@ -37,7 +37,6 @@ def add_parser(commands: Any) -> None:
         "NAME_sum.png their sum, NAME_skeletons.png the people, whose numbers are the same in all pictures. "
         "NAME_people.png has the crops of --pose top-down with the heatmaps of each person, NAME_tags.png the tags of "
         "--pose bottom-up. With --gt the truth stands beside.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("input and output")
     group.add_argument(
@@ -49,42 +48,25 @@ def add_parser(commands: Any) -> None:
         "--gt", type=Path, metavar="FILE", help="true keypoints in COCO's format; images are found in it by their name"
     )
     group.add_argument("--max-people", type=int, default=10, metavar="N", help="best people of an image to draw")
-    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
-    _add_network_options(parser.add_argument_group("networks"))
+    add_network_options(parser.add_argument_group("networks"), "pose", "boxes", *OF_DETECTORS, *OF_POSES)
     parser.set_defaults(run=run)
-
-
-def _add_network_options(group: Any) -> None:
-    add_pose_option(group)
-    group.add_argument(
-        "--pose-model", type=Path, metavar="FILE", help="pose network, as for `track`; default: as shipped"
-    )
-    group.add_argument(
-        "--boxes", choices=("detector", "ground-truth"), default="detector", help="boxes in which poses are estimated"
-    )
-    group.add_argument(
-        "--detector", type=Path, metavar="FILE", help="person detector, as for `track`; default: as shipped"
-    )
-    add_detector_options(group)
-    group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
-    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the pictures of each image into the folder."""
     _check_combination(args)
+    from tracker.datasets.coco import read_ground_truth
     from tracker.video.images import read_image
 
     images = _find_images(args.images)
-    truth = _read_truth(args.gt) if args.gt else None
+    truth = read_ground_truth(args.gt) if args.gt else None
     pictures = [_find_picture(truth, path) if truth else None for path in images]
     make_folder(args.output)
-    outputs = [_outputs_of(path, args) for path in images]
+    outputs = [{name: args.output / f"{path.stem}_{name}.png" for name in _PICTURES[args.pose]} for path in images]
     _check_outputs([path for files in outputs for path in files.values()], images, args.overwrite)
-    draw = _load(args, truth)
+    draw = (_load_top_down if args.pose == "top-down" else _load_bottom_up)(args)
     for image, picture, files in zip(images, pictures, outputs, strict=True):
-        _write(draw(read_image(image), picture), files)
+        _write(draw(read_image(image), truth, picture), files)
     return 0
 
 
@@ -119,12 +101,6 @@ def _find_images(specs: Sequence[str]) -> list[Path]:
     return list(images)
 
 
-def _read_truth(path: Path) -> GroundTruth:
-    from tracker.datasets.coco import read_ground_truth
-
-    return read_ground_truth(path)
-
-
 def _find_picture(truth: GroundTruth, image: Path) -> Picture:
     """The picture of the ground truth that has the image's name; of several the one in folders of the same names."""
     alike = [picture for picture in truth.pictures if Path(picture.file_name).name == image.name]
@@ -138,10 +114,6 @@ def _find_picture(truth: GroundTruth, image: Path) -> Picture:
     return alike[0]
 
 
-def _outputs_of(image: Path, args: argparse.Namespace) -> dict[str, Path]:
-    return {name: args.output / f"{image.stem}_{name}.png" for name in _PICTURES[args.pose]}
-
-
 def _check_outputs(outputs: Sequence[Path], images: Sequence[Path], overwrite: bool) -> None:
     inputs = {image.resolve() for image in images}
     for path, count in Counter(outputs).items():
@@ -152,19 +124,15 @@ def _check_outputs(outputs: Sequence[Path], images: Sequence[Path], overwrite: b
         check_output(path, overwrite)
 
 
-def _load(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
+def _load_top_down(args: argparse.Namespace) -> Draw:
     """What draws an image with the networks, whose names and engines go to stderr."""
-    return _load_top_down(args, truth) if args.pose == "top-down" else _load_bottom_up(args, truth)
-
-
-def _load_top_down(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
     from tracker.evaluation.inspection import inspect_top_down, read_true_poses
     from tracker.types import Candidates
 
     detector = None if args.boxes == "ground-truth" else load_detector_of(args)
     estimator = load_estimator_of(args)
 
-    def draw(image: Image, picture: Picture | None) -> dict[str, Image]:
+    def draw(image: Image, truth: GroundTruth | None, picture: Picture | None) -> dict[str, Image]:
         true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
         if detector:
             boxes = Candidates.from_detections(detector.detect([image])[0])
@@ -176,12 +144,12 @@ def _load_top_down(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
     return draw
 
 
-def _load_bottom_up(args: argparse.Namespace, truth: GroundTruth | None) -> Draw:
+def _load_bottom_up(args: argparse.Namespace) -> Draw:
     from tracker.evaluation.inspection import inspect_bottom_up, read_true_poses
 
     estimator = load_finder_of(args)
 
-    def draw(image: Image, picture: Picture | None) -> dict[str, Image]:
+    def draw(image: Image, truth: GroundTruth | None, picture: Picture | None) -> dict[str, Image]:
         true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
         return inspect_bottom_up(estimator, image, true, args.max_people)
 

@@ -52,12 +52,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Wrong usage is told in one line, with the nearest right option; nothing can be abbreviated.
 
-    --help leaves out the options of `add_rare_group`, which --help-all shows, too.
+    --help leaves out the options of `add_rare_group`, which --help-all shows, too. moved_to: the command that does now
+    what this one did. moved: likewise, for options.
     """
 
-    def __init__(self, formatter_class: Any = HelpFormatter, **options: Any) -> None:
-        # Commands may have a -v of their own.
-        super().__init__(formatter_class=formatter_class, conflict_handler="resolve", allow_abbrev=False, **options)
+    moved_to: str | None = None
+    moved: Mapping[str, str] = {}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **options)
         self._rare: list[Any] = []
         self.add_argument("--version", action="version", version=f"pose-tracker {__version__}")
         self.add_argument(
@@ -92,6 +95,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """As argparse has it, but whatever is not known is an error here, where the options are."""
+        if self.moved_to:
+            raise UsageError(
+                f"`{self.prog}` is now `{self.moved_to}`; see pose-tracker {self.moved_to.split()[0]} --help"
+            )
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(self._explain_unknown(rest))
@@ -105,6 +112,8 @@ class Parser(argparse.ArgumentParser):
         option = next((text.partition("=")[0] for text in rest if text.startswith("-")), None)
         if option is None:
             return f"unrecognized arguments: {' '.join(rest)}"
+        if option in self.moved:
+            return f"{option} is now `{self.moved[option]}`"
         right = {name: name for name in self._option_string_actions}
         for action in self._actions:
             if isinstance(action, SettingAction):
@@ -198,27 +207,46 @@ def meanings_of(config: type) -> dict[str, str]:
     }
 
 
-def add_pose_option(group: Any) -> None:
-    """--pose: how poses are estimated; `litepose` is what bottom-up was called."""
-    group.add_argument(
-        "--pose", type=lambda name: "bottom-up" if name == "litepose" else name, choices=POSES, default="top-down",
-        help="in a detector's boxes, or everybody at once",
-    )  # fmt: skip
+# What names and runs networks, by the names that the options have as arguments.
+_NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "pose": {
+        # litepose is what bottom-up was called.
+        "type": lambda name: "bottom-up" if name == "litepose" else name,
+        "choices": POSES,
+        "default": "top-down",
+        "help": "in a detector's boxes, or everybody at once",
+    },
+    "detector": {"type": Path, "metavar": "FILE", "help": "person detector; default: as shipped"},
+    "detector_size": {"type": int, "metavar": "PX", "help": "its input side, where open; default: 416"},
+    "detector_type": {"choices": DETECTOR_TYPES, "help": "its family; default: told by the file"},
+    "detector_score": {"type": float, "default": 0.5, "metavar": "S", "help": "least score of a person"},
+    "detect_every": {"type": int, "default": 1, "metavar": "N", "help": "detect in every N-th frame only"},
+    "boxes": {
+        "choices": ("detector", "ground-truth"),
+        "default": "detector",
+        "help": "boxes in which poses are estimated",
+    },
+    "pose_model": {"type": Path, "metavar": "FILE", "help": "pose network; default: as shipped"},
+    "flip_test": {"action": "store_true", "help": "average with the mirrored picture"},
+    "device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda or cuda:N"},
+}
+OF_DETECTORS = ("detector", "detector_size", "detector_type", "detector_score")
+OF_POSES = ("pose_model", "flip_test", "device")
+
+
+def add_network_options(group: Any, *names: str, **changes: Mapping[str, Any]) -> None:
+    """Those of the options on networks; changes: of single ones, such as `detector_score={"default": 0.01}`."""
+    for name in names:
+        group.add_argument(f"--{name.replace('_', '-')}", **{**_NETWORKS[name], **changes.get(name, {})})
 
 
 def add_model_options(parser: Parser) -> None:
     """--pose, --detector, --pose-model, --device and what belongs to them."""
-    group = parser.add_argument_group("networks")
-    add_pose_option(group)
-    group.add_argument("--detector", type=Path, metavar="FILE", help="person detector; default: as shipped")
-    group.add_argument("--detector-size", type=int, metavar="PX", help="its input side, where open; default: 416")
-    group.add_argument("--detect-every", type=int, default=1, metavar="N", help="detect in every N-th frame only")
-    group.add_argument("--pose-model", type=Path, metavar="FILE", help="pose network; default: as shipped")
-    group.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
-    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+    add_network_options(
+        parser.add_argument_group("networks"), "pose", "detector", "detector_size", "detect_every", *OF_POSES
+    )
     group = parser.add_rare_group("the detector")
-    group.add_argument("--detector-type", choices=DETECTOR_TYPES, help="its family; default: told by the file")
-    group.add_argument("--detector-score", type=float, default=0.5, metavar="S", help="least score of a person")
+    add_network_options(group, "detector_type", "detector_score")
     group.add_argument(
         "--detector-batch", type=int, default=1, metavar="N", help="frames detected at once: suits a GPU, adds latency"
     )
@@ -227,16 +255,6 @@ def add_model_options(parser: Parser) -> None:
         "--grouping", action=SettingAction, load=_grouping_defaults,
         help="a number of the grouping of keypoints; --grouping help lists them",
     )  # fmt: skip
-
-
-def add_detector_options(group: Any) -> None:
-    """How the detector's file is to be read: --detector-type and --detector-size."""
-    group.add_argument(
-        "--detector-type", choices=DETECTOR_TYPES, help="family of the detector; default: told by the file"
-    )
-    group.add_argument(
-        "--detector-size", type=int, metavar="PX", help="input side of a detector that leaves it open; default: 416"
-    )
 
 
 def add_tracking_options(parser: Parser) -> None:
@@ -308,12 +326,13 @@ def read_engine(args: argparse.Namespace) -> Engine:
     """By what networks are run."""
     from tracker.job.job import Engine
 
-    return Engine(args.device, args.detector_batch, getattr(args, "threads", None))
+    return Engine(args.device, args.detector_batch, getattr(args, "threads", None) or 0)
 
 
-def names_networks(args: argparse.Namespace) -> bool:
-    """Whether networks are named, or another kind of them than usual."""
-    return bool(args.detector or args.pose_model or args.pose != "top-down")
+def refuse_networks(args: argparse.Namespace, why: str, remedy: str) -> None:
+    """Raise UsageError where networks are named, or another kind of them than usual, though the truth stands in."""
+    if args.detector or args.pose_model or args.pose != "top-down":
+        raise UsageError(f"{why}; leave out --detector, --pose-model and --pose, or {remedy}")
 
 
 def refuse_detector(args: argparse.Namespace) -> None:

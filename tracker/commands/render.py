@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import HelpFormatter
+from tracker.commands.convert import read_frames
 from tracker.errors import InputError, UsageError
-from tracker.formats import Results, read_results
+from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Frame, TrackedPoses
@@ -32,9 +32,10 @@ def add_parser(commands: Any) -> None:
         description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by their "
         "number in the video and checked by time. Of a part that was tracked with --start that part is drawn, if POSES "
         "is .jsonl or .npz, which state times.",
-        formatter_class=HelpFormatter,
     )
-    parser.add_argument("poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote")
+    parser.add_argument(
+        "poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote; - for stdin"
+    )
     parser.add_argument("video", metavar="VIDEO", help="the video or folder of images that was tracked")
     parser.add_argument("--output", type=Path, metavar="FILE", help="overlay video; default: VIDEO_rendered.mp4 here")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
@@ -45,7 +46,6 @@ def add_parser(commands: Any) -> None:
         "--keypoint-threshold", type=float, metavar="X", help="lower scores are drawn faded; default: as tracked"
     )
     parser.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
 
 
@@ -54,19 +54,20 @@ def run(args: argparse.Namespace) -> int:
     if args.video.isdigit():
         raise UsageError(f"camera {args.video} shows something else now; name the video that was tracked")
     output = _choose_output(args)
-    results = read_results(args.poses)
-    if not results.frames:
-        raise InputError(f"{args.poses} has no frame, so there is nothing to draw; name another file")
+    results = read_frames(args.poses)
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start
-    fps = args.fps or results.header.fps
+    fps = args.fps or _rate_of(args.video, results)
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
         num_frames, drawn = _draw(args, results, source, output)
     last = results.frames[-1].index
     if drawn > last:
         print(f"note: {args.poses} ends at frame {last}, {args.video} at {drawn}", file=sys.stderr)
+    people = [frame.tracked for frame in results.frames if len(frame.tracked)]
+    if people and not (args.show_unconfirmed or any(tracked.confirmed.any() for tracked in people)):
+        print(f"note: nobody in {args.poses} is confirmed; --show-unconfirmed draws them", file=sys.stderr)
     print(f"written: {output}, {num_frames} frames", file=sys.stderr)
     return 0
 
@@ -79,6 +80,17 @@ def _choose_output(args: argparse.Namespace) -> Path:
     check_apart(output, Path(args.video))
     check_output(output, args.overwrite)
     return output
+
+
+def _rate_of(video: str, results: Results) -> float | None:
+    """The rate that a video was given when it was tracked; of images, which have none, that of the results."""
+    from tracker.video.images import is_image
+
+    path = Path(video)
+    stated = results.header.settings.get("fps")
+    if isinstance(stated, float):
+        return stated
+    return None if path.is_file() and not is_image(path) else results.header.fps
 
 
 def _start_of(results: Results) -> float | None:
@@ -102,6 +114,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     """Write the video, with the people of the results; how many frames it has, and the index of the last one."""
     from tqdm import tqdm
 
+    from tracker.video.aspect import square_pixels
     from tracker.video.writer import VideoWriter
 
     overlay = _overlay(args, results)
@@ -112,7 +125,8 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
         tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
         for frame, tracked in bar:
-            film.write(overlay.draw(frame.image, tracked, time_s=frame.time_s), frame.time_s)
+            square, people = square_pixels(frame, tracked)
+            film.write(overlay.draw(square.image, people, time_s=frame.time_s), frame.time_s)
             num_frames, drawn = num_frames + 1, frame.index
         last = results.frames[-1].index
         if args.max_frames is None and last > drawn:

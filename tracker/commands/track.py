@@ -17,10 +17,11 @@ from tracker.commands.options import (
 )
 from tracker.errors import UsageError
 from tracker.formats import FORMATS
+from tracker.outputs import PIPE
 from tracker.skeletons import SKELETONS
 
 if TYPE_CHECKING:
-    from tracker.job.job import Crew, Job, Known, Settings
+    from tracker.job.job import Job, Known, Settings
 
 # What has no meaning where a file stands for the detector, and for the pose network; and values that are not None
 # without the option.
@@ -41,13 +42,15 @@ def add_parser(commands: Any) -> None:
     group = parser.add_argument_group("input and output")
     group.add_argument(
         "--input", required=True, nargs="+", metavar="SOURCE",
-        help="video, image, folder of images or videos, quoted pattern, camera number, address (rtsp://, http://), or "
-        "PoseTrack data set",
+        help="video, image, folder of images or videos, quoted pattern, camera number, address (rtsp://, http://), "
+        "- for stdin, or PoseTrack data set",
     )  # fmt: skip
     group.add_argument(
         "--output", type=Path, metavar="FILE", help="overlay: .mp4, or a picture; of a data set its folder"
     )
-    group.add_argument("--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix")
+    group.add_argument(
+        "--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix; - for jsonl on stdout"
+    )
     group.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of --poses: {', '.join(FORMATS)}")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves")
@@ -55,7 +58,9 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
     group.add_argument("--end", type=float, metavar="S", help="second to stop at; default: the end")
     group.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
-    group.add_argument("--fps", type=float, metavar="R", help="rate of what has no timestamps; default: 25")
+    group.add_argument(
+        "--fps", type=float, metavar="R", help="rate to take instead of the input's own; of images, default: 25"
+    )
     add_model_options(parser)
     group = parser.add_argument_group("in place of networks")
     group.add_argument("--boxes", type=Path, metavar="FILE", help="boxes, MOT's, COCO's or results, for the detector's")
@@ -69,6 +74,10 @@ def add_parser(commands: Any) -> None:
     group = parser.add_rare_group("poses of other programs")
     group.add_argument("--skeleton", choices=SKELETONS, help="keypoints of --poses-in, where it does not say")
     _add_batch_options(parser)
+    group = parser.add_rare_group("interlaced video")
+    group.add_argument(
+        "--no-deinterlace", dest="deinterlace", action="store_false", help="leave pictures that are flagged as they are"
+    )
     group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
     parser.set_defaults(run=run)
@@ -108,10 +117,11 @@ def _gpu_numbers(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Track each input as the arguments say; 1 if one of several failed."""
+    from tracker.job.job import Crew
     from tracker.job.plan import check_outputs
 
     jobs, is_batch = read_jobs(args)
-    engine, crew = read_engine(args), _read_crew(args)
+    engine, crew = read_engine(args), Crew(args.workers, args.gpus or (), args.ray)
     if is_batch:
         from tracker.job.batch import run_batch
 
@@ -145,7 +155,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         show=args.show,
         overwrite=args.overwrite,
     )
-    span = Span(args.fps, args.start, args.end, args.max_frames)
+    span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace)
     settings, known = _read_people(args)
     wanted = Job("", settings, span, outputs, known=known)
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
@@ -160,6 +170,8 @@ def _read_people(args: argparse.Namespace) -> tuple[Settings, Known | None]:
 
     if args.skeleton and not args.poses_in:
         raise UsageError("--skeleton is for --poses-in; leave it out")
+    if str(PIPE) in args.input and PIPE in (args.poses_in, args.boxes):
+        raise UsageError("stdin is one input, of pictures or of people; name a file for one of them")
     if args.poses_in:
         _refuse(args, ("boxes", *_OF_DETECTOR, *_OF_POSES), "has no meaning with --poses-in; leave one out")
         settings = read_settings(argparse.Namespace(**({"propagation": False} | vars(args))))
@@ -174,9 +186,3 @@ def _refuse(args: argparse.Namespace, options: Iterable[str], reason: str) -> No
     for option in options:
         if getattr(args, option) != _UNSET.get(option):
             raise UsageError(f"--{option.replace('_', '-')} {reason}")
-
-
-def _read_crew(args: argparse.Namespace) -> Crew:
-    from tracker.job.job import Crew
-
-    return Crew(args.workers, args.gpus or (), args.ray)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import HelpFormatter
 from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
@@ -56,7 +55,6 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
         help=f"train {what}",
         description=f"Train {what}. In a folder that holds a checkpoint, the run goes on where it stopped. Ctrl-C "
         "saves a checkpoint. weights.safetensors in the folder can be exported at any time.",
-        formatter_class=HelpFormatter,
     )
     group = parser.add_argument_group("run")
     group.add_argument("--preset", choices=presets, default="default", help="recipe, which further options change")
@@ -91,7 +89,6 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     group.add_argument("--validate-every", type=int, default=1000, metavar="N", help="steps between validations")
     group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between lines of the log")
     group.add_argument("--save-every", type=float, default=180.0, metavar="S", help="seconds between checkpoints")
-    group.add_argument("-v", "--verbose", action="store_true", help="show the traceback of an error")
     group = parser.add_argument_group("recipe", "Defaults are those of the preset; the default preset's are shown.")
     for setting in fields(presets["default"]):
         _add_setting(group, setting, getattr(presets["default"], setting.name))
@@ -123,14 +120,9 @@ def run(args: argparse.Namespace) -> int:
     """Train a network of the kind to the end of its recipe."""
     recipe = _recipe(args)
     options = _prepare(args, recipe)
-    from tracker.training import runs
+    from tracker.training.runs import start_run
 
-    starts: dict[str, Callable[[Any, RunOptions], TrainingRun]] = {
-        "pose": runs.start_pose_run,
-        "detector": runs.start_detector_run,
-        "litepose": runs.start_litepose_run,
-    }
-    return _train(starts[args.kind](recipe, options), args)
+    return _train(start_run(recipe, options), args)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -164,7 +156,7 @@ def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
             (folder / name).unlink(missing_ok=True)
     goes_on = (folder / "checkpoint.pt").is_file()
     check_output(folder / "weights.safetensors", overwrite=goes_on or args.overwrite)
-    if getattr(recipe, "frozen_stages", -1) >= 0 and not (goes_on or args.init):
+    if recipe.frozen_stages >= 0 and not (goes_on or args.init):
         raise UsageError("--frozen-stages would freeze random weights; start from some with --init, or give it -1")
     from tracker.training.curves import can_draw
 
@@ -184,7 +176,7 @@ def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
 def _train(run: TrainingRun, args: argparse.Namespace) -> int:
     config, folder = run.config, run.checkpoint_path.parent
     goes_on = f", on from step {run.step}" if run.step else ""
-    print(f"{folder}: {config.steps} steps, {config.precision}{goes_on}", file=sys.stderr)
+    print(f"{folder}: {config.steps} steps, {run.precision}{goes_on}", file=sys.stderr)
     try:
         run.train(log_every=args.log_every, validate_every=args.validate_every, save_every_s=args.save_every)
     except KeyboardInterrupt:

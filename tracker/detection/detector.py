@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tracker.boxes import clip_boxes, iou, nms
-from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs
+from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs, takes_images
 from tracker.detection.letterbox import padded_size_wh
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
 from tracker.detection.picodet import PICODET
@@ -188,7 +188,8 @@ def _vote(boxes: FloatArray, scores: FloatArray, kept: IntArray, nms_iou: float,
 
 def _recognise(network: DetectionNetwork, detector_type: str | None) -> DetectorFamily:
     families = [FAMILIES[detector_type]] if detector_type else list(FAMILIES.values())
-    fitting = [family for family in families if family.fits(network)]
+    is_fed_images = len(network.inputs) == 1 and takes_images(network.inputs[0])
+    fitting = [family for family in families if is_fed_images and family.fits(network)]
     if fitting:
         return max(fitting, key=lambda family: family.name.lower() in network.path.name.lower())
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))

@@ -40,7 +40,7 @@ class DetectorFamily:
     that the graph leaves open must be a multiple of it. nms_iou: of boxes that overlap by more than this IoU the
     best is kept; None where the graph has done that. num_votes: the score of one that is kept is the mean of so many
     best among itself and those it replaces, where fewer count as scores of 0.
-    fits: whether a network may be of this family.
+    fits: whether a network with one input, of images, may be of this family.
     prepare: an image (H, W, 3) uint8 BGR and the input's width and height → the input (3, H, W) float32 and
     its scale in x and y (2,): a point of the image times the scale is the point of the input.
     decode: the outputs for one image, without their batch axis, the input's width and height, and the least score
@@ -50,12 +50,12 @@ class DetectorFamily:
 
     name: str
     signature: str
-    stride: int
     nms_iou: float | None
     fits: Callable[[DetectionNetwork], bool]
     prepare: Callable[[Image, tuple[int, int]], tuple[FloatArray, FloatArray]]
     decode: Callable[[Outputs, tuple[int, int], float], tuple[FloatArray, FloatArray]]
     num_votes: int = 1
+    stride: int = 32
 
 
 def takes_images(info: TensorInfo) -> bool:
@@ -66,10 +66,10 @@ def takes_images(info: TensorInfo) -> bool:
 
 def fits_dets(network: DetectionNetwork) -> bool:
     """Whether a graph suppresses overlapping boxes itself, as MMDeploy exports it: dets (b, n, 5), labels (b, n)."""
-    if len(network.inputs) != 1 or [info.name for info in network.outputs] != ["dets", "labels"]:
+    if [info.name for info in network.outputs] != ["dets", "labels"]:
         return False
     dets, labels = (info.shape for info in network.outputs)
-    return takes_images(network.inputs[0]) and len(dets) == 3 and dets[2] in (None, 5) and len(labels) == 2
+    return len(dets) == 3 and dets[2] in (None, 5) and len(labels) == 2
 
 
 def decode_dets(outputs: Outputs, _input_wh: tuple[int, int], _score_threshold: float) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tracker.detection.family import DetectionNetwork, DetectorFamily, takes_images
+from tracker.detection.family import DetectionNetwork, DetectorFamily
 from tracker.detection.maps import NUM_CHANNELS, STRIDES, decode_maps
 from tracker.detection.rtmdet import MEAN_BGR, STD_BGR, prepare
 from tracker.runtime import TensorInfo, TorchNetwork
@@ -54,21 +54,18 @@ class TorchDetectionNetwork:
 
 
 def _fits(network: DetectionNetwork) -> bool:
-    if len(network.inputs) != 1 or len(network.outputs) != len(STRIDES):
-        return False
     # An older network of this form takes other colours.
     if any(
         network.metadata.get(key, INPUT_DESCRIPTION[key]) != INPUT_DESCRIPTION[key] for key in ("color", "mean", "std")
     ):
         return False
     shapes = [info.shape for info in network.outputs]
-    return takes_images(network.inputs[0]) and all(len(s) == 4 and s[1] == NUM_CHANNELS for s in shapes)
+    return len(shapes) == len(STRIDES) and all(len(s) == 4 and s[1] == NUM_CHANNELS for s in shapes)
 
 
 PERSON_DETECTOR = DetectorFamily(
     name="PersonDetector",
     signature="our own PersonDetector (three maps [b, 5, h / stride, w / stride])",
-    stride=32,
     nms_iou=0.65,
     num_votes=7,
     fits=_fits,

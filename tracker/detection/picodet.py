@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.detection.family import PERSON, DetectionNetwork, DetectorFamily, Outputs, takes_images
+from tracker.detection.family import PERSON, DetectionNetwork, DetectorFamily, Outputs
 from tracker.detection.letterbox import normalized_planes
 from tracker.types import FloatArray, Image
 
@@ -15,8 +15,6 @@ _NUM_CLASSES = (1, 80)  # people, or COCO
 
 
 def _fits(network: DetectionNetwork) -> bool:
-    if len(network.inputs) != 1 or not takes_images(network.inputs[0]):
-        return False
     match [info.shape for info in network.outputs]:
         case [(_, num_boxes, 4), (_, num_classes, num_scores)]:
             return num_classes in _NUM_CLASSES and num_boxes == num_scores
@@ -39,7 +37,6 @@ def _decode(outputs: Outputs, _input_wh: tuple[int, int], score_threshold: float
 PICODET = DetectorFamily(
     name="PicoDet",
     signature="PicoDet (boxes [b, n, 4], scores [b, 1 or 80, n])",
-    stride=32,
     nms_iou=0.5,
     fits=_fits,
     prepare=_prepare,

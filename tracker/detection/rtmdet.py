@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tracker.detection.family import (
@@ -10,21 +12,18 @@ from tracker.detection.family import (
     Outputs,
     decode_dets,
     fits_dets,
-    takes_images,
 )
 from tracker.detection.letterbox import letterbox, normalized_planes
 from tracker.detection.maps import NUM_CHANNELS, STRIDES, decode_maps
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.types import FloatArray, Image
 
-MEAN_BGR = (103.53, 116.28, 123.675)
-STD_BGR = (57.375, 57.12, 58.395)
+MEAN_BGR, STD_BGR = IMAGENET_MEAN[::-1], IMAGENET_STD[::-1]
 
 
 def _fits_heads(network: DetectionNetwork) -> bool:
-    if len(network.inputs) != 1 or len(network.outputs) != len(STRIDES):
-        return False
     shapes = [info.shape for info in network.outputs]
-    return takes_images(network.inputs[0]) and all(len(s) == 4 and s[3] == NUM_CHANNELS for s in shapes)
+    return len(shapes) == len(STRIDES) and all(len(s) == 4 and s[3] == NUM_CHANNELS for s in shapes)
 
 
 def prepare(image: Image, size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
@@ -40,18 +39,15 @@ def _decode_heads(outputs: Outputs, input_wh: tuple[int, int], score_threshold: 
 RTMDET = DetectorFamily(
     name="RTMDet",
     signature="RTMDet with NMS in the graph (dets [b, n, 5], labels [b, n])",
-    stride=32,
     nms_iou=None,
     fits=fits_dets,
     prepare=prepare,
     decode=decode_dets,
 )
-RTMDET_RAW = DetectorFamily(
-    name="RTMDet",
+RTMDET_RAW = replace(
+    RTMDET,
     signature="RTMDet's heads for people alone (three of [b, h / stride, w / stride, 5])",
-    stride=32,
     nms_iou=0.6,
     fits=_fits_heads,
-    prepare=prepare,
     decode=_decode_heads,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,6 @@ from tracker.detection.family import (
     Outputs,
     decode_dets,
     fits_dets,
-    takes_images,
 )
 from tracker.detection.letterbox import letterbox
 from tracker.detection.maps import STRIDES
@@ -24,7 +24,7 @@ _NUM_COLUMNS = (6, 85)  # centre, size, objectness, then one class or those of C
 
 
 def _fits(network: DetectionNetwork) -> bool:
-    if len(network.inputs) != 1 or len(network.outputs) != 1 or not takes_images(network.inputs[0]):
+    if len(network.outputs) != 1:
         return False
     height, width = network.inputs[0].shape[2:]
     num_cells = len(_grid((width, height))[0]) if width and height else None
@@ -89,18 +89,15 @@ def _grid(input_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
 YOLOX = DetectorFamily(
     name="YOLOX",
     signature="YOLOX (one output [b, cells, 6 or 85])",
-    stride=32,
     nms_iou=0.5,
     fits=_fits,
     prepare=_prepare,
     decode=_decode,
 )
-YOLOX_NMS = DetectorFamily(
-    name="YOLOX",
+YOLOX_NMS = replace(
+    YOLOX,
     signature="YOLOX with NMS in the graph (dets [b, n, 5], labels [b, n], and yolox in the file's name)",
-    stride=32,
     nms_iou=None,
     fits=fits_dets,
-    prepare=_prepare,
     decode=decode_dets,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
@@ -16,7 +16,7 @@ from tracker.evaluation.posetrack.comparison import HIT_DISTANCE, compare_frames
 from tracker.evaluation.posetrack.measure import MeasuredSequence, measure_sequence
 from tracker.evaluation.posetrack.mot import MotCounts
 from tracker.evaluation.posetrack.summary import by_group, mot_columns
-from tracker.evaluation.recording import Networks, Recording
+from tracker.evaluation.recording import Recording
 from tracker.formats.coco import as_posetrack
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence
 from tracker.formats.posetrack_dataset import DatasetSequence
@@ -74,35 +74,40 @@ class Outcome:
 class Ablation:
     """Settings compared on the same sequences.
 
-    What networks give is kept for all sequences, about a kilobyte for a box; pictures and flow for one at a time.
+    record: what networks give for a sequence, given its truth, too; it is kept for all sequences, about a kilobyte for
+    a box, but pictures and flow for one at a time.
     """
 
-    def __init__(self, sequences: Sequence[DatasetSequence], networks: Networks) -> None:
+    def __init__(
+        self, sequences: Sequence[DatasetSequence], record: Callable[[DatasetSequence, PoseTrackSequence], Recording]
+    ) -> None:
         self._sequences = sequences
-        self._networks = networks
+        self._record = record
         self._recordings: dict[str, Recording] = {}
+
+    def __len__(self) -> int:
+        return len(self._sequences)
 
     def run(
         self, settings: Iterable[Setting], on_sequence: Callable[[], object] = lambda: None
-    ) -> Iterator[tuple[Setting, Outcome]]:
-        """Each setting once with its outcome, as soon as the last sequence is tracked with it.
+    ) -> dict[Setting, Outcome]:
+        """What each setting gives. Sequences are gone through once, each with all settings.
 
-        Sequences are gone through once, each with all settings. on_sequence: called when a setting is done with one.
-        Raises InputError for a sequence whose truth or images cannot be read, or that cannot be measured.
+        on_sequence: called when a setting is done with one. Raises InputError for a sequence whose truth or images
+        cannot be read, or that cannot be measured.
         """
         sums = {setting: _Sums() for setting in settings}
-        for place, sequence in enumerate(self._sequences, 1):
+        for sequence in self._sequences:
             truth = sequence.read()
             if sequence.name not in self._recordings:
-                self._recordings[sequence.name] = Recording(sequence.image_paths(truth), self._networks)
+                self._recordings[sequence.name] = self._record(sequence, truth)
             recording = self._recordings[sequence.name]
             for setting, of_setting in sums.items():
                 predicted = track_sequence(truth, recording, setting, of_setting.times)
                 of_setting.add(measure_sequence(truth, predicted, setting.config.keypoint_threshold), len(recording))
                 on_sequence()
-                if place == len(self._sequences):
-                    yield setting, of_setting.outcome(has_speed=not setting.knows_truth)
             recording.forget_pictures()
+        return {setting: of_setting.outcome(has_speed=not setting.knows_truth) for setting, of_setting in sums.items()}
 
 
 @dataclass

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,8 +15,6 @@ from tracker.pose.crops import transform_points
 from tracker.skeletons import Skeleton
 from tracker.types import DoubleArray, FloatArray, Image, IntArray, Poses, TrackedPoses
 from tracker.video.overlay import OverlayRenderer, id_color
-
-Pixels = TypeVar("Pixels", Image, FloatArray)
 
 # Pixels: the longer side of a whole picture, that of one in a grid, and the height of a person's crop.
 _VIEW_SIDE = 960
@@ -34,13 +31,40 @@ _ASPECT = 1.6  # of a grid: that of a screen
 _LEAST_PEAK = 0.1
 
 
+class View:
+    """A picture (H, W, 3) in the size in which it is drawn, its longer side 960 pixels.
+
+    image: (h, w, 3). to_picture: (3, 3), from its pixels to those of the picture, as cv2.resize maps them.
+    """
+
+    def __init__(self, picture: Image) -> None:
+        self.image = _fitted(picture, _VIEW_SIDE)
+        x, y = np.divide(picture.shape[1::-1], self.image.shape[1::-1])
+        self.to_picture: DoubleArray = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+
+    def lay(self, maps: FloatArray, to_maps: DoubleArray, interpolation: int = cv2.INTER_LINEAR) -> FloatArray:
+        """Maps (C, h, w) as maps over the whole view, 0 where they do not reach.
+
+        to_maps: (2, 3), from pixels of the picture to cells. interpolation: cv2.INTER_NEAREST for values that must not
+        be mixed.
+        """
+        size_wh, flags = self.image.shape[1::-1], interpolation | cv2.WARP_INVERSE_MAP
+        return np.stack([cv2.warpAffine(values, to_maps @ self.to_picture, size_wh, flags=flags) for values in maps])
+
+    def scale(self, poses: Poses) -> Poses:
+        """Poses of the picture in the pixels of the view."""
+        matrix: DoubleArray = np.linalg.inv(self.to_picture)[np.newaxis, :2].astype(np.float64)
+        corners = transform_points(matrix, poses.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+        keypoints = transform_points(matrix, poses.keypoints)
+        return replace(poses, keypoints=keypoints.astype(np.float32), boxes=corners.astype(np.float32))
+
+
 @dataclass(frozen=True, eq=False)
 class Side:
     """What a network says of a picture, or what is true; they are drawn side by side.
 
-    title: what it is. poses: N people, in pixels of the picture. numbers: (N,), what they are called in all pictures.
-    heatmaps: (K, h, w), over the whole picture in the size of its view, as `lay_over_picture` gives them. num_left_out:
-    people who are in none of these.
+    title: what it is. poses: N people, in pixels of the view. numbers: (N,), what they are called in all pictures.
+    heatmaps: (K, h, w), over the whole view. num_left_out: people who are in none of these.
     """
 
     title: str
@@ -50,56 +74,33 @@ class Side:
     num_left_out: int = 0
 
 
-def view_size(image: Image) -> tuple[int, int]:
-    """Width and height of the view of a picture (H, W, 3), in which it is drawn whatever its own size is."""
-    return _size_within(image, _VIEW_SIDE)
-
-
-def lay_over_picture(maps: FloatArray, to_maps: DoubleArray, image: Image, interpolation: int) -> FloatArray:
-    """Maps (C, h, w) as maps (C, h', w') over the whole picture in the size of its view, 0 where they do not reach.
-
-    to_maps: (2, 3), from pixels of the picture to cells. interpolation: cv2.INTER_LINEAR, or cv2.INTER_NEAREST for
-    values that must not be mixed.
-    """
-    size_wh = view_size(image)
-    from_view = _resizing(size_wh, _size_wh(image))
-    linear = to_maps[:, :2] @ from_view[:, :2]
-    shift = to_maps[:, :2] @ from_view[:, 2:] + to_maps[:, 2:]
-    matrix = np.concatenate([linear, shift], axis=1)
-    flags = interpolation | cv2.WARP_INVERSE_MAP
-    return np.stack([cv2.warpAffine(values, matrix, size_wh, flags=flags) for values in maps])
-
-
-def draw_heatmaps(image: Image, skeleton: Skeleton, sides: Sequence[Side]) -> Image:
+def draw_heatmaps(view: Image, skeleton: Skeleton, sides: Sequence[Side]) -> Image:
     """A grid of the keypoints, each with its name and the height of its peak; the colours are those of 0 to 1."""
-    tile = _fitted(image, _TILE_SIDE)
+    tile = _fitted(view, _TILE_SIDE)
+    names = _spaced_names(skeleton)
     return _grid(
         [
             _beside(_heat_cell(tile, side.heatmaps[keypoint], f"{side.title} {name}") for side in sides)
-            for keypoint, name in enumerate(_spaced_names(skeleton))
+            for keypoint, name in enumerate(names)
         ]
     )
 
 
-def draw_sum(image: Image, sides: Sequence[Side]) -> Image:
+def draw_sum(view: Image, sides: Sequence[Side]) -> Image:
     """The sum of the heatmaps of all keypoints; the brightest colour is the highest sum of all sides."""
-    view = _fitted(image, _VIEW_SIDE)
     sums = [side.heatmaps.sum(axis=0) for side in sides]
     highest = max(float(heat.max()) for heat in sums) or 1.0
     note = f"sum of {len(sides[0].heatmaps)} heatmaps, brightest: {highest:.2f}"
-    return _beside(
-        _labelled(_with_heat(view, heat / highest), f"{side.title}: {note}")
-        for side, heat in zip(sides, sums, strict=True)
-    )
+    pairs = zip(sides, sums, strict=True)
+    return _beside(_labelled(_with_heat(view, heat / highest), f"{side.title}: {note}") for side, heat in pairs)
 
 
-def draw_skeletons(image: Image, skeleton: Skeleton, sides: Sequence[Side]) -> Image:
+def draw_skeletons(view: Image, skeleton: Skeleton, sides: Sequence[Side]) -> Image:
     """Keypoints, skeletons and boxes of the people, with numbers that are the same in the other pictures."""
-    view = _fitted(image, _VIEW_SIDE)
     return _beside(
         _labelled(
-            _with_people(view, skeleton, _scaled(side.poses, image), side.numbers),
-            f"{side.title}: {_count_people(side)}",
+            _with_people(view, skeleton, side.poses, side.numbers),
+            f"{side.title}: people {len(side.poses)}, left out {side.num_left_out}",
         )
         for side in sides
     )
@@ -113,53 +114,50 @@ def draw_people(crops: Image, skeleton: Skeleton, sides: Sequence[tuple[str, Flo
     """
     height, width = crops.shape[1:3]
     size_wh = (max(round(width * _CROP_HEIGHT / height), 1), _CROP_HEIGHT)
-    lines = []
-    for person, crop in enumerate(_resized(crop, size_wh) for crop in crops):
+    names, lines = _spaced_names(skeleton), []
+    for person, crop in enumerate(cast(Image, _resized(crop, size_wh)) for crop in crops):
         for place, (title, heatmaps) in enumerate(sides):
             if place == 0 or heatmaps[person].any():
-                cells = map(_heat_cell, itertools.repeat(crop), heatmaps[person], _spaced_names(skeleton))
+                cells = (_heat_cell(crop, heat, name) for heat, name in zip(heatmaps[person], names, strict=True))
                 lines.append(_beside([_labelled(crop, f"{person + 1} {title}"), *cells]))
-    return _below(lines)
+    return np.concatenate(lines)
 
 
-def draw_tags(image: Image, skeleton: Skeleton, side: Side, tags: FloatArray, tag_threshold: float) -> Image:
+def draw_tags(view: Image, skeleton: Skeleton, side: Side, tags: FloatArray, tag_threshold: float) -> Image:
     """The tags of the keypoint that is likeliest at each place: their values, and whose they are.
 
     tags: (T, K, h, w), as large as the heatmaps; the first of T is drawn as a value. A place has the colour of the
     person whose mean tag is nearest, if it is nearer than the threshold.
     """
-    view, people = _fitted(image, _VIEW_SIDE), _scaled(side.poses, image)
     strength, likeliest = side.heatmaps.max(axis=0), side.heatmaps.argmax(axis=0)
     there = np.take_along_axis(tags, likeliest[np.newaxis, np.newaxis], axis=1)[:, 0]
     strength = np.where(strength >= _LEAST_PEAK, strength, 0)
-    values, note = _value_colors(there[0], strength > 0)
-    owners = _owners(there, _mean_tags(people, tags), tag_threshold)
+    shown = there[0][strength > 0]
+    low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 0.0)
+    values = _colormap(np.clip((there[0] - low) / ((high - low) or 1.0), 0, 1), cv2.COLORMAP_VIRIDIS)
+    owners = _owners(there, _mean_tags(side.poses, tags), tag_threshold)
     palette = np.array([_NOBODY, *map(id_color, side.numbers.tolist())], np.float32)
-    unseen = replace(people, keypoints=people.keypoints * np.nan, scores=people.scores * 0)
+    unseen = replace(side.poses, keypoints=side.poses.keypoints * np.nan, scores=side.poses.scores * 0)
+    whose = _with_people(_mixed(view, palette[owners + 1], strength), skeleton, unseen, side.numbers)
+    note = f"tags from {low:.2f} (blue) to {high:.2f} (yellow)"
     return _beside(
-        [
-            _labelled(_mixed(view, values, strength), note),
-            _labelled(
-                _with_people(_mixed(view, palette[owners + 1], strength), skeleton, unseen, side.numbers),
-                "tags by person; grey is nobody's",
-            ),
-        ]
+        [_labelled(_mixed(view, values, strength), note), _labelled(whose, "tags by person; grey is nobody's")]
     )
 
 
-def _mean_tags(people: Poses, tags: FloatArray) -> FloatArray:
-    """(N, T) of people in the pixels of the tags (T, K, h, w), over their keypoints; NaN for somebody without any."""
-    height, width = tags.shape[2:]
-    rows, keypoints = np.nonzero(np.isfinite(people.keypoints).all(axis=2))
-    x, y = np.clip(np.rint(people.keypoints[rows, keypoints]), 0, (width - 1, height - 1)).astype(int).T
-    sums = np.zeros((len(people), len(tags)), np.float32)
-    np.add.at(sums, rows, tags[:, keypoints, y, x].T)
-    counts = np.bincount(rows, minlength=len(people))[:, np.newaxis].astype(np.float32)
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+def _mean_tags(people: Poses, tags: FloatArray) -> list[FloatArray]:
+    """(T,) for each of the people in the pixels of the tags (T, K, h, w), over their keypoints, NaN without any."""
+    limits = tags.shape[3] - 1, tags.shape[2] - 1
+    means = []
+    for points in people.keypoints:
+        known = np.flatnonzero(np.isfinite(points).all(axis=1))
+        x, y = np.clip(np.rint(points[known]), 0, limits).astype(int).T
+        means.append(tags[:, known, y, x].sum(axis=1) / (len(known) or np.nan))
+    return means
 
 
-def _owners(tags: FloatArray, mean_tags: FloatArray, tag_threshold: float) -> IntArray:
-    """(h, w): the row of the person whose mean tag (N, T) is nearest to the tags (T, h, w), −1 where none is near."""
+def _owners(tags: FloatArray, mean_tags: Iterable[FloatArray], tag_threshold: float) -> IntArray:
+    """(h, w): the row of the person whose mean tag (T,) is nearest to the tags (T, h, w), −1 where none is near."""
     best = np.full(tags.shape[1:], tag_threshold)
     owners = np.full(tags.shape[1:], -1, np.int64)
     for person, mean in enumerate(mean_tags):
@@ -167,13 +165,6 @@ def _owners(tags: FloatArray, mean_tags: FloatArray, tag_threshold: float) -> In
         nearer = distances < best
         best[nearer], owners[nearer] = distances[nearer], person
     return owners
-
-
-def _value_colors(values: FloatArray, shown: npt.NDArray[np.bool_]) -> tuple[Image, str]:
-    """Values (h, w) from dark blue to yellow, over the range of those that are shown, and what the range is."""
-    low, high = (float(values[shown].min()), float(values[shown].max())) if shown.any() else (0.0, 0.0)
-    share = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
-    return _colormap(share, cv2.COLORMAP_VIRIDIS), f"tags from {low:.2f} (blue) to {high:.2f} (yellow)"
 
 
 def _with_people(picture: Image, skeleton: Skeleton, poses: Poses, numbers: IntArray) -> Image:
@@ -184,7 +175,7 @@ def _with_people(picture: Image, skeleton: Skeleton, poses: Poses, numbers: IntA
 
 def _with_heat(picture: Image, heat: FloatArray) -> Image:
     """A heatmap (h, w) of 0 to 1, of any size, over the dimmed picture."""
-    share = np.clip(_resized(heat, _size_wh(picture)), 0, 1)
+    share = np.clip(_resized(heat, picture.shape[1::-1]), 0, 1)
     return _mixed(picture, _colormap(share, cv2.COLORMAP_INFERNO), share)
 
 
@@ -205,46 +196,19 @@ def _heat_cell(picture: Image, heat: FloatArray, name: str) -> Image:
     return _labelled(_with_heat(picture, heat), f"{name} {peak:.2f}" if peak > 0 else f"no {name}")
 
 
-def _count_people(side: Side) -> str:
-    shown = f"{len(side.poses)} {'person' if len(side.poses) == 1 else 'people'}"
-    return f"{shown}, {side.num_left_out} more left out" if side.num_left_out else shown
-
-
 def _spaced_names(skeleton: Skeleton) -> list[str]:
     return [name.replace("_", " ") for name in skeleton.keypoint_names]
 
 
-def _scaled(poses: Poses, image: Image) -> Poses:
-    """Poses of a picture in the pixels of its view."""
-    matrix = _resizing(_size_wh(image), view_size(image))[np.newaxis]
-    corners = transform_points(matrix, poses.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-    keypoints = transform_points(matrix, poses.keypoints)
-    return replace(poses, keypoints=keypoints.astype(np.float32), boxes=corners.astype(np.float32))
-
-
-def _resizing(from_wh: tuple[int, int], to_wh: tuple[int, int]) -> DoubleArray:
-    """(2, 3) from pixels of one size to those of another, as cv2.resize maps them."""
-    x, y = to_wh[0] / from_wh[0], to_wh[1] / from_wh[1]
-    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2]])
-
-
-def _size_wh(picture: npt.NDArray[np.uint8] | FloatArray) -> tuple[int, int]:
-    return picture.shape[1], picture.shape[0]
-
-
-def _size_within(image: Image, longer_side: int) -> tuple[int, int]:
-    """Width and height of a picture whose longer side is brought to so many pixels."""
-    factor = longer_side / max(image.shape[:2])
-    return max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1)
-
-
 def _fitted(image: Image, longer_side: int) -> Image:
-    return _resized(image, _size_within(image, longer_side))
+    """The picture with its longer side brought to so many pixels."""
+    factor = longer_side / max(image.shape[:2])
+    return cast(Image, _resized(image, [max(round(side * factor), 1) for side in image.shape[1::-1]]))
 
 
-def _resized(picture: Pixels, size_wh: tuple[int, int]) -> Pixels:
+def _resized(picture: Image | FloatArray, size_wh: Sequence[int]) -> npt.NDArray[np.floating | np.integer]:
     shrinks = size_wh[0] < picture.shape[1]
-    return cast(Pixels, cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
+    return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
 
 
 def _labelled(picture: Image, text: str) -> Image:
@@ -264,15 +228,9 @@ def _beside(pictures: Iterable[Image]) -> Image:
     return np.concatenate([first, *(part for other in others for part in (gap, other))], axis=1)
 
 
-def _below(pictures: Iterable[Image]) -> Image:
-    """Pictures of the same width from top to bottom."""
-    return np.concatenate(list(pictures))
-
-
 def _grid(cells: Sequence[Image]) -> Image:
     """Cells of the same size in rows, about as wide as a screen."""
     height, width = cells[0].shape[:2]
     columns = min(max(round(math.sqrt(len(cells) * _ASPECT * height / width)), 1), len(cells))
-    blanks = [np.full_like(cells[0], _INK)] * (-len(cells) % columns)
-    filled = [*cells, *blanks]
-    return _below(_beside(filled[start : start + columns]) for start in range(0, len(filled), columns))
+    filled = [*cells, *[np.full_like(cells[0], _INK)] * (-len(cells) % columns)]
+    return np.concatenate([_beside(filled[start : start + columns]) for start in range(0, len(filled), columns)])

@@ -11,16 +11,15 @@ from tracker.boxes import iou, xyxy_to_xywh
 from tracker.datasets.coco import Picture
 from tracker.evaluation.heatmap_pictures import (
     Side,
+    View,
     draw_heatmaps,
     draw_people,
     draw_skeletons,
     draw_sum,
     draw_tags,
-    lay_over_picture,
-    view_size,
 )
 from tracker.evaluation.pck import true_keypoints
-from tracker.pose.bottom_up import BottomUpEstimator, BottomUpMaps
+from tracker.pose.bottom_up import BottomUpEstimator
 from tracker.pose.crops import transform_points
 from tracker.pose.grouping import GroupingConfig
 from tracker.pose.heatmaps import encode_heatmaps
@@ -59,21 +58,22 @@ def inspect_top_down(
     them: over the picture those of everybody, each drawn in the crop of their true box; in the sheet those of the
     person whose true box covers the crop's by an IoU of 0.5 or more.
     """
-    chosen = candidates[:max_people]
+    view, chosen = View(image), candidates[:max_people]
     maps = estimator.look(image, xyxy_to_xywh(chosen.boxes))
-    poses = estimator.estimate(image, chosen)
-    numbers = np.arange(1, len(chosen) + 1)
-    heatmaps = _lay_crops(image, maps.to_heatmaps, maps.heatmaps)
-    sides = [Side("found", poses, numbers, heatmaps, len(candidates) - len(chosen))]
+    heatmaps = _lay_crops(view, maps, maps.heatmaps)
+    num_left_out = len(candidates) - len(chosen)
+    sides = [_found(view, estimator.estimate(image, chosen), heatmaps, num_left_out)]
     rows = [("found", maps.heatmaps)]
     if true_poses is not None:
         owners = _owners(chosen.boxes, true_poses.boxes)
         true_maps = estimator.look(image, xyxy_to_xywh(true_poses.boxes))
-        heatmaps = _lay_crops(image, true_maps.to_heatmaps, _encode_in(true_maps, true_poses.keypoints))
-        sides.append(Side("true", true_poses, _number_true(owners, len(true_poses)), heatmaps))
-        rows.append(("true", _encode_in(maps, _keypoints_of(owners, true_poses))))
+        heatmaps = _lay_crops(view, true_maps, _encode_in(true_maps, true_poses.keypoints))
+        sides.append(_true(view, true_poses, owners, heatmaps))
+        # Row −1 is nobody's.
+        nobody = np.full_like(true_poses.keypoints, np.nan, shape=(1, *true_poses.keypoints.shape[1:]))
+        rows.append(("true", _encode_in(maps, np.concatenate([true_poses.keypoints, nobody])[owners])))
     sheet = {"people": draw_people(maps.crops, estimator.skeleton, rows)} if len(chosen) else {}
-    return _draw(image, estimator.skeleton, sides) | sheet
+    return _draw(view.image, estimator.skeleton, sides) | sheet
 
 
 def inspect_bottom_up(
@@ -84,33 +84,43 @@ def inspect_bottom_up(
     estimator: one that looks for peaks at the size of the input. The best `max_people` are drawn. With true poses, true
     heatmaps stand beside those that were found, as the finest published output is trained with them.
     """
-    maps = estimator.look(image)
+    view, maps, skeleton = View(image), estimator.look(image), estimator.skeleton
     found = estimator.group(maps)
-    chosen, skeleton = found[:max_people], estimator.skeleton
-    heatmaps = lay_over_picture(maps.heatmaps, maps.to_heatmaps, image, cv2.INTER_LINEAR)
-    tags = np.stack([lay_over_picture(part, maps.to_heatmaps, image, cv2.INTER_NEAREST) for part in maps.tags])
-    sides = [Side("found", chosen, np.arange(1, len(chosen) + 1), heatmaps, len(found) - len(chosen))]
+    chosen = found[:max_people]
+    tags = np.stack([view.lay(part, maps.to_heatmaps, cv2.INTER_NEAREST) for part in maps.tags])
+    sides = [_found(view, chosen, view.lay(maps.heatmaps, maps.to_heatmaps), len(found) - len(chosen))]
     if true_poses is not None:
-        numbers = _number_true(_owners(chosen.boxes, true_poses.boxes), len(true_poses))
-        sides.append(Side("true", true_poses, numbers, _lay_true(image, maps, true_poses)))
-    drawn = draw_tags(image, skeleton, sides[0], tags, GroupingConfig().tag_threshold)
-    return _draw(image, skeleton, sides) | {"tags": drawn}
+        owners = _owners(chosen.boxes, true_poses.boxes)
+        to_maps = np.repeat(maps.to_heatmaps[np.newaxis], len(true_poses), axis=0)
+        true_maps = _encode(true_poses.keypoints, to_maps, maps.heatmaps.shape[:0:-1], _BOTTOM_UP_SIGMA)
+        heatmaps = view.lay(true_maps.max(axis=0, initial=0), maps.to_heatmaps)
+        sides.append(_true(view, true_poses, owners, heatmaps))
+    drawn = draw_tags(view.image, skeleton, sides[0], tags, GroupingConfig().tag_threshold)
+    return _draw(view.image, skeleton, sides) | {"tags": drawn}
 
 
-def _draw(image: Image, skeleton: Skeleton, sides: Sequence[Side]) -> dict[str, Image]:
+def _found(view: View, poses: Poses, heatmaps: FloatArray, num_left_out: int) -> Side:
+    return Side("found", view.scale(poses), np.arange(1, len(poses) + 1), heatmaps, num_left_out)
+
+
+def _true(view: View, poses: Poses, owners: IntArray, heatmaps: FloatArray) -> Side:
+    """The truth, with the numbers of the people who were found as them, and then further ones.
+
+    owners: (N,), the true person whom each of those who were found is, −1 where there is none.
+    """
+    numbers = np.zeros(len(poses), np.int64)
+    numbers[owners[owners >= 0]] = np.flatnonzero(owners >= 0) + 1
+    missed = np.flatnonzero(numbers == 0)
+    numbers[missed] = len(owners) + 1 + np.arange(len(missed))
+    return Side("true", view.scale(poses), numbers, heatmaps)
+
+
+def _draw(view: Image, skeleton: Skeleton, sides: Sequence[Side]) -> dict[str, Image]:
     return {
-        "heatmaps": draw_heatmaps(image, skeleton, sides),
-        "sum": draw_sum(image, sides),
-        "skeletons": draw_skeletons(image, skeleton, sides),
+        "heatmaps": draw_heatmaps(view, skeleton, sides),
+        "sum": draw_sum(view, sides),
+        "skeletons": draw_skeletons(view, skeleton, sides),
     }
-
-
-def _lay_true(image: Image, maps: BottomUpMaps, true_poses: Poses) -> FloatArray:
-    """True heatmaps of everybody over the picture, as a bottom-up network should give them."""
-    to_maps = np.repeat(maps.to_heatmaps[np.newaxis], len(true_poses), axis=0)
-    size_wh = (maps.heatmaps.shape[2], maps.heatmaps.shape[1])
-    heatmaps = _encode(true_poses.keypoints, to_maps, size_wh, _BOTTOM_UP_SIGMA)
-    return lay_over_picture(heatmaps.max(axis=0, initial=0), maps.to_heatmaps, image, cv2.INTER_LINEAR)
 
 
 def _encode_in(maps: CropMaps, keypoints: FloatArray) -> FloatArray:
@@ -126,31 +136,14 @@ def _encode(keypoints: FloatArray, to_maps: DoubleArray, heatmap_wh: tuple[int, 
     return encode_heatmaps(cells, known, heatmap_wh, sigma=sigma, stride=1, whole_cells=False)[0]
 
 
-def _lay_crops(image: Image, to_maps: DoubleArray, heatmaps: FloatArray) -> FloatArray:
-    """The highest at each place of heatmaps (N, K, h, w) that lie over the picture."""
-    width, height = view_size(image)
-    highest = np.zeros((heatmaps.shape[1], height, width), np.float32)
-    for matrix, maps in zip(to_maps, heatmaps, strict=True):
-        np.maximum(highest, lay_over_picture(maps, matrix, image, cv2.INTER_LINEAR), out=highest)
+def _lay_crops(view: View, maps: CropMaps, heatmaps: FloatArray) -> FloatArray:
+    """The highest at each place of heatmaps (N, K, h, w) of those crops that lie over the picture."""
+    highest = np.zeros((heatmaps.shape[1], *view.image.shape[:2]), np.float32)
+    for matrix, of_person in zip(maps.to_heatmaps, heatmaps, strict=True):
+        np.maximum(highest, view.lay(of_person, matrix), out=highest)
     return highest
 
 
 def _owners(boxes: FloatArray, true_boxes: FloatArray) -> IntArray:
     """(N,): the true person whose box each is, −1 where there is none."""
     return match_greedily(iou(boxes, true_boxes), np.arange(len(true_boxes)), _LEAST_IOU)[0]
-
-
-def _number_true(owners: IntArray, num_true: int) -> IntArray:
-    """Numbers of the true people: those of the people who were found as them, and then further ones."""
-    numbers = np.zeros(num_true, np.int64)
-    numbers[owners[owners >= 0]] = np.flatnonzero(owners >= 0) + 1
-    missed = np.flatnonzero(numbers == 0)
-    numbers[missed] = len(owners) + 1 + np.arange(len(missed))
-    return numbers
-
-
-def _keypoints_of(owners: IntArray, true_poses: Poses) -> FloatArray:
-    """(N, K, 2): those of the true person whom each owner is, NaN where there is none."""
-    keypoints = np.full((len(owners), *true_poses.keypoints.shape[1:]), np.nan, np.float32)
-    keypoints[owners >= 0] = true_poses.keypoints[owners[owners >= 0]]
-    return keypoints

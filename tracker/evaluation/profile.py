@@ -5,31 +5,26 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.detection.detector import DEFAULT_SIZE
-from tracker.errors import UsageError
+from tracker.detection.family import takes_images
+from tracker.errors import ModelError, UsageError
+from tracker.nets.build import INPUT_SIZES_HW, NETWORKS, build_network, describe_network
 from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
 from tracker.pose.settings import parse_settings, settings_beside
-from tracker.weights import NETWORKS, load_network, read_metadata
+from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.weights import load_network, read_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # What sizes are multiples of: the largest stride of all networks.
 STRIDE = 32
-_POSE_SIZE_HW = (256, 192)
-_BOTTOM_UP_SIDE = 384
-NAMES = (
-    *(f"PoseResNet{depth}" for depth in (18, 34, 50, 101, 152)),
-    "PoseLiteHRNet",
-    "RTMDetNano",
-    *(f"LitePose-{size}" for size in ("XS", "S", "M", "L")),
-    "BottomUpMobileNet",
-)
+NAMES = tuple(INPUT_SIZES_HW)
 
 
 @dataclass(frozen=True)
@@ -53,34 +48,63 @@ class Cost:
 
 @dataclass(frozen=True)
 class Profile:
-    """The cost of a network for pictures of a size, and of its parts by name, in their order."""
+    """The cost of a network for pictures of a size, and of its parts by name, in their order.
+
+    total: None of an ONNX file, whose layers are not counted.
+    """
 
     network: str
     size_hw: tuple[int, int]
-    total: Cost
+    total: Cost | None
     stages: Mapping[str, Cost]
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
         stages = {name: asdict(cost) for name, cost in self.stages.items()}
-        return {"network": self.network, "size_hw": list(self.size_hw), **asdict(self.total), "stages": stages}
+        total = asdict(self.total) if self.total else dict.fromkeys(field.name for field in fields(Cost))
+        return {"network": self.network, "size_hw": list(self.size_hw), **total, "stages": stages}
 
 
 def profile(network: str, size_hw: tuple[int, int] | None = None, num_keypoints: int | None = None) -> Profile:
-    """What the network of that name, one of NAMES, or in that file (.safetensors, .pth, .pth.tar, .pt) costs.
+    """What the network of that name, one of NAMES, or in that file (.safetensors, .pth, .pth.tar, .pt, .onnx) costs.
 
-    size_hw: pixels, multiples of 32; by default what the network is used with. num_keypoints: of named pose networks;
-    by default 17, of PoseLiteHRNet 19. Raises UsageError for an unknown name and for numbers that make no sense,
-    ModelError for a file that does not load.
+    size_hw: pixels, multiples of 32; by default what the network is used with, and of a graph that takes one size only
+    always that. num_keypoints: of named pose networks; by default 17, of PoseLiteHRNet 19. Raises UsageError for an
+    unknown name and for numbers that make no sense, ModelError for a file that does not load.
     """
     if num_keypoints is not None and num_keypoints < 1:
         raise UsageError(f"a pose network has 1 keypoint or more, not {num_keypoints}")
-    model, usual_hw = named_network(network, num_keypoints) if network in NAMES else _loaded(Path(network))
+    if network.endswith(".onnx"):
+        return Profile(network, _size_of_graph(Path(network), size_hw), None, {})
+    model, usual_hw = named_network(network, num_keypoints) if network in NAMES else load_module(Path(network))
     height, width = size_hw or usual_hw
-    if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:
-        raise UsageError(f"pictures of {height}×{width} do not fit: height and width must be multiples of {STRIDE}")
+    _check_size(height, width)
     stages = measure(model, (height, width))
     return Profile(network, (height, width), sum(stages.values(), Cost()), stages)
+
+
+def image_input(network: OnnxNetwork) -> TensorInfo:
+    """The input of a network that takes pictures alone; ModelError for another one."""
+    if len(network.inputs) != 1 or not takes_images(network.inputs[0]):
+        inputs = ", ".join(map(str, network.inputs))
+        raise ModelError(
+            f"{network.path} takes {inputs}; only networks that take images [1 or ?, 3, H, W] alone are measured"
+        )
+    return network.inputs[0]
+
+
+def _size_of_graph(path: Path, size_hw: tuple[int, int] | None) -> tuple[int, int]:
+    height, width = image_input(OnnxNetwork(path, "cpu")).shape[2:]
+    if height and width:
+        return height, width
+    size_hw = size_hw or (DEFAULT_SIZE, DEFAULT_SIZE)
+    _check_size(*size_hw)
+    return size_hw
+
+
+def _check_size(height: int, width: int) -> None:
+    if min(height, width) < STRIDE or height % STRIDE or width % STRIDE:
+        raise UsageError(f"pictures of {height}×{width} do not fit: height and width must be multiples of {STRIDE}")
 
 
 def measure(model: nn.Module, size_hw: tuple[int, int]) -> dict[str, Cost]:
@@ -131,31 +155,15 @@ def named_network(name: str, num_keypoints: int | None = None) -> tuple[nn.Modul
     """The network of one of NAMES, without memory for its weights, and the height and width it is used with."""
     import torch
 
-    from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
-    from tracker.nets.litepose import LITEPOSE_INPUT_SIZES, LITEPOSE_SIZES, LitePose
-    from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
-    from tracker.nets.pose_resnet import PoseResNet
-    from tracker.nets.rtmdet import RTMDetNano
-
-    kind, _, size = name.partition("-")
     with torch.device("meta"):
-        match kind:
-            case "RTMDetNano":
-                return RTMDetNano(), (DEFAULT_SIZE, DEFAULT_SIZE)
-            case "PoseLiteHRNet":
-                return PoseLiteHRNet(num_keypoints or 19), _POSE_SIZE_HW
-            case "BottomUpMobileNet":
-                return BottomUpMobileNet(num_keypoints or 17), (_BOTTOM_UP_SIDE, _BOTTOM_UP_SIDE)
-            case "LitePose":
-                side = LITEPOSE_INPUT_SIZES[size]
-                return LitePose(num_keypoints or 17, LITEPOSE_SIZES[size]), (side, side)
-        return PoseResNet(int(kind.removeprefix("PoseResNet")), num_keypoints or 17), _POSE_SIZE_HW
+        model = build_network(*describe_network(name, num_keypoints or (19 if name == "PoseLiteHRNet" else 17)))
+    return model, INPUT_SIZES_HW[name]
 
 
-def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
-    """The network in a file, and the height and width it is used with."""
+def load_module(path: Path) -> tuple[nn.Module, tuple[int, int]]:
+    """The network in a file of weights, and the height and width it is used with; raises what `profile` does."""
     if not path.name.endswith(CHECKPOINT_SUFFIXES):
-        known, files = ", ".join(NAMES), ", ".join(CHECKPOINT_SUFFIXES)
+        known, files = ", ".join(NAMES), ", ".join((*CHECKPOINT_SUFFIXES, ".onnx"))
         raise UsageError(f"there is no network {str(path)!r}; name one of {known}, or a file ending in {files}")
     metadata, beside = read_metadata(path), settings_beside(path)
     if kind := NETWORKS.get(metadata.get("network", "")):
@@ -163,4 +171,4 @@ def _loaded(path: Path) -> tuple[nn.Module, tuple[int, int]]:
         settings = parse_settings(stated, f"the metadata of {path}") | beside
         return load_network(path, kind), settings.get("input_size", (DEFAULT_SIZE, DEFAULT_SIZE))
     model, settings = load_published(path)
-    return model, settings.get("input_size", _POSE_SIZE_HW)
+    return model, settings.get("input_size", INPUT_SIZES_HW["PoseResNet50"])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +25,6 @@ from tracker.types import (
     Poses,
 )
 from tracker.video.images import read_image
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class Recording:
         self._networks = networks
         self._last: tuple[int, Image] | None = None
         self._decode_s: dict[int, float] = {}
-        self._detections = _Results[Detections]("detect", self._read)
-        self._flows = _Results[tuple[Any, Motion | None]]("flow", self._read)
+        # By stage, image and what else matters.
+        self._known: dict[tuple[str, int, int], tuple[Any, float]] = {}
         self._poses: dict[tuple[int, bytes], tuple[FloatArray, FloatArray, float]] = {}
 
     def __len__(self) -> int:
@@ -66,7 +64,7 @@ class Recording:
     def detect(self, number: int, detector: int, min_score: float, times: StageTimes) -> Detections:
         """People of that score or more in an image; detector: which of them. The image's decoding is counted here."""
         network = self._networks.detectors[detector]
-        found = self._detections.recall((number, detector), lambda image: network.detect([image])[0], times)
+        found: Detections = self._recall(("detect", number, detector), lambda image: network.detect([image])[0], times)
         times.busy_s["decode"] += self._decode_s[number]
         return found[found.scores >= min_score]
 
@@ -81,10 +79,10 @@ class Recording:
             current = flow.prepare(image)
             if number == 0:
                 return current, None
-            previous, _ = self._flows.known[number - 1, needs_motion][0]
+            previous, _ = self._known["flow", number - 1, needs_motion][0]
             return current, flow.between(previous, current)
 
-        return self._flows.recall((number, needs_motion), compute, times)[1]
+        return self._recall(("flow", number, needs_motion), compute, times)[1]
 
     def estimate(self, number: int, candidates: Candidates, times: StageTimes) -> Poses:
         """The poses in those boxes of an image, in the same order."""
@@ -101,8 +99,18 @@ class Recording:
 
     def forget_pictures(self) -> None:
         """Drop flow and picture, which take most of the memory: 1.7 MB an image."""
-        self._flows.known.clear()
+        self._known = {key: known for key, known in self._known.items() if key[0] != "flow"}
         self._last = None
+
+    def _recall(self, key: tuple[str, int, int], compute: Callable[[Image], Any], times: StageTimes) -> Any:
+        stage, number, _ = key
+        if key not in self._known:
+            image = self._read(number)
+            start = time.perf_counter()
+            self._known[key] = compute(image), time.perf_counter() - start
+        result, seconds = self._known[key]
+        times.busy_s[stage] += seconds
+        return result
 
     def _estimate_new(self, number: int, rows: dict[tuple[int, bytes], int], candidates: Candidates) -> None:
         image = self._read(number)
@@ -119,21 +127,3 @@ class Recording:
             self._last = number, read_image(self._paths[number])
             self._decode_s.setdefault(number, time.perf_counter() - start)
         return self._last[1]
-
-
-class _Results(Generic[T]):
-    """The results of a stage and the seconds they took; known: by the number of the image and what else matters."""
-
-    def __init__(self, stage: str, read: Callable[[int], Image]) -> None:
-        self.known: dict[tuple[int, Hashable], tuple[T, float]] = {}
-        self._stage = stage
-        self._read = read
-
-    def recall(self, key: tuple[int, Hashable], compute: Callable[[Image], T], times: StageTimes) -> T:
-        if key not in self.known:
-            image = self._read(key[0])
-            start = time.perf_counter()
-            self.known[key] = compute(image), time.perf_counter() - start
-        result, seconds = self.known[key]
-        times.busy_s[self._stage] += seconds
-        return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from tracker.flow.dense import DenseFlow
 from tracker.flow.sparse import SparseFlow
 from tracker.flow.still import NoFlow
@@ -9,18 +11,13 @@ from tracker.types import FlowEstimator
 
 __all__ = ["FLOW_NAMES", "DenseFlow", "NoFlow", "SparseFlow", "create_flow"]
 
-FLOW_NAMES = ("dis", "lk", "none")
+# Dense inverse search, sparse Lucas-Kanade, no motion.
+_FLOWS: Mapping[str, Callable[[], FlowEstimator]] = {"dis": DenseFlow, "lk": SparseFlow, "none": NoFlow}
+FLOW_NAMES = tuple(_FLOWS)
 
 
-def create_flow(name: str, *, max_side: int = 480) -> FlowEstimator:
-    """The flow of that name: `dis` is dense inverse search, `lk` sparse Lucas-Kanade, `none` no motion.
-
-    max_side: longest side, in pixels, of the pictures that `dis` and `lk` work on. ValueError for an unknown name.
-    """
-    if name == "dis":
-        return DenseFlow(max_side)
-    if name == "lk":
-        return SparseFlow(max_side)
-    if name == "none":
-        return NoFlow()
-    raise ValueError(f"unknown flow {name!r}; known: {', '.join(FLOW_NAMES)}")
+def create_flow(name: str) -> FlowEstimator:
+    """The flow of that name, with its usual settings; ValueError for one that is not in FLOW_NAMES."""
+    if name not in _FLOWS:
+        raise ValueError(f"unknown flow {name!r}; known: {', '.join(_FLOWS)}")
+    return _FLOWS[name]()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from tracker.flow.cuts import is_cut
 from tracker.flow.inverse_search import compare_windows, compute_flow
-from tracker.flow.pictures import Picture, move_points
+from tracker.flow.pictures import Picture, PictureMotion
 from tracker.flow.still import SceneCut
-from tracker.types import BoolArray, FloatArray, Image, Motion, MovedPoints
+from tracker.types import BoolArray, FloatArray, Image, Motion
 
 _ROW = 256
 
@@ -24,6 +25,8 @@ _FOUND = 0.65
 class DenseFlow:
     """Flow by dense inverse search on grey pictures.
 
+    Certain is a point whose surroundings look the same before and after, but for their brightness: not one that is
+    covered now, or moved too fast to be followed.
     max_side: longest side of the pictures in pixels; the time taken grows with its square.
     """
 
@@ -39,33 +42,12 @@ class DenseFlow:
             return SceneCut()
         field = compute_flow(previous.grey, current.grey)
         correlation, _ = compare_windows(previous.grey, current.grey, field)
-        return DenseMotion(previous, field, correlation)
+        return PictureMotion(previous, partial(_follow, field, correlation))
 
 
-@dataclass(frozen=True)
-class DenseMotion:
-    """A flow field from a picture of (h, w) pixels to the next.
-
-    field: (h, w, 2) picture pixels along x and y. correlation: (h, w) in −1–1, of each pixel's surroundings
-    before and after.
-    """
-
-    previous: Picture
-    field: FloatArray
-    correlation: FloatArray
-    is_cut = False
-
-    def move(self, points: FloatArray) -> MovedPoints:
-        """Where points (N, 2) of the older frame went, in image pixels.
-
-        Reliable is a point that lies in the image before and after, and whose surroundings look the same but
-        for their brightness: not one that is covered now, or moved too fast to be followed.
-        """
-        return move_points(points, self.previous, self._follow)
-
-    def _follow(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        distances = _sample(self.field, points)
-        return distances, _sample(self.correlation, points)[:, 0] >= _FOUND
+def _follow(field: FloatArray, correlation: FloatArray, points: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """How far points (N, 2) go in a flow field (h, w, 2); certain where the correlation (h, w) is high enough."""
+    return _sample(field, points), _sample(correlation, points)[:, 0] >= _FOUND
 
 
 def _sample(values: FloatArray, points: FloatArray) -> FloatArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -17,8 +16,6 @@ _MAX_ASPECT = 4
 
 # All thumbs have one size, whatever the image's shape: a cut is a matter of content, not of proportion.
 _THUMB_WH = (96, 64)
-
-Follow: TypeAlias = Callable[[FloatArray], tuple[FloatArray, BoolArray]]
 
 
 @dataclass(frozen=True)
@@ -53,27 +50,37 @@ class Picture:
         return np.asarray(inside.all(axis=1))
 
 
-def move_points(points: FloatArray, picture: Picture, follow: Follow) -> MovedPoints:
-    """Where points (N, 2) of the image of a picture, in its pixels, are in the next image of that size.
+@dataclass(frozen=True)
+class PictureMotion:
+    """A motion from a picture to one of the next image, of the same size.
 
     follow: takes points (M, 2) inside the picture, in its pixels, and gives how far each went, (M, 2), and
-    whether that is certain, (M,). It never sees a point that is not finite: such points stay as they are,
-    unreliable. A point outside the image goes with the nearest pixel of its border, and is unreliable too.
+    whether that is certain, (M,). It never sees a point that is not finite.
     """
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"points must be (N, 2), got {points.shape}")
-    moved = points.astype(np.float32)
-    reliable = np.zeros(len(points), np.bool_)
-    known = np.isfinite(moved).all(axis=1)
-    if known.any():
-        old = moved[known]
-        last_pixel = np.subtract(picture.grey.shape[::-1], 1, dtype=np.float32)
-        start = np.clip((old + 0.5) * picture.scale - 0.5, 0, last_pixel)
-        distances, certain = follow(start)
-        new = old + distances / picture.scale
-        moved[known] = new
-        reliable[known] = certain & picture.contains(old) & picture.contains(new)
-    return MovedPoints(moved, reliable)
+
+    previous: Picture
+    follow: Callable[[FloatArray], tuple[FloatArray, BoolArray]]
+    is_cut = False
+
+    def move(self, points: FloatArray) -> MovedPoints:
+        """Where points (N, 2) of the older frame went, in image pixels.
+
+        Reliable is a point that is followed with certainty and lies in the image before and after. One outside goes
+        with the nearest pixel of the image's border; one that is not finite stays as it is.
+        """
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise ValueError(f"points must be (N, 2), got {points.shape}")
+        moved = points.astype(np.float32)
+        reliable = np.zeros(len(points), np.bool_)
+        known = np.isfinite(moved).all(axis=1)
+        if known.any():
+            picture, old = self.previous, moved[known]
+            last_pixel = np.subtract(picture.grey.shape[::-1], 1, dtype=np.float32)
+            distances, certain = self.follow(np.clip((old + 0.5) * picture.scale - 0.5, 0, last_pixel))
+            new = old + distances / picture.scale
+            moved[known] = new
+            reliable[known] = certain & picture.contains(old) & picture.contains(new)
+        return MovedPoints(moved, reliable)
 
 
 def _resize(grey: Image, size_wh: tuple[int, int]) -> Image:

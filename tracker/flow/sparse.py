@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from tracker.flow.cuts import is_cut
-from tracker.flow.pictures import Picture, move_points
+from tracker.flow.pictures import Picture, PictureMotion
 from tracker.flow.still import SceneCut
-from tracker.types import BoolArray, FloatArray, Image, Motion, MovedPoints
+from tracker.types import BoolArray, FloatArray, Image, Motion
 
 # Five levels see motions of an eighth of the picture; larger windows lose limbs that move fast.
 _WINDOW_WH = (15, 15)
@@ -31,6 +32,8 @@ _MIN_DEVIATION = 5.0
 class SparseFlow:
     """Flow by pyramidal Lucas-Kanade on grey pictures of one brightness and contrast.
 
+    Certain is a point that comes back to its start when it is followed backwards (Kalal et al., ICPR 2010). A point
+    that is lost stays where it was.
     max_side: longest side of the pictures in pixels.
     """
 
@@ -47,30 +50,16 @@ class SparseFlow:
 
     def between(self, previous: Picture, current: Picture) -> Motion:
         """A motion that looks for points when it is asked to move them, or a cut."""
-        return SceneCut() if is_cut(previous, current) else SparseMotion(previous, current)
+        if is_cut(previous, current):
+            return SceneCut()
+        return PictureMotion(previous, partial(_follow, previous.grey, current.grey))
 
 
-@dataclass(frozen=True)
-class SparseMotion:
-    """Two pictures in which points are searched."""
-
-    previous: Picture
-    current: Picture
-    is_cut = False
-
-    def move(self, points: FloatArray) -> MovedPoints:
-        """Where points (N, 2) of the older frame went, in image pixels.
-
-        Reliable is a point that lies in the image before and after, and that comes back to its start when it
-        is followed backwards (Kalal et al., ICPR 2010). A point that is lost stays where it was.
-        """
-        return move_points(points, self.previous, self._follow)
-
-    def _follow(self, points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        there, found = _search(self.previous.grey, self.current.grey, points)
-        back, found_back = _search(self.current.grey, self.previous.grey, there)
-        certain = found & found_back & (np.linalg.norm(back - points, axis=1) <= _MAX_MISS)
-        return np.where(certain[:, None], there - points, np.float32(0)), certain
+def _follow(previous: Image, current: Image, points: FloatArray) -> tuple[FloatArray, BoolArray]:
+    there, found = _search(previous, current, points)
+    back, found_back = _search(current, previous, there)
+    certain = found & found_back & (np.linalg.norm(back - points, axis=1) <= _MAX_MISS)
+    return np.where(certain[:, None], there - points, np.float32(0)), certain
 
 
 def _search(previous: Image, current: Image, points: FloatArray) -> tuple[FloatArray, BoolArray]:

@@ -10,14 +10,15 @@ from types import MappingProxyType
 from tracker.errors import InputError, UsageError
 from tracker.formats.coco import CocoWriter, PoseTrackWriter, read_coco
 from tracker.formats.csv import CsvWriter, LongCsvWriter, read_csv
-from tracker.formats.jsonl import JsonlWriter, read_jsonl
+from tracker.formats.jsonl import JsonlStream, JsonlWriter, check_stdout, read_jsonl
 from tracker.formats.mot import MotWriter, read_mot
 from tracker.formats.npz import NpzWriter, read_npz
 from tracker.formats.openpose import OpenPoseWriter, check_folder, read_openpose
+from tracker.formats.posetrack import sequence_id
 from tracker.formats.posetrack_conversion import PoseTrack17Writer
 from tracker.formats.record import FrameResult, Header, Results
 from tracker.formats.writer import ResultWriter
-from tracker.outputs import check_output
+from tracker.outputs import PIPE, check_output
 from tracker.skeletons import Skeleton
 
 __all__ = [
@@ -59,26 +60,37 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "npz": Format(".npz", NpzWriter),
     }
 )
+_STREAM = Format(".jsonl", JsonlStream, check_stdout)
 # What a suffix tells: the format to write, and the reader of all formats with that suffix.
 SUFFIXES: Mapping[str, tuple[str, Callable[[Path], Results]]] = MappingProxyType(
     {
         ".jsonl": ("jsonl", read_jsonl),
         ".csv": ("csv", read_csv),
         ".txt": ("mot", read_mot),
-        ".json": ("posetrack", read_coco),
+        ".json": ("coco", read_coco),
         ".npz": ("npz", read_npz),
     }
 )
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
-    """The format of that name, else the one that the suffix of `path` tells; UsageError if it tells none."""
+    """The format of that name, else the one that the suffix of `path` tells; UsageError if it tells none.
+
+    A .json file named as a sequence of PoseTrack, such as 000342_mpii_test.json, has PoseTrack's, any other COCO's.
+    `-` is stdout, which takes jsonl alone.
+    """
+    if path == PIPE:
+        if name not in (None, "jsonl"):
+            raise UsageError(f"stdout takes jsonl, line by line, and no {name}; name a file")
+        return _STREAM
     suffix = path.suffix.lower()
     if name is None and suffix not in SUFFIXES:
         raise UsageError(
             f"cannot tell the format of {path} by its suffix; poses are written as {', '.join(SUFFIXES)}, "
             f"or as --format says: {', '.join(FORMATS)}"
         )
+    if name is None and suffix == ".json" and sequence_id(path.stem) is not None:
+        name = "posetrack"
     return FORMATS[name or SUFFIXES[suffix][0]]
 
 
@@ -95,12 +107,12 @@ def open_writer(path: Path | str, header: Header, name: str | None = None) -> Re
     return format_of(Path(path), name).writer(Path(path), header)
 
 
-def read_results(path: Path) -> Results:
+def read_results(path: Path | str) -> Results:
     """The results in a file of any format, or in a folder of OpenPose's; InputError for what cannot be read.
 
-    Everybody must have an id.
+    Everybody must have an id. `-` is stdin, in jsonl.
     """
-    results = read_people(path)
+    results = read_people(Path(path))
     if results.without_ids:
         raise InputError(
             f"{results.without_ids} lacks a track id; `track` gives ids to what --poses-in or --boxes names"
@@ -110,6 +122,8 @@ def read_results(path: Path) -> Results:
 
 def read_people(path: Path, skeleton: Skeleton | None = None) -> Results:
     """As `read_results`, with or without ids. skeleton: of keypoints that a file states by their number alone."""
+    if path == PIPE:
+        return read_jsonl(path)
     if path.is_dir():
         return read_openpose(path)
     suffix = path.suffix.lower()

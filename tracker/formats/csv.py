@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from tracker.errors import InputError
-from tracker.formats.fields import Fields, FrameTable, readable, skeleton_with
+from tracker.formats.fields import Fields, FrameTable, Lines, cell_value, has_all_cells, skeleton_with
 from tracker.formats.jsonl import person_of
-from tracker.formats.record import Header, Moment, Results
+from tracker.formats.record import RUN_FACTS, Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import Skeleton
 from tracker.types import Origin, TrackedPoses
@@ -32,16 +32,20 @@ class CsvWriter(TextWriter):
     """Writes poses with ids as CSV, a row per person and frame, three columns per keypoint.
 
     Pixels have 2 decimals, scores 4; a missing keypoint and the similarity of a new id are empty cells. A
-    frame without people has no row.
+    frame without people has no row. Where frames are images, the column `file` has their names.
     """
 
-    drops: ClassVar[frozenset[str]] = frozenset(
-        {"frames without people", "the picture's size", "the frame rate", "the source", "the settings"}
-    )
+    drops: ClassVar[frozenset[str]] = RUN_FACTS | {"frames without people", "the picture's size"}
 
-    def _header_text(self) -> str:
-        names = self.header.skeleton.keypoint_names
-        return _text([[*_PERSON_COLUMNS, *(f"{name}_{part}" for name in names for part in _KEYPOINT_COLUMNS)]])
+    _has_files = False
+
+    def _header_text(self, first: Moment) -> str:
+        self._has_files = first.file is not None
+        columns = ("file",) if self._has_files else ()
+        return _text([[*_PERSON_COLUMNS, *columns, *self._keypoint_columns()]])
+
+    def _keypoint_columns(self) -> Iterable[str]:
+        return (f"{name}_{part}" for name in self.header.skeleton.keypoint_names for part in _KEYPOINT_COLUMNS)
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         scores = tracked.poses.pose_scores().tolist()
@@ -49,8 +53,13 @@ class CsvWriter(TextWriter):
 
     def _rows(self, moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[list[str]]:
         """The rows of one person."""
-        keypoints = _keypoint_cells(tracked, row)
-        return [[*_person_cells(moment, tracked, row, score), *(cell for cells in keypoints for cell in cells)]]
+        file = [moment.file or ""] if self._has_files else []
+        person = [*_person_cells(moment, tracked, row, score), *file]
+        return self._rows_of(person, _keypoint_cells(tracked, row))
+
+    def _rows_of(self, person: list[str], keypoints: list[list[str]]) -> list[list[str]]:
+        """The rows of a person by the cells of theirs and those of each keypoint."""
+        return [[*person, *(cell for cells in keypoints for cell in cells)]]
 
 
 class LongCsvWriter(CsvWriter):
@@ -59,35 +68,31 @@ class LongCsvWriter(CsvWriter):
     A missing keypoint has a row with empty coordinates; all else is as `CsvWriter` has it.
     """
 
-    def _header_text(self) -> str:
-        return _text([[*_PERSON_COLUMNS, *_LONG_COLUMNS]])
+    def _keypoint_columns(self) -> Iterable[str]:
+        return _LONG_COLUMNS
 
-    def _rows(self, moment: Moment, tracked: TrackedPoses, row: int, score: float) -> list[list[str]]:
-        person = _person_cells(moment, tracked, row, score)
+    def _rows_of(self, person: list[str], keypoints: list[list[str]]) -> list[list[str]]:
         names = self.header.skeleton.keypoint_names
-        return [[*person, name, *cells] for name, cells in zip(names, _keypoint_cells(tracked, row), strict=True)]
+        return [[*person, name, *cells] for name, cells in zip(names, keypoints, strict=True)]
 
 
 def read_csv(path: Path) -> Results:
     """The results in a CSV file, wide or long as its first row says; the skeleton follows from the keypoints' names."""
-    rows = _read_rows(path)
+    lines = Lines(path, has_all_cells)
+    rows = _read_rows(lines)
     first = next(rows, None)
     if first is None:
         raise InputError(f"{path} has no row with a person, so there is nothing to read; name another file")
     is_long = "keypoint" in first.values
-    people = _gather(first, rows) if is_long else _split(first, rows)
-    return _table(path, people)
-
-
-def _table(path: Path, people: Iterator[tuple[Fields, _Triples]]) -> Results:
-    found = list(people)
+    found = list(_gather(first, rows) if is_long else _split(first, rows))
     skeleton = skeleton_with((name for _, triples in found for name in triples), str(path))
     frames = FrameTable(skeleton.num_keypoints)
     for record, triples in found:
         index = record.whole("frame")
-        frames.add_frame(index, record.number("time_s", can_miss=True))
+        file = record.values.get("file")
+        frames.add_frame(index, record.number("time_s", can_miss=True), None if file is None else str(file))
         frames.add_person(index, person_of(_as_record(record, triples, skeleton), skeleton.num_keypoints), record.where)
-    return frames.results(Header(skeleton, "", None, None))
+    return frames.results(Header(skeleton, "", None, None), lines.warning)
 
 
 def _as_record(record: Fields, triples: _Triples, skeleton: Skeleton) -> Fields:
@@ -125,31 +130,21 @@ def _of(record: Fields, column: str) -> Any:
     return None if math.isnan(value) else value
 
 
-def _read_rows(path: Path) -> Iterator[Fields]:
+def _read_rows(lines: Lines) -> Iterator[Fields]:
     """Each row by the names of its columns: numbers, truth values, texts, None for an empty cell."""
-    with readable(path), path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            columns = next(rows, [])
-            for cells in rows:
-                where = f"{path}: line {rows.line_num}"
-                if len(cells) != len(columns):
-                    raise InputError(f"{where} has {len(cells)} cells, not {len(columns)}; correct the file")
-                yield Fields(dict(zip(columns, map(_value, cells), strict=True)), where)
-        except csv.Error as error:
-            raise InputError(f"{path}: line {rows.line_num} is no CSV ({error}); correct the file") from error
+    rows = ((where, _split_line(line, where)) for where, line in lines)
+    _, columns = next(rows, ("", []))
+    for where, cells in rows:
+        if len(cells) != len(columns):
+            raise InputError(f"{where} has {len(cells)} cells, not {len(columns)}; correct the file")
+        yield Fields(dict(zip(columns, map(cell_value, cells), strict=True)), where)
 
 
-def _value(cell: str) -> Any:
-    for kind in (_WORDS.__getitem__, int, float):
-        try:
-            return kind(cell)
-        except (KeyError, ValueError):
-            continue
-    return cell
-
-
-_WORDS: Mapping[str, Any] = {"": None, "true": True, "false": False, "TRUE": True, "FALSE": False}
+def _split_line(line: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise InputError(f"{where} is no CSV ({error}); correct the file") from error
 
 
 def _text(rows: list[list[str]]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from tracker.boxes import boxes_around
 from tracker.errors import InputError
 from tracker.formats.record import FrameResult, Header, Results
+from tracker.outputs import PIPE
 from tracker.skeletons import SKELETONS, Skeleton, skeleton_of
 from tracker.types import DoubleArray, Origin, Poses, TrackedPoses
 
@@ -21,6 +23,8 @@ from tracker.types import DoubleArray, Origin, Poses, TrackedPoses
 LARGEST_NUMBER = 1e9
 # What every reader of JSON takes exactly.
 LARGEST_WHOLE = 2**53
+# Cells that are no numbers, also as spreadsheets write them.
+_WORDS: Mapping[str, Any] = {"": None, "true": True, "false": False, "TRUE": True, "FALSE": False}
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,19 @@ class Fields:
         left, top, width, height = self.numbers(name, 4, can_miss=False)
         return np.array([left, top, left + width, top + height])
 
+    def coco_keypoints(self, places: Sequence[int], num_keypoints: int) -> DoubleArray:
+        """(K, 4) x, y, visibility, score of `keypoints` and `scores`, NaN where not stated or 0, 0, 0.
+
+        places: where each keypoint of the file stands among the K; what is none of them stands at K.
+        """
+        table = np.full((num_keypoints + 1, 4), np.nan)
+        triples = self.numbers("keypoints", 3 * len(places), can_miss=False).reshape(-1, 3)
+        triples[(triples == 0).all(axis=1)] = np.nan
+        table[places, :3] = triples
+        if self.has("scores"):
+            table[places, 3] = self.numbers("scores", len(places), can_miss=False)
+        return table[:num_keypoints]
+
     def keypoints(self, name: str, num_keypoints: int) -> DoubleArray:
         """(K, 3) x, y and score; x and y are null together, and such a keypoint has the score 0."""
         triples = self.numbers(name, num_keypoints, 3)
@@ -143,18 +160,34 @@ class Person(NamedTuple):
     confirmed: bool = True
 
 
+def cell_value(cell: str) -> Any:
+    """What a cell of a table says: a number, a truth value, a text, or None if it is empty."""
+    for kind in (_WORDS.__getitem__, int, float):
+        try:
+            return kind(cell)
+        except (KeyError, ValueError):
+            continue
+    return cell
+
+
 class FrameTable:
     """Collects the people of a file, in whatever order they stand there."""
 
     def __init__(self, num_keypoints: int) -> None:
         self._num_keypoints = num_keypoints
-        self._frames: dict[int, tuple[float, str | None]] = {}
+        self._frames: dict[int, tuple[float, str | None, tuple[int, int] | None]] = {}
         self._people: dict[int, dict[int, Person]] = {}
         self._without_ids: str | None = None
 
-    def add_frame(self, index: int, time_s: float = np.nan, file: str | None = None) -> None:
+    def add_frame(
+        self,
+        index: int,
+        time_s: float = np.nan,
+        file: str | None = None,
+        size_wh: tuple[int, int] | None = None,
+    ) -> None:
         """A frame, of which people may follow; it may be known already."""
-        self._frames.setdefault(index, (time_s, file))
+        self._frames.setdefault(index, (time_s, file, size_wh))
         self._people.setdefault(index, {})
 
     def add_person(self, index: int, person: Person, where: str) -> None:
@@ -169,13 +202,13 @@ class FrameTable:
     def __contains__(self, index: int) -> bool:
         return index in self._people
 
-    def results(self, header: Header) -> Results:
+    def results(self, header: Header, warning: str | None = None) -> Results:
         """The frames by rising index."""
         frames = []
         for index, people in sorted(self._people.items()):
-            time_s, file = self._frames[index]
-            frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file))
-        return Results(header, tuple(frames), self._without_ids)
+            time_s, file, size_wh = self._frames[index]
+            frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file, size_wh))
+        return Results(header, tuple(frames), warning, self._without_ids)
 
     def _stack(self, people: list[Person]) -> TrackedPoses:
         if not people:
@@ -194,6 +227,20 @@ class FrameTable:
             similarities=np.array([person.similarity for person in people], np.float32),
             confirmed=np.array([person.confirmed for person in people], np.bool_),
         )
+
+
+def images_with_annotations(content: Fields) -> list[tuple[Fields, list[Fields]]]:
+    """Each image of a file in COCO's form with its annotations; InputError for those that do not fit."""
+    found: dict[int, tuple[Fields, list[Fields]]] = {}
+    for image in content.objects("images"):
+        if image.whole("id") in found:
+            raise image.fault("id", "must be that of one image only")
+        found[image.whole("id")] = image, []
+    for record in content.objects("annotations"):
+        if record.whole("image_id") not in found:
+            raise record.fault("image_id", "must be the id of an image")
+        found[record.whole("image_id")][1].append(record)
+    return list(found.values())
 
 
 def box_around(keypoints: DoubleArray) -> DoubleArray:
@@ -272,12 +319,34 @@ def read_json(path: Path, *, refuse_nan: bool = True) -> Any:
     return parse_json(text, str(path), refuse_nan=refuse_nan)
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Where each line stands, and the line; lines of white space are left out."""
-    with readable(path), path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield f"{path}: line {number}", line
+class Lines:
+    """Where each line of a text file stands, and the line; lines of white space are left out.
+
+    A last line without a line break, as a kill or a full disk leaves it, is left out unless it `is_whole`, which is
+    asked with it and the first line. warning: says so once all lines are read, None otherwise.
+    """
+
+    def __init__(self, path: Path, is_whole: Callable[[str, str], bool]) -> None:
+        self.warning: str | None = None
+        self._path = path
+        self._is_whole = is_whole
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        first = ""
+        is_pipe = self._path == PIPE
+        source = sys.stdin.fileno() if is_pipe else self._path
+        with readable(self._path), open(source, encoding="utf-8-sig", closefd=not is_pipe) as file:
+            for number, line in enumerate(file, 1):
+                first = first or line
+                if not line.endswith("\n") and not self._is_whole(line, first):
+                    self.warning = f"{self._path} ends within line {number}, which is left out"
+                elif line.strip():
+                    yield f"{self._path}: line {number}", line
+
+
+def has_all_cells(line: str, first: str) -> bool:
+    """Whether a line of a table has as many cells as the first."""
+    return line.count(",") >= first.count(",")
 
 
 @contextmanager

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import InputError
+from tracker.errors import InputError, OutputError
 from tracker.formats.fields import (
     Fields,
     FrameTable,
+    Lines,
     Person,
     as_object,
     box_score_of,
     header_of,
     parse_json,
-    read_lines,
+    size_of,
 )
 from tracker.formats.record import Moment, Results
-from tracker.formats.writer import TextWriter
+from tracker.formats.writer import TextWriter, json_text
 from tracker.types import Origin, TrackedPoses
 
 FORMAT = "pose-tracker/1"
@@ -31,37 +34,66 @@ class JsonlWriter(TextWriter):
     """Writes poses with ids as JSON lines.
 
     The first line is an object with `format`, `skeleton`, `keypoint_names`, `source`, `size` (width, height), `fps` and
-    `settings`; each further line is a frame (see `frame_record`). Coordinates have 2 decimals, scores 4.
+    `settings`; each further line is a frame (see `frame_record`), with its own `size` where that differs. Coordinates
+    have 2 decimals, scores 4.
     """
 
-    def _header_text(self) -> str:
-        return _line({"format": FORMAT} | self.header.as_json())
+    def _header_text(self, first: Moment) -> str:
+        return json_text({"format": FORMAT} | self.header.as_json()) + "\n"
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
-        return _line(frame_record(moment, tracked))
+        size = self._own_size(moment)
+        return json_text(frame_record(moment, tracked) | ({"size": size} if size else {})) + "\n"
+
+
+class JsonlStream(JsonlWriter):
+    """Writes the same to stdout, each line at once; BrokenPipeError when nobody reads on."""
+
+    def _open(self) -> None:
+        self._file = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+
+    def _write(self, text: str) -> None:
+        try:
+            self._write_all(text)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # as Windows calls it
+                raise BrokenPipeError from error
+            raise
+
+    def _publish(self) -> None:
+        """It is where it belongs."""
+
+
+def check_stdout(*_: Any) -> None:
+    """OutputError where there is no stdout."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; name a file for the poses")
 
 
 def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
     """A frame as JSON values: `frame`, `time_s` and `people`, each with id, box, scores and keypoints.
 
-    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null, and so is an unknown time.
+    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null, and so is an unknown time. Of an image
+    `file` is its name.
     """
     people = [_person(tracked, row, score) for row, score in enumerate(tracked.poses.pose_scores().tolist())]
-    return {"frame": moment.index, "time_s": _number(moment.time_s, 6), "people": people}
+    file = {} if moment.file is None else {"file": moment.file}
+    return {"frame": moment.index, "time_s": _number(moment.time_s, 6), **file, "people": people}
 
 
 def read_jsonl(path: Path) -> Results:
     """The results in a file of JSON lines."""
-    lines = read_lines(path)
-    where, line = next(lines, (str(path), "{}"))
+    lines = Lines(path, lambda line, _: _is_json(line))
+    rows = iter(lines)
+    where, line = next(rows, (str(path), "{}"))
     header = as_object(parse_json(line, where), where)
     if header.values.get("format") != FORMAT:
         raise InputError(f"{where} is no header of the format {FORMAT}; name a file that `track` wrote")
     facts = header_of(header)
     frames = FrameTable(facts.skeleton.num_keypoints)
-    for where, line in lines:
+    for where, line in rows:
         _add_frame(frames, as_object(parse_json(line, where), where), facts.skeleton.num_keypoints)
-    return frames.results(facts)
+    return frames.results(facts, lines.warning)
 
 
 def person_of(record: Fields, num_keypoints: int) -> Person:
@@ -79,17 +111,23 @@ def person_of(record: Fields, num_keypoints: int) -> Person:
     )
 
 
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
     index = record.whole("frame")
     if index in frames:
         raise InputError(f"{record.where}: frame {index} was there before; correct the file")
-    frames.add_frame(index, record.number("time_s", can_miss=True))
+    file = record.text("file") if record.has("file") else None
+    size_wh = size_of(record, "size") if record.has("size") else None
+    frames.add_frame(index, record.number("time_s", can_miss=True), file, size_wh)
     for person in record.objects("people"):
         frames.add_person(index, person_of(person, num_keypoints), person.where)
-
-
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def _person(tracked: TrackedPoses, row: int, score: float) -> dict[str, Any]:

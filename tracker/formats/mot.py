@@ -9,8 +9,8 @@ import numpy as np
 
 from tracker.boxes import xyxy_to_xywh
 from tracker.errors import InputError
-from tracker.formats.fields import Fields, FrameTable, Person, read_lines
-from tracker.formats.record import Header, Moment, Results
+from tracker.formats.fields import Fields, FrameTable, Lines, Person, cell_value, has_all_cells
+from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
 from tracker.formats.writer import TextWriter
 from tracker.skeletons import COCO_17
 from tracker.types import TrackedPoses
@@ -26,20 +26,10 @@ class MotWriter(TextWriter):
     the confidence 4. Whoever has no box is left out.
     """
 
-    drops: ClassVar[frozenset[str]] = frozenset(
-        {
-            "times",
-            "frames without people",
-            "keypoints",
-            "people without a box",
-            "who was carried by flow",
-            "similarities",
-            "who is unconfirmed",
-            "the picture's size",
-            "the frame rate",
-            "the source",
-            "the settings",
-        }
+    drops: ClassVar[frozenset[str]] = (
+        RUN_FACTS
+        | TRACKING_FACTS
+        | {"frames without people", "keypoints", "people without a box", FILES, "the picture's size"}
     )
 
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
@@ -59,15 +49,16 @@ def read_mot(path: Path) -> Results:
     The id of detections, -1, stands for none; so does a confidence of -1, or none, and counts as 1.
     """
     frames = FrameTable(COCO_17.num_keypoints)
-    for where, line in read_lines(path):
+    lines = Lines(path, has_all_cells)
+    for where, line in lines:
         cells = line.split(",")
         if len(cells) < _NUM_NEEDED:
             raise InputError(f"{where} has {len(cells)} columns, not {_NUM_NEEDED} or more; correct the file")
-        record = Fields(dict(zip(_COLUMNS, map(_value, cells), strict=False)), where)
+        record = Fields(dict(zip(_COLUMNS, map(cell_value, cells), strict=False)), where)
         index = record.whole("frame", least=1) - 1
         frames.add_frame(index)
         frames.add_person(index, _person(record), where)
-    return frames.results(Header(COCO_17, "", None, None))
+    return frames.results(Header(COCO_17, "", None, None), lines.warning)
 
 
 def _person(record: Fields) -> Person:
@@ -79,10 +70,3 @@ def _person(record: Fields) -> Person:
         box=np.array([left - 1, top - 1, left - 1 + width, top - 1 + height]),
         box_score=record.number("confidence") if has_confidence else 1.0,
     )
-
-
-def _value(cell: str) -> float | str:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell.strip()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,53 +18,65 @@ from tracker.formats.writer import ResultWriter
 from tracker.outputs import partial_path
 from tracker.types import Origin, Poses, TrackedPoses
 
-# The arrays beside `header`: type and further axes, K being the number of keypoints. The first two have a row per frame
-# and the others a row per person.
-_LAYOUT: dict[str, tuple[type, tuple[int | str, ...]]] = {
-    "frames": (np.int64, ()),
-    "times_s": (np.float64, ()),
-    "person_frames": (np.int64, ()),
-    "track_ids": (np.int64, ()),
-    "confirmed": (np.bool_, ()),
-    "boxes": (np.float32, (4,)),
-    "box_scores": (np.float32, ()),
-    "origin": (np.int8, ()),
-    "similarities": (np.float32, ()),
-    "keypoints": (np.float32, ("K", 2)),
-    "keypoint_scores": (np.float32, ("K",)),
+# The arrays beside `header`, with a row per frame and with a row per person: type, further axes, K being the number of
+# keypoints, and where `TrackedPoses` has them.
+_OF_FRAMES: dict[str, type] = {"frames": np.int64, "times_s": np.float64}
+_OF_PEOPLE: dict[str, tuple[type, tuple[int | str, ...], str]] = {
+    "track_ids": (np.int64, (), "track_ids"),
+    "confirmed": (np.bool_, (), "confirmed"),
+    "boxes": (np.float32, (4,), "poses.boxes"),
+    "box_scores": (np.float32, (), "poses.box_scores"),
+    "origin": (np.int8, (), "poses.origin"),
+    "similarities": (np.float32, (), "similarities"),
+    "keypoints": (np.float32, ("K", 2), "poses.keypoints"),
+    "keypoint_scores": (np.float32, ("K",), "poses.scores"),
 }
-_NUM_FRAME_ARRAYS = 2
 _CAN_MISS = ("times_s", "boxes", "similarities", "keypoints")
+
+_Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 class NpzWriter(ResultWriter):
     """Writes poses with ids as arrays: `header` is the JSON text of the native format's header.
 
-    Per frame: `frames` the index, `times_s`, NaN if unknown. Per person: `person_frames` the index of their frame,
-    and `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected, 1 carried by flow), `similarities`,
-    `keypoints` and `keypoint_scores` as `TrackedPoses` has them. The arrays are kept in memory, about 300 bytes per
-    person and frame, and written at the end, also when an exception ends the run; what kills the process loses them.
+    Per frame: `frames` the index, `times_s`, NaN if unknown, and of images `files`, their names, and `sizes`, width and
+    height where not all are alike, 0 for those of the header. Per person: `person_frames` the index of their frame, and
+    `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected, 1 carried by flow), `similarities`,
+    `keypoints` and `keypoint_scores` as `TrackedPoses` has them. They are kept in memory, about 300 bytes per person
+    and frame, and written at the end, also when an exception ends the run; what kills the process loses them.
     """
 
     _file: BinaryIO
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
-        self._columns = {name: bytearray() for name in _LAYOUT}
+        self._frames: list[tuple[int, float, str, tuple[int, int], int]] = []
+        self._columns = {name: bytearray() for name in _OF_PEOPLE}
 
     def _open(self) -> None:
         self._file = partial_path(self.path).open("wb")
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        for name, values in _rows(moment, tracked).items():
-            self._columns[name] += np.asarray(values, _LAYOUT[name][0]).tobytes()
+        size = self._own_size(moment) or (0, 0)
+        self._frames.append((moment.index, moment.time_s, moment.file or "", size, len(tracked)))
+        for name, (dtype, _, place) in _OF_PEOPLE.items():
+            self._columns[name] += np.asarray(attrgetter(place)(tracked), dtype).tobytes()
 
     def _finish(self) -> None:
-        num_keypoints = self.header.skeleton.num_keypoints
+        indices, times_s, files, sizes, counts = zip(*self._frames, strict=True)
+        frames = np.array(indices, np.int64)
         arrays: dict[str, Any] = {
-            name: np.frombuffer(column, _LAYOUT[name][0]).reshape(-1, *_axes(name, num_keypoints))
-            for name, column in self._columns.items()
+            "frames": frames,
+            "times_s": np.array(times_s, np.float64),
+            "person_frames": np.repeat(frames, counts),
         }
+        if any(files):
+            arrays["files"] = np.array(files)
+        if np.any(sizes):
+            arrays["sizes"] = np.array(sizes, np.int64)
+        for name, (dtype, axes, _) in _OF_PEOPLE.items():
+            shape = _sizes(axes, self.header.skeleton.num_keypoints)
+            arrays[name] = np.frombuffer(self._columns[name], dtype).reshape(-1, *shape)
         with self._file:
             np.savez_compressed(self._file, header=np.array(json.dumps(self.header.as_json())), **arrays)
 
@@ -77,39 +90,27 @@ def read_npz(path: Path) -> Results:
         raise InputError(f"{path}: header must be a text; correct the file")
     header = header_of(as_object(parse_json(str(text), f"{path}: header"), f"{path}: header"))
     arrays.setdefault("track_ids", np.full(len(arrays.get("person_frames", ())), -1))
-    for name in _LAYOUT:
-        _check_array(arrays, name, header.skeleton.num_keypoints, path)
+    _check_arrays(arrays, header.skeleton.num_keypoints, path)
+    files = arrays.get("files", np.full(arrays["frames"].shape, ""))
+    if files.dtype.kind != "U" or files.shape != arrays["frames"].shape:
+        raise InputError(f"{path}: files must be a text for each of frames; correct the file")
     bounds = _frame_bounds(arrays, path)
-    moments = zip(arrays["frames"].tolist(), arrays["times_s"].tolist(), bounds, strict=True)
-    return Results(
-        header,
-        tuple(FrameResult(index, time_s, _people(arrays, rows, index, path)) for index, time_s, rows in moments),
-        f"{path}: track_ids" if (arrays["track_ids"] < 0).any() else None,
+    sizes = arrays.get("sizes", np.zeros((len(files), 2), np.int64))
+    _check_array("sizes", sizes, np.int64, (len(files), 2), path)
+    columns = (column.tolist() for column in (arrays["frames"], arrays["times_s"], files, sizes))
+    frames = (
+        FrameResult(index, time_s, _people(arrays, rows, index, path), file or None, tuple(size) if all(size) else None)
+        for index, time_s, file, size, rows in zip(*columns, bounds, strict=True)
     )
+    without_ids = f"{path}: track_ids" if (arrays["track_ids"] < 0).any() else None
+    return Results(header, tuple(frames), without_ids=without_ids)
 
 
-def _rows(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
-    poses = tracked.poses
-    return {
-        "frames": moment.index,
-        "times_s": moment.time_s,
-        "person_frames": np.full(len(tracked), moment.index),
-        "track_ids": tracked.track_ids,
-        "confirmed": tracked.confirmed,
-        "boxes": poses.boxes,
-        "box_scores": poses.box_scores,
-        "origin": poses.origin,
-        "similarities": tracked.similarities,
-        "keypoints": poses.keypoints,
-        "keypoint_scores": poses.scores,
-    }
+def _sizes(axes: tuple[int | str, ...], num_keypoints: int) -> tuple[int, ...]:
+    return tuple(num_keypoints if size == "K" else int(size) for size in axes)
 
 
-def _axes(name: str, num_keypoints: int) -> tuple[int, ...]:
-    return tuple(num_keypoints if size == "K" else int(size) for size in _LAYOUT[name][1])
-
-
-def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _load(path: Path) -> _Arrays:
     try:
         # NumPy does not close what it opened itself when the archive is damaged.
         with path.open("rb") as file:
@@ -129,13 +130,19 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise InputError(f"{path} is no .npz file that can be read ({reason}); name another file") from error
 
 
-def _check_array(arrays: dict[str, npt.NDArray[Any]], name: str, num_keypoints: int, path: Path) -> None:
-    """InputError unless the array is there, of its type and shape, with values that make sense."""
-    if name not in arrays:
-        raise InputError(f"{path} lacks {name}; correct the file")
-    array, (dtype, _) = arrays[name], _LAYOUT[name]
-    rows_of = "frames" if list(_LAYOUT).index(name) < _NUM_FRAME_ARRAYS else "person_frames"
-    shape = (arrays[rows_of].size, *_axes(name, num_keypoints))
+def _check_arrays(arrays: _Arrays, num_keypoints: int, path: Path) -> None:
+    """InputError unless the arrays are there, of their types and shapes, with values that make sense."""
+    for name in (*_OF_FRAMES, "person_frames", *_OF_PEOPLE):
+        if name not in arrays:
+            raise InputError(f"{path} lacks {name}; correct the file")
+    for name, dtype in _OF_FRAMES.items():
+        _check_array(name, arrays[name], dtype, (arrays["frames"].size,), path)
+    people = arrays["person_frames"].size
+    for name, (dtype, axes, _) in (_OF_PEOPLE | {"person_frames": (np.int64, (), "")}).items():
+        _check_array(name, arrays[name], dtype, (people, *_sizes(axes, num_keypoints)), path)
+
+
+def _check_array(name: str, array: npt.NDArray[Any], dtype: type, shape: tuple[int, ...], path: Path) -> None:
     if array.dtype != dtype or array.shape != shape:
         raise InputError(
             f"{path}: {name} must be {dtype.__name__} {shape}, not {array.dtype} {array.shape}; correct the file"
@@ -157,7 +164,7 @@ def _makes_sense(name: str, array: npt.NDArray[Any]) -> bool:
     return not (np.abs(array) > LARGEST_NUMBER).any() and (name in _CAN_MISS or not missing.any())
 
 
-def _frame_bounds(arrays: dict[str, npt.NDArray[Any]], path: Path) -> list[slice]:
+def _frame_bounds(arrays: _Arrays, path: Path) -> list[slice]:
     """Which rows of people belong to each frame."""
     frames, person_frames = arrays["frames"], arrays["person_frames"]
     if (np.diff(frames) <= 0).any() or (np.diff(person_frames) < 0).any() or not np.isin(person_frames, frames).all():
@@ -167,21 +174,12 @@ def _frame_bounds(arrays: dict[str, npt.NDArray[Any]], path: Path) -> list[slice
     return [slice(*bounds) for bounds in zip(starts, stops, strict=True)]
 
 
-def _people(arrays: dict[str, npt.NDArray[Any]], rows: slice, index: int, path: Path) -> TrackedPoses:
+def _people(arrays: _Arrays, rows: slice, index: int, path: Path) -> TrackedPoses:
     track_ids = arrays["track_ids"][rows]
     track_ids = np.where(track_ids < 0, -1 - np.arange(len(track_ids)), track_ids)
     if len(set(track_ids.tolist())) < len(track_ids):
         raise InputError(f"{path}: track_ids must differ within frame {index}; correct the file")
-    keypoints, scores = arrays["keypoints"][rows], arrays["keypoint_scores"][rows]
-    return TrackedPoses(
-        poses=Poses(
-            keypoints=keypoints,
-            scores=np.where(np.isnan(keypoints[..., 0]), np.float32(0), scores),
-            boxes=arrays["boxes"][rows],
-            box_scores=arrays["box_scores"][rows],
-            origin=arrays["origin"][rows],
-        ),
-        track_ids=track_ids,
-        similarities=arrays["similarities"][rows],
-        confirmed=arrays["confirmed"][rows],
-    )
+    values = {place: arrays[name][rows] for name, (_, _, place) in _OF_PEOPLE.items()} | {"track_ids": track_ids}
+    poses = {place.removeprefix("poses."): values.pop(place) for place in [*values] if place.startswith("poses.")}
+    poses["scores"] = np.where(np.isnan(poses["keypoints"][..., 0]), np.float32(0), poses["scores"])
+    return TrackedPoses(Poses(**poses), **values)

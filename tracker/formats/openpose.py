@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,8 +13,8 @@ import numpy as np
 
 from tracker.errors import InputError, OutputError
 from tracker.formats.fields import Fields, FrameTable, Person, as_object, box_around, read_json, readable
-from tracker.formats.record import Header, Moment, Results
-from tracker.formats.writer import ResultWriter
+from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
+from tracker.formats.writer import ResultWriter, json_text
 from tracker.outputs import check_output, partial_path
 from tracker.skeletons import COCO_17, HALPE_26, Skeleton
 from tracker.types import DoubleArray, TrackedPoses
@@ -42,20 +41,7 @@ class OpenPoseWriter(ResultWriter):
     Coordinates have 3 decimals, scores 6. Complete, the folder takes the place of an older one.
     """
 
-    drops: ClassVar[frozenset[str]] = frozenset(
-        {
-            "times",
-            "boxes",
-            "box scores",
-            "who was carried by flow",
-            "similarities",
-            "who is unconfirmed",
-            "the picture's size",
-            "the frame rate",
-            "the source",
-            "the settings",
-        }
-    )
+    drops: ClassVar[frozenset[str]] = RUN_FACTS | TRACKING_FACTS | {"boxes", "box scores", FILES, "the picture's size"}
     skeleton: Skeleton = COCO_17
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -72,10 +58,14 @@ class OpenPoseWriter(ResultWriter):
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
         triples = body_25(np.concatenate([tracked.poses.keypoints, tracked.poses.scores[..., np.newaxis]], axis=2))
-        people = zip(tracked.track_ids.tolist(), triples.tolist(), strict=True)
-        frame = {"version": 1.3, "people": [_person_record(*person) for person in people]}
-        path = partial_path(self.path) / f"{self.path.stem}_{moment.index:012d}{_SUFFIX}"
-        path.write_text(json.dumps(frame, allow_nan=False, separators=(",", ":")), encoding="utf-8")
+        empty = dict.fromkeys(_EMPTY_LISTS, ())
+        people = [
+            {"person_id": [track_id], "pose_keypoints_2d": values, **empty}
+            for track_id, values in zip(tracked.track_ids.tolist(), triples.tolist(), strict=True)
+        ]
+        frame = {"version": 1.3, "people": people}
+        path = partial_path(self.path) / f"{_made_up_name(self.path, moment.index)}{_SUFFIX}"
+        path.write_text(json_text(frame), encoding="utf-8")
 
     def _finish(self) -> None:
         """Each file is complete when it is written."""
@@ -131,7 +121,8 @@ def read_openpose(path: Path) -> Results:
 
     Of BODY_25 with feet the skeleton is Halpe's 26, without a head; otherwise, and of the 18 keypoints of OpenPose's
     COCO network, it is COCO's, and what else there is, is left out. Boxes are around the keypoints. A frame's file is
-    what comes before _keypoints.json: the name of an image without its suffix, or a video's with a number.
+    what comes before _keypoints.json: the name of an image without its suffix, or a video's with a number; None if
+    that is the folder's.
     """
     with readable(path):
         names = [entry.name for entry in path.iterdir() if entry.name.endswith(_SUFFIX)]
@@ -145,11 +136,17 @@ def read_openpose(path: Path) -> Results:
     skeleton = HALPE_26 if has_feet else COCO_17
     frames = FrameTable(skeleton.num_keypoints)
     for index, name in numbered:
-        frames.add_frame(index, file=name.removesuffix(_SUFFIX))
+        file = name.removesuffix(_SUFFIX)
+        frames.add_frame(index, file=None if file == _made_up_name(path, index) else file)
     for index, record, triples in people:
         keypoints = _keypoints(triples, skeleton)
         frames.add_person(index, Person(_track_id(record), keypoints, box_around(keypoints)), record.where)
     return frames.results(Header(skeleton, "", None, None))
+
+
+def _made_up_name(folder: Path, index: int) -> str:
+    """What comes before _keypoints.json where frames are no images."""
+    return f"{folder.stem}_{index:012d}"
 
 
 def _numbered(names: Iterable[str], folder: Path) -> list[tuple[int, str]]:
@@ -188,7 +185,3 @@ def _track_id(record: Fields) -> int:
     ids = record.values.get("person_id")
     track_id = ids[0] if isinstance(ids, list) and len(ids) == 1 else ids
     return Fields({"person_id": track_id}, record.where).track_id("person_id")
-
-
-def _person_record(track_id: int, triples: list[float]) -> dict[str, Any]:
-    return {"person_id": [track_id], "pose_keypoints_2d": triples, **{name: [] for name in _EMPTY_LISTS}}

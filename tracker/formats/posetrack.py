@@ -18,6 +18,7 @@ from tracker.formats.fields import (
     as_object,
     box_around,
     box_score_of,
+    images_with_annotations,
     read_json,
 )
 from tracker.formats.record import Header, Results
@@ -32,7 +33,8 @@ _PLACES_17 = tuple(_PLACES[name] for name in POSETRACK_15.keypoint_names)
 _SEQUENCE = re.compile(r"(\d{1,6})_(mpii|bonn|mpiinew)(?:_|$)", re.ASCII)
 _SOURCES = {"mpii": 1, "bonn": 2, "mpiinew": 3}
 _NUMBER = re.compile(r"(\d{1,9})(?=[._]|$)", re.ASCII)
-_MAX_FRAMES = 10**4
+# How many images of a sequence have ids.
+MAX_FRAMES = 10**4
 # The head box, and all numbers that PoseTrack17 wraps in lists of one.
 _CORNERS = ("x1", "y1", "x2", "y2")
 _WRAPPED = frozenset({*_CORNERS, "track_id", "score", "id", "x", "y", "is_visible", "is_labeled", "imgnum"})
@@ -173,21 +175,30 @@ def image_id_of(name: str) -> int | None:
     10003420007
     """
     first, number = sequence_id(PurePosixPath(name).parent.name), image_number(name)
-    return None if first is None or number is None or number >= _MAX_FRAMES else first + number
+    return None if first is None or number is None or number >= MAX_FRAMES else first + number
 
 
-def read_posetrack17_results(path: Path) -> Results:
-    """The results in a file of PoseTrack17, with its 15 keypoints; boxes are around these.
+def made_up_name(sequence: str, index: int) -> str:
+    """How a frame is called that is no image, where a format needs a name."""
+    return f"images/{sequence}/{index:06d}.jpg"
+
+
+def file_of(name: str, index: int) -> str | None:
+    """The name of an image in a file, None if it was made up."""
+    return None if name == made_up_name(PurePosixPath(name).parent.name, index) else name
+
+
+def posetrack17_results(content: Fields) -> Results:
+    """The results in the content of a file of PoseTrack17, with its 15 keypoints; boxes are around these.
 
     A frame's index is `imgnum` less 1, else its place in the file. Without scores those of keypoints and boxes are 1.
     """
-    content = read_content(path)
     frames = FrameTable(POSETRACK_15.num_keypoints)
     for place, (frame, entry) in enumerate(zip(_frames_17(content), _records(content, "annolist"), strict=True)):
         index = entry.whole("imgnum", least=1) - 1 if entry.has("imgnum") else place
         if index in frames:
             raise entry.fault("imgnum", "was there before")
-        frames.add_frame(index)
+        frames.add_frame(index, file=file_of(frame.name, index))
         for row, track_id in enumerate(frame.track_ids.tolist()):
             frames.add_person(index, _result_of(frame, row, track_id), entry.where)
     return frames.results(Header(POSETRACK_15, "", None, None))
@@ -231,49 +242,24 @@ def _keypoint_names(content: Fields) -> tuple[str, ...]:
 
 
 def _frames_18(content: Fields, names: Sequence[str], *, can_lack_keypoints: bool) -> Iterator[PoseTrackFrame]:
-    images = content.objects("images")
-    people: dict[int, list[_Person]] = {}
-    for image in images:
-        image_id = image.whole("id")
-        if image_id in people:
-            raise image.fault("id", "must be that of one image only")
-        people[image_id] = []
-    # A keypoint that is none of PoseTrack's goes to a row beyond the last, which is cut off.
     places = [_PLACES.get(name, _NUM_KEYPOINTS) for name in names]
-    for record in content.objects("annotations"):
-        image_id = record.whole("image_id")
-        if image_id not in people:
-            raise record.fault("image_id", "must be the id of an image")
-        has_points = record.has("keypoints") or not can_lack_keypoints
-        _add_person(people[image_id], _person_18(record, places, has_points), record)
-    for image in images:
-        image_id = image.whole("id")
-        yield _frame(image_id, image.text("file_name"), image, _regions_18(image), people[image_id])
+    for image, records in images_with_annotations(content):
+        people: list[_Person] = []
+        for record in records:
+            has_points = record.has("keypoints") or not can_lack_keypoints
+            _add_person(people, _person_18(record, places, has_points), record)
+        yield _frame(image.whole("id"), image.text("file_name"), image, _regions_18(image), people)
 
 
 def _person_18(record: Fields, places: list[int], has_points: bool) -> _Person:
-    table = np.full((_NUM_KEYPOINTS + 1, 4), np.nan)
-    if has_points:
-        triples = record.numbers("keypoints", 3 * len(places), can_miss=False).reshape(-1, 3)
-        triples[(triples == 0).all(axis=1)] = np.nan
-        table[places, :3] = triples
-        if record.has("scores"):
-            table[places, 3] = record.numbers("scores", len(places), can_miss=False)
     return _Person(
         track_id=record.whole("track_id"),
-        table=table[:_NUM_KEYPOINTS],
+        table=record.coco_keypoints(places, _NUM_KEYPOINTS) if has_points else np.full((_NUM_KEYPOINTS, 4), np.nan),
         pose_score=record.number("score") if record.has("score") else np.nan,
-        box=_box_18(record, "bbox"),
-        head_box=_box_18(record, "bbox_head"),
+        box=record.box_xywh("bbox"),
+        head_box=record.box_xywh("bbox_head"),
         has_points=has_points,
     )
-
-
-def _box_18(record: Fields, name: str) -> DoubleArray:
-    if not record.has(name):
-        return np.full(4, np.nan)
-    left, top, width, height = record.numbers(name, 4, can_miss=False)
-    return np.array([left, top, left + width, top + height])
 
 
 def _regions_18(image: Fields) -> Iterator[DoubleArray]:

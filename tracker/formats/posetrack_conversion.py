@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -20,7 +19,8 @@ from tracker.formats.posetrack import (
     read_posetrack,
 )
 from tracker.formats.record import Header
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.formats.writer import json_text
+from tracker.outputs import partial_path, writing
 from tracker.skeletons import POSETRACK_15, POSETRACK_17, Skeleton
 from tracker.types import DoubleArray
 
@@ -37,7 +37,7 @@ class PoseTrack17Writer(PoseTrackWriter):
     def _finish(self) -> None:
         super()._finish()
         sequence = read_posetrack(partial_path(self.path))
-        _write_partial(to_posetrack17(sequence, [index + 1 for index in self._listed()]), self.path)
+        _write(to_posetrack17(sequence, [index + 1 for index in self._listed()]), partial_path(self.path))
 
 
 def open_predictions(path: Path, header: Header, truth: PoseTrackSequence) -> PoseTrackWriter:
@@ -58,11 +58,8 @@ def convert_posetrack(source: Path, target: Path, version: str) -> PoseTrackSequ
         content = to_posetrack17(sequence) if version == "17" else to_posetrack18(sequence)
     except ValueError as error:
         raise InputError(f"{source}: {error}; correct the file") from error
-    try:
-        _write_partial(content, target)
-        publish(target)
-    except OSError as error:
-        raise explain_write_error(target, error) from error
+    with writing(target) as partial:
+        _write(content, partial)
     return sequence
 
 
@@ -176,6 +173,5 @@ def _box_around(keypoints: DoubleArray) -> DoubleArray:
     return np.concatenate([centre - half, centre + half])
 
 
-def _write_partial(content: dict[str, Any], path: Path) -> None:
-    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    partial_path(path).write_text(text, encoding="utf-8", errors="backslashreplace")
+def _write(content: dict[str, Any], path: Path) -> None:
+    path.write_text(json_text(content), encoding="utf-8", errors="backslashreplace")

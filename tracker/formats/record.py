@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
+from tracker.errors import DependencyError
 from tracker.skeletons import Skeleton, convert_keypoints
-from tracker.types import TrackedPoses
+from tracker.types import Poses, TrackedPoses
+
+# What formats may be unable to hold: facts of the run, and facts of how people were tracked.
+RUN_FACTS = frozenset({"the frame rate", "the source", "the settings"})
+FILES = "names of images"
+TRACKING_FACTS = frozenset({"times", "who was carried by flow", "similarities", "who is unconfirmed"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Header:
 
 
 class Moment(Protocol):
-    """Which frame: its index from 0, and its time in seconds, NaN where unknown."""
+    """Which frame: `Frame`'s index, time in seconds, NaN where unknown, size, None for that of the header, and file."""
 
     @property
     def index(self) -> int: ...
@@ -47,28 +54,36 @@ class Moment(Protocol):
     @property
     def time_s(self) -> float: ...
 
+    @property
+    def file(self) -> str | None: ...
+
+    @property
+    def size_wh(self) -> tuple[int, int] | None: ...
+
 
 @dataclass(frozen=True)
 class FrameResult:
-    """The people of one frame; index and time_s are those of `Moment`. file: name of its image, None if not stated."""
+    """The people of one frame; all else is as `Moment` has it."""
 
     index: int
     time_s: float
     tracked: TrackedPoses
     file: str | None = None
+    size_wh: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Results:
     """What a results file says: frames by rising index, those without people among them where the format has them.
 
-    What a format does not hold has a value that says so: times and similarities NaN, box scores 1, everybody
-    detected and confirmed, boxes around the keypoints. Whoever has no id has a negative one, another in each frame;
-    without_ids: where the first of them stands, None without.
+    warning: in one line, of what could not be read, None without. What a format does not hold has a value that says so:
+    times and similarities NaN, box scores 1, everybody detected and confirmed, boxes around the keypoints. Whoever has
+    no id has a negative one, another in each frame; without_ids: where the first of them stands, None without.
     """
 
     header: Header
     frames: tuple[FrameResult, ...]
+    warning: str | None = None
     without_ids: str | None = None
 
     def in_skeleton(self, skeleton: Skeleton) -> Results:
@@ -76,6 +91,33 @@ class Results:
         old = self.header.skeleton
         frames = (replace(frame, tracked=convert_people(frame.tracked, old, skeleton)) for frame in self.frames)
         return replace(self, header=replace(self.header, skeleton=skeleton), frames=tuple(frames))
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row per person and frame, by rising frame; frames without people have none.
+
+        Columns: `frame`; `time_s`, NaN where unknown; `track_id`; `confirmed`; `score` of the pose; `x1`, `y1`, `x2`,
+        `y2` of the box, pixels; then `NAME_x`, `NAME_y`, NaN where missing, and `NAME_score`, 0 where missing, of each
+        keypoint. Numbers are float64 but for the whole ones, int64. DependencyError without pandas.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise DependencyError(f"no data frame without pandas ({error}); run: pip install pandas") from error
+        people = [TrackedPoses.empty(self.header.skeleton.num_keypoints), *(frame.tracked for frame in self.frames)]
+        everybody = Poses.join([tracked.poses for tracked in people])
+        keypoints = np.concatenate([everybody.keypoints, everybody.scores[:, :, None]], axis=2)
+        parts = [f"{name}_{part}" for name in self.header.skeleton.keypoint_names for part in ("x", "y", "score")]
+        lengths = [len(tracked) for tracked in people[1:]]
+        columns = {
+            "frame": np.repeat(np.array([frame.index for frame in self.frames], np.int64), lengths),
+            "time_s": np.repeat(np.array([frame.time_s for frame in self.frames], np.float64), lengths),
+            "track_id": np.concatenate([tracked.track_ids for tracked in people]),
+            "confirmed": np.concatenate([tracked.confirmed for tracked in people]),
+            "score": everybody.pose_scores().astype(np.float64),
+            **dict(zip(("x1", "y1", "x2", "y2"), everybody.boxes.T.astype(np.float64), strict=True)),
+            **dict(zip(parts, keypoints.reshape(len(everybody), len(parts)).T.astype(np.float64), strict=True)),
+        }
+        return pandas.DataFrame(columns)
 
 
 def convert_people(tracked: TrackedPoses, source: Skeleton, target: Skeleton) -> TrackedPoses:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, ClassVar, Self
+from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
 from tracker.errors import OutputError
 from tracker.formats.record import Header, Moment, convert_people
-from tracker.outputs import explain_write_error, partial_path, publish
+from tracker.outputs import explained, partial_path, publish
 from tracker.skeletons import Skeleton
 from tracker.types import TrackedPoses
 
@@ -37,11 +37,29 @@ class ResultWriter(ABC):
 
     def write(self, moment: Moment, tracked: TrackedPoses) -> None:
         """Append the people of a frame; frames come by rising index. A score of a keypoint above 1 is written as 1."""
-        with _reported(self.path):
+        self.check_num_frames(moment.index + 1)
+        with explained(self.path):
             if not self._is_open:
                 self._open()
                 self._is_open = True
             self._append(moment, self._converted(_limit_scores(tracked)))
+
+    def _own_size(self, moment: Moment) -> tuple[int, int] | None:
+        """Width and height of a picture where they are not those of the header."""
+        return None if moment.size_wh == self.header.size_wh else moment.size_wh
+
+    @property
+    def most_frames(self) -> int | None:
+        """How many frames the format can hold, None for any number."""
+        return None
+
+    def check_num_frames(self, num_frames: int | None) -> None:
+        """Refuse, as OutputError, so many frames of a video, None for not known, if the format cannot hold them."""
+        if num_frames and self.most_frames and num_frames > self.most_frames:
+            raise OutputError(
+                f"cannot write {self.path}: a sequence of PoseTrack has {self.most_frames} frames at most; write "
+                f"--format coco, or pass --max-frames {self.most_frames}"
+            )
 
     def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
         """The people as the format holds them."""
@@ -74,7 +92,7 @@ class ResultWriter(ABC):
             with suppress(OSError):  # the exception on its way says more
                 self._finish()
             return
-        with _reported(self.path):
+        with explained(self.path):
             self._finish()
             self._publish()
 
@@ -86,12 +104,13 @@ class TextWriter(ResultWriter):
     """
 
     _file: BinaryIO
+    _has_header = False
 
     @abstractmethod
     def _frame_text(self, moment: Moment, tracked: TrackedPoses) -> str:
         """What a frame adds."""
 
-    def _header_text(self) -> str:
+    def _header_text(self, first: Moment) -> str:
         """What stands before the first frame."""
         return ""
 
@@ -104,25 +123,29 @@ class TextWriter(ResultWriter):
         self._file = partial_path(self.path).open("wb", buffering=0)
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        header = "" if self._file.tell() else self._header_text()
+        header = "" if self._has_header else self._header_text(moment)
         self._write(header + self._frame_text(moment, tracked))
+        self._has_header = True
 
     def _finish(self) -> None:
         with self._file:
             self._write(self._footer_text())
 
     def _write(self, text: str) -> None:
-        # A file name that is no UTF-8 is escaped, in JSON's own way.
-        rest = text.encode(errors="backslashreplace")
         before = self._file.tell()
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            self._write_all(text)
         except OSError:
             with suppress(OSError):  # a device cannot be cut
                 self._file.seek(before)
                 self._file.truncate()
             raise
+
+    def _write_all(self, text: str) -> None:
+        # A file name that is no UTF-8 is escaped, in JSON's own way.
+        rest = text.encode(errors="backslashreplace")
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
 
 def _limit_scores(tracked: TrackedPoses) -> TrackedPoses:
@@ -131,12 +154,6 @@ def _limit_scores(tracked: TrackedPoses) -> TrackedPoses:
     return replace(tracked, poses=replace(poses, scores=np.minimum(poses.scores, np.float32(1))))
 
 
-@contextmanager
-def _reported(path: Path) -> Iterator[None]:
-    """Errors of the file system become one line."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain_write_error(path, error) from error
+def json_text(content: Any) -> str:
+    """JSON on one line, without spaces; ValueError for NaN."""
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

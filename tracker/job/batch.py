@@ -17,11 +17,12 @@ from tracker.job.plan import check_outputs
 from tracker.job.progress import Progress
 from tracker.job.run import load_pipeline, try_job
 from tracker.job.workers import assign_devices, track_in_workers
+from tracker.nets.build import Kind
 from tracker.outputs import partial_path
 from tracker.pose.settings import settings_path
 from tracker.runtime import num_cores
 from tracker.video.source import check_range, files_of
-from tracker.weights import Kind, find_default, sha256_of
+from tracker.weights import find_default, sha256_of
 
 
 def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool = False) -> int:
@@ -31,7 +32,8 @@ def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool 
     both before any network is loaded; then what keeps networks from being loaded.
     """
     _check_options(jobs[0], engine, crew)
-    check_range(**vars(jobs[0].span))
+    span = jobs[0].span
+    check_range(span.fps, span.start_s, span.end_s, span.max_frames)
     noun = "sequences" if jobs[0].sequence else "inputs"
     common = describe_settings(jobs[0], engine)
     marked = [_with_fingerprint(job, common) for job in jobs]
@@ -104,7 +106,8 @@ def _is_complete(job: Job) -> bool:
 
 
 def _track_all(jobs: Sequence[Job], engine: Engine, crew: Crew, progress: Progress) -> None:
-    longest_first = sorted(jobs, key=_num_bytes, reverse=True)
+    bytes_of = {job.input: job.fingerprint.made_of["input"]["bytes"] for job in jobs if job.fingerprint}
+    longest_first = sorted(jobs, key=lambda job: bytes_of.get(job.input, 0), reverse=True)
     if crew.ray:
         track_on_cluster(longest_first, engine, crew.ray, progress)
         return
@@ -117,8 +120,3 @@ def _track_all(jobs: Sequence[Job], engine: Engine, crew: Crew, progress: Progre
         return
     num_threads = engine.num_threads or max(num_cores() // num_workers, 1)
     track_in_workers(longest_first, replace(engine, num_threads=num_threads), devices, progress)
-
-
-def _num_bytes(job: Job) -> int:
-    """The size of an input's files, which goes with its length; 0 where it is not known."""
-    return int(job.fingerprint.made_of["input"]["bytes"]) if job.fingerprint else 0

@@ -8,7 +8,7 @@ import logging
 import re
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -144,17 +144,10 @@ def _receive(ray: Any, reference: Any, job: Job) -> Outcome:
     if outcome.report is None:
         return outcome
     try:
-        _write(job, contents)
+        with job.claimed_outputs():
+            for path in job.outputs.files:
+                with writing(path) as partial:
+                    partial.write_bytes(contents[path.name])
     except TrackerError as error:
         return Outcome(job.name, error=str(error))
     return replace(outcome, report=replace(outcome.report, outputs=job.outputs.files))
-
-
-def _write(job: Job, contents: Mapping[str, bytes]) -> None:
-    if job.fingerprint:
-        job.fingerprint.claim()
-    for path in job.outputs.files:
-        with writing(path) as partial:
-            partial.write_bytes(contents[path.name])
-    if job.fingerprint:
-        job.fingerprint.complete(job.outputs.files)

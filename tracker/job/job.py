@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.given import Kind
 from tracker.job.fingerprint import Fingerprint
+from tracker.outputs import PIPE
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.skeletons import Skeleton
@@ -36,12 +39,12 @@ class Settings:
 class Engine:
     """By what networks are run, which changes no results: likewise arguments of `build_pipeline`.
 
-    num_threads: of ONNX Runtime, OpenCV and torch alike, None for their own choices.
+    num_threads: of ONNX Runtime, OpenCV and torch alike, 0 for their own choices.
     """
 
     device: str = "auto"
     detector_batch: int = 1
-    num_threads: int | None = None
+    num_threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,13 @@ class Crew:
 
 @dataclass(frozen=True)
 class Span:
-    """Which part of an input is tracked, and its rate: arguments of `tracker.video.source.open_source`."""
+    """Which part of an input is tracked, and how it is read: arguments of `tracker.video.source.open_source`."""
 
     fps: float | None = None
     start_s: float | None = None
     end_s: float | None = None
     max_frames: int | None = None
+    deinterlace: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Known:
 class Outputs:
     """Where results go. overlay, poses: files, or their folders before each input has its own; None for none.
 
+    poses may be stdout, `-`, which is none of the files.
+
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
     draw others, too. show: in a live window.
     """
@@ -93,8 +99,8 @@ class Outputs:
 
     @property
     def files(self) -> list[Path]:
-        """What is written."""
-        return [path for path in (self.overlay, self.poses) if path]
+        """What is written to disk."""
+        return [path for path in (self.overlay, self.poses) if path and path != PIPE]
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,18 @@ class Job:
         """What it is called in messages; no password."""
         return self.sequence.name if self.sequence else describe_input(self.input)
 
+    @contextmanager
+    def claimed_outputs(self) -> Iterator[None]:
+        """Whatever is written here is known as made by this job, and as whole if no error comes."""
+        if self.fingerprint:
+            self.fingerprint.claim()
+        yield
+        if self.fingerprint:
+            self.fingerprint.complete(self.outputs.files)
+
 
 def describe_input(spec: str) -> str:
     """An input as it may be shown: no password."""
+    if spec == str(PIPE):
+        return "stdin"
     return public_address(spec) if is_address(spec) else spec

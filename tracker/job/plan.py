@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from itertools import takewhile
+from pathlib import Path, PurePath, PurePosixPath
 
 from tracker.errors import UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
 from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
 from tracker.job.job import Job, Outputs, describe_input
-from tracker.outputs import check_output, make_folder, partial_path, real_path
+from tracker.outputs import PIPE, check_output, make_folder, partial_path, real_path
 from tracker.video.images import is_image
 from tracker.video.source import is_pattern, match_inputs
 from tracker.video.stream import is_address
@@ -28,10 +29,12 @@ def plan_jobs(
     """A job for each input, with its own files as outputs; and whether these go to folders.
 
     wanted: what all have in common, whose outputs are as they were asked for. split, overlays: of a data set. Without a
-    named file the overlay of an image is a picture, that of all else a video. Folders for the outputs of several inputs
-    are made. Raises UsageError for options that do not go together, and for outputs of an unknown kind, over an input,
-    or over one another; OutputError for a folder that cannot be made. Whether outputs exist is not looked at.
+    named file the overlay of an image is a picture, that of all else a video. Inputs of one name keep the folders in
+    which they differ. Folders for the outputs of several inputs are made. Raises UsageError for options that do not go
+    together, and for outputs of an unknown kind, over an input, or over one another; OutputError for a folder that
+    cannot be made. Whether outputs exist is not looked at.
     """
+    _check_pipes(inputs, wanted.outputs)
     dataset = next(filter(None, map(find_dataset, map(Path, filter(None, inputs)))), None)
     if dataset:
         _check_dataset(dataset, inputs, wanted)
@@ -42,11 +45,16 @@ def plan_jobs(
     else:
         specs = [spec for given in inputs for spec in _inputs_of(given)]
         is_batch = specs != list(inputs) or len(specs) > 1
-        jobs = [replace(wanted, input=spec, outputs=_choose_outputs(wanted.outputs, spec, is_batch)) for spec in specs]
+        if is_batch and wanted.outputs.poses == PIPE:
+            raise UsageError("--poses - is for one input, but of several each has its own poses; name a folder")
+        names = _names_of(specs)
+        jobs = [
+            replace(wanted, input=spec, outputs=_choose_outputs(wanted.outputs, spec, names[spec], is_batch))
+            for spec in specs
+        ]
     _refuse_collisions(jobs)
     if is_batch:
-        for folder in wanted.outputs.files:
-            _make_folder(folder)
+        _make_folders(wanted.outputs.files, jobs)
     for job in jobs:
         _check_kinds(job)
     return jobs, is_batch
@@ -58,6 +66,13 @@ def check_outputs(outputs: Outputs) -> None:
         check_output(outputs.overlay, outputs.overwrite)
     if outputs.poses:
         check_results_output(outputs.poses, outputs.format, outputs.overwrite)
+
+
+def _check_pipes(inputs: Sequence[str], outputs: Outputs) -> None:
+    if str(PIPE) in inputs and len(inputs) > 1:
+        raise UsageError("stdin is tracked alone; name the other inputs in another call")
+    if outputs.overlay == PIPE:
+        raise UsageError("stdout takes poses, not the overlay or a folder; name a file for --output")
 
 
 def _check_dataset(dataset: PoseTrackDataset, inputs: Sequence[str], wanted: Job) -> None:
@@ -93,30 +108,45 @@ def _inputs_of(given: str) -> list[str]:
     return [spec for spec in inputs if not _OUTPUT.search(Path(spec).stem)] or [given]
 
 
-def _choose_outputs(wanted: Outputs, spec: str, has_folders: bool) -> Outputs:
-    if not (wanted.files or wanted.show):
+def _choose_outputs(wanted: Outputs, spec: str, name: PurePath, has_folders: bool) -> Outputs:
+    if not (wanted.overlay or wanted.poses or wanted.show):
         wanted, has_folders = replace(wanted, overlay=Path(), poses=Path()), True
     if not has_folders:
         return wanted
-    name = _name_of(spec)
     overlay = wanted.overlay and wanted.overlay / f"{name}_tracked{'.png' if is_image(Path(spec)) else '.mp4'}"
     poses = wanted.poses and wanted.poses / f"{name}_tracked{FORMATS[wanted.format or 'jsonl'].suffix}"
     return replace(wanted, overlay=overlay, poses=poses)
 
 
-def _name_of(spec: str) -> str:
-    """What an input's outputs are called after: its file, folder or address, without what file systems refuse."""
+def _names_of(specs: Iterable[str]) -> Mapping[str, PurePath]:
+    """What the outputs of each input are called after: its name, below folders where inputs of one name differ."""
+    places = {spec: _place_of(spec) for spec in specs}
+    alike = defaultdict[str, list[tuple[str, ...]]](list)
+    for place in places.values():
+        alike[place[-1]].append(place)
+    return {spec: PurePath(*place[_num_shared(alike[place[-1]]) :]) for spec, place in places.items()}
+
+
+def _num_shared(places: Sequence[tuple[str, ...]]) -> int:
+    """How many folders from the first on are the same for all; all of them for one place alone."""
+    levels = zip(*(place[:-1] for place in places), strict=False)
+    return sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+
+
+def _place_of(spec: str) -> tuple[str, ...]:
+    """The folders of an input and its name: of a file, folder or address, without what file systems refuse."""
     path = real_path(Path(spec))
     if spec.isdigit():
-        name = f"camera{spec}"
+        parts = [f"camera{spec}"]
+    elif spec == str(PIPE):
+        parts = ["stdin"]
     elif is_address(spec):
         host, *parts = PurePosixPath(describe_input(spec).partition("://")[2]).parts
-        name = PurePosixPath(parts[-1]).stem if parts else host
-    elif is_pattern(spec):
-        name = next(parent.name for parent in path.parents if not is_pattern(str(parent)))
+        parts = [host, *parts[:-1], PurePosixPath(parts[-1]).stem] if parts else [host]
     else:
-        name = path.name if path.is_dir() else path.stem
-    return re.sub(r'[<>:"|?*]', "_", name)
+        folder = next(parent for parent in (path, *path.parents) if not is_pattern(str(parent)))
+        parts = [*folder.parts[1:-1], folder.name if folder.is_dir() else folder.stem]
+    return tuple(re.sub(r'[<>:"|?*]', "_", part) for part in parts if part != "..")
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
@@ -130,10 +160,12 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             raise UsageError(f"{count} of the inputs would be written to {path}; track them in calls of their own")
 
 
-def _make_folder(folder: Path) -> None:
-    if re.match(r"\.[a-zA-Z]", folder.suffix) and not folder.is_dir():  # of results/v1.2 it is a number
-        raise UsageError(f"{folder} looks like a file, but of several inputs each has its own; name a folder")
-    make_folder(folder)
+def _make_folders(wanted: Iterable[Path], jobs: Iterable[Job]) -> None:
+    for folder in wanted:
+        if re.match(r"\.[a-zA-Z]", folder.suffix) and not folder.is_dir():  # of results/v1.2 it is a number
+            raise UsageError(f"{folder} looks like a file, but of several inputs each has its own; name a folder")
+    for folder in dict.fromkeys([*wanted, *(path.parent for job in jobs for path in job.outputs.files)]):
+        make_folder(folder)
 
 
 def _check_kinds(job: Job) -> None:

@@ -67,6 +67,8 @@ class Progress:
         if self._bar.disable:
             speed = f"{report.frames} frames, {report.frames / report.wall_s:.1f} frames/s"
             self.say(f"[{self._num_done}/{self._num_inputs}] {name}: {speed}")
+        if report.hint:
+            self.say(f"note: {name}: {report.hint}")
         if report.warning:
             self.say(f"warning: {name}: {report.warning}")
 

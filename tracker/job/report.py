@@ -18,8 +18,8 @@ from tracker.types import TrackedPoses
 class Report:
     """Counts of a run.
 
-    outputs: files. parts: what really ran, in lines of the summary. busy_s: seconds by stage. warning: on the source,
-    None without.
+    outputs: files. parts: what really ran, in lines of the summary. min_hits: frames until a person is confirmed.
+    busy_s: seconds by stage. warning: on the source, None without.
     """
 
     outputs: list[Path]
@@ -28,6 +28,7 @@ class Report:
     poses: int = 0
     ids: set[Any] = field(default_factory=set)
     confirmed_ids: set[Any] = field(default_factory=set)
+    min_hits: int = 1
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
     warning: str | None = None
@@ -39,7 +40,7 @@ class Report:
         used = {role: network for role, network in networks.items() if network is not None}
         parts = [f"{role}: {network.name}, {network.engine}" for role, network in used.items()]
         notes = dict.fromkeys(f"note: {network.note}" for network in used.values() if network.note)
-        return cls(list(outputs), [*parts, *notes])
+        return cls(list(outputs), [*parts, *notes], min_hits=pipeline.config.min_hits)
 
     def count(self, tracked: TrackedPoses) -> None:
         """Add one frame."""
@@ -47,6 +48,16 @@ class Report:
         self.poses += len(tracked)
         self.ids.update(tracked.track_ids.tolist())
         self.confirmed_ids.update(tracked.track_ids[tracked.confirmed].tolist())
+
+    @property
+    def hint(self) -> str | None:
+        """What to do where people were found and none of them was confirmed; None elsewhere."""
+        if self.confirmed_ids or not self.ids:
+            return None
+        return (
+            f"nobody was seen in {self.min_hits} frames of a scene, which would confirm them; --show-unconfirmed draws "
+            "everybody, --min-hits 1 confirms at once"
+        )
 
     def print(self) -> None:
         """Print the summary to stderr."""
@@ -66,6 +77,7 @@ class Report:
             f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people",
             f"ms per frame: {', '.join(per_frame)}",
             *self.parts,
+            *([f"note: {self.hint}"] if self.hint else []),
             *([f"warning: {self.warning}"] if self.warning else []),
             *(f"written: {path}" for path in self.outputs),
         ]
@@ -89,6 +101,7 @@ def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
         frames=sum(report.frames for report in reports),
         poses=sum(report.poses for report in reports),
         wall_s=wall_s,
+        min_hits=reports[0].min_hits,
     )
     for number, report in enumerate(reports):
         merged.ids |= {(number, track_id) for track_id in report.ids}

@@ -85,9 +85,7 @@ def discard(job: Job) -> None:
 def _run_of_batch(job: Job, pipeline: Pipeline, on_frame: Callable[[], object]) -> Report:
     source, truth = open_input(job)
     report = Report.on(pipeline, job.outputs.files)
-    with source:
-        if job.fingerprint:
-            job.fingerprint.claim()
+    with source, job.claimed_outputs():
         try:
             _fill_outputs(job, source, truth, pipeline, report, Watch(lambda *_: on_frame()))
         except OutputError:  # of a full disk, say; its line names what there is
@@ -95,8 +93,6 @@ def _run_of_batch(job: Job, pipeline: Pipeline, on_frame: Callable[[], object]) 
         except Exception:
             discard(job)
             raise
-    if job.fingerprint:
-        job.fingerprint.complete(report.outputs)
     return report
 
 
@@ -112,6 +108,7 @@ def _fill_outputs(
     sinks = [*watchers, *open_sinks(job, source, pipeline, truth)]
     track(pipeline, source, sinks, report, is_live=source.is_live)
     report.warning = source.warning
+    report.parts.extend(f"note: {note}" for note in (source.note,) if note)
 
 
 def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:
@@ -148,11 +145,9 @@ def load_pipeline(settings: Settings, engine: Engine, **parts: KnownPeople) -> P
     """The pipeline of a process, with these parts made already; raises what `tracker.pipeline.build_pipeline` does."""
     from tracker.pipeline import build_pipeline
 
-    named = vars(settings) | parts
-    if engine.num_threads is None:
-        return build_pipeline(**named, device=engine.device, detector_batch=engine.detector_batch)
-    cv2.setNumThreads(engine.num_threads)
-    pipeline = build_pipeline(**named, **vars(engine))
-    if torch := sys.modules.get("torch"):  # where no network needs it, it is not loaded
-        torch.set_num_threads(engine.num_threads)
+    pipeline = build_pipeline(**(vars(settings) | parts), **vars(engine))
+    if engine.num_threads:
+        cv2.setNumThreads(engine.num_threads)
+        if torch := sys.modules.get("torch"):  # where no network needs it, it is not loaded
+            torch.set_num_threads(engine.num_threads)
     return pipeline

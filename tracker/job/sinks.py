@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -16,6 +16,7 @@ from tracker.formats.posetrack_conversion import open_predictions
 from tracker.job.job import Job
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.types import Frame, TrackedPoses
+from tracker.video.aspect import square_pixels
 from tracker.video.overlay import OverlayRenderer
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
@@ -59,10 +60,11 @@ class ResultSink(Sink):
         self._confirmed_only = confirmed_only
 
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
-        """Write the people."""
-        with self._times.measure("write"):
+        """Write the people, until nobody reads on."""
+        with self._times.measure("write"), suppress(BrokenPipeError):
             self._results.write(frame, people[people.confirmed] if self._confirmed_only else people)
-        return True
+            return True
+        return False
 
     def __exit__(self, *exception: Any) -> None:
         self._results.__exit__(*exception)
@@ -100,6 +102,7 @@ class OverlaySink(Sink):
         self._num_frames += 1
         rate = self._num_frames / (time.perf_counter() - self._start)
         with self._times.measure("draw"):
+            frame, people = square_pixels(frame, people)
             picture = self._overlay.draw(frame.image, people, time_s=frame.time_s, frames_per_s=rate)
         if self._drawing:
             with self._times.measure("encode"):
@@ -116,12 +119,13 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
     window = _open_window(source.name) if outputs.show else None
     if outputs.poses:
         results = _open_results(outputs.poses, _header(job, source, pipeline), outputs.format, truth)
+        results.check_num_frames(source.num_frames)
         sinks.append(ResultSink(results, pipeline.times, confirmed_only=outputs.confirmed_only))
     if outputs.overlay or window:
         overlay = OverlayRenderer(
             pipeline.skeleton,
             keypoint_threshold=pipeline.config.keypoint_threshold,
-            show_unconfirmed=outputs.show_unconfirmed or source.num_frames == 1,  # which is too few to confirm anybody
+            show_unconfirmed=outputs.show_unconfirmed,
         )
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
@@ -139,6 +143,11 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         "detect_every": job.settings.detect_every,
         "flip_test": job.settings.flip_test,
     }
+    if job.span.fps:
+        settings["fps"] = job.span.fps
+    if source.pixel_aspect != 1:
+        aspect = source.pixel_aspect
+        settings |= {"pixel_aspect": f"{aspect.numerator}:{aspect.denominator}", "coordinates": "stored pixels"}
     fps = None if source.fps is None else float(source.fps)
     return Header(pipeline.skeleton, source.name, source.size_wh, fps, settings)
 

@@ -12,12 +12,9 @@ from torch.nn import functional as F
 
 from tracker.nets.mobilenet import MobileNetV2
 
-# Channels of the trunk's last layer, of each step of the pyramid from stride 32 to 4, and between the layers of a head.
-_LAST_CHANNELS = 1280
+# Channels of each step of the pyramid from stride 32 to 4, and between the layers of a head.
 _PYRAMID_CHANNELS = (64, 32, 24, 24)
 _HEAD_CHANNELS = 96
-# Stages of the trunk with features at strides 4, 8, 16 and 32.
-_TAPS = (1, 2, 3, 7)
 # So many people, the surest ones, are told apart.
 _MOST_PEOPLE = 20
 # How far a keypoint can be from its place, one sigma: as a share of the person's extent, and beside it in cells.
@@ -61,16 +58,10 @@ class BottomUpMobileNet(nn.Module):
     def __init__(self, num_keypoints: int, width: float = 1.5) -> None:
         super().__init__()
         self.num_keypoints = num_keypoints
-        self._width = width
-        self.trunk = MobileNetV2(width, _LAST_CHANNELS, _TAPS)
+        self.trunk = MobileNetV2(width)
         self.upsampling = Pyramid(self.trunk.out_channels)
         num_maps = PeopleMaps(num_keypoints, 1, 2 * num_keypoints)._asdict()  # type: ignore[arg-type]
         self.heads = nn.ModuleDict({name: _head(count) for name, count in num_maps.items()})
-
-    @property
-    def arguments(self) -> dict[str, float]:
-        """What the same network is built with."""
-        return {"num_keypoints": self.num_keypoints, "width": self._width}
 
     def look(self, x: Tensor) -> PeopleMaps:
         """What is seen in images, which is what is learnt."""

@@ -96,9 +96,10 @@ class _PoseLiteHRNetGraph(nn.Module):
             if target is not None and isinstance(upsamplings[number], nn.ConvTranspose2d):
                 upsamplings[number].weight.data = upsamplings[number].weight.data[target.argsort()]
         if self.further is not None:
-            self.further.first = separable(self.further.first, orders[1])
-            self.further.lateral = pointwise(self.further.lateral, orders[0])
-            self.further.lateral.weight.data /= scale
+            self.further.first = separable(self.further.first, orders[2])
+            self.further.middle = pointwise(self.further.middle, orders[1])
+            self.further.fine = pointwise(self.further.fine, orders[0])
+            self.further.fine.weight.data /= scale
 
     forward = PoseLiteHRNet.forward
 

@@ -6,13 +6,13 @@ folded into the weights of the 1×1 and depthwise convolutions that read the map
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from tracker.nets.lite_hrnet import STEM_CHANNELS, WIDTHS, Exchange, LiteHRNet, Stem
+from tracker.nets.lite_hrnet import STEM_CHANNELS, WIDTHS, Exchange, LiteHRNet, ShuffleBlock, Stem
 
 
 class LiteHRNetGraph(nn.Module):
@@ -133,14 +133,14 @@ class _TwoBlocks(nn.Module):
     was changed. scale: what all channels are multiplied by.
     """
 
-    def __init__(self, blocks: Any, order: Tensor, scale: float) -> None:
+    def __init__(self, blocks: nn.Module, order: Tensor, scale: float) -> None:
         super().__init__()
         kept, self.changed = order.chunk(2)
         self.kept, self.given = kept.chunk(2)
         self._sizes = [len(self.kept), len(self.given)]
         plain = torch.arange(len(kept))
         turns = take_turns(plain)
-        first, second = blocks
+        first, second = cast(nn.Sequential, blocks)
         self.first = _scaled_block(first, plain, scale)
         self.second = _scaled_block(second, turns, scale)
         self.order = take_turns(torch.cat([turns, torch.arange(len(kept), len(order))]))
@@ -151,18 +151,18 @@ class _TwoBlocks(nn.Module):
         return torch.cat([x[:, self.kept], kept, changed], dim=1)
 
 
-def _scaled_block(block: Any, order: Tensor, scale: float) -> nn.Sequential:
+def _scaled_block(block: nn.Module, order: Tensor, scale: float) -> nn.Sequential:
     """What a block does to the half that it changes, which is in some order, and multiplied by a scale."""
-    reduce, activate, middle, expand, _ = block.layers
+    reduce, activate, middle, expand, _ = cast(ShuffleBlock, block).layers
     first, last = pointwise(reduce, order), pointwise(expand, factor=scale)
     first.weight.data /= scale
     return nn.Sequential(first, activate, middle, last, activate)
 
 
-def _reduce(layers: Any, source: Tensor, target: Tensor, scale: float | None) -> nn.Sequential:
+def _reduce(layers: Iterable[nn.Module], source: Tensor, target: Tensor, scale: float | None) -> nn.Sequential:
     """What goes to a coarser branch; scale: of the finest one, which counts twice."""
-    first, *steps, last = layers
-    first = depthwise(first, source)
+    strided, *steps, last = layers
+    first = depthwise(strided, source)
     if scale is not None:
         first.weight.data /= scale
     factor = 1.0 if scale is None else 2.0
@@ -176,39 +176,41 @@ def take_turns(order: Tensor) -> Tensor:
     return order.view(2, -1).T.flatten()
 
 
-def separable(layers: Any, order: Tensor, width: int | None = None) -> nn.Sequential:
+def separable(layers: nn.Module, order: Tensor, width: int | None = None) -> nn.Sequential:
     """A depthwise and a 1×1 convolution and what follows, of channels in another order, among `width`."""
-    first, second, *rest = layers
+    first, second, *rest = cast(nn.Sequential, layers)
     return nn.Sequential(depthwise(first, order, width), pointwise(second, order, width=width), *rest)
 
 
 @torch.no_grad()
 def pointwise(
-    layer: Any,
+    layer: nn.Module,
     sources: Tensor | None = None,
     targets: Tensor | None = None,
     factor: float = 1.0,
     width: int | None = None,
-) -> Any:
+) -> nn.Conv2d:
     """A 1×1 convolution, times a factor, that reads and writes channels in other orders; None is its own order.
 
     width: channels that it reads, by default its own, no more.
     """
-    sources = torch.arange(layer.in_channels) if sources is None else sources
-    targets = torch.arange(layer.out_channels) if targets is None else targets
-    moved: Any = nn.Conv2d(width or layer.in_channels, layer.out_channels, kernel_size=1)
+    own = cast(nn.Conv2d, layer)
+    sources = torch.arange(own.in_channels) if sources is None else sources
+    targets = torch.arange(own.out_channels) if targets is None else targets
+    moved = nn.Conv2d(width or own.in_channels, own.out_channels, kernel_size=1)
     moved.weight.zero_()
-    moved.weight[targets[:, None], sources] = layer.weight * factor
-    moved.bias[targets] = layer.bias * factor
+    moved.weight[targets[:, None], sources] = own.weight * factor
+    cast(Tensor, moved.bias)[targets] = cast(Tensor, own.bias) * factor
     return moved
 
 
 @torch.no_grad()
-def depthwise(layer: Any, order: Tensor, width: int | None = None) -> Any:
+def depthwise(layer: nn.Module, order: Tensor, width: int | None = None) -> nn.Conv2d:
     """A depthwise convolution of channels in another order, among `width`, the others of which it sets to 0."""
     width = width or len(order)
-    moved = nn.Conv2d(width, width, layer.kernel_size, layer.stride, layer.padding, groups=width)
-    for parameter, own in zip(moved.parameters(), layer.parameters(), strict=True):
+    own = cast(nn.Conv2d, layer)
+    moved = nn.Conv2d(width, width, own.kernel_size, own.stride, own.padding, groups=width)  # type: ignore[arg-type]
+    for parameter, value in zip(moved.parameters(), own.parameters(), strict=True):
         parameter.zero_()
-        parameter[order] = own
+        parameter[order] = value
     return moved

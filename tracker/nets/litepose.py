@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
 
+from tracker.nets import LITEPOSE_INPUT_SIZES
 from tracker.nets.depthwise import DepthwiseConv
 
 # Channels of the stem's first two convolutions.
@@ -49,7 +50,7 @@ class LitePoseConfig:
         return tuple(finest * 2**i for i in reversed(range(self.num_outputs)))
 
 
-# The released networks (LitePose-Auto), and the short side in pixels of the pictures each was trained on.
+# The released networks (LitePose-Auto).
 LITEPOSE_SIZES: Mapping[str, LitePoseConfig] = MappingProxyType(
     {
         "XS": LitePoseConfig(16, (16, 32, 48, 80), (16, 24, 24)),
@@ -58,7 +59,6 @@ LITEPOSE_SIZES: Mapping[str, LitePoseConfig] = MappingProxyType(
         "L": LitePoseConfig(24, (24, 64, 96, 160), (64, 40, 32)),
     }
 )
-LITEPOSE_INPUT_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512})
 # That of the published networks with other widths.
 _OTHER_INPUT_SIZE = 512
 
@@ -90,11 +90,6 @@ class LitePose(nn.Module):
         """The network with these `arguments`, which may come from JSON."""
         settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
         return cls(num_keypoints, LitePoseConfig(**settings))
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What `from_arguments` builds the same network of."""
-        return {"num_keypoints": self.num_keypoints, **asdict(self.config)}
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heatmaps and tags of normalised images, coarse to fine."""

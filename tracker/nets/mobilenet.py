@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,10 +27,9 @@ STAGES = (
     Stage(6, 160, 3, 2),
     Stage(6, 320, 1, 1),
 )
-# The stages whose features are given, and their channels at width 1.
-_TAPS = (1, 2, 4, 6)
-OUT_CHANNELS = (24, 32, 96, 320)
-_STEM = 32
+# The stages with features at strides 4, 8, 16 and 32; the last one is the 1×1 layer that follows those of the paper.
+_TAPS = (1, 2, 3, 7)
+_STEM, _LAST = 32, 1280
 # Channels are multiples of this.
 _DIVISOR = 8
 
@@ -78,22 +76,17 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Images (B, 3, H, W) to features at strides 4, 8, 16 and 32, H and W multiples of 32.
 
-    width: factor on all channels. last_channels: of the 1×1 layer that follows as an eighth stage, 0 for none. taps:
-    the stages whose features are given; as they are, these have OUT_CHANNELS at width 1. Pixels are in −1…1.
+    width: factor on the channels of all stages but the 1×1 layer of 1280 that comes last. Pixels are in −1…1.
     """
 
-    def __init__(self, width: float = 1.0, last_channels: int = 0, taps: Sequence[int] = _TAPS) -> None:
+    def __init__(self, width: float) -> None:
         super().__init__()
-        self.taps = tuple(taps)
         stem = scaled_channels(_STEM, width)
         self.stem = _activated(SameConv(3, stem, 3, stride=2))
         widths = [scaled_channels(stage.channels, width) for stage in STAGES]
         stages = [_stage(*args) for args in zip((stem, *widths), STAGES, widths, strict=False)]
-        if last_channels:
-            stages.append(_activated(SameConv(widths[-1], last_channels, 1)))
-            widths.append(last_channels)
-        self.stages = nn.ModuleList(stages)
-        self.out_channels = tuple(widths[tap] for tap in self.taps)
+        self.stages = nn.ModuleList([*stages, _activated(SameConv(widths[-1], _LAST, 1))])
+        self.out_channels = tuple((*widths, _LAST)[tap] for tap in _TAPS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of images, from stride 4 to stride 32."""
@@ -102,7 +95,7 @@ class MobileNetV2(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        return tuple(features[tap] for tap in self.taps)
+        return tuple(features[tap] for tap in _TAPS)
 
 
 def scaled_channels(channels: int, width: float) -> int:

@@ -11,8 +11,10 @@ from tracker.nets import UPSAMPLINGS
 from tracker.nets.depthwise import depthwise_conv
 from tracker.nets.lite_hrnet import WIDTHS, LiteHRNet
 
-# Channels of the head for further keypoints.
-_FURTHER_CHANNELS = 32
+# Of the head for further keypoints: channels at strides 16, 8 and 4, and the side of its kernels at the first two, by
+# which the top of a head sees the shoulders.
+_FURTHER_CHANNELS = (96, 64, 16)
+_FURTHER_KERNEL = 5
 
 
 class PoseLiteHRNet(nn.Module):
@@ -35,12 +37,12 @@ class PoseLiteHRNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Heatmaps of images."""
         features = self.trunk(x)
-        heatmaps, middle = self.decoder(features)
-        return heatmaps if self.further is None else torch.cat([heatmaps, self.further(middle, features[0])], dim=1)
+        heatmaps, sums = self.decoder(features)
+        return heatmaps if self.further is None else torch.cat([heatmaps, self.further(*sums, features[0])], dim=1)
 
 
 class Decoder(nn.Module):
-    """Features of Lite-HRNet's branches to heatmaps (B, num_keypoints, H / 4, W / 4), and what it knows at stride 8.
+    """Features of Lite-HRNet's branches to heatmaps (B, num_keypoints, H / 4, W / 4), and the sums on the way.
 
     From the coarsest branch on, three times: a separable convolution, upsampling, and the sum with the trunk's features
     at that stride; then one more separable convolution and the 1×1 layer. upsampling: one of UPSAMPLINGS: bilinear with
@@ -63,39 +65,57 @@ class Decoder(nn.Module):
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Heatmaps of features, fine to coarse, and the sum (B, 80, H / 8, W / 8)."""
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Heatmaps of features, fine to coarse, and the sums (B, 160, H / 16, W / 16) and (B, 80, H / 8, W / 8)."""
         *finer, x = features
         sums = []
         for mix, upsample, feature in zip(self.mixers, self.upsamplings, reversed(finer), strict=False):
             x = upsample(mix(x)) + feature
             sums.append(x)
-        return self.last(self.mixers[-1](x)), sums[1]
+        return self.last(self.mixers[-1](x)), sums[:2]
 
 
 class FurtherHead(nn.Module):
-    """Heatmaps (B, count, H / 4, W / 4) from what the decoder knows at stride 8 and the trunk at stride 4."""
+    """Heatmaps (B, count, H / 4, W / 4) from what the decoder knows at strides 16 and 8 and the trunk at stride 4."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        channels = _FURTHER_CHANNELS
-        self.first = mixer(WIDTHS[1], channels)
-        self.upsampling = deconvolution(channels)
-        self.lateral = nn.Conv2d(WIDTHS[0], channels, kernel_size=1)
-        self.second = mixer(channels, channels)
-        self.last = nn.Conv2d(channels, count, kernel_size=1)
+        wide, narrow, thin = _FURTHER_CHANNELS
+        self.first = mixer(WIDTHS[2], wide, _FURTHER_KERNEL)
+        self.coarse_blocks = nn.Sequential(MixerBlock(wide), MixerBlock(wide), nn.Conv2d(wide, narrow, 1))
+        self.to_middle = deconvolution(narrow)
+        self.middle = nn.Conv2d(WIDTHS[1], narrow, 1)
+        self.middle_blocks = nn.Sequential(MixerBlock(narrow), MixerBlock(narrow), nn.Conv2d(narrow, thin, 1))
+        self.to_fine = deconvolution(thin)
+        self.fine = nn.Conv2d(WIDTHS[0], thin, 1)
+        self.second = mixer(thin, thin)
+        self.last = nn.Conv2d(thin, count, 1)
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, middle: Tensor, fine: Tensor) -> Tensor:
-        """Heatmaps of features at strides 8 and 4."""
-        x = torch.relu(self.upsampling(self.first(middle)) + self.lateral(fine))
-        return self.last(self.second(x))
+    def forward(self, coarse: Tensor, middle: Tensor, fine: Tensor) -> Tensor:
+        """Heatmaps of features at strides 16, 8 and 4."""
+        x = self.coarse_blocks(self.first(coarse))
+        x = self.middle_blocks(torch.relu(self.to_middle(x) + self.middle(middle)))
+        return self.last(self.second(torch.relu(self.to_fine(x) + self.fine(fine))))
 
 
-def mixer(in_channels: int, channels: int) -> nn.Sequential:
-    """A depthwise 3×3 and a 1×1 convolution, activated."""
-    return nn.Sequential(depthwise_conv(in_channels), nn.Conv2d(in_channels, channels, 1), nn.ReLU(inplace=True))
+class MixerBlock(nn.Module):
+    """Features (B, channels, h, w) and what a mixer makes of them, added."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = mixer(channels, channels, _FURTHER_KERNEL)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the same shape."""
+        return x + self.mix(x)
+
+
+def mixer(in_channels: int, channels: int, kernel: int = 3) -> nn.Sequential:
+    """A depthwise and a 1×1 convolution, activated."""
+    depthwise = depthwise_conv(in_channels, kernel=kernel)
+    return nn.Sequential(depthwise, nn.Conv2d(in_channels, channels, 1), nn.ReLU(inplace=True))
 
 
 @torch.no_grad()

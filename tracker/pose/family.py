@@ -12,22 +12,19 @@ from tracker.errors import ModelError
 from tracker.pose.grouping import GroupingConfig
 from tracker.runtime import SplittingRunner
 from tracker.skeletons import Skeleton
-from tracker.types import FloatArray, Image, IntArray, PoseFinder
+from tracker.types import FloatArray, Image, IntArray, PoseFinder, RunningNetwork
 
 # Outputs of a network by name; the first axis of each is that of the pictures.
 Outputs: TypeAlias = Mapping[str, FloatArray]
 Shapes: TypeAlias = Mapping[str, tuple[int | None, ...]]
 
 
-class PoseNetwork(Protocol):
-    """A network that sees keypoints in pictures; `name`, `engine` and `note` are those of `PersonDetector`.
+class PoseNetwork(RunningNetwork, Protocol):
+    """A network that sees keypoints in pictures.
 
     input_size_hw: height and width of a crop in pixels; the shorter is the short side of whole pictures.
     """
 
-    name: str
-    engine: str
-    note: str | None
     skeleton: Skeleton
     input_size_hw: tuple[int, int]
 
@@ -37,7 +34,7 @@ class PoseNetwork(Protocol):
 
 @dataclass(frozen=True)
 class PoseFamily:
-    """A family of pose networks; each has one file, and a line in FAMILIES.
+    """A family of pose networks; each has one file, and a line in FAMILIES in networks.py.
 
     signature: the outputs in words, for messages.
     pick: the shapes of a network's outputs, by name, and its number of keypoints → the names of those that are read,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from tracker.errors import ModelError
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
+from tracker.nets.build import NETWORKS
 from tracker.pose.bottom_up import TAGS
 from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
 from tracker.pose.family import Outputs, Shapes, TopDownFamily, WholePictureFamily
@@ -18,12 +20,12 @@ from tracker.pose.settings import settings_path, stated_settings
 from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
-from tracker.weights import NETWORKS, load_network, read_metadata
+from tracker.weights import load_network, read_metadata
 
 if TYPE_CHECKING:
     from torch import nn
 
-# Of those that fit a network alike, the first is taken.
+# A further family is a file and a line here. Of those that fit a network alike, the first is taken.
 FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, HEATMAPS)
 
 _Triple: TypeAlias = tuple[float, float, float]
@@ -34,8 +36,8 @@ class Normalization:
     """How pixels become network input: (value − mean) / std of 0–255 values, channels ordered as `color`."""
 
     color: Literal["rgb", "bgr"] = "rgb"
-    mean: _Triple = (123.675, 116.28, 103.53)
-    std: _Triple = (58.395, 57.12, 57.375)
+    mean: _Triple = IMAGENET_MEAN
+    std: _Triple = IMAGENET_STD
 
     def apply(self, crops: Image) -> FloatArray:
         """Network input (N, 3, h, w) of crops (N, h, w, 3) uint8 BGR."""

@@ -1,24 +1,27 @@
 """Stylised people made of textured parts: how they look, how they walk, and where each part is in a picture.
 
 A figure is a three-dimensional stick body in a gait, seen from the side or from the front without
-perspective. Each of its parts is a flat sprite that an affine map puts into the picture, so that the motion
-of every one of its pixels is known exactly. Body lengths are fractions of the figure's height.
+perspective. Each of its parts is a flat sprite that an affine map puts into the picture. Body lengths are fractions of
+the figure's height.
 """
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from tracker.types import BoolArray, DoubleArray, FloatArray, Image
 
 # --- gaits ---
+
+
+def _hanging() -> DoubleArray:
+    return np.zeros(2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +31,13 @@ class Stance:
     swings are forward, bends fold the knee backwards and the elbow forwards, lifts are sideways.
     """
 
-    lean: float
-    leg_swings: DoubleArray
-    knee_bends: DoubleArray
-    leg_lifts: DoubleArray
-    arm_swings: DoubleArray
-    elbow_bends: DoubleArray
-    arm_lifts: DoubleArray
+    lean: float = 0.0
+    leg_swings: DoubleArray = field(default_factory=_hanging)
+    knee_bends: DoubleArray = field(default_factory=_hanging)
+    leg_lifts: DoubleArray = field(default_factory=_hanging)
+    arm_swings: DoubleArray = field(default_factory=_hanging)
+    elbow_bends: DoubleArray = field(default_factory=_hanging)
+    arm_lifts: DoubleArray = field(default_factory=_hanging)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,6 @@ def _walking(phase: float) -> Stance:
         lean=0.04,
         leg_swings=0.06 + 0.42 * sine,
         knee_bends=0.12 + 0.8 * np.maximum(cosine, 0) ** 1.5,
-        leg_lifts=np.zeros(2),
         arm_swings=-0.4 * sine,
         elbow_bends=0.35 + 0.25 * np.maximum(-sine, 0),
         arm_lifts=np.full(2, 0.1),
@@ -75,7 +77,6 @@ def _running(phase: float) -> Stance:
         lean=0.2,
         leg_swings=0.25 + 0.75 * sine,
         knee_bends=0.35 + 1.4 * np.maximum(cosine, 0),
-        leg_lifts=np.zeros(2),
         arm_swings=-0.1 - 0.75 * sine,
         elbow_bends=np.full(2, 1.5),
         arm_lifts=np.full(2, 0.15),
@@ -98,11 +99,7 @@ def _standing(phase: float) -> Stance:
 def _exercising(phase: float) -> Stance:
     raised = (1 - np.cos(phase)) / 2
     return Stance(
-        lean=0.0,
-        leg_swings=np.zeros(2),
-        knee_bends=np.zeros(2),
         leg_lifts=np.full(2, 0.12),
-        arm_swings=np.zeros(2),
         elbow_bends=np.full(2, 0.1),
         arm_lifts=np.full(2, 0.2 + 1.3 * raised),
     )
@@ -140,7 +137,6 @@ _LIMB_JOINTS = np.array([[15, 20], [13, 15], [11, 13], [7, 9], [5, 7], [16, 21],
 _LIMB_LENGTHS = np.array([_FOOT, _SHIN, _THIGH, _FOREARM, _UPPER_ARM] * 2)
 _LEGS, _ARMS = ((0, 1, 2), (5, 6, 7)), ((3, 4), (8, 9))
 _HEAD_PART, _TORSO_PART = 10, 11
-NUM_PARTS = 12
 
 
 def _towards(swings: DoubleArray, lifts: DoubleArray) -> DoubleArray:
@@ -174,15 +170,12 @@ def _joints(stance: Stance) -> DoubleArray:
 
 @dataclass(frozen=True)
 class Look:
-    """What tells one figure from another: colours are BGR in 0–255, `pattern` is a row of `_PATTERNS`."""
+    """What tells one figure from another: BGR colours in 0–255."""
 
     skin: DoubleArray
     hair: DoubleArray
-    shirt: tuple[DoubleArray, DoubleArray]
+    shirt: DoubleArray
     trousers: DoubleArray
-    shoes: DoubleArray
-    pattern: int
-    long_sleeves: bool
 
 
 def _bgr(hue: float, saturation: float, value: float) -> DoubleArray:
@@ -190,37 +183,19 @@ def _bgr(hue: float, saturation: float, value: float) -> DoubleArray:
 
 
 def make_look(index: int, rng: np.random.Generator) -> Look:
-    """The look of the figure of that number; the next number gets a shirt of another hue and pattern."""
-    hue = 0.58 + 0.381966 * index + rng.uniform(-0.03, 0.03)
+    """The look of the figure of that number; the next number gets a shirt of another hue."""
     tone = rng.uniform(0, 1)
-    light = np.array([215.0, 225, 235]) if index % 3 else _bgr(hue + 0.08, 0.7, 0.35)
     return Look(
         skin=(1 - tone) * np.array([166.0, 194, 232]) + tone * np.array([66.0, 92, 141]),
         hair=_bgr(rng.uniform(0.04, 0.1), rng.uniform(0.3, 0.75), rng.uniform(0.12, 0.5)),
-        shirt=(_bgr(hue, rng.uniform(0.6, 0.8), rng.uniform(0.65, 0.85)), light),
+        shirt=_bgr(0.58 + 0.381966 * index + rng.uniform(-0.03, 0.03), rng.uniform(0.6, 0.8), rng.uniform(0.65, 0.85)),
         trousers=_bgr(rng.uniform(0.55, 0.7), rng.uniform(0.15, 0.6), rng.uniform(0.22, 0.5)),
-        shoes=_bgr(rng.uniform(0, 1), 0.35, rng.uniform(0.2, 0.85)),
-        pattern=index % len(_PATTERNS),
-        long_sleeves=bool(rng.random() < 0.5),
     )
 
 
-def _wave(x: DoubleArray, period: float) -> DoubleArray:
-    """A soft-edged square wave in 0–1."""
-    return 0.5 + 0.5 * np.tanh(2.5 * np.sin(2 * np.pi * x / period))
-
-
-# The share of the second shirt colour at a place (across, along) of the body.
-_PATTERNS: tuple[Callable[[DoubleArray, DoubleArray], DoubleArray], ...] = (
-    lambda x, y: _wave(y, 0.056),
-    lambda x, y: (_wave(x, 0.07) + _wave(y, 0.07)) / 2,
-    lambda x, y: _wave(x, 0.06) * _wave(y, 0.06),
-    lambda x, y: _wave(x + y, 0.08),
-    lambda x, y: np.maximum(_wave(x, 0.09) > 0.9, _wave(y, 0.075)) * 0.8,
-)
-
 # --- sprites ---
 
+# The colours (…, 3) of a part at places (across, along) of the body.
 Colouring = Callable[[DoubleArray, DoubleArray], DoubleArray]
 
 
@@ -241,12 +216,9 @@ def _plain(colour: DoubleArray) -> Colouring:
     return lambda x, y: np.broadcast_to(colour, (*x.shape, 3))
 
 
-def _patterned(look: Look) -> Colouring:
-    def colour(x: DoubleArray, y: DoubleArray) -> DoubleArray:
-        share = _PATTERNS[look.pattern](x, y)[..., None]
-        return look.shirt[0] * (1 - share) + look.shirt[1] * share
-
-    return colour
+def _striped(colour: DoubleArray) -> Colouring:
+    """With soft white stripes across."""
+    return lambda x, y: colour + (225 - colour) * (0.5 + 0.5 * np.tanh(2.5 * np.sin(2 * np.pi * y / 0.056)))[..., None]
 
 
 def _until(limit: float, upper: Colouring, lower: Colouring) -> Colouring:
@@ -254,8 +226,8 @@ def _until(limit: float, upper: Colouring, lower: Colouring) -> Colouring:
     return lambda x, y: np.where((y < limit)[..., None], upper(x, y), lower(x, y))
 
 
-def _sprite(outline: DoubleArray, colouring: Colouring, scale: float, weave: float, rng: np.random.Generator) -> Sprite:
-    """The part inside an outline, with darker rims; `scale` is pixels per body height, `weave` grey levels."""
+def _sprite(outline: DoubleArray, colouring: Colouring, scale: float, rng: np.random.Generator) -> Sprite:
+    """The part inside an outline, woven, with darker rims; `scale` is pixels per body height."""
     low = outline.min(axis=0) - 2 / scale
     width, height = np.ceil((np.ptp(outline, axis=0)) * scale).astype(int) + 4
     alpha = np.zeros((height, width), np.uint8)
@@ -264,51 +236,35 @@ def _sprite(outline: DoubleArray, colouring: Colouring, scale: float, weave: flo
     depth = cv2.distanceTransform((alpha > 0).astype(np.uint8), cv2.DIST_L2, 3)
     shade = 0.7 + 0.34 * np.minimum(depth / (0.9 * depth.max()), 1) ** 0.7
     grain = max(0.8, scale / 260)
-    # Blurring divides the deviation of white noise by 2√π × sigma.
-    threads = cv2.GaussianBlur(rng.normal(0, 3.54 * grain * weave, (height, width)), (0, 0), grain)
+    # Blurring divides the deviation of white noise by 2√π × sigma: of these threads it is 6 grey levels.
+    threads = cv2.GaussianBlur(rng.normal(0, 21 * grain, (height, width)), (0, 0), grain)
     colour = np.clip(colouring(x, y) * shade[..., None] + threads[..., None], 0, 255)
     texture = np.dstack([colour * (alpha[..., None] / 255), alpha])
     to_body = np.array([[1 / scale, 0, low[0]], [0, 1 / scale, low[1]], [0, 0, 1]])
     return Sprite(np.rint(texture).astype(np.uint8), outline, to_body)
 
 
-def _capsule(length: float, start_radius: float, end_radius: float, bulge: float = 0.0) -> DoubleArray:
+def _capsule(length: float, start_radius: float, end_radius: float) -> DoubleArray:
     """Outline (P, 2) of a limb along the y axis with round ends."""
     angles = np.linspace(0, np.pi, 12)
-    along = np.linspace(0, 1, 9)[1:-1]
-    side = start_radius + (end_radius - start_radius) * along + bulge * np.sin(np.pi * along)
-    start = start_radius * np.stack([-np.cos(angles), -np.sin(angles)], axis=1)
-    end = end_radius * np.stack([np.cos(angles), np.sin(angles)], axis=1) + [0, length]
-    right = np.stack([side, along * length], axis=1)
-    return np.concatenate([start, right, end, (right * [-1, 1])[::-1]])
+    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.concatenate([-start_radius * arc, end_radius * arc + [0, length]])
 
 
 def _symmetric(widths: Sequence[tuple[float, float]], breadth: float) -> DoubleArray:
     """Outline (P, 2) of a shape along the y axis, from pairs of y and half width × breadth."""
-    table = np.array(widths)
-    y = np.linspace(table[0, 0], table[-1, 0], 40)
-    half = breadth * PchipInterpolator(table[:, 0], table[:, 1])(y)
-    return np.concatenate([np.stack([half, y], axis=1), np.stack([-half, y], axis=1)[::-1]])
+    right = np.array(widths)[:, ::-1] * [breadth, 1]
+    return np.concatenate([right, (right * [-1, 1])[::-1]])
 
 
-_SHIRT = (
-    (-0.07, 0.097),
-    (0, 0.092),
-    (0.1, 0.082),
-    (0.2, 0.1),
-    (0.262, 0.104),
-    (0.3, 0.085),
-    (0.315, 0.055),
-    (0.33, 0.034),
-)
+_SHIRT = ((-0.07, 0.097), (0.1, 0.082), (0.2, 0.1), (0.262, 0.104), (0.3, 0.085), (0.33, 0.034))
 _COAT = ((-0.24, 0.135), (-0.1, 0.12), *_SHIRT[1:])
+_HEAD_OUTLINE = _symmetric(((-0.07, 0.015), (-0.05, 0.042), (0, 0.056), (0.05, 0.04), (0.08, 0.03), (0.12, 0.034)), 1.0)
 
 
 def _head_colouring(look: Look, turn: float) -> Colouring:
-    """Hair, face, eyes, nose, mouth and neck of a head in a view `turn` radians off the profile."""
-    view = np.array([[np.cos(turn), 0], [0, -1], [np.sin(turn), 0]])
-    eyes = _FACE[1:3] @ view
-    nose = _FACE[0] @ view + [0, 0.006]
+    """Hair, face, eyes and neck of a head in a view `turn` radians off the profile."""
+    eyes = _FACE[1:3] @ np.array([[np.cos(turn), 0], [0, -1], [np.sin(turn), 0]])
 
     def colour(x: DoubleArray, y: DoubleArray) -> DoubleArray:
         def inside(centre: npt.ArrayLike, radii: tuple[float, float]) -> BoolArray:
@@ -316,23 +272,13 @@ def _head_colouring(look: Look, turn: float) -> Colouring:
             return (((x - cx) / radii[0]) ** 2 + ((y - cy) / radii[1]) ** 2 < 1)[..., None]
 
         face = inside((0.022 * np.cos(turn), 0.022), (0.047, 0.062)) | (y > 0.05)[..., None]
-        ear = inside((-0.006, 0.002), (0.009, 0.014)) & (np.cos(turn) > 0.3)
-        picture = np.where(face | ear, look.skin, look.hair)
-        picture = np.where(inside(nose, (0.007, 0.013)), 0.85 * look.skin, picture)
-        picture = np.where(inside((0.028 * np.cos(turn), 0.04), (0.015, 0.004)), [80.0, 70, 150], picture)
+        picture = np.where(face, look.skin, look.hair)
         for eye in eyes:
-            picture = np.where(inside(eye - [0, 0.013], (0.01, 0.0024)), 0.5 * (look.hair + look.skin), picture)
             picture = np.where(inside(eye, (0.0085, 0.0055)), [228.0, 232, 236], picture)
             picture = np.where(inside(eye, (0.0052, 0.0055)), [48.0, 36, 30], picture)
         return picture
 
     return colour
-
-
-def _head_outline() -> DoubleArray:
-    angles = np.linspace(-1.25 * np.pi, 0.25 * np.pi, 36)
-    skull = np.stack([0.056 * np.cos(angles), 0.07 * np.sin(angles)], axis=1)
-    return np.concatenate([skull, [[0.03, 0.08], [0.034, 0.12], [-0.034, 0.12], [-0.03, 0.08]]])
 
 
 # --- the figure ---
@@ -357,7 +303,7 @@ class Figure:
     """A person of some look and size.
 
     height: of the body, in pixels. turn: angle in radians by which it faces the camera, 0 for a profile.
-    breadth: factor on the widths of the body. coat: wears one down to the knees.
+    coat: broad, and in one down to the knees.
     """
 
     def __init__(
@@ -367,14 +313,11 @@ class Figure:
         *,
         turn: float,
         rng: np.random.Generator,
-        breadth: float = 1.0,
         coat: bool = False,
     ) -> None:
         self.height = height
         self._turn = turn
-        shapes = _part_shapes(look, turn, breadth, coat)
-        weaves = [3.0 if part == _HEAD_PART else 6.5 for part in range(NUM_PARTS)]
-        self._sprites = [_sprite(*shape, height, weave, rng) for shape, weave in zip(shapes, weaves, strict=True)]
+        self._sprites = [_sprite(*shape, height, rng) for shape in _part_shapes(look, turn, coat)]
 
     def place(self, stance: Stance, foot_xy: tuple[float, float], facing: int) -> Placement:
         """The figure in a stance, its hips above a point of the ground in pixels.
@@ -390,16 +333,13 @@ class Figure:
         order = (*_ARMS[1 - near], *_LEGS[1 - near], *_LEGS[near], _HEAD_PART, _TORSO_PART, *_ARMS[near])
         return Placement(maps, points[:_NUM_KEYPOINTS].astype(np.float32), self._box(maps), order)
 
-    def paint(self, image: Image, surfaces: npt.NDArray[np.int16], place: Placement, label: int) -> None:
-        """Draw into an image, and write label + part number where a part is the nearest surface.
-
-        image: (H, W, 3). surfaces: (H, W).
-        """
+    def paint(self, image: Image, seen: npt.NDArray[np.int16], place: Placement, label: int) -> None:
+        """Draw into an image (H, W, 3), and write the label where the figure is (H, W)."""
         for part in place.order:
-            _paint_part(image, surfaces, self._sprites[part], place.maps[part], label + part)
+            _paint_part(image, seen, self._sprites[part], place.maps[part], label)
 
     def _part_maps(self, points: DoubleArray, facing: int) -> DoubleArray:
-        maps = np.empty((NUM_PARTS, 2, 3))
+        maps = np.empty((12, 2, 3))
         ends = np.concatenate([_LIMB_JOINTS, [[_MID_HIP, _NECK]]])
         lengths = np.append(_LIMB_LENGTHS, _TORSO)
         limbs = [*range(_HEAD_PART), _TORSO_PART]
@@ -416,29 +356,26 @@ class Figure:
         return np.concatenate([corners.min(axis=0), corners.max(axis=0)]).astype(np.float32)
 
 
-def _part_shapes(look: Look, turn: float, breadth: float, coat: bool) -> list[tuple[DoubleArray, Colouring]]:
+def _part_shapes(look: Look, turn: float, coat: bool) -> list[tuple[DoubleArray, Colouring]]:
     """Outline and colouring of each part, in the order of part numbers."""
-    shirt, trousers, skin = _patterned(look), _plain(look.trousers), _plain(look.skin)
-    hand = _until(_FOREARM - 0.012, shirt if look.long_sleeves else skin, skin)
-    sleeve = shirt if look.long_sleeves else _until(0.1, shirt, skin)
+    breadth = 1.4 if coat else 1.0
+    shirt, trousers, skin = _striped(look.shirt), _plain(look.trousers), _plain(look.skin)
     limbs = [
-        (_capsule(_FOOT, 0.026, 0.02), _plain(look.shoes)),
-        (_capsule(_SHIN, 0.041 * breadth, 0.028, 0.004), trousers),
+        (_capsule(_FOOT, 0.026, 0.02), _plain(look.hair)),
+        (_capsule(_SHIN, 0.041 * breadth, 0.028), trousers),
         (_capsule(_THIGH, 0.052 * breadth, 0.041 * breadth), trousers),
-        (_capsule(_FOREARM + 0.035, 0.027 * breadth, 0.02, 0.004), hand),
-        (_capsule(_UPPER_ARM, 0.036 * breadth, 0.028 * breadth, 0.002), sleeve),
+        (_capsule(_FOREARM + 0.035, 0.027 * breadth, 0.02), _until(_FOREARM - 0.012, shirt, skin)),
+        (_capsule(_UPPER_ARM, 0.036 * breadth, 0.028 * breadth), shirt),
     ]
     # A chest is about 0.65 as deep as it is wide.
     seen = breadth * float(np.hypot(np.sin(turn), 0.65 * np.cos(turn)))
     torso = _symmetric(_COAT if coat else _SHIRT, seen)
-    return [*limbs, *limbs, (_head_outline(), _head_colouring(look, turn)), (torso, shirt)]
+    return [*limbs, *limbs, (_HEAD_OUTLINE, _head_colouring(look, turn)), (torso, shirt)]
 
 
-def _paint_part(
-    image: Image, surfaces: npt.NDArray[np.int16], sprite: Sprite, body_map: DoubleArray, label: int
-) -> None:
+def _paint_part(image: Image, seen: npt.NDArray[np.int16], sprite: Sprite, body_map: DoubleArray, label: int) -> None:
     corners = sprite.outline @ body_map[:, :2].T + body_map[:, 2]
-    limit = np.array(surfaces.shape[::-1])
+    limit = np.array(seen.shape[::-1])
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, limit)
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, 0, limit)
     if left >= right or top >= bottom:
@@ -448,11 +385,6 @@ def _paint_part(
     size_wh = int(right - left), int(bottom - top)
     patch = np.asarray(cv2.warpAffine(sprite.texture, to_picture, size_wh), np.uint8)
     window = np.s_[top:bottom, left:right]
-    composite(image[window], patch)
-    surfaces[window][patch[..., 3] > 127] = label
-
-
-def composite(below: Image, patch: Image) -> None:
-    """Lay a picture (h, w, 4), colours multiplied by alpha, over `below` (h, w, 3) in place."""
     kept = (255 - patch[..., 3:]).astype(np.uint16)
-    below[...] = patch[..., :3] + ((below * kept + 127) // 255).astype(np.uint8)
+    image[window] = patch[..., :3] + ((image[window] * kept + 127) // 255).astype(np.uint8)
+    seen[window][patch[..., 3] > 127] = label

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import cast
 
@@ -13,8 +14,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from tracker.boxes import box_areas, clip_boxes, iou
+from tracker.flow import create_flow
 from tracker.pipeline import Pipeline
-from tracker.scenes.rendering import People, SceneFrame
+from tracker.scenes.rendering import FRAMES_PER_SECOND, People, SceneFrame
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.oks import oks
@@ -30,9 +32,13 @@ from tracker.types import (
     Poses,
     TrackedPoses,
 )
+from tracker.video.source import Reader
 
 # First words of the seeds, so that the draws of the parts do not depend on each other.
 _DETECTION, _POSE, _NOBODY = range(3)
+
+# From this OKS on a tracked pose can stand for a true person.
+_MIN_SIMILARITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,10 +148,10 @@ class IdentityCount:
     num_people: int
 
 
-def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity: float = 0.5) -> IdentityCount:
+def count_switches(pairs: Iterable[tuple[People, TrackedPoses]]) -> IdentityCount:
     """Identity switches of tracked poses (COCO-17) against the truth, frame by frame.
 
-    A tracked pose can stand for a true person from an OKS of `min_similarity`. As in CLEAR-MOT, a person
+    A tracked pose can stand for a true person from an OKS of 0.5. As in CLEAR-MOT, a person
     keeps the id of the last match while that is so; the rest is matched for the largest sum of OKS. A switch
     is an id other than the person's last one, however long ago.
     Source: Bernardin and Stiefelhagen 2008, section 2.1.3.
@@ -155,7 +161,7 @@ def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity:
     switches = num_matched = num_people = 0
     for people, tracked in pairs:
         num_people += len(people)
-        for person, track_id in _match(people, tracked, last, min_similarity).items():
+        for person, track_id in _match(people, tracked, last).items():
             num_matched += 1
             switches += last.get(person, track_id) != track_id
             last[person] = track_id
@@ -165,12 +171,12 @@ def count_switches(pairs: Iterable[tuple[People, TrackedPoses]], min_similarity:
     return IdentityCount(switches, seen, num_matched, num_people)
 
 
-def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int], min_similarity: float) -> dict[int, int]:
+def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int]) -> dict[int, int]:
     """Track id of each true person who has one in this frame."""
     similarity = _similarity(people, tracked.poses)
     # A pair that goes on is worth more than any number of new ones.
     goes_on = np.array([[last.get(int(p)) == int(t) for t in tracked.track_ids] for p in people.track_ids])
-    value = np.where(similarity >= min_similarity, similarity, 0)
+    value = np.where(similarity >= _MIN_SIMILARITY, similarity, 0)
     value += np.where(value > 0, goes_on.reshape(value.shape) * float(value.size + 1), 0)
     pairs = zip(*linear_sum_assignment(-value), strict=True)
     return {int(people.track_ids[p]): int(tracked.track_ids[t]) for p, t in pairs if value[p, t] > 0}
@@ -197,10 +203,17 @@ class SceneNetworks:
     engine = "NumPy"
     note: str | None = None
 
-    def __init__(self, oracle: OracleEstimator) -> None:
-        self.skeleton = oracle.skeleton
-        self._oracle = oracle
+    def __init__(self, oracle: OracleEstimator | None = None) -> None:
+        self._oracle = oracle or OracleEstimator()
+        self.skeleton = self._oracle.skeleton
         self._frames: dict[int, SceneFrame] = {}
+
+    def pipeline(
+        self, flow: str | FlowEstimator, config: TrackerConfig, detect_every: int = 1, detector_batch: int = 1
+    ) -> Pipeline:
+        """Put together with flow, one of that name or an object, and tracker."""
+        flow = create_flow(flow) if isinstance(flow, str) else flow
+        return Pipeline(self, self, flow, config, detect_every, detector_batch)
 
     def watch(self, frames: Iterable[SceneFrame]) -> Iterator[SceneFrame]:
         """The same frames, known from now on."""
@@ -217,13 +230,41 @@ class SceneNetworks:
         return self._oracle.estimate(self._frames.pop(id(image)), candidates)
 
 
+class SceneReader(Reader):
+    """A scene played as a video, whose pictures the networks know.
+
+    people: the truth about each frame that was read.
+    """
+
+    is_live = False
+    fps = Fraction(FRAMES_PER_SECOND)
+    warning: str | None = None
+    place: int | None = None
+    file: str | None = None
+    pictures = None
+
+    def __init__(self, name: str, frames: Iterable[SceneFrame], num_frames: int, networks: SceneNetworks) -> None:
+        self.name = name
+        self.num_frames = num_frames
+        self.people: list[People] = []
+        self._frames = networks.watch(frames)
+
+    def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
+        """Time and picture of each frame, once."""
+        for frame in self._frames:
+            self.people.append(frame.people)
+            yield frame.time_s, frame.image
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def track_scene(
     frames: Iterable[SceneFrame], flow: FlowEstimator, config: TrackerConfig, oracle: OracleEstimator
 ) -> Generator[tuple[SceneFrame, TrackedPoses]]:
     """Track the people of a rendered scene: the oracle sees them, all else is the real pipeline."""
     networks = SceneNetworks(oracle)
-    pipeline = Pipeline(networks, networks, flow, config)
-    with closing(pipeline.run(networks.watch(frames))) as tracked:
+    with closing(networks.pipeline(flow, config).run(networks.watch(frames))) as tracked:
         yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
 
 

@@ -1,8 +1,8 @@
-"""Rendered scenes with exact truth: people who walk, cross and hide each other, with poses, ids and flow."""
+"""Rendered scenes with exact truth: people who walk, cross and hide each other, with poses and ids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from tracker.boxes import clip_boxes
 from tracker.scenes.backdrop import HORIZON, paint_backdrop
-from tracker.scenes.figures import NUM_PARTS, Figure, Placement, make_look
+from tracker.scenes.figures import Figure, Placement, make_look
 from tracker.scenes.scripts import SCENARIOS, Stage
-from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, Image, IntArray, MovedPoints
+from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, Image, IntArray
 
 FRAMES_PER_SECOND = 25
 _LINES = 720
@@ -40,36 +40,10 @@ class People:
 
 
 @dataclass(frozen=True)
-class TrueMotion:
-    """A `Motion` that knows: every point goes where the surface seen at its pixel went."""
-
-    flow: FloatArray
-    is_cut: bool = False
-
-    def move(self, points: FloatArray) -> MovedPoints:
-        """Where points (N, 2) of the older frame went, in pixels; unreliable outside the picture or NaN."""
-        height, width = self.flow.shape[:2]
-        columns, rows = np.rint(np.nan_to_num(points, nan=-1)).astype(np.int64).T
-        inside = (columns >= 0) & (rows >= 0) & (columns < width) & (rows < height)
-        moved = points + self.flow[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
-        return MovedPoints(moved.astype(np.float32), inside)
-
-
-@dataclass(frozen=True)
 class SceneFrame(Frame):
-    """A picture of a scene and the truth about it.
-
-    flow: (H, W, 2) float32 pixels: what the previous frame shows at pixel (x, y) is here, seen or hidden, at
-    (x, y) + flow[y, x]. The first frame's is zero.
-    """
+    """A picture of a scene and the truth about it."""
 
     people: People
-    flow: FloatArray
-
-    @property
-    def motion(self) -> TrueMotion:
-        """The true motion from the previous frame to this one."""
-        return TrueMotion(self.flow)
 
 
 def render_scene(
@@ -83,20 +57,6 @@ def render_scene(
     if name not in SCENARIOS:
         raise ValueError(f"unknown scene {name!r}; known: {', '.join(SCENARIOS)}")
     return _Set(SCENARIOS[name](size_wh[0] * _LINES / size_wh[1]), size_wh, seed).frames(num_frames)
-
-
-@dataclass(frozen=True, eq=False)
-class _Shot:
-    """What the next frame's flow needs of a frame.
-
-    surfaces: (H, W) int16, the nearest part at each pixel: 1 + 12 × actor + part, 0 is the background.
-    """
-
-    index: int
-    image: Image
-    surfaces: npt.NDArray[np.int16]
-    camera_xy: DoubleArray
-    places: tuple[Placement, ...]
 
 
 class _Set:
@@ -123,32 +83,23 @@ class _Set:
         self._ranks = np.argsort(np.argsort(-grounds, kind="stable")).astype(np.int64)
 
     def frames(self, num_frames: int) -> Iterator[SceneFrame]:
-        previous = self._shoot(0)
         for index in range(num_frames):
-            shot = self._shoot(index) if index else previous
-            yield SceneFrame(
-                index=index,
-                time_s=index / FRAMES_PER_SECOND,
-                image=shot.image,
-                people=self._people(shot),
-                flow=_true_flow(previous, shot),
-            )
-            previous = shot
+            yield self._shoot(index)
 
     def _dress(self, i: int, rng: np.random.Generator) -> Figure:
         actor = self._stage.actors[i]
-        height, look = actor.height * self._scale, make_look(i, rng)
-        return Figure(look, height, turn=actor.turn, rng=rng, breadth=actor.breadth, coat=actor.coat)
+        return Figure(make_look(i, rng), actor.height * self._scale, turn=actor.turn, rng=rng, coat=actor.coat)
 
-    def _shoot(self, index: int) -> _Shot:
+    def _shoot(self, index: int) -> SceneFrame:
         camera_xy = self._stage.camera.at(index) * self._scale
         image = self._background(camera_xy)
-        surfaces = np.zeros(image.shape[:2], np.int16)
-        places = tuple(self._place(i, index, camera_xy) for i in range(len(self._figures)))
+        # Who is seen at each pixel, by number from 1; 0 is the background.
+        seen = np.zeros(image.shape[:2], np.int16)
+        places = [self._place(i, index, camera_xy) for i in range(len(self._figures))]
         for i in np.argsort(-self._ranks):
             self._shadow(image, i, index, camera_xy)
-            self._figures[i].paint(image, surfaces, places[i], 1 + NUM_PARTS * int(i))
-        return _Shot(index, image, surfaces, camera_xy, places)
+            self._figures[i].paint(image, seen, places[i], 1 + int(i))
+        return SceneFrame(index, index / FRAMES_PER_SECOND, image, self._people(seen, places))
 
     def _background(self, camera_xy: DoubleArray) -> Image:
         shift = np.column_stack([np.eye(2), -self._margin - camera_xy])
@@ -174,41 +125,23 @@ class _Set:
         window = image[low[1] : high[1], low[0] : high[0]]
         window[...] = window * (1 - 0.5 * np.clip(1 - away, 0, 1))[..., None]
 
-    def _people(self, shot: _Shot) -> People:
-        keypoints = np.stack([place.keypoints for place in shot.places])
-        inside, nearest = self._nearest_ranks(shot.surfaces, keypoints)
-        seen = inside.any(axis=1)
+    def _people(self, seen: npt.NDArray[np.int16], places: Sequence[Placement]) -> People:
+        keypoints = np.stack([place.keypoints for place in places])
+        inside, nearest = self._nearest_ranks(seen, keypoints)
+        rows = inside.any(axis=1)
         return People(
-            keypoints=keypoints[seen],
-            visible=(inside & (nearest >= self._ranks[:, None]))[seen],
-            boxes=clip_boxes(np.stack([place.box for place in shot.places]), self._size_wh)[seen],
-            track_ids=1 + np.flatnonzero(seen),
-            depth_ranks=self._ranks[seen],
+            keypoints=keypoints[rows],
+            visible=(inside & (nearest >= self._ranks[:, None]))[rows],
+            boxes=clip_boxes(np.stack([place.box for place in places]), self._size_wh)[rows],
+            track_ids=1 + np.flatnonzero(rows),
+            depth_ranks=self._ranks[rows],
         )
 
-    def _nearest_ranks(self, surfaces: npt.NDArray[np.int16], keypoints: FloatArray) -> tuple[BoolArray, IntArray]:
+    def _nearest_ranks(self, seen: npt.NDArray[np.int16], keypoints: FloatArray) -> tuple[BoolArray, IntArray]:
         """Which keypoints (N, 17) are inside the picture, and the depth rank of the person seen there."""
         pixels = np.rint(keypoints).astype(np.int64)
         limit = np.array(self._size_wh)
         inside = np.logical_and.reduce((pixels >= 0) & (pixels < limit), axis=2)
         columns, rows = np.moveaxis(np.clip(pixels, 0, limit - 1), 2, 0)
-        actor_or_none = (surfaces[rows, columns].astype(np.int64) - 1) // NUM_PARTS
         # The background has row −1: the last entry, farther than everybody.
-        return inside, np.append(self._ranks, len(self._ranks))[actor_or_none]
-
-
-def _true_flow(previous: _Shot, shot: _Shot) -> FloatArray:
-    """Motion (H, W, 2) of what is seen at each pixel of the previous frame; exactly 0 if that is this one."""
-    flow = np.zeros((*previous.surfaces.shape, 2), np.float32)
-    if previous is shot:
-        return flow
-    flow += (previous.camera_xy - shot.camera_xy).astype(np.float32)
-    rows, columns = np.nonzero(previous.surfaces)
-    old = np.concatenate([place.maps for place in previous.places])
-    new = np.concatenate([place.maps for place in shot.places])
-    linear = new[:, :, :2] @ np.linalg.inv(old[:, :, :2])
-    offset = new[:, :, 2] - (linear @ old[:, :, 2:])[..., 0]
-    part = previous.surfaces[rows, columns] - 1
-    across, down = (linear - np.eye(2))[part].transpose(2, 0, 1)
-    flow[rows, columns] = across * columns[:, None] + down * rows[:, None] + offset[part]
-    return flow
+        return inside, np.append(self._ranks, len(self._ranks))[seen[rows, columns].astype(np.int64) - 1]

@@ -24,7 +24,7 @@ class Actor:
     x: of the hips at frame 0. ground: row of the feet; perspective makes those lower in the picture larger
     and nearer. speed: per frame, negative to the left. between: the x at which walkers turn round. turn:
     radians by which the body faces the camera, 0 is a profile. phase: of the gait at frame 0, None for a
-    random one. breadth, coat: see `Figure`.
+    random one. coat: see `Figure`.
     """
 
     x: float
@@ -34,7 +34,6 @@ class Actor:
     between: tuple[float, float] = (-np.inf, np.inf)
     turn: float = 0.55
     phase: float | None = None
-    breadth: float = 1.0
     coat: bool = False
 
     @property
@@ -103,7 +102,7 @@ def _hidden(width: float) -> Stage:
     """Somebody in a coat overtakes a smaller person, who is hidden for ten frames and more."""
     return Stage(
         (
-            Actor(0.14 * width, 715, 13.5, between=_outside(width), turn=0.9, breadth=1.4, coat=True),
+            Actor(0.14 * width, 715, 13.5, between=_outside(width), turn=0.9, coat=True),
             Actor(0.29 * width, 535, 8, between=_outside(width), turn=0.3),
         ),
         _DRIFT,
@@ -193,14 +192,5 @@ def _shake(width: float) -> Stage:
 
 
 SCENARIOS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
-    {
-        "crossing": _crossing,
-        "hidden": _hidden,
-        "fast": _fast,
-        "leaving": _leaving,
-        "pan": _pan,
-        "crowd": _crowd,
-        "exercise": _exercise,
-        "shake": _shake,
-    }
+    {stage.__name__[1:]: stage for stage in (_crossing, _hidden, _fast, _leaving, _pan, _crowd, _exercise, _shake)}
 )

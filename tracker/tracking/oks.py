@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import BoolArray, IntArray
+from tracker.types import IntArray
 
 # Stands in for missing keypoints: so far apart that exp(−distance²) is exactly 0, and finite, so that no NaN
 # arises from a difference. The two sides get opposite signs.
@@ -20,19 +20,15 @@ def oks(
     others: npt.NDArray[Any],
     other_areas: npt.NDArray[Any],
     sigmas: npt.NDArray[Any],
-    *,
-    kept: BoolArray | None = None,
-    others_kept: BoolArray | None = None,
 ) -> npt.NDArray[Any]:
     """Similarity (N, M) in 0–1 of two sets of poses: 1 where equal, 0 where no keypoint is in both.
 
     keypoints: (N, K, 2), others: (M, K, 2) pixels; NaN is a missing keypoint. areas: (N,), other_areas: (M,)
-    square pixels; a pair is scaled by their mean. sigmas: (K,). kept, others_kept: masks (N, K) and (M, K) of
-    the keypoints that count; only those kept in both poses are compared.
+    square pixels; a pair is scaled by their mean. sigmas: (K,). Only keypoints that are in both poses are compared.
     Computed in the precision of `keypoints`. Source: `oks_iou` of the official code (vectors SB-7), with its
     mask of visible keypoints put right.
     """
-    mine, theirs = _present(keypoints, kept), _present(others, others_kept)
+    mine, theirs = ~np.isnan(keypoints[..., 0]), ~np.isnan(others[..., 0])
     # Keypoints come first and the others last: the innermost loops of NumPy run over the longest axis.
     scale = np.asarray(1 / (np.sqrt(8) * sigmas), np.result_type(keypoints, np.float32))[:, None]
     near = np.ascontiguousarray(np.where(mine.T, keypoints.transpose(2, 1, 0) * scale, _FAR), scale.dtype)
@@ -53,26 +49,17 @@ def oks_nms(
     scores: npt.NDArray[Any],
     sigmas: npt.NDArray[Any],
     threshold: float,
-    *,
-    kept: BoolArray | None = None,
 ) -> IntArray:
     """Indices of the poses to keep, best first: each drops those more similar to it than the threshold.
 
-    keypoints: (N, K, 2) pixels. areas, scores: (N,). kept: (N, K), the keypoints that count.
+    keypoints: (N, K, 2) pixels, NaN where they do not count. areas, scores: (N,).
     Source: `oks_nms` of the official code (vectors SB-7).
     """
     order = np.argsort(-scores, kind="stable")
-    mask = None if kept is None else kept[order]
-    similarity = oks(
-        keypoints[order], areas[order], keypoints[order], areas[order], sigmas, kept=mask, others_kept=mask
-    )
+    keypoints, areas = keypoints[order], areas[order]
+    similarity = oks(keypoints, areas, keypoints, areas, sigmas)
     alive = np.ones(len(order), bool)
     for row in range(len(order)):
         if alive[row]:
             alive[row + 1 :] &= ~(similarity[row, row + 1 :] > threshold)
     return order[alive]
-
-
-def _present(keypoints: npt.NDArray[Any], kept: BoolArray | None) -> BoolArray:
-    present: BoolArray = ~np.isnan(keypoints[..., 0])
-    return present if kept is None else present & kept

@@ -114,16 +114,9 @@ class PoseTracker:
         entry = self._entry(poses)
         strong = (poses.origin == Origin.DETECTED) | (entry.mean_scores >= self.config.propagation_score)
         strong &= np.isfinite(poses.boxes).all(axis=1)
-        poses, kept = poses[strong], entry.kept[strong]
-        rows = oks_nms(
-            poses.keypoints,
-            box_areas(poses.boxes),
-            poses.pose_scores(),
-            self._skeleton.sigmas,
-            self.config.duplicate_oks,
-            kept=kept,
-        )
-        return poses[rows]
+        poses, keypoints = poses[strong], entry.keypoints[strong]
+        sigmas, threshold = self._skeleton.sigmas, self.config.duplicate_oks
+        return poses[oks_nms(keypoints, box_areas(poses.boxes), poses.pose_scores(), sigmas, threshold)]
 
     def _similarity(self, entry: QueueEntry) -> tuple[FloatArray, IntArray]:
         """Similarities (N, M) of this frame's people with the remembered ones, and the ids (M,)."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tracker.boxes import iou, nms
 from tracker.detection.family import PERSON
@@ -18,7 +14,7 @@ from tracker.detection.yolox import YOLOX, decode_classes
 from tracker.errors import ModelError
 from tracker.runtime import OnnxNetwork
 from tracker.training.annotations import Annotations
-from tracker.training.stream import run_ahead
+from tracker.training.stream import cache_path, work_through
 from tracker.types import BoolArray, FloatArray, Image, IntArray
 from tracker.video.images import read_image
 
@@ -81,10 +77,9 @@ def find_animals(network: Path, annotations: Annotations, folder: Path) -> Anima
     Raises ModelError for another network than a YOLOX of COCO's 80 classes, InputError for a picture that is missing.
     """
     finder = AnimalFinder(network)
-    key = json.dumps([network.name, network.stat().st_size, [str(path) for path in annotations.paths]])
-    path = folder / f"animals-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    key = [network.name, network.stat().st_size, [str(path) for path in annotations.paths]]
+    path = cache_path(folder, key, "animals-{}.npz")
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         found = _look(finder, annotations)
         partial = path.with_suffix(f".{os.getpid()}.partial.npz")
         np.savez(partial, picture=found.picture, boxes=found.boxes, scores=found.scores)
@@ -94,15 +89,10 @@ def find_animals(network: Path, annotations: Annotations, folder: Path) -> Anima
 
 
 def _look(finder: AnimalFinder, annotations: Annotations) -> Animals:
-    num_threads = os.cpu_count() or 1
-    work = run_ahead(
-        lambda row: finder.find(read_image(annotations.paths[row])), range(len(annotations.paths)), num_threads
-    )
-    parts = [Animals.none()]
-    bar = tqdm(work, "finding animals", len(annotations.paths), unit="picture", leave=False, disable=None)
-    with closing(work):
-        for row, (boxes, scores) in enumerate(bar):
-            parts.append(Animals(np.full(len(boxes), row, np.int64), boxes, scores))
+    paths, parts = annotations.paths, [Animals.none()]
+    found = work_through(lambda row: finder.find(read_image(paths[row])), len(paths), "finding animals")
+    for row, (boxes, scores) in enumerate(found):
+        parts.append(Animals(np.full(len(boxes), row, np.int64), boxes, scores))
     names = ("picture", "boxes", "scores")
     return Animals(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 

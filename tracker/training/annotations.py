@@ -23,6 +23,8 @@ _SURE_KEYPOINTS, _SURE_PEAK = 5, 0.4
 _TELLING_PEAKS = 4
 # How much the emptiness of an absent keypoint's heatmap counts.
 _ABSENT_WEIGHT = 0.3
+# Fields of `Annotations` with a row for each person.
+_OF_PEOPLE = ("boxes", "box_scores", "certainties", "keypoints", "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +61,7 @@ class Annotations:
 
     def people(self, rows: BoolArray | IntArray) -> Annotations:
         """The same pictures with some of the people, by mask or rising index."""
-        names = ("picture", "boxes", "box_scores", "certainties", "keypoints", "weights")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, picture=self.picture[rows], **{name: getattr(self, name)[rows] for name in _OF_PEOPLE})
 
     def with_people_alone(self) -> Annotations:
         """The same without the pictures in which nobody is annotated."""
@@ -81,22 +82,15 @@ class Annotations:
 
 def join_annotations(parts: Sequence[Annotations]) -> Annotations:
     """Several sets of one skeleton as one."""
-    offsets = np.cumsum([0, *(len(part.paths) for part in parts)])
+    *offsets, _ = np.cumsum([0, *(len(part.paths) for part in parts)]).tolist()
+    placed = list(zip(parts, offsets, strict=True))
     return Annotations(
         skeleton=parts[0].skeleton,
         paths=tuple(path for part in parts for path in part.paths),
         is_negative=np.concatenate([part.is_negative for part in parts]),
-        picture=np.concatenate([part.picture + offset for part, offset in zip(parts, offsets, strict=False)]),
-        boxes=np.concatenate([part.boxes for part in parts]),
-        box_scores=np.concatenate([part.box_scores for part in parts]),
-        certainties=np.concatenate([part.certainties for part in parts]),
-        keypoints=np.concatenate([part.keypoints for part in parts]),
-        weights=np.concatenate([part.weights for part in parts]),
-        unlabelled={
-            row + int(offset): region
-            for part, offset in zip(parts, offsets, strict=False)
-            for row, region in part.unlabelled.items()
-        },
+        picture=np.concatenate([part.picture + offset for part, offset in placed]),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_PEOPLE},
+        unlabelled={row + offset: region for part, offset in placed for row, region in part.unlabelled.items()},
     )
 
 
@@ -129,7 +123,7 @@ def read_coco(
         paths=tuple(pictures / picture.file_name for picture in listed),
         is_negative=np.array(negative, bool),
         picture=np.array(rows, np.int64),
-        boxes=_boxes(people),
+        boxes=boxes_of(people),
         box_scores=np.array([person["score"] for person in people], np.float32),
         certainties=np.array([_certainty(person) for person in people], np.float32),
         keypoints=keypoints,
@@ -138,7 +132,8 @@ def read_coco(
     )
 
 
-def _boxes(people: Sequence[Annotation]) -> FloatArray:
+def boxes_of(people: Sequence[Annotation]) -> FloatArray:
+    """Boxes (N, 4) xyxy of annotated people."""
     boxes = np.array([person["bbox"] for person in people], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes

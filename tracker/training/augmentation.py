@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tracker.pose.networks import Normalization
+from tracker.training.recipes import Appearance
+from tracker.types import Image
 
-@dataclass(frozen=True)
-class Appearance:
-    """How pictures are varied; each share is that of the pictures it happens to.
 
-    brightness, contrast, saturation: largest relative change. cast: largest factor on a colour. blur, noise,
-    occlusion, sharp: shares.
-    """
-
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    cast: float = 0.05
-    blur: float = 0.05
-    noise: float = 0.05
-    occlusion: float = 0.1
-    sharp: float = 0.6
+def in_rgb(images: Image, device: torch.device) -> Tensor:
+    """Pictures (B, 3, H, W) uint8 RGB on a device, of images (B, H, W, 3) BGR."""
+    return torch.from_numpy(images).to(device).flip(-1).permute(0, 3, 1, 2)
 
 
 def warp(pictures: Tensor, matrices: Tensor, size_wh: tuple[int, int]) -> Tensor:
@@ -42,6 +31,15 @@ def warp(pictures: Tensor, matrices: Tensor, size_wh: tuple[int, int]) -> Tensor
     last = torch.tensor([pictures.shape[3] - 1, pictures.shape[2] - 1], device=device)
     grid = grid.movedim(1, -1) * (2 / last) - 1
     return F.grid_sample(pictures.float(), grid, align_corners=True)
+
+
+def normalise(pictures: Tensor, normalization: Normalization) -> Tensor:
+    """Network input, channels last, of RGB pictures (B, 3, H, W) in 0–255."""
+    mean = torch.tensor(normalization.mean, device=pictures.device)[:, None, None]
+    std = torch.tensor(normalization.std, device=pictures.device)[:, None, None]
+    if normalization.color == "bgr":
+        pictures = pictures.flip(1)
+    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def vary(pictures: Tensor, how: Appearance, generator: torch.Generator) -> Tensor:

@@ -1,22 +1,24 @@
-"""Training of a BottomUpMobileNet: where keypoints and the middles of people are, and what keypoints a middle has."""
+"""Training of bottom-up networks: of a LitePose, by heatmaps and tags; of a BottomUpMobileNet, by where people are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet, PeopleMaps
-from tracker.pose.heatmaps import encode_people
-from tracker.pose.networks import Normalization
-from tracker.training.augmentation import Appearance, vary
-from tracker.training.litepose_views import Scene, ScenePictures, SceneViews, compose_scenes
-from tracker.training.losses import quality_focal_loss
-from tracker.training.pose_task import normalise
+from tracker.pose.heatmaps import encode_people, tag_positions
+from tracker.training.augmentation import in_rgb, normalise, vary
+from tracker.training.litepose_views import Scene, ScenePictures
+from tracker.training.loop import Validate
+from tracker.training.losses import MapTargets, bottom_up_loss, quality_focal_loss
+from tracker.training.recipes import LitePoseRecipe
+from tracker.training.stream import rows_of_step
 from tracker.types import BoolArray, DoubleArray, FloatArray, Image, IntArray
 
 # Sigma of the Gaussians on keypoints and on middles, in cells: at least so much, and so much more for each cell of a
@@ -29,6 +31,79 @@ _LEAST_KEYPOINTS = 4
 _MIDDLES_WEIGHT, _PLACES_WEIGHT = 0.2, 10.0
 # Where a missing keypoint of a person may be: in the box around the others, grown by this share of its sides.
 _MARGIN = 0.25
+
+Targets = TypeVar("Targets")
+
+
+@dataclass(frozen=True, eq=False)
+class SceneBatch(Generic[Targets]):
+    """Scenes (B, S, S, 3) uint8 BGR, and what a network shall see in them."""
+
+    images: Image
+    targets: Targets
+
+
+@dataclass(frozen=True, eq=False)
+class SceneTask(ABC, Generic[Targets]):
+    """What a training run needs to know of bottom-up networks: a `Task`.
+
+    output_sides: of the network's outputs, cells. validate: accuracy by name.
+    """
+
+    recipe: LitePoseRecipe
+    pictures: ScenePictures
+    output_sides: tuple[int, ...]
+    validate: Validate
+
+    def make_batch(self, step: int) -> SceneBatch[Targets]:
+        """The batch of a step, always the same one."""
+        recipe, pictures = self.recipe, self.pictures
+        rng = np.random.default_rng([recipe.seed, 3, step])
+        rows = rows_of_step(len(pictures.with_people), recipe.part_size, recipe.seed, step)
+        scenes = [pictures.compose(int(row), recipe, recipe.side, self.output_sides, rng) for row in rows]
+        return SceneBatch(np.stack([scene.image for scene in scenes]), self.targets(scenes))
+
+    def loss(self, model: nn.Module, batch: SceneBatch[Targets], generator: torch.Generator) -> Tensor:
+        """The loss of a batch, on the generator's device."""
+        pictures = vary(in_rgb(batch.images, generator.device).float(), self.recipe, generator)
+        return self.cost(model, normalise(pictures, self.recipe.normalization), batch.targets)
+
+    @abstractmethod
+    def targets(self, scenes: Sequence[Scene]) -> Targets:
+        """What the network shall see in scenes."""
+
+    @abstractmethod
+    def cost(self, model: nn.Module, inputs: Tensor, targets: Targets) -> Tensor:
+        """What it costs that the network sees something else in its input (B, 3, S, S)."""
+
+
+class LitePoseTask(SceneTask[tuple[MapTargets, ...]]):
+    """That of a LitePose, with targets for each output, coarse to fine."""
+
+    def targets(self, scenes: Sequence[Scene]) -> tuple[MapTargets, ...]:
+        """Heatmaps, masks and places of tags of each output."""
+        return tuple(self._targets(scenes, i) for i in range(len(self.output_sides)))
+
+    def cost(self, model: nn.Module, inputs: Tensor, targets: tuple[MapTargets, ...]) -> Tensor:
+        """The loss of the outputs."""
+        moved = [MapTargets(*(value.to(inputs.device) for value in vars(target).values())) for target in targets]
+        return bottom_up_loss([output.float() for output in model(inputs)], moved, self.recipe)
+
+    def _targets(self, scenes: Sequence[Scene], output: int) -> MapTargets:
+        recipe, size_wh = self.recipe, (self.output_sides[output],) * 2
+        keypoints = [scene.keypoints[output] for scene in scenes]
+        tables = [tag_positions(_on_map(people, size_wh[0]), size_wh, recipe.max_people) for people in keypoints]
+        heatmaps = [
+            encode_people(people, size_wh, recipe.sigma, whole_cells=recipe.whole_cells) for people in keypoints
+        ]
+        masks = [scene.masks[output] for scene in scenes]
+        return MapTargets(*(torch.from_numpy(np.stack(maps)) for maps in (heatmaps, masks, tables)))
+
+
+def _on_map(keypoints: DoubleArray, side: int) -> DoubleArray:
+    """The people (N, K, 2) of whom some keypoint is on a map of that side, so that nobody else takes a row of tags."""
+    low, high = keypoints.min(axis=2), keypoints.max(axis=2)
+    return keypoints[((low > -1) & (high < side)).any(axis=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,50 +124,18 @@ class PeopleTargets:
     places: Tensor
     sizes: Tensor
 
-    def to(self, device: torch.device) -> PeopleTargets:
-        """The same on a device."""
-        return PeopleTargets(*(value.to(device) for value in vars(self).values()))
 
+class BottomUpTask(SceneTask[PeopleTargets]):
+    """That of a BottomUpMobileNet, which has one output."""
 
-@dataclass(frozen=True, eq=False)
-class PeopleBatch:
-    """Scenes (B, S, S, 3) uint8 BGR, and what is to be seen in them."""
+    def targets(self, scenes: Sequence[Scene]) -> PeopleTargets:
+        """What is to be seen in scenes."""
+        return people_targets(scenes)
 
-    images: Image
-    targets: PeopleTargets
-
-
-@dataclass(frozen=True, eq=False)
-class BottomUpTask:
-    """What a training run needs to know of a BottomUpMobileNet.
-
-    size: side of the scenes, pixels. map_side: of the maps, cells. batch_size: pictures per batch.
-    """
-
-    pictures: ScenePictures
-    size: int
-    map_side: int
-    normalization: Normalization
-    views: SceneViews
-    appearance: Appearance
-    batch_size: int
-    seed: int
-    validate: Callable[[nn.Module], dict[str, float]]
-
-    def make_batch(self, step: int) -> PeopleBatch:
-        """The batch of a step, always the same one."""
-        sides = (self.map_side,)
-        scenes = compose_scenes(self.pictures, self.views, self.size, sides, self.batch_size, self.seed, step)
-        return PeopleBatch(np.stack([scene.image for scene in scenes]), people_targets(scenes))
-
-    def loss(self, model: nn.Module, batch: PeopleBatch, generator: torch.Generator) -> Tensor:
-        """The loss of a batch, on the generator's device."""
-        device = generator.device
-        images = torch.from_numpy(batch.images).to(device).flip(-1).permute(0, 3, 1, 2).float()
-        maps = cast(BottomUpMobileNet, model).look(
-            normalise(vary(images, self.appearance, generator), self.normalization)
-        )
-        return people_loss(maps, batch.targets.to(device))
+    def cost(self, model: nn.Module, inputs: Tensor, targets: PeopleTargets) -> Tensor:
+        """The loss of what is seen."""
+        moved = PeopleTargets(*(value.to(inputs.device) for value in vars(targets).values()))
+        return people_loss(cast(BottomUpMobileNet, model).look(inputs), moved)
 
 
 def people_loss(maps: PeopleMaps, targets: PeopleTargets) -> Tensor:
@@ -114,7 +157,7 @@ def people_loss(maps: PeopleMaps, targets: PeopleTargets) -> Tensor:
 
 def people_targets(scenes: Sequence[Scene]) -> PeopleTargets:
     """What is to be seen in scenes, on their first maps."""
-    parts = [_targets(scene.keypoints[0], scene.masks[0]) for scene in scenes]
+    parts = [_map_targets(scene.keypoints[0], scene.masks[0]) for scene in scenes]
     pictures = np.repeat(np.arange(len(parts)), [len(part["sizes"]) for part in parts])
     maps = {name: np.stack([part[name] for part in parts]) for name in ("heatmaps", "weights")}
     rows = {name: np.concatenate([part[name] for part in parts]) for name in ("cells", "places", "sizes")}
@@ -123,7 +166,7 @@ def people_targets(scenes: Sequence[Scene]) -> PeopleTargets:
     return PeopleTargets(**{name: torch.from_numpy(value) for name, value in values.items()})
 
 
-def _targets(keypoints: DoubleArray, mask: BoolArray) -> dict[str, FloatArray | IntArray]:
+def _map_targets(keypoints: DoubleArray, mask: BoolArray) -> dict[str, FloatArray | IntArray]:
     """The same of one map (s, s): people (N, K, 2) in its cells, and where all are labelled."""
     side = len(mask)
     is_inside = ~np.isnan(keypoints[..., 0]) & ((keypoints >= 0) & (keypoints < side)).all(axis=2)

@@ -6,6 +6,8 @@ import importlib.util
 import json
 from pathlib import Path
 
+from tracker.outputs import writing
+
 
 def can_draw() -> bool:
     """Whether matplotlib is there."""
@@ -38,9 +40,8 @@ def draw(log_path: Path, image_path: Path) -> None:
     lower.set(xlabel="step", ylabel="validation")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
-    partial = image_path.with_suffix(".partial.png")
-    figure.savefig(partial, dpi=100)
-    partial.replace(image_path)
+    with writing(image_path) as partial:
+        figure.savefig(partial, dpi=100)
 
 
 def read_curves(log_path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -16,7 +16,7 @@ from tracker.errors import InputError
 from tracker.formats import posetrack
 from tracker.formats.fields import as_object, read_json
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
-from tracker.training.annotations import Annotations, join_annotations, read_coco
+from tracker.training.annotations import Annotations, boxes_of, join_annotations, read_coco
 from tracker.types import FloatArray, IntArray
 
 _COCO = "annotations/person_keypoints_{}2017.json"
@@ -141,9 +141,8 @@ def read_mpii(path: Path, pictures: Path, skeleton: Skeleton) -> Annotations:
     rows = np.repeat(np.arange(len(known)), [len(people) for _, people in known])
     everybody = [person for _, people in known for person in people]
     labels = np.array([person["keypoints"] for person in everybody], np.float32).reshape(-1, MPII_16.num_keypoints, 3)
-    boxes = np.array([person["bbox"] for person in everybody], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return _annotations([pictures / picture.file_name for picture, _ in known], rows, labels, MPII_16, skeleton, boxes)
+    paths = [pictures / picture.file_name for picture, _ in known]
+    return _annotations(paths, rows, labels, MPII_16, skeleton, boxes_of(everybody))
 
 
 def _annotations(
@@ -174,9 +173,12 @@ def _annotations(
 
 def _coco(folder: Path, skeleton: Skeleton, regions: bool) -> Dataset:
     train = read_coco(folder / _COCO.format("train"), folder / "train2017", skeleton, everybody=True, regions=regions)
-    path = folder / _COCO.format("val")
-    sets = [ValidationSet("coco", read_ground_truth(path), folder / "val2017")] if path.is_file() else []
-    return Dataset(train, tuple(sets))
+    return Dataset(train, _truths("coco", [folder / _COCO.format("val")], folder / "val2017"))
+
+
+def _truths(name: str, files: Sequence[Path], pictures: Path) -> tuple[ValidationSet, ...]:
+    """Sets of files in COCO's format, those that are there."""
+    return tuple(ValidationSet(name, read_ground_truth(path), pictures) for path in files if path.is_file())
 
 
 def _crowdpose_files(folder: Path) -> list[Path]:
@@ -188,14 +190,13 @@ def _crowdpose_files(folder: Path) -> list[Path]:
         for place in _CROWDPOSE:
             files = [folder / place.format(split) for split in splits]
             if files[0].is_file():
-                return [file for file in files if file.is_file()]
+                return files
     return []
 
 
 def _crowdpose(folder: Path, files: Sequence[Path], skeleton: Skeleton, regions: bool) -> Dataset:
     train = read_coco(files[0], folder / "images", skeleton, everybody=True, regions=regions)
-    sets = [ValidationSet("crowdpose", read_ground_truth(path), folder / "images") for path in files[1:]]
-    return Dataset(train, tuple(sets))
+    return Dataset(train, _truths("crowdpose", files[1:], folder / "images"))
 
 
 def _posetrack_files(folder: Path, split: str) -> list[Path]:
@@ -203,21 +204,20 @@ def _posetrack_files(folder: Path, split: str) -> list[Path]:
 
 
 def _posetrack(folder: Path, files: Sequence[Path], skeleton: Skeleton) -> Dataset:
-    train = join_annotations([read_posetrack(path, folder, skeleton) for path in files])
-    sets = []
-    if files := _posetrack_files(folder, "val"):
-        people = join_annotations([read_posetrack(path, folder, skeleton) for path in files])
-        sets = [ValidationSet("posetrack", truth_of(people, files[0].parent), Path())]
-    return Dataset(train, tuple(sets))
+    def people(files: Sequence[Path]) -> Annotations:
+        return join_annotations([read_posetrack(path, folder, skeleton) for path in files])
+
+    others = _posetrack_files(folder, "val")
+    sets = [ValidationSet("posetrack", truth_of(people(others), others[0].parent), Path())] if others else []
+    return Dataset(people(files), tuple(sets))
 
 
 def _mpii(folder: Path, skeleton: Skeleton) -> Dataset:
-    train = read_mpii(folder / _MPII.format("train"), folder / "images", skeleton)
-    path = folder / _MPII.format("valid")
-    sets = []
-    if path.is_file():
-        sets = [ValidationSet("mpii", truth_of(read_mpii(path, folder / "images", skeleton), path), Path())]
-    return Dataset(train, tuple(sets))
+    train, other = (folder / _MPII.format(split) for split in ("train", "valid"))
+    others = [other] if other.is_file() else []
+    truths = [truth_of(read_mpii(path, folder / "images", skeleton), path) for path in others]
+    sets = tuple(ValidationSet("mpii", truth, Path()) for truth in truths)
+    return Dataset(read_mpii(train, folder / "images", skeleton), sets)
 
 
 def _own(folder: Path, files: Sequence[Path], skeleton: Skeleton, regions: bool) -> Dataset:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from tracker.boxes import iou
-from tracker.detection.rtmdet import RTMDET
+from tracker.detection.rtmdet import MEAN_BGR, RTMDET, STD_BGR
 from tracker.errors import ModelError
 from tracker.nets.rtmdet import STRIDES
 from tracker.pose.networks import Normalization
 from tracker.runtime import OnnxNetwork
-from tracker.training.augmentation import Appearance, vary
-from tracker.training.detector_views import Layouts, PictureStore, Scene
+from tracker.training.augmentation import in_rgb, normalise, vary
+from tracker.training.detector_views import PictureStore, Scene
+from tracker.training.loop import Validate
 from tracker.training.losses import giou_loss, quality_focal_loss
-from tracker.training.pose_task import normalise
+from tracker.training.recipes import DetectorRecipe
 from tracker.training.stream import rows_of_step
 from tracker.types import FloatArray, Image
 
@@ -122,48 +122,37 @@ class DetectorBatch:
 
 @dataclass(frozen=True, eq=False)
 class DetectorTask:
-    """What a training run needs to know of person detectors.
+    """What a training run needs to know of person detectors: a `Task`.
 
-    size: of the square scenes, pixels. teacher: looks at every scene; None trains on the labels alone. empty_weight:
-    what cells of pictures without people count. box_weight: what boxes count beside scores.
+    teacher: looks at every scene; None trains on the labels alone. validate: accuracy by name.
     """
 
+    recipe: DetectorRecipe
     pictures: PictureStore
-    size: int
-    normalization: Normalization
-    teacher: DenseTeacher | None
-    layouts: Layouts
-    appearance: Appearance
-    batch_size: int
-    seed: int
-    validate: Callable[[nn.Module], dict[str, float]]
-    empty_weight: float = 1.0
-    box_weight: float = 2.0
+    validate: Validate
+    teacher: DenseTeacher | None = None
 
     def make_batch(self, step: int) -> DetectorBatch:
         """The batch of a step, always the same one."""
-        numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
-        images, targets = zip(*map(self._scene, numbers), strict=True)
-        return DetectorBatch(
-            np.stack(images),
-            np.stack([target.scores for target in targets]),
-            np.stack([target.distances for target in targets]),
-            np.stack([target.weights for target in targets]),
-        )
+        size = self.recipe.part_size
+        images, targets = zip(*map(self._scene, range(step * size, (step + 1) * size)), strict=True)
+        stacked = (np.stack([getattr(target, f.name) for target in targets]) for f in fields(CellTargets))
+        return DetectorBatch(np.stack(images), *stacked)
 
     def _scene(self, number: int) -> tuple[Image, CellTargets]:
         """A picture and its targets, always the same of a number."""
-        rng = np.random.default_rng([self.seed, 2, number])
-        row = int(rows_of_step(len(self.pictures.with_people), 1, self.seed, number)[0])
-        scene = self.pictures.compose(row, self.layouts, self.size, rng)
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, 2, number])
+        row = int(rows_of_step(len(self.pictures.with_people), 1, recipe.seed, number)[0])
+        scene = self.pictures.compose(row, recipe, recipe.size, rng)
         seen = self.teacher.look(scene.image) if self.teacher else None
-        return scene.image, label_cells(scene, seen, self.size, self.empty_weight)
+        return scene.image, label_cells(scene, seen, recipe.size, recipe.empty_weight)
 
     def loss(self, model: nn.Module, batch: DetectorBatch, generator: torch.Generator) -> Tensor:
         """Quality focal loss of the scores and, weighted, the GIoU loss of the boxes, per person."""
         device = generator.device
-        images = torch.from_numpy(batch.images).to(device).flip(-1).permute(0, 3, 1, 2).float()
-        maps = model(normalise(vary(images, self.appearance, generator), self.normalization))
+        pictures = vary(in_rgb(batch.images, device).float(), self.recipe, generator)
+        maps = model(normalise(pictures, Normalization("bgr", MEAN_BGR, STD_BGR)))
         cells = torch.cat([m.float().flatten(2) for m in maps], dim=2).transpose(1, 2)
         scores, distances, weights = (
             torch.from_numpy(array).to(device) for array in (batch.scores, batch.distances, batch.weights)
@@ -171,4 +160,4 @@ class DetectorTask:
         is_person = (scores > _SEEN) & (weights > 0)
         count = scores[is_person].sum().clamp(min=1.0)
         boxes = (giou_loss(cells[is_person][:, 1:], distances[is_person]) * scores[is_person]).sum()
-        return (quality_focal_loss(cells[..., 0], scores, weights) + self.box_weight * boxes) / count
+        return (quality_focal_loss(cells[..., 0], scores, weights) + self.recipe.box_weight * boxes) / count

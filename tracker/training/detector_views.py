@@ -14,9 +14,10 @@ from numpy.random import Generator
 from tracker.detection.letterbox import PADDING
 from tracker.training.animals import Animals
 from tracker.training.annotations import Annotations
-from tracker.training.image_store import ImageStore, open_store
+from tracker.training.image_store import StoredPictures, shrink_pictures, stored_fields
+from tracker.training.recipes import Layouts
 from tracker.training.windows import find_window_around, find_window_beside
-from tracker.types import BoolArray, DoubleArray, FloatArray, Image, IntArray
+from tracker.types import BoolArray, DoubleArray, FloatArray, Image
 
 # Stored pictures are shrunk to this longer side.
 _LONGEST = 480
@@ -26,29 +27,13 @@ _BACKGROUND_WEIGHT = 0.4
 _Rect: TypeAlias = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
-class Layouts:
-    """How scenes are put together.
-
-    grids: shares of scenes of 1×1, 2×2 and 3×3 pictures. zoom_alone, zoom_in_mosaic: least and largest size of a
-    picture, over that which fills its place. negatives: share of the places in which nobody is; of those, animals and
-    backgrounds are shares of windows cut out around animals, and anywhere, of pictures with people, and the others show
-    a picture without any. zoom_negatives, rotation_deg: of what is in those places; the largest rotation.
-    """
-
-    grids: tuple[float, float, float] = (0.45, 0.4, 0.15)
-    zoom_alone: tuple[float, float] = (0.4, 2.5)
-    zoom_in_mosaic: tuple[float, float] = (0.6, 1.8)
-    negatives: float = 0.3
-    animals: float = 0.35
-    backgrounds: float = 0.15
-    zoom_negatives: tuple[float, float] = (0.6, 1.7)
-    rotation_deg: float = 30.0
+def _none(*shape: int) -> FloatArray:
+    return np.zeros((0, *shape), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A composed picture.
+    """A composed picture, or what a place of one adds to it.
 
     image: (S, S, 3) uint8 BGR. boxes: (N, 4) xyxy pixels, of the annotated people that can be seen. scores: (N,)
     in 0–1, how surely the boxes hold a person. is_sure: (N,), those that do without doubt. empty: (M, 4) xyxy pixels,
@@ -56,41 +41,22 @@ class Scene:
     """
 
     image: Image
-    boxes: FloatArray
-    scores: FloatArray
-    is_sure: BoolArray
-    empty: FloatArray
-    empty_weights: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What a place of a scene adds to the fields of the same names."""
-
-    boxes: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    scores: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    boxes: FloatArray = field(default_factory=lambda: _none(4))
+    scores: FloatArray = field(default_factory=_none)
     is_sure: BoolArray = field(default_factory=lambda: np.zeros(0, bool))
-    empty: FloatArray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    empty_weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    empty: FloatArray = field(default_factory=lambda: _none(4))
+    empty_weights: FloatArray = field(default_factory=_none)
 
 
 @dataclass(frozen=True, eq=False)
-class PictureStore:
-    """Stored pictures of annotated people.
+class PictureStore(StoredPictures):
+    """Stored pictures to teach a detector.
 
-    scales: (M,), stored size over the annotated one. is_sure: (N,), of the annotations. with_people, negatives: rows
-    of the pictures in which somebody is annotated, as often as they come, and of those known to show nobody.
-    first_rows: (M + 1,), where each picture's people begin. animals: in the pictures with people.
+    scales: (M,), stored size over the annotated one. animals: in the pictures with people.
     """
 
-    images: ImageStore
-    annotations: Annotations
     scales: DoubleArray
-    is_sure: BoolArray
-    with_people: IntArray
-    negatives: IntArray
-    first_rows: IntArray
-    animals: Animals = field(default_factory=Animals.none)
+    animals: Animals
 
     def compose(self, first: int, layouts: Layouts, size: int, rng: Generator) -> Scene:
         """A scene of `size` pixels a side with picture `first` of those with people, and others."""
@@ -105,21 +71,18 @@ class PictureStore:
                 parts.append(self._put_people(canvas, rect, row, zooms, rng))
             else:
                 parts.append(_put_nobody(canvas, rect, empty, layouts, rng))
-        names = [part_field.name for part_field in fields(_Part)]
+        names = [part_field.name for part_field in fields(Scene)[1:]]
         return Scene(canvas, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
-    def _put_people(self, canvas: Image, rect: _Rect, row: int, zooms: tuple[float, float], rng: Generator) -> _Part:
+    def _put_people(self, canvas: Image, rect: _Rect, row: int, zooms: tuple[float, float], rng: Generator) -> Scene:
         """Put a picture into a rectangle; the people who are seen of it."""
         image = self.images[row]
         matrix = _fit(image, rect, zooms, rng)
         _paste(canvas, image, matrix, rect)
-        people = slice(self.first_rows[row], self.first_rows[row + 1])
+        people = self.people_in(row)
         moved, seen = _move_boxes(self.annotations.boxes[people] * self.scales[row], matrix, rect)
-        return _Part(
-            boxes=moved[seen].astype(np.float32),
-            scores=self.annotations.certainties[people][seen],
-            is_sure=self.is_sure[people][seen],
-        )
+        certainties, is_sure = self.annotations.certainties[people], self.is_sure[people]
+        return Scene(canvas, moved[seen].astype(np.float32), certainties[seen], is_sure[seen])
 
     def _choose_empty(self, layouts: Layouts, rng: Generator) -> tuple[Image, float] | None:
         """What shows nobody, a picture or a window of one, and what it counts; None where chance finds nothing."""
@@ -128,18 +91,18 @@ class PictureStore:
             number = int(rng.integers(len(self.animals)))
             row = int(self.animals.picture[number])
             image, box = self.images[row], self.animals.boxes[number] * self.scales[row]
-            window, weight = find_window_around(box, self._people_in(row), _size_wh(image), rng), 1.0
+            window, weight = find_window_around(box, self._maybe_people(row), _size_wh(image), rng), 1.0
         elif layouts.animals <= kind < layouts.animals + layouts.backgrounds:
             row = int(rng.choice(self.with_people))
             image = self.images[row]
-            window, weight = find_window_beside(self._people_in(row), _size_wh(image), rng), _BACKGROUND_WEIGHT
+            window, weight = find_window_beside(self._maybe_people(row), _size_wh(image), rng), _BACKGROUND_WEIGHT
         else:
             return (self.images[int(rng.choice(self.negatives))], 1.0) if len(self.negatives) else None
         return None if window is None else (image[window[1] : window[3], window[0] : window[2]], weight)
 
-    def _people_in(self, row: int) -> DoubleArray:
+    def _maybe_people(self, row: int) -> DoubleArray:
         """Boxes (N, 4) of those who may be people, in pixels of the stored picture."""
-        rows = slice(self.first_rows[row], self.first_rows[row + 1])
+        rows = self.people_in(row)
         maybe = self.annotations.certainties[rows] > 0
         return np.asarray(self.annotations.boxes[rows][maybe] * self.scales[row], np.float64)
 
@@ -149,23 +112,10 @@ def store_pictures(annotations: Annotations, folder: Path, animals: Animals | No
 
     Animals of pictures without people are left out: those are shown as a whole.
     """
-
-    def shrink(_: int, image: Image) -> tuple[Image]:
-        factor = _LONGEST / max(image.shape)
-        if factor >= 1:
-            return (image,)
-        return (np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8),)
-
-    key = [[str(path) for path in annotations.paths], _LONGEST]
-    images = open_store(folder, key, annotations.paths, shrink, "shrinking pictures")
+    images = shrink_pictures(annotations, folder, longest=_LONGEST)
     return PictureStore(
-        images=images,
-        annotations=annotations,
+        **stored_fields(annotations, images, annotations.is_sure, np.ones(len(annotations), bool)),
         scales=np.minimum(1, _LONGEST / images.source_sizes_wh.max(axis=1)),
-        is_sure=annotations.is_sure,
-        with_people=np.unique(annotations.picture),
-        negatives=np.flatnonzero(annotations.is_negative),
-        first_rows=np.searchsorted(annotations.picture, np.arange(len(images) + 1)),
         animals=Animals.none() if animals is None else animals[~annotations.is_negative[animals.picture]],
     )
 
@@ -194,13 +144,13 @@ def _fit(image: Image, rect: _Rect, zooms: tuple[float, float], rng: Generator) 
     return matrix
 
 
-def _put_nobody(canvas: Image, rect: _Rect, empty: tuple[Image, float], layouts: Layouts, rng: Generator) -> _Part:
+def _put_nobody(canvas: Image, rect: _Rect, empty: tuple[Image, float], layouts: Layouts, rng: Generator) -> Scene:
     """Fill a rectangle with an image that shows nobody and what it counts; the empty region."""
     image, weight = empty
     angle = rng.uniform(-1, 1) * layouts.rotation_deg
     matrix = _rotate(_fit(image, rect, layouts.zoom_negatives, rng), rect, angle)
     _paste(canvas, image, matrix, rect, cv2.BORDER_REFLECT_101)
-    return _Part(empty=np.array([rect], np.float32), empty_weights=np.array([weight], np.float32))
+    return Scene(canvas, empty=np.array([rect], np.float32), empty_weights=np.array([weight], np.float32))
 
 
 def _rotate(matrix: DoubleArray, rect: _Rect, angle_deg: float) -> DoubleArray:

@@ -16,8 +16,8 @@ from tracker.errors import InputError
 from tracker.pose.crops import PIXELS_PER_SCALE, crop_matrices, transform_points, warp_crops
 from tracker.skeletons import Skeleton
 from tracker.training.annotations import Annotations
-from tracker.training.image_store import ImageStore, open_store
-from tracker.training.stream import rows_of_step
+from tracker.training.image_store import StoredPictures, shrink_pictures, stored_fields
+from tracker.training.recipes import SceneViews
 from tracker.types import BoolArray, DoubleArray, FloatArray, Image, IntArray
 
 # Who is pasted has so many labelled keypoints and is so tall in pixels of the stored picture.
@@ -28,34 +28,6 @@ _MOST_PASTED = 3
 # Widths of limbs and head over the length of the torso.
 _LIMB_WIDTH, _HEAD_WIDTH = 0.35, 0.6
 _HEAD = ("nose", "eye", "ear", "head", "head_top")
-
-
-@dataclass(frozen=True)
-class SceneViews:
-    """Random views of pictures, as the official code draws them where it has the same.
-
-    rotation_deg: largest rotation. region: least and largest side of what is seen, over the picture's short side, or
-    its long one. translation: largest shift on each axis, in 200ths of that side. flip: share of views that are
-    mirrored. exact_flip: mirror keypoints as pictures are; as published, they are up to a cell beside them. pasted:
-    share of views with people of other pictures in front. negatives: share of pictures without people.
-    """
-
-    rotation_deg: float = 30.0
-    region: tuple[float, float] = (0.75, 1.5)
-    translation: float = 40.0
-    flip: float = 0.5
-    exact_flip: bool = True
-    long_side: bool = False
-    pasted: float = 0.3
-    negatives: float = 0.03
-
-    def draw(self, size_wh: IntArray, rng: np.random.Generator) -> Placement:
-        """A random place of a picture of that size."""
-        factor = rng.uniform(*self.region)
-        angle = rng.uniform(-self.rotation_deg, self.rotation_deg)
-        reach = int(self.translation * factor * _side(size_wh, self.long_side) / PIXELS_PER_SCALE)
-        shift = rng.integers(-reach, reach, 2) if reach else np.zeros(2)
-        return place_picture(size_wh, factor, angle, shift, self.long_side, mirrored=rng.random() < self.flip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +43,15 @@ class Placement:
     def matrix(self, side: int) -> DoubleArray:
         """(2, 3), from pixels of the picture to those of a view of that side before it is mirrored."""
         return self.unit * side
+
+
+def draw_placement(views: SceneViews, size_wh: IntArray, rng: np.random.Generator) -> Placement:
+    """A random place of a picture of that size."""
+    factor = rng.uniform(*views.region)
+    angle = rng.uniform(-views.rotation_deg, views.rotation_deg)
+    reach = int(views.translation * factor * _side(size_wh, views.long_side) / PIXELS_PER_SCALE)
+    shift = rng.integers(-reach, reach, 2) if reach else np.zeros(2)
+    return place_picture(size_wh, factor, angle, shift, views.long_side, mirrored=rng.random() < views.flip)
 
 
 def place_picture(
@@ -131,19 +112,9 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class ScenePictures:
-    """Stored pictures and the people in them.
+class ScenePictures(StoredPictures):
+    """Stored pictures to teach a bottom-up network. is_sure: of `are_learnt`. donors: rows of people to paste."""
 
-    first_rows: (M + 1,), where the people of each begin. is_sure: (N,), of `are_learnt`. with_people, negatives: rows
-    of pictures to draw from. donors: rows of people that can be pasted.
-    """
-
-    images: ImageStore
-    annotations: Annotations
-    first_rows: IntArray
-    is_sure: BoolArray
-    with_people: IntArray
-    negatives: IntArray
     donors: IntArray
 
     def compose(
@@ -154,7 +125,7 @@ class ScenePictures:
         if len(self.negatives) and rng.random() < views.negatives:
             row = int(rng.choice(self.negatives))
         maps = [(s, s / side if views.exact_flip else 1.0) for s in sides]
-        scene = self._view(row, views.draw(self.images.source_sizes_wh[row], rng), side, maps)
+        scene = self._view(row, draw_placement(views, self.images.source_sizes_wh[row], rng), side, maps)
         if len(self.donors) and rng.random() < views.pasted:
             for _ in range(rng.integers(1, _MOST_PASTED + 1)):
                 scene = self._paste(scene, int(rng.choice(self.donors)), maps, rng)
@@ -162,7 +133,7 @@ class ScenePictures:
 
     def _view(self, row: int, placement: Placement, side: int, maps: Sequence[tuple[int, float]]) -> Scene:
         """maps: side, and the size of a pixel of the view there."""
-        people = np.arange(self.first_rows[row], self.first_rows[row + 1])
+        people = np.arange(len(self.annotations))[self.people_in(row)]
         counts = self._labelled_region(row)
         return Scene(
             self._warp(row, placement, side),
@@ -187,8 +158,8 @@ class ScenePictures:
         region = np.ones((height, width), bool)
         if row in self.annotations.unlabelled:
             region &= ~_decode(self.annotations.unlabelled[row])
-        people = np.arange(self.first_rows[row], self.first_rows[row + 1])
-        for x0, y0, x1, y1 in self.annotations.boxes[people[~self.is_sure[people]]].clip(0, max(width, height)):
+        people = self.people_in(row)
+        for x0, y0, x1, y1 in self.annotations.boxes[people][~self.is_sure[people]].clip(0, max(width, height)):
             region[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] = False
         return region
 
@@ -206,21 +177,6 @@ class ScenePictures:
             tuple(np.concatenate(pair) for pair in zip(map(_hide, scene.keypoints, covers), added, strict=True)),
             tuple(mask | cover for mask, cover in zip(scene.masks, covers, strict=True)),
         )
-
-
-def compose_scenes(
-    pictures: ScenePictures,
-    views: SceneViews,
-    side: int,
-    sides: Sequence[int],
-    batch_size: int,
-    seed: int,
-    step: int,
-) -> list[Scene]:
-    """The views of a training step, always the same ones; side, sides: as for `ScenePictures.compose`."""
-    rng = np.random.default_rng([seed, 3, step])
-    rows = rows_of_step(len(pictures.with_people), batch_size, seed, step)
-    return [pictures.compose(int(row), views, side, sides, rng) for row in rows]
 
 
 def silhouette(keypoints: DoubleArray, skeleton: Skeleton, side: int) -> FloatArray:
@@ -254,15 +210,7 @@ def store_scenes(annotations: Annotations, shortest: int, folder: Path) -> Scene
 
     Raises InputError where the stated size of a picture with unlabelled regions is not the real one.
     """
-
-    def shrink(_: int, image: Image) -> tuple[Image]:
-        factor = shortest / min(image.shape[:2])
-        if factor >= 1:
-            return (image,)
-        return (np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8),)
-
-    key = [[str(path) for path in annotations.paths], "short side", shortest]
-    images = open_store(folder, key, annotations.paths, shrink, "shrinking pictures")
+    images = shrink_pictures(annotations, folder, shortest=shortest)
     for row, region in annotations.unlabelled.items():
         if tuple(region["size"][::-1]) != tuple(images.source_sizes_wh[row]):
             raise InputError(
@@ -270,15 +218,8 @@ def store_scenes(annotations: Annotations, shortest: int, folder: Path) -> Scene
                 f"annotations {'×'.join(map(str, region['size'][::-1]))}; get the pictures that were annotated"
             )
     is_sure = are_learnt(annotations)
-    return ScenePictures(
-        images=images,
-        annotations=annotations,
-        first_rows=np.searchsorted(annotations.picture, np.arange(len(images) + 1)),
-        is_sure=is_sure,
-        with_people=np.unique(annotations.picture[is_sure]),
-        negatives=np.flatnonzero(annotations.is_negative),
-        donors=_find_donors(annotations, is_sure, images.source_sizes_wh, shortest),
-    )
+    donors = _find_donors(annotations, is_sure, images.source_sizes_wh, shortest)
+    return ScenePictures(**stored_fields(annotations, images, is_sure, is_sure), donors=donors)
 
 
 def _side(size_wh: npt.NDArray[np.generic], long_side: bool) -> float:

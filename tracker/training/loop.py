@@ -10,11 +10,12 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from safetensors.torch import save
@@ -22,13 +23,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tracker.errors import InputError
+from tracker.outputs import writing
 from tracker.training import curves
+from tracker.training.recipes import LoopConfig
 from tracker.training.stream import run_ahead
 
 # Modules of our networks that follow the trunk.
 HEADS = ("further.", "decoder.", "upsampling.", "heads.", "deconv_", "final_")
 # Of those, what begins as published, and is trained as the trunk is.
 _BEGUN = ("decoder.",)
+
+# Accuracy of a network by name.
+Validate: TypeAlias = Callable[[nn.Module], dict[str, float]]
 
 
 class Task(Protocol):
@@ -44,39 +50,12 @@ class Task(Protocol):
         """Accuracy by name."""
 
 
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and how fast.
-
-    steps: of the optimizer. learning_rate: of Adam; trunk_rate: that of the trunk as a share of it. relative_rate: both
-    are shares of the root mean square of each tensor, which suits networks whose batch norm is folded: their tensors
-    differ in size by a thousand.
-    schedule: "cosine" to a hundredth, or "step": a tenth from each of `drops` (shares of the steps) on.
-    warmup: steps with a rising rate. ema: decay of the averaged weights, which are validated and kept.
-    frozen_stages: of the trunk, beside its stem; −1 trains all. accumulate: batches per step.
-    precision: "bf16", "fp16" (CUDA alone) or "fp32". seed: of everything random.
-    """
-
-    steps: int
-    learning_rate: float = 1e-3
-    trunk_rate: float = 1.0
-    schedule: str = "cosine"
-    drops: tuple[float, ...] = ()
-    warmup: int = 200
-    ema: float = 0.999
-    frozen_stages: int = -1
-    accumulate: int = 1
-    precision: str = "bf16"
-    seed: int = 0
-    max_gradient: float = 1.0
-    relative_rate: bool = False
-
-
 class TrainingRun:
     """A run in a folder: `checkpoint.pt`, `weights.safetensors`, `log.jsonl`, and `curves.png`.
 
-    settings: what the run depends on beside its config, to be the same when it goes on. metadata: what the weights
-    state of themselves; without it they are kept in the checkpoint alone. num_loaders: threads that make batches.
+    precision: "bf16", "fp16" (CUDA alone) or "fp32". settings: what the run depends on beside its config, to be the
+    same when it goes on. metadata: what the weights state of themselves; without it they are kept in the checkpoint
+    alone. num_loaders: threads that make batches.
     It goes on from the checkpoint if there is one, and then does what it would have done without the break.
     Raises InputError for a checkpoint of other settings.
     """
@@ -89,25 +68,27 @@ class TrainingRun:
         folder: Path,
         device: torch.device,
         *,
-        settings: Mapping[str, Any] | None = None,
-        metadata: Mapping[str, str] | None = None,
+        precision: str = "fp32",
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        metadata: Mapping[str, str] = MappingProxyType({}),
         num_loaders: int = 2,
     ) -> None:
         self.config = config
+        self.precision = precision
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.step = 0
-        self._settings = dict(settings or {})
-        self._metadata = dict(metadata or {})
+        self._settings = {**asdict(config), "precision": precision, **settings}
+        self._metadata = dict(metadata)
         self._num_loaders = num_loaders
         self._losses = 0.0
         self._validated = 0
         self._task = task
         self._folder = folder
         self._device = device
-        freeze(self.model, config.frozen_stages)
+        freeze(self.model, config.frozen_stages, config.trunk_rate)
         self._optimizer = torch.optim.Adam(_parameter_groups(self.model, config), fused=device.type == "cuda")
-        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self._log_path = folder / "log.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.is_file():
@@ -201,7 +182,7 @@ class TrainingRun:
         return sum(float(loss) for loss in losses)
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.precision)
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         return torch.autocast(self._device.type, dtype) if dtype else nullcontext()
 
     @torch.no_grad()
@@ -223,28 +204,25 @@ class TrainingRun:
             "state_dict": self.averaged.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
-            "config": asdict(self.config),
             "settings": self._settings,
             "losses": self._losses,
             "validated": self._validated,
         }
-        partial = self.checkpoint_path.with_suffix(".partial.pt")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint_path)
+        with writing(self.checkpoint_path) as partial:
+            torch.save(state, partial)
         if self._metadata:
-            partial = self.weights_path.with_suffix(".partial.safetensors")
             weights = {name: value.cpu().contiguous() for name, value in self.averaged.state_dict().items()}
-            partial.write_bytes(save(weights, self._metadata))
-            partial.replace(self.weights_path)
+            with writing(self.weights_path) as partial:
+                partial.write_bytes(save(weights, self._metadata))
 
     def _resume(self) -> None:
         try:
             state = torch.load(self.checkpoint_path, map_location=self._device, weights_only=True)
         except Exception as error:  # a damaged pickle can raise almost anything
             raise InputError(f"{self.checkpoint_path} is damaged ({type(error).__name__}); start anew") from error
-        # A field that came later had today's default.
-        before = asdict(LoopConfig(**state["config"])) | state.get("settings", {})
-        for name, value in (asdict(self.config) | self._settings).items():
+        # Checkpoints of before have what is the loop's apart, and lack settings that came later.
+        before = state.get("config", {}) | state.get("settings", {})
+        for name, value in self._settings.items():
             if name in before and before[name] != value:
                 raise InputError(
                     f"{self.checkpoint_path} is of a run with {name} {before[name]}, not {value}; "
@@ -298,13 +276,21 @@ def learning_rate_factor(config: LoopConfig, step: int) -> float:
     return warm * 0.1 ** sum(progress >= drop for drop in config.drops)
 
 
-def freeze(model: nn.Module, num_stages: int) -> None:
-    """Keep the stem and the first stages of a model's `trunk`, or all of it, as they are; −1 trains everything."""
+def freeze(model: nn.Module, num_stages: int, trunk_rate: float = 1.0) -> None:
+    """Keep the stem and the first stages of a model's `trunk`, or all of it, as they are; −1 trains everything.
+
+    With a trunk_rate of 0 all that begins as published stays.
+    """
+    if not trunk_rate:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(_is_new(name))
     if num_stages < 0:
         return
     trunk: Any = model.trunk
     is_whole = num_stages >= len(trunk.stages)
-    for part in (trunk,) if is_whole else (trunk.stem, *trunk.stages[:num_stages]):
+    # Lite-HRNet's transitions lead to the branches of a stage, two to the first.
+    begun = list(getattr(trunk, "transitions", ()))[: num_stages + 1 if num_stages else 0]
+    for part in (trunk,) if is_whole else (trunk.stem, *begun, *trunk.stages[:num_stages]):
         part.requires_grad_(False)
 
 
@@ -312,11 +298,15 @@ def _parameter_groups(model: nn.Module, config: LoopConfig) -> list[dict[str, An
     chosen: dict[float, list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_new = name.startswith(HEADS) and not name.startswith(_BEGUN)
-            rate = 1.0 if is_new else config.trunk_rate
+            rate = 1.0 if _is_new(name) else config.trunk_rate
             chosen[rate * (_size(parameter) if config.relative_rate else 1.0)].append(parameter)
     rates = {rate * config.learning_rate: parameters for rate, parameters in sorted(chosen.items())}
     return [{"params": parameters, "lr": rate, "full_rate": rate} for rate, parameters in rates.items()]
+
+
+def _is_new(name: str) -> bool:
+    """Whether a parameter of this name is of a head that begins at random."""
+    return name.startswith(HEADS) and not name.startswith(_BEGUN)
 
 
 def _size(parameter: nn.Parameter) -> float:

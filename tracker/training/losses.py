@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-# How two people's mean tags push each other apart, as `associative_embedding_losses` explains.
-PUSH_FORMS = ("exp", "max", "mean-exp")
+from tracker.training.recipes import BottomUpWeights
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,21 +24,6 @@ class MapTargets:
     heatmaps: Tensor
     mask: Tensor
     tag_positions: Tensor
-
-
-@dataclass(frozen=True)
-class BottomUpWeights:
-    """What the parts of the loss count.
-
-    heatmaps: of each output. background: cells beyond every Gaussian of their heatmap, over those within (1 as
-    published; Geng et al., CVPR 2021, take 0.1). push_form: one of PUSH_FORMS.
-    """
-
-    heatmaps: tuple[float, ...] = (1.0, 1.0)
-    background: float = 1.0
-    pull: float = 1e-3
-    push: float = 1e-3
-    push_form: str = "exp"
 
 
 def joints_mse_loss(heatmaps: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -68,18 +52,15 @@ def masked_mse_loss(heatmaps: Tensor, targets: Tensor, mask: Tensor, background:
     return errors.flatten(1).mean(dim=1)
 
 
-def associative_embedding_losses(tags: Tensor, positions: Tensor, push_form: str = "exp") -> tuple[Tensor, Tensor]:
+def associative_embedding_losses(tags: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """How far tags are from those of the same person (pull) and how near to those of others (push), two scalars.
 
     tags: (B, n), those of a picture flattened. positions: (B, P, K, 2), of `MapTargets`. Pull is the variance of a
-    person's tags, averaged over the N people of a picture. Push is a sum over pairs of people, with d the difference of
-    their mean tags: "exp": exp(−d²) / 2N(N − 1), "max": max(0, 1 − |d|) / 2N(N − 1), both without a person's pair with
-    themselves; "mean-exp": exp(−d² / 2) / N², with it. Both are averaged over the pictures, where one without people
+    person's tags, averaged over the N people of a picture. Push is the sum of exp(−d²) / 2N(N − 1) over pairs of two
+    people, with d the difference of their mean tags. Both are averaged over the pictures, where one without people
     counts 0.
-    Source: `AELoss` of the official LitePose code (Newell et al., NeurIPS 2017, whose equation is "mean-exp").
+    Source: `AELoss` of the official LitePose code (after Newell et al., NeurIPS 2017).
     """
-    import torch
-
     is_labelled = positions[..., 1].to(tags.dtype)
     values = tags.gather(1, positions[..., 0].long().flatten(1)).view_as(is_labelled)
     counts = is_labelled.sum(dim=2)
@@ -89,14 +70,11 @@ def associative_embedding_losses(tags: Tensor, positions: Tensor, push_form: str
     is_person = (counts > 0).to(tags.dtype)
     num_people = is_person.sum(dim=1)
     pull = variances.sum(dim=1) / num_people.clamp(min=1)
-    is_pair = is_person[:, :, None] * is_person[:, None, :]
     differences = means[:, :, None] - means[:, None, :]
-    if push_form == "mean-exp":
-        nearness, num_pairs = (-differences.square() / 2).exp(), num_people.square()
-    else:
-        is_pair = is_pair * (1 - torch.eye(is_pair.shape[1], device=tags.device, dtype=tags.dtype))
-        num_pairs = 2 * num_people * (num_people - 1)
-        nearness = (1 - differences.abs()).clamp(min=0) if push_form == "max" else (-differences.square()).exp()
+    is_pair = is_person[:, :, None] * is_person[:, None, :]
+    is_pair = is_pair * (1 - torch.eye(is_pair.shape[1], device=tags.device, dtype=tags.dtype))
+    num_pairs = 2 * num_people * (num_people - 1)
+    nearness = (-differences.square()).exp()
     push = (nearness * is_pair).sum(dim=(1, 2)) / num_pairs.clamp(min=1)
     return pull.mean(), push.mean()
 
@@ -113,7 +91,7 @@ def bottom_up_loss(outputs: Sequence[Tensor], targets: Sequence[MapTargets], wei
         heatmaps, tags = output[:, :num_keypoints], output[:, num_keypoints:]
         total = total + weight * masked_mse_loss(heatmaps, target.heatmaps, target.mask, weights.background).mean()
         if tags.shape[1]:
-            pull, push = associative_embedding_losses(tags.flatten(1), target.tag_positions, weights.push_form)
+            pull, push = associative_embedding_losses(tags.flatten(1), target.tag_positions)
             total = total + weights.pull * pull + weights.push * push
     return total
 
@@ -123,8 +101,6 @@ def quality_focal_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tens
 
     Source: Li et al. (NeurIPS 2020), equation 4, with β = 2.
     """
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
     entropies = binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (entropies * weights * (logits.sigmoid() - targets).square()).sum()
 
@@ -134,8 +110,6 @@ def giou_loss(distances: Tensor, targets: Tensor) -> Tensor:
 
     Source: Rezatofighi et al. (CVPR 2019).
     """
-    import torch
-
     inner, outer = torch.minimum(distances, targets), torch.maximum(distances, targets)
     # A box turned inside out has no area.
     sides = ((d[:, :2] + d[:, 2:]).clamp(min=0) for d in (inner, outer, distances, targets))

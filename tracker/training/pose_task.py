@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,16 +15,13 @@ from tracker.pose.family import OutputReader
 from tracker.pose.heatmaps import encode_heatmaps
 from tracker.pose.networks import load_pose_network
 from tracker.skeletons import Skeleton
-from tracker.training.augmentation import Appearance, vary, warp
+from tracker.training.augmentation import in_rgb, normalise, vary, warp
+from tracker.training.loop import Validate
 from tracker.training.losses import joints_mse_loss
-from tracker.training.pose_views import PersonCrops, Views
+from tracker.training.pose_views import PersonCrops
+from tracker.training.recipes import PoseRecipe
 from tracker.training.stream import rows_of_step
 from tracker.types import DoubleArray, FloatArray, Image, IntArray
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tracker.pose.networks import Normalization
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +54,20 @@ class HeatmapTeacher:
         pairs = [(i, known.index(name)) for i, name in enumerate(skeleton.keypoint_names) if name in known]
         self._ours, self._theirs = map(list, zip(*pairs, strict=True))
 
-    def correct(self, pictures: Tensor, targets: Tensor, weights: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    def correct(
+        self, pictures: Tensor, targets: Tensor, weights: Tensor, share: float, true_share: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Targets (B, K, h, w) and weights (B, K) with what the teacher sees in RGB pictures (B, 3, H, W) in 0–255.
 
-        A true label, of weight 1, stays; of another the teacher's heatmap is that share of the target; where none is,
-        it is the target.
+        Beside a label the teacher's heatmap is that share of the target, and `true_share` beside a true one, of weight
+        1; where none is, it is the target.
         """
         crops = pictures.round().clamp(0, 255).byte().permute(0, 2, 3, 1).flip(-1).cpu().numpy()
         (heatmaps,) = self._reader.read(crops).values()
         seen = torch.from_numpy(heatmaps[:, self._theirs]).to(targets.device)
         own, counts = targets[:, self._ours], weights[:, self._ours]
         is_labelled = own.flatten(2).amax(dim=2) > 0
-        shares = torch.where(is_labelled, share, 1.0) * (counts < 1)
+        shares = torch.where(counts < 1, torch.where(is_labelled, share, 1.0), true_share)
         targets, weights = targets.clone(), weights.clone()
         targets[:, self._ours] = torch.lerp(own, seen, shares[..., None, None])
         weights[:, self._ours] = torch.maximum(counts, shares)
@@ -78,40 +76,33 @@ class HeatmapTeacher:
 
 @dataclass(frozen=True, eq=False)
 class PoseTask:
-    """What a training run needs to know of pose networks.
+    """What a training run needs to know of pose networks: a `Task`.
 
-    rows: those of `crops` to draw from; repeated ones come more often. input_wh: of the network, pixels.
-    sigma, whole_cells: of the targets, in cells. batch_size: people per batch. validate: accuracy by name. teacher:
-    sees every view; teacher_share: what its heatmaps count beside labels that are not true.
+    rows: those of `crops` to draw from; repeated ones come more often. validate: accuracy by name. teacher: sees every
+    view.
     """
 
+    recipe: PoseRecipe
     crops: PersonCrops
     rows: IntArray
-    input_wh: tuple[int, int]
-    normalization: Normalization
-    sigma: float
-    views: Views
-    appearance: Appearance
-    batch_size: int
-    seed: int
-    validate: Callable[[nn.Module], dict[str, float]]
-    whole_cells: bool = False
+    validate: Validate
     teacher: HeatmapTeacher | None = None
-    teacher_share: float = 0.5
 
     def make_batch(self, step: int) -> PoseBatch:
         """The batch of a step, always the same one."""
-        rng = np.random.default_rng([self.seed, 1, step])
-        rows = self.rows[rows_of_step(len(self.rows), self.batch_size, self.seed, step)]
-        views = [self.crops.view(int(row), self.views, self.input_wh, rng) for row in rows]
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, 1, step])
+        rows = self.rows[rows_of_step(len(self.rows), recipe.part_size, recipe.seed, step)]
+        views = [self.crops.view(int(row), recipe, recipe.input_wh, rng) for row in rows]
         targets, weights = self._targets(np.stack([v.keypoints for v in views]), np.stack([v.weights for v in views]))
         matrices = invert_matrices(np.stack([v.matrix for v in views]))
         return PoseBatch(np.stack([v.crop for v in views]), matrices, targets, weights)
 
     def _targets(self, keypoints: DoubleArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        heatmap_wh = (self.input_wh[0] // 4, self.input_wh[1] // 4)
+        width, height = self.recipe.input_wh
+        sigma, whole_cells = self.recipe.target_sigma, self.recipe.whole_cells
         targets, on_map = encode_heatmaps(
-            keypoints, np.ones_like(weights), heatmap_wh, sigma=self.sigma, whole_cells=self.whole_cells
+            keypoints, np.ones_like(weights), (width // 4, height // 4), sigma=sigma, whole_cells=whole_cells
         )
         # What has no keypoint but a weight is known to be absent: its heatmap is to be empty.
         is_missing = np.isnan(keypoints[..., 0])
@@ -119,20 +110,12 @@ class PoseTask:
 
     def loss(self, model: nn.Module, batch: PoseBatch, generator: torch.Generator) -> Tensor:
         """The loss of a batch, on the generator's device."""
-        device = generator.device
-        crops = torch.from_numpy(batch.crops).to(device).flip(-1).permute(0, 3, 1, 2)
-        pictures = vary(warp(crops, torch.from_numpy(batch.matrices), self.input_wh), self.appearance, generator)
-        heatmaps = model(normalise(pictures, self.normalization))
+        recipe, device = self.recipe, generator.device
+        seen = warp(in_rgb(batch.crops, device), torch.from_numpy(batch.matrices), recipe.input_wh)
+        pictures = vary(seen, recipe, generator)
+        heatmaps = model(normalise(pictures, recipe.normalization))
         targets, weights = torch.from_numpy(batch.targets).to(device), torch.from_numpy(batch.weights).to(device)
         if self.teacher:
-            targets, weights = self.teacher.correct(pictures, targets, weights, self.teacher_share)
+            shares = recipe.teacher_share, recipe.teacher_true_share
+            targets, weights = self.teacher.correct(pictures, targets, weights, *shares)
         return joints_mse_loss(heatmaps.float(), targets, weights)
-
-
-def normalise(pictures: Tensor, normalization: Normalization) -> Tensor:
-    """Network input, channels last, of RGB pictures (B, 3, H, W) in 0–255."""
-    mean = torch.tensor(normalization.mean, device=pictures.device)[:, None, None]
-    std = torch.tensor(normalization.std, device=pictures.device)[:, None, None]
-    if normalization.color == "bgr":
-        pictures = pictures.flip(1)
-    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -13,28 +13,11 @@ from tracker.pose.crops import PIXELS_PER_SCALE, centres_and_scales, crop_matric
 from tracker.skeletons import Skeleton
 from tracker.training.annotations import Annotations
 from tracker.training.image_store import ImageStore, open_store
+from tracker.training.recipes import Views
 from tracker.types import DoubleArray, FloatArray, Image, IntArray
 
 # A stored crop shows this much more than the box with its usual padding, for rotation and zooming out.
 ROOM = 1.45
-
-
-@dataclass(frozen=True)
-class Views:
-    """Random views of a person, as the official code draws them where it has the same.
-
-    scale: standard deviation and bound of the relative size. rotation_deg: standard deviation, bound at twice
-    it, for `rotated` of the views. shift: standard deviation in units of the box. half_body: share of the
-    views that show the upper or the lower half alone. damage: share that is compressed, or shaken.
-    """
-
-    scale: float = 0.25
-    rotation_deg: float = 25.0
-    rotated: float = 0.5
-    flip: float = 0.5
-    shift: float = 0.02
-    half_body: float = 0.05
-    damage: float = 0.05
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,111 +5,164 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from tracker.nets import UPSAMPLINGS
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD, LITEPOSE_INPUT_SIZES, UPSAMPLINGS
 from tracker.skeletons import SKELETONS
-from tracker.training.losses import PUSH_FORMS
 
-# Networks by their names in options: class and depth.
-POSE_NETWORKS: Mapping[str, int | None] = MappingProxyType(
-    {"PoseLiteHRNet": None, "PoseResNet50": 50, "PoseResNet101": 101, "PoseResNet152": 152}
-)
+if TYPE_CHECKING:
+    from tracker.pose.networks import Normalization
+
+POSE_NETWORKS = ("PoseLiteHRNet", "PoseResNet50", "PoseResNet101", "PoseResNet152")
 # Sizes of LitePose, and the side of the input that each is trained with.
-LITEPOSE_SIZES: Mapping[str, int] = MappingProxyType({"XS": 256, "S": 448, "M": 448, "L": 512, "MobileNetV2": 320})
-_SHARES = (
-    "trunk_rate", "ema", "scale", "rotated", "flip", "half_body", "damage", "brightness", "contrast", "saturation",
-    "cast", "blur", "sharp", "noise", "occlusion", "negatives", "animals",
-    "backgrounds", "pasted", "background",
-)  # fmt: skip
-
-_FROZEN = "stages of the trunk that stay as they are, beside its stem; -1 trains all"
-_RELATIVE = "take rates as shares of each tensor's size, for networks whose batch norm is folded"
+BOTTOM_UP_SIDES: Mapping[str, int] = MappingProxyType({**LITEPOSE_INPUT_SIZES, "MobileNetV2": 320})
 # What a BottomUpMobileNet does not ask: it has one output, targets of its own, and no tags to learn.
 _LITEPOSE_ALONE = (
-    "tags_at_each_scale", "sigma", "whole_cells", "max_people", "heatmaps", "background", "pull", "push", "push_form",
+    "tags_at_each_scale", "sigma", "whole_cells", "max_people", "heatmaps", "background", "pull", "push",
 )  # fmt: skip
-_REPEATS = "times that people, or pictures, of folders of these names come, each NAME=TIMES"
 
-Part = TypeVar("Part")
 AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 
 
-def _of(default: Any, text: str, *choices: str) -> Any:
-    """A field with what it means, and what it may be."""
-    return field(default=default, metadata={"help": text, "choices": choices or None})
+def _of(default: Any, text: str, *choices: str, rule: str = "") -> Any:
+    """A field with what it means, and what it may be: one of the choices, or what the rule of that name lets pass."""
+    return field(default=default, metadata={"help": text, "choices": choices or None, "rule": rule})
+
+
+_share = partial(_of, rule="share")
+_positive = partial(_of, rule="positive")
+_range = partial(_of, rule="range")
+
+
+def _fault(rule: str, value: Any) -> str | None:
+    """What a value must be and is not."""
+    if rule == "share" and not 0 <= value <= 1:
+        return f"must be within 0 and 1, not {value}"
+    if rule == "positive" and not value > 0:
+        return f"must be above 0, not {value}"
+    if rule == "range" and not 0 < value[0] <= value[1]:
+        return f"must be two rising numbers above 0, not {value[0]} {value[1]}"
+    return None
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What all networks' training has: its course, and how pictures are varied. ValueError for senseless values."""
+class LoopConfig:
+    """How long and how fast a network is trained.
+
+    Relative rates suit networks whose batch norm is folded: their tensors differ in size by a thousand. The schedule
+    "cosine" falls to a hundredth, "step" to a tenth at each of `drops`. The averaged weights are validated and kept.
+    """
 
     steps: int = _of(15_000, "steps of the optimizer; 0 counts by epochs")
-    epochs: float = _of(0.0, "times that every person, or picture, is seen")
-    batch_size: int = _of(16, "people, or pictures, per step")
-    accumulate: int = _of(1, "parts that a batch is processed in")
-    learning_rate: float = _of(8e-4, "of Adam")
-    trunk_rate: float = _of(0.5, "learning rate of the trunk, as a share")
-    relative_rate: bool = _of(False, _RELATIVE)
+    learning_rate: float = _positive(1e-3, "of Adam")
+    trunk_rate: float = _share(1.0, "learning rate of the trunk and of a published head, as a share; 0 keeps them")
+    relative_rate: bool = _of(False, "take rates as shares of each tensor's size, for batch norm that is folded")
     schedule: str = _of("cosine", "how the learning rate falls", "cosine", "step")
     drops: tuple[float, ...] = _of((), "shares of the run after which it is a tenth, for step")
     warmup: int = _of(200, "steps of rising learning rate")
-    ema: float = _of(0.999, "decay of the averaged weights; 0 keeps the last ones")
-    max_gradient: float = _of(1.0, "norm that gradients are cut to; inf leaves them")
+    ema: float = _share(0.999, "decay of the averaged weights; 0 keeps the last ones")
+    frozen_stages: int = _of(-1, "stages of the trunk that stay as they are, beside its stem; -1 trains all")
+    accumulate: int = _positive(1, "parts that a batch is processed in")
     seed: int = _of(0, "of everything random")
-    brightness: float = _of(0.2, "largest relative change")
-    contrast: float = _of(0.2, "likewise")
-    saturation: float = _of(0.2, "likewise")
-    cast: float = _of(0.05, "largest relative change of one colour")
-    blur: float = _of(0.05, "share of pictures that lose detail")
-    sharp: float = _of(0.0, "share of pictures whose detail is stressed")
-    noise: float = _of(0.05, "share of pictures with noise")
-    occlusion: float = _of(0.1, "share of pictures with something in front")
-    repeats: tuple[str, ...] = _of((), _REPEATS)
+    max_gradient: float = _positive(1.0, "norm that gradients are cut to; inf leaves them")
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How pictures are varied."""
+
+    brightness: float = _share(0.2, "largest relative change")
+    contrast: float = _share(0.2, "likewise")
+    saturation: float = _share(0.2, "likewise")
+    cast: float = _share(0.05, "largest relative change of one colour")
+    blur: float = _share(0.05, "share of pictures that lose detail")
+    noise: float = _share(0.05, "share of pictures with noise")
+    occlusion: float = _share(0.1, "share of pictures with a piece of another in front")
+    sharp: float = _share(0.6, "share of pictures whose detail is stressed")
+
+
+@dataclass(frozen=True)
+class Recipe(Appearance, LoopConfig):
+    """What all networks' training has: its course, and how pictures are varied. ValueError for senseless values."""
+
+    epochs: float = _of(0.0, "times that every person, or picture, is seen")
+    batch_size: int = _positive(16, "people, or pictures, per step")
+    repeats: tuple[str, ...] = _of(
+        ("flickr8k=2", "coco=10"), "times that people, or pictures, of folders of these names come, each NAME=TIMES"
+    )
 
     def __post_init__(self) -> None:
-        for name in _SHARES:
-            if not 0 <= getattr(self, name, 0) <= 1:
-                raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
-        for name in ("batch_size", "accumulate", "learning_rate", "max_gradient"):
-            if not getattr(self, name, 1) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for setting in fields(self):
+            if fault := _fault(setting.metadata["rule"], getattr(self, setting.name)):
+                raise ValueError(f"{setting.name} {fault}")
         if self.steps < 0 or self.epochs < 0 or not self.steps + self.epochs:
             raise ValueError("steps or epochs must be above 0")
         times_of(self.repeats)
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate must divide the batch size, and {self.accumulate} does not {self.batch_size}")
 
+    @property
+    def part_size(self) -> int:
+        """People, or pictures, that are processed at a time."""
+        return self.batch_size // self.accumulate
+
     def num_steps(self, num_rows: int) -> int:
         """Steps of the optimizer over so many people, or pictures."""
         return self.steps or math.ceil(self.epochs * num_rows / self.batch_size)
 
-    def part(self, cls: type[Part], **others: Any) -> Part:
-        """A dataclass whose fields are those of the same names here, and the others given."""
-        own = {f.name: getattr(self, f.name) for f in fields(cls) if hasattr(self, f.name)}  # type: ignore[arg-type]
-        return cls(**own | others)
+
+def _changed(name: str, default: Any) -> Any:
+    """A field of `Recipe` with another default."""
+    return field(default=default, metadata=Recipe.__dataclass_fields__[name].metadata)
 
 
 @dataclass(frozen=True)
-class PoseRecipe(Recipe):
+class NetworkInput:
+    """How pixels become the input of a pose network."""
+
+    mean: tuple[float, float, float] = _of(IMAGENET_MEAN, "of 0–255 values, taken off the input")
+    std: tuple[float, float, float] = _of(IMAGENET_STD, "that the input is divided by")
+    color: Literal["rgb", "bgr"] = _of("rgb", "order of the channels", "rgb", "bgr")
+
+    @property
+    def normalization(self) -> Normalization:
+        """The same, to be applied."""
+        from tracker.pose.networks import Normalization
+
+        return Normalization(self.color, self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Random views of a person, as the official code draws them where it has the same."""
+
+    scale: float = _share(0.25, "standard deviation and bound of the relative size")
+    rotation_deg: float = _of(25.0, "standard deviation of the rotation, bound at twice it")
+    rotated: float = _share(0.5, "share of people who are rotated")
+    flip: float = _share(0.5, "share of people who are mirrored")
+    shift: float = _of(0.02, "standard deviation of the place, in boxes")
+    half_body: float = _share(0.05, "share of people of whom one half is shown")
+    damage: float = _share(0.05, "share of people with compression artefacts or motion blur")
+
+
+@dataclass(frozen=True)
+class PoseRecipe(Views, NetworkInput, Recipe):
     """How a top-down pose network is trained."""
 
     network: str = _of("PoseLiteHRNet", "what is trained", *POSE_NETWORKS)
-    steps: int = _of(1_100, "steps of the optimizer; 0 counts by epochs")
-    learning_rate: float = _of(4e-3, "of Adam")
-    relative_rate: bool = _of(True, _RELATIVE)
-    trunk_rate: float = _of(0.025, "learning rate of the trunk and of a published head, as a share")
-    warmup: int = _of(100, "steps of rising learning rate")
-    ema: float = _of(0.998, "decay of the averaged weights; 0 keeps the last ones")
-    frozen_stages: int = _of(-1, _FROZEN)
+    steps: int = _changed("steps", 1_100)
+    learning_rate: float = _changed("learning_rate", 4e-3)
+    relative_rate: bool = _changed("relative_rate", True)
+    trunk_rate: float = _changed("trunk_rate", 0.025)
+    warmup: int = _changed("warmup", 100)
+    ema: float = _changed("ema", 0.998)
     upsampling: str = _of("bilinear", "of PoseLiteHRNet's decoder", *UPSAMPLINGS)
-    teacher_share: float = _of(0.5, "what a teacher's heatmaps count beside labels that are not true (--teacher)")
+    teacher_share: float = _share(0.5, "what a teacher's heatmaps count beside labels that are not true (--teacher)")
+    teacher_true_share: float = _share(0.0, "likewise beside true ones; 1 keeps what the teacher knows")
     skeleton: str = _of("body19", "keypoints of the network; what the data lacks is not trained", *SKELETONS)
     input_size: tuple[int, int] = _of((256, 192), "height and width of the network's input")
-    mean: tuple[float, float, float] = _of((123.675, 116.28, 103.53), "of 0–255 values, taken off the input")
-    std: tuple[float, float, float] = _of((58.395, 57.12, 57.375), "that the input is divided by")
-    color: str = _of("rgb", "order of the channels", "rgb", "bgr")
     sigma: float = _of(0.0, "of the heatmaps' Gaussians, in cells; 0 is a 128th of the input's height")
     whole_cells: bool = _of(False, "put Gaussians on whole cells, as published")
     boxes: str = _of(
@@ -117,17 +170,8 @@ class PoseRecipe(Recipe):
     )
     min_keypoints: int = _of(5, "people with fewer labelled keypoints are left out")
     min_box_score: float = _of(0.4, "so are people with less sure boxes")
-    true_repeats: int = _of(3, "times that people with 8 or more true limb keypoints come per epoch")
-    repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=10"), _REPEATS)
-    sharp: float = _of(0.6, "share of pictures whose detail is stressed")
-    stored_zoom: float = _of(1.3125, "size of the stored crops, which show more, over the input's")
-    scale: float = _of(0.25, "standard deviation and bound of the relative size")
-    rotation_deg: float = _of(25.0, "standard deviation of the rotation, bound at twice it")
-    rotated: float = _of(0.5, "share of people who are rotated")
-    flip: float = _of(0.5, "share of people who are mirrored")
-    shift: float = _of(0.02, "standard deviation of the place, in boxes")
-    half_body: float = _of(0.05, "share of people of whom one half is shown")
-    damage: float = _of(0.05, "share of people with compression artefacts or motion blur")
+    true_repeats: int = _positive(3, "times that people with 8 or more true limb keypoints come per epoch")
+    stored_zoom: float = _positive(1.3125, "size of the stored crops, which show more, over the input's")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,46 +179,54 @@ class PoseRecipe(Recipe):
             raise ValueError(f"input_size must be multiples of 32, not {' '.join(map(str, self.input_size))}")
         if self.frozen_stages >= 0 and self.network != "PoseLiteHRNet":
             raise ValueError(f"frozen_stages must be -1 for {self.network}: only Lite-HRNet's are frozen")
-        for name in ("true_repeats", "stored_zoom"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
     @property
     def target_sigma(self) -> float:
         """Sigma of the heatmaps' Gaussians in cells: 2 at 256×192 and 3 at 384×288, unless it is given."""
         return self.sigma or self.input_size[0] / 128
 
+    @property
+    def input_wh(self) -> tuple[int, int]:
+        """Width and height of the network's input in pixels."""
+        return self.input_size[1], self.input_size[0]
+
 
 @dataclass(frozen=True)
-class DetectorRecipe(Recipe):
+class Layouts:
+    """How the scenes of a detector are put together."""
+
+    grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
+    zoom_alone: tuple[float, float] = _range(
+        (0.4, 2.5), "least and largest size of a picture, over what fills its place"
+    )
+    zoom_in_mosaic: tuple[float, float] = _range((0.6, 1.8), "likewise in a mosaic")
+    negatives: float = _share(0.3, "share of places in which nobody is")
+    animals: float = _share(0.35, "share of those for windows around animals of pictures with people (--animal-finder)")
+    backgrounds: float = _share(0.15, "share of those for windows beside people; the rest are pictures without people")
+    zoom_negatives: tuple[float, float] = _range((0.6, 1.7), "least and largest size of what is in those places")
+    rotation_deg: float = _of(30.0, "largest rotation of it")
+
+
+@dataclass(frozen=True)
+class DetectorRecipe(Layouts, Recipe):
     """How the person detector is trained."""
 
-    steps: int = _of(700, "steps of the optimizer; 0 counts by epochs")
-    frozen_stages: int = _of(-1, _FROZEN)
-    learning_rate: float = _of(3e-4, "of Adam")
-    relative_rate: bool = _of(True, _RELATIVE)
-    warmup: int = _of(50, "steps of rising learning rate")
-    ema: float = _of(0.998, "decay of the averaged weights; 0 keeps the last ones")
-    max_gradient: float = _of(10.0, "norm that gradients are cut to; inf leaves them")
-    trunk_rate: float = _of(1.0, "learning rate of the trunk, as a share")
-    brightness: float = _of(0.4, "largest relative change")
-    contrast: float = _of(0.4, "likewise")
-    saturation: float = _of(0.7, "likewise")
-    cast: float = _of(0.15, "largest relative change of one colour")
-    blur: float = _of(0.15, "share of pictures that lose detail")
-    sharp: float = _of(0.5, "share of pictures whose detail is stressed")
-    noise: float = _of(0.1, "share of pictures with noise")
-    repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=15"), _REPEATS)
+    steps: int = _changed("steps", 700)
+    learning_rate: float = _changed("learning_rate", 3e-4)
+    relative_rate: bool = _changed("relative_rate", True)
+    warmup: int = _changed("warmup", 50)
+    ema: float = _changed("ema", 0.998)
+    max_gradient: float = _changed("max_gradient", 10.0)
+    brightness: float = _changed("brightness", 0.4)
+    contrast: float = _changed("contrast", 0.4)
+    saturation: float = _changed("saturation", 0.7)
+    cast: float = _changed("cast", 0.15)
+    blur: float = _changed("blur", 0.15)
+    sharp: float = _changed("sharp", 0.5)
+    noise: float = _changed("noise", 0.1)
+    repeats: tuple[str, ...] = _changed("repeats", ("flickr8k=2", "coco=15"))
     size: int = _of(320, "side of the composed pictures")
-    grids: tuple[float, float, float] = _of((0.45, 0.4, 0.15), "shares of one picture, mosaics of 2×2 and of 3×3")
-    zoom_alone: tuple[float, float] = _of((0.4, 2.5), "least and largest size of a picture, over what fills its place")
-    zoom_in_mosaic: tuple[float, float] = _of((0.6, 1.8), "likewise in a mosaic")
-    negatives: float = _of(0.3, "share of places in which nobody is")
-    animals: float = _of(0.35, "share of those for windows around animals of pictures with people (--animal-finder)")
-    backgrounds: float = _of(0.15, "share of those for windows beside people; the rest are pictures without people")
-    zoom_negatives: tuple[float, float] = _of((0.6, 1.7), "least and largest size of what is in those places")
-    rotation_deg: float = _of(30.0, "largest rotation of it")
-    empty_weight: float = _of(6.0, "what its cells count in the loss")
+    empty_weight: float = _of(6.0, "what cells of places without people count in the loss")
     box_weight: float = _of(4.0, "what boxes count in the loss beside scores")
 
     def __post_init__(self) -> None:
@@ -185,54 +237,55 @@ class DetectorRecipe(Recipe):
             raise ValueError(f"grids must be shares that sum to 1, not {' '.join(map(str, self.grids))}")
         if self.animals + self.backgrounds > 1:
             raise ValueError(f"animals must be at most {1 - self.backgrounds:g} beside such backgrounds")
-        for name in ("zoom_alone", "zoom_in_mosaic", "zoom_negatives"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name} must be two rising numbers above 0, not {low} {high}")
 
 
 @dataclass(frozen=True)
-class LitePoseRecipe(Recipe):
+class SceneViews:
+    """Random views of whole pictures, as the official code draws them where it has the same."""
+
+    rotation_deg: float = _of(30.0, "largest rotation")
+    region: tuple[float, float] = _range(
+        (0.75, 1.5), "least and largest side of what is seen, over the picture's short side"
+    )
+    translation: float = _of(40.0, "largest shift on each axis, in 200ths of what is seen")
+    flip: float = _share(0.5, "share of pictures that are mirrored")
+    exact_flip: bool = _of(True, "mirror keypoints as pictures are; as published, they are up to a cell beside them")
+    long_side: bool = _of(False, "measure what is seen by the long side of pictures")
+    pasted: float = _share(0.3, "share of pictures with one to three people of others in front")
+    negatives: float = _share(0.03, "share of pictures without people, where there are such")
+
+
+@dataclass(frozen=True)
+class BottomUpWeights:
+    """What the parts of a bottom-up network's loss count.
+
+    Published code takes 1 for the background, Geng et al. (CVPR 2021) 0.1.
+    """
+
+    heatmaps: tuple[float, ...] = _of((1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine")
+    background: float = _share(1.0, "what cells without a keypoint count, over those with one")
+    pull: float = _of(1e-3, "what tags that are far from those of the same person count")
+    push: float = _of(1e-3, "what tags that are near those of another person count")
+
+
+@dataclass(frozen=True)
+class LitePoseRecipe(BottomUpWeights, SceneViews, NetworkInput, Recipe):
     """How a bottom-up network is trained."""
 
-    learning_rate: float = _of(2e-3, "of Adam")
-    trunk_rate: float = _of(1.0, "learning rate of the trunk, as a share")
-    repeats: tuple[str, ...] = _of(("flickr8k=2", "coco=10"), _REPEATS)
-    sharp: float = _of(0.5, "share of pictures whose detail is stressed")
-    occlusion: float = _of(0.0, "share of pictures with a piece of another in front, where people are not labelled")
-    size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *LITEPOSE_SIZES)
-    frozen_stages: int = _of(-1, _FROZEN)
+    learning_rate: float = _changed("learning_rate", 2e-3)
+    sharp: float = _changed("sharp", 0.5)
+    occlusion: float = _changed("occlusion", 0.0)
+    size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *BOTTOM_UP_SIDES)
     tags_at_each_scale: bool = _of(False, "give every output tags, not the coarsest alone")
     skeleton: str = _of("coco17", "keypoints of the network; what the data lacks is to be empty", *SKELETONS)
     input_size: int = _of(0, "side of the network's input; 0 is that of the released network")
     picture_size: int = _of(0, "short side of the pictures it is to be used on; 0 is the side of the input")
-    mean: tuple[float, float, float] = _of((123.675, 116.28, 103.53), "of 0–255 values, taken off the input")
-    std: tuple[float, float, float] = _of((58.395, 57.12, 57.375), "that the input is divided by")
-    color: str = _of("rgb", "order of the channels", "rgb", "bgr")
-    sigma: float = _of(2.0, "of the heatmaps' Gaussians, in cells of each output")
+    sigma: float = _positive(2.0, "of the heatmaps' Gaussians, in cells of each output")
     whole_cells: bool = _of(True, "put Gaussians on whole cells, as published")
-    max_people: int = _of(30, "people in a picture whose tags are trained")
-    heatmaps: tuple[float, float] = _of(
-        (1.0, 1.0), "what the heatmaps of the outputs count in the loss, coarse to fine"
-    )
-    background: float = _of(1.0, "what cells without a keypoint count, over those with one")
-    pull: float = _of(1e-3, "what tags that are far from those of the same person count")
-    push: float = _of(1e-3, "what tags that are near those of another person count")
-    push_form: str = _of("exp", "how near they are; mean-exp is averaged over all pairs", *PUSH_FORMS)
-    rotation_deg: float = _of(30.0, "largest rotation")
-    region: tuple[float, float] = _of((0.75, 1.5), "least and largest side of what is seen, over the short side")
-    long_side: bool = _of(False, "measure what is seen by the long side of pictures")
-    translation: float = _of(40.0, "largest shift on each axis, in 200ths of what is seen")
-    flip: float = _of(0.5, "share of pictures that are mirrored")
-    exact_flip: bool = _of(True, "mirror keypoints as pictures are; as published, they are up to a cell beside them")
-    pasted: float = _of(0.3, "share of pictures with one to three people of others in front")
-    negatives: float = _of(0.03, "share of pictures without people, where there are such")
+    max_people: int = _positive(30, "people in a picture whose tags are trained")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("sigma", "max_people"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("input_size", "picture_size"):
             if getattr(self, name) < 0 or getattr(self, name) % 64:
                 raise ValueError(f"{name} must be a multiple of 64, not {getattr(self, name)}")
@@ -241,13 +294,16 @@ class LitePoseRecipe(Recipe):
                 raise ValueError(f"{name} must be left out for size MobileNetV2: it has no use for it")
         if self.size != "MobileNetV2" and self.frozen_stages >= 0:
             raise ValueError(f"frozen_stages must be -1 for size {self.size}: only MobileNetV2's are frozen")
-        if not 0 < self.region[0] <= self.region[1]:
-            raise ValueError(f"region must be two rising numbers above 0, not {self.region[0]} {self.region[1]}")
+
+    @property
+    def network(self) -> str:
+        """The name of what is trained."""
+        return "BottomUpMobileNet" if self.size == "MobileNetV2" else f"LitePose-{self.size}"
 
     @property
     def side(self) -> int:
         """Side of the network's input in pixels."""
-        return self.input_size or LITEPOSE_SIZES[self.size]
+        return self.input_size or BOTTOM_UP_SIDES[self.size]
 
     @property
     def short_side(self) -> int:
@@ -267,20 +323,11 @@ def times_of(repeats: Sequence[str]) -> dict[str, int]:
 
 
 # Everything that varies pictures, switched off.
-_PLAIN_APPEARANCE: dict[str, Any] = dict.fromkeys(
-    ("brightness", "contrast", "saturation", "cast", "blur", "sharp", "noise", "occlusion"), 0.0
-)
+_PLAIN_APPEARANCE: dict[str, Any] = dict.fromkeys((f.name for f in fields(Appearance)), 0.0)
 # Pictures still move, since a view need not show all of one.
-_PLAIN_SCENES: dict[str, Any] = {
-    "rotation_deg": 0.0,
-    "region": (1.0, 1.0),
-    "flip": 0.0,
-    "pasted": 0.0,
-    "negatives": 0.0,
-}
-_PLAIN_VIEWS: dict[str, Any] = dict.fromkeys(
-    ("scale", "rotation_deg", "rotated", "flip", "shift", "half_body", "damage"), 0.0
-)
+_PLAIN_SCENES: dict[str, Any] = dict.fromkeys(("rotation_deg", "flip", "pasted", "negatives"), 0.0)
+_PLAIN_SCENES |= {"region": (1.0, 1.0)}
+_PLAIN_VIEWS: dict[str, Any] = dict.fromkeys((f.name for f in fields(Views)), 0.0)
 
 # Xiao et al. 2018, section 5.1, and the official configuration; four GPUs of 32 become four parts of a batch.
 _PAPER_COCO = PoseRecipe(
@@ -298,10 +345,7 @@ _PAPER_COCO = PoseRecipe(
     drops=(90 / 140, 120 / 140),
     warmup=0,
     ema=0.0,
-    frozen_stages=-1,
     max_gradient=math.inf,
-    mean=(123.675, 116.28, 103.53),
-    std=(58.395, 57.12, 57.375),
     whole_cells=True,
     min_keypoints=1,
     min_box_score=0.0,
@@ -322,7 +366,14 @@ POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
         "default": PoseRecipe(),
         # The head for keypoints beyond the published ones alone.
         "further": PoseRecipe(
-            steps=1_400, learning_rate=6e-3, trunk_rate=1e-7, warmup=50, frozen_stages=3, true_repeats=8
+            steps=4_500,
+            learning_rate=2.4e-2,
+            trunk_rate=0.0,
+            warmup=50,
+            # People whom a teacher labelled have neither.
+            min_box_score=1.0,
+            true_repeats=1,
+            repeats=(),
         ),
         "paper-coco": _PAPER_COCO,
         # Section 5.2.

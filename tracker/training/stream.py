@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from tracker.types import IntArray
 
@@ -24,6 +30,20 @@ def rows_of_step(num_rows: int, batch_size: int, seed: int, step: int) -> IntArr
     epochs = places // num_rows
     orders = {epoch: np.random.default_rng([seed, epoch]).permutation(num_rows) for epoch in np.unique(epochs)}
     return np.array([orders[epoch][place % num_rows] for epoch, place in zip(epochs, places, strict=True)])
+
+
+def work_through(make: Callable[[int], Batch], count: int, description: str) -> Generator[Batch, None, None]:
+    """What is made of the numbers up to a count, in order, by all cores; with a bar."""
+    num_threads = os.cpu_count() or 1
+    work = run_ahead(make, range(count), num_threads, 4 * num_threads)
+    with closing(work):
+        yield from tqdm(work, description, count, unit="picture", leave=False, disable=None)
+
+
+def cache_path(folder: Path, key: Sequence[Any], name: str) -> Path:
+    """Where in a folder, which is made, something is kept that depends on a key, as JSON; name: with {} for the key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name.format(hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16])
 
 
 def run_ahead(

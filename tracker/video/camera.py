@@ -25,6 +25,9 @@ def open_camera(index: int) -> LiveReader:
 class CameraCapture:
     """An open `cv2.VideoCapture`; its times are those at which pictures arrive."""
 
+    is_cpp = True
+    pictures = None
+
     def __init__(self, capture: Any) -> None:
         self._capture = capture
 

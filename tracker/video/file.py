@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 
 from tracker.errors import InputError
 from tracker.types import Image
+from tracker.video.clock import LONGEST_PAUSE_S, Clock, find_rate, has_timestamps, is_joinable, skip_to
+from tracker.video.pictures import Pictures
 
-# FFmpeg's AVFMT_NOTIMESTAMPS: raw streams, whose timestamps are missing or made up. PyAV has renamed its own
-# constant between versions.
-_NO_TIMESTAMPS = 0x80
-
-# FFmpeg's AVColorSpace numbers, and those that swscale converts: RGB, BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
-_BT709, _BT601 = 1, 5
-_CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
+# Of what has neither timestamps nor a rate.
+DEFAULT_FPS = Fraction(25)
 
 # What FFmpeg also plays: text as pictures of letters, and lists of other files.
 _NO_VIDEOS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "sdp"})
@@ -35,18 +34,33 @@ _MEDIA = frozenset({"video", "audio", "subtitle"})
 # A little over 16K. Each picture that is larger, as one damaged byte may have it, would take gigabytes.
 _MAX_PIXELS = 1 << 27
 
+_STDIN = 0
+_PIPED = "pipe mkv, ts, webm, y4m or fragmented mp4"
+_NO_STDIN = f"stdin holds no video that FFmpeg can read; {_PIPED}"
+
 # By how much the sound of a whole file may outlast its pictures.
 _SOUND_TAIL_S = 0.5
 
-# Frame.rotation counts anticlockwise.
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
-
-def open_file(path: Path, fps: Fraction) -> FileReader:
-    """A video file; InputError if it cannot be read or is none. fps: rate of a raw stream, which has no timestamps."""
+def open_file(path: Path, fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
+    """A video file; InputError if it cannot be read or is none. fps: rate to take instead of its own, if any."""
     _check_readable(path)
-    connect = partial(_open_container, path)
-    return FileReader(connect(), connect, path.name, fps)
+    container = _open_container(path)
+    connect = partial(_open_container, path) if path.is_file() else None
+    return FileReader(container, connect, path.name, fps, deinterlace=deinterlace)
+
+
+def open_stdin(fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
+    """A video that comes through stdin, every frame of it; InputError if there is none. fps: as for `open_file`."""
+    if sys.stdin is None or os.isatty(_STDIN):
+        raise InputError("nothing is piped into stdin; as in: ffmpeg ... -f matroska - | run_video.py --input -")
+    try:
+        container = av.open("fd:", options={"fd": str(_STDIN)}, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(_NO_STDIN) from error
+    if not _is_video(container):
+        raise InputError(_NO_STDIN)
+    return FileReader(container, None, "stdin", fps, deinterlace=deinterlace)
 
 
 def best_video_stream(container: Any, name: str) -> Any:
@@ -65,49 +79,67 @@ def best_video_stream(container: Any, name: str) -> Any:
     return stream
 
 
-def has_timestamps(container: Any) -> bool:
-    """Whether the times of an open container are its own, and not made up by FFmpeg."""
-    return not int(container.format.flags) & _NO_TIMESTAMPS
-
-
 class FileReader:
     """Decodes a video that is all there, in a file or on a server; frames of a variable rate keep their times."""
 
     is_live = False
     file: str | None = None
 
-    def __init__(self, container: Any, connect: Callable[[], Any], name: str, fps: Fraction) -> None:
-        """connect: opens the same again, for another start. fps: rate of a raw stream, which has no timestamps."""
+    def __init__(
+        self,
+        container: Any,
+        connect: Callable[[], Any] | None,
+        name: str,
+        fps: Fraction | None,
+        *,
+        deinterlace: bool,
+    ) -> None:
+        """connect: opens the same again, for another start; None for what can be read only once.
+
+        fps: rate to take instead of the file's own, if any.
+        """
         self.name = name
         self.warning: str | None = None
         self.place: int | None = None
         self._num_before = 0
         self._connect = connect
-        self._use(container)
-        self._has_timestamps = has_timestamps(container)
+        self._container = container
+        self._stream = best_video_stream(container, name)
+        self.pictures = Pictures(self._stream, deinterlace=deinterlace)
+        own = find_rate(container, self._stream, connect) if has_timestamps(container) else None
+        # What has a clock and no rate can be given one only by its order.
+        self._has_timestamps = has_timestamps(container) and (own is not None or fps is None)
+        self.fps: Fraction | None = fps or own or (None if self._has_timestamps else DEFAULT_FPS)
+        self._rate = self.fps or DEFAULT_FPS
+        self._pace = self._rate / own if own else Fraction(1)
         self._is_avi = container.format.name == "avi"
         # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
         self._stamp = attrgetter("dts" if self._is_avi else "pts")
-        declared = self._stream.average_rate or self._stream.guessed_rate
-        self._rate: Fraction = declared if self._has_timestamps and declared else fps
-        self.fps: Fraction | None = self._rate
+        self._prepare()
         self.num_frames = self._stream.frames or self._estimate_num_frames()
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of each frame from `start_s` on; a damaged file ends early, with a warning."""
         count, time_s = 0, -float(1 / self._rate)
-        for time_s, frame in self._frames_from(start_s):
-            count += 1
+        for number, (time_s, frame) in enumerate(self.pictures.deinterlace(self._frames_from(start_s))):
             if start_s == 0 or time_s >= start_s:
-                self.place = self._num_before + count - 1
-                yield time_s, to_bgr(frame)
-        self._note_damage(time_s, count if start_s == 0 else 0)
+                count += 1
+                self.place = self._num_before + number
+                yield time_s, self.pictures.convert(frame)
+        notes = [*self._faults(time_s, count if start_s == 0 else 0), *self._oddities(time_s)]
+        self.warning = "; ".join(notes) or None
 
     def _count_before(self, time_s: float, frame: Any) -> int:
         """How many frames come before that one, by the packets alone: none is decoded."""
+        by_rate = round(time_s * self._rate)
         if (stamp := self._stamp(frame)) is None:
-            return round(time_s * self._rate)
-        count, container = 0, self._connect()
+            return by_rate
+        assert self._connect
+        try:
+            container = self._connect()
+        except InputError:  # whoever sends it does so once
+            return by_rate
+        count = 0
         with container, suppress(av.FFmpegError):
             for packet in container.demux(best_video_stream(container, self.name)):
                 if packet.dts is not None and packet.dts > stamp:
@@ -120,52 +152,65 @@ class FileReader:
         """Close the file."""
         self._container.close()
 
-    def _use(self, container: Any) -> None:
-        self._container = container
+    def _prepare(self) -> None:
+        """Set what belongs to reading an open container once."""
         self._damaged_packets = 0
-        self._stream = best_video_stream(container, self.name)
         self._stream.thread_type = "AUTO"
+        self._origin = self._stream.start_time or 0
+        step_s = self._pace / self._rate
+        longest_s = max(LONGEST_PAUSE_S, 10 * step_s) if is_joinable(self._container) else math.inf
+        self._longest = longest_s / self._stream.time_base
+        self._clock = Clock(max(round(step_s / self._stream.time_base), 1), self._longest)
 
     def _estimate_num_frames(self) -> int | None:
-        if self._container.duration is None:
+        if self._container.duration is None or self.fps is None:
             return None
-        return round(Fraction(self._container.duration, av.time_base) * self._rate)
+        return round(Fraction(self._container.duration, av.time_base) * self._rate / self._pace)
 
     def _frames_from(self, start_s: float) -> Iterator[tuple[float, Any]]:
         """Every frame from some frame before `start_s` on, or from the first, with its time."""
-        if start_s > 0 and self._has_timestamps:
-            frames = self._timed(self._decode_after_seek(start_s))
+        if start_s > 0 and self._has_timestamps and self._connect:
+            target = self._origin + round(start_s * self._pace / self._stream.time_base)
+            frames = self._timed(self._decode(self._packets_from(target)))
             first = next(frames, None)
             if first is not None and first[0] <= start_s:
                 self._num_before = self._count_before(*first)
                 yield first
                 yield from frames
                 return
-            # The seek went too far, as it does in a file without an index.
+            # That went too far, as it does in a file without an index, or through a clock that was set.
             self.close()
-            self._use(self._connect())
-        yield from self._timed(self._decode())
+            self._container = self._connect()
+            self._stream = best_video_stream(self._container, self.name)
+            self._prepare()
+        yield from self._timed(self._decode(self._packets()))
 
-    def _decode_after_seek(self, start_s: float) -> Iterator[Any]:
-        target = round(start_s / self._stream.time_base) + (self._stream.start_time or 0)
+    def _packets_from(self, target: int) -> Iterator[Any]:
+        """The packets that the pictures from a time in ticks on need, or none if they are not found."""
+        if is_joinable(self._container):  # FFmpeg would look for the time in whatever recording
+            packets = self._packets()
+            needed = skip_to(packets, target, self._longest)
+            yield from () if needed is None else chain(needed, packets)
+        elif self._stream.codec_context.pix_fmt != "pal8":  # a palette stands in some packet before
+            with suppress(av.FFmpegError):
+                self._container.seek(target, stream=self._stream)
+                yield from self._packets()
+
+    def _packets(self) -> Iterator[Any]:
+        """The packets from where the container stands to its end, or to damage that ends it."""
         try:
-            self._container.seek(target, stream=self._stream)
+            yield from self._container.demux(self._stream)
         except av.FFmpegError:
-            return
-        yield from self._decode()
+            self._damaged_packets += 1
 
-    def _decode(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
-        while True:
+    def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
+        for packet in packets:
             try:
-                packet = next(packets)
                 frames = packet.decode()
-            except StopIteration:
-                return
             except av.FFmpegError:
                 self._damaged_packets += 1
-                continue
-            yield from frames
+            else:
+                yield from frames
 
     def _timed(self, frames: Iterator[Any]) -> Iterator[tuple[float, Any]]:
         step_s = float(1 / self._rate)
@@ -176,12 +221,19 @@ class FileReader:
             elif (stamp := self._stamp(frame)) is None:
                 time_s += step_s
             else:
-                time_s = float((stamp - (self._stream.start_time or 0)) * self._stream.time_base)
+                stated_s = float((self._clock.follow(stamp) - self._origin) * self._stream.time_base / self._pace)
+                # Some MPEG-PS files give two pictures one time.
+                time_s = stated_s if index == 0 or stated_s > time_s else time_s + step_s / 4
             yield time_s, frame
 
-    def _note_damage(self, last_s: float, count: int) -> None:
-        """Set `warning` from the damaged packets and from what is missing at the end."""
+    def _faults(self, last_s: float, count: int) -> Iterator[str]:
+        """What is to be said of damaged packets and of what is missing at the end."""
+        if last_s < 0 and self._connect is None and "mp4" in self._container.format.name:
+            yield f"{self.name} is an mp4 with its index at the end, which a pipe cannot reach; {_PIPED}, or name it"
+            return
         faults = []
+        if self.pictures.num_corrupt:
+            faults.append(f"damage shows in {self.pictures.num_corrupt} of its frames")
         if self._damaged_packets:
             faults.append(f"{self._damaged_packets} damaged packets were skipped")
         missing = self._count_missing(last_s, count)
@@ -189,7 +241,14 @@ class FileReader:
             faults.append(f"{missing} of about {self.num_frames} frames are missing at its end")
         if faults:
             remedy = "; copy or record it again" if last_s < 0 else ""  # nothing came of it
-            self.warning = f"{self.name} is damaged or cut off: {' and '.join(faults)}{remedy}"
+            yield f"{self.name} is damaged or cut off: {' and '.join(faults)}{remedy}"
+
+    def _oddities(self, last_s: float) -> Iterator[str]:
+        """What is to be said of the clock; sets the length right that it made wrong."""
+        if jumps := self._clock.num_jumps:
+            self.num_frames = round(last_s * self._rate) + 1
+            times = "once" if jumps == 1 else f"{jumps} times"
+            yield f"the clock of {self.name} starts anew or jumps {times}; there, times go on one frame later"
 
     def _count_missing(self, last_s: float, count: int) -> int:
         """Frames between the last one and the declared length; 0 where nothing is declared.
@@ -197,8 +256,10 @@ class FileReader:
         A long last frame looks like missing ones, and an edited file declares frames that it hides; so where
         all `count` frames were read, both the length and the number of frames must say so.
         """
+        if self._clock.num_jumps:
+            return 0
         length_s, doubt_s = self._declared_length()
-        missing = round((length_s - last_s) * self._rate) - 1
+        missing = round((length_s / self._pace - last_s) * self._rate) - 1
         if missing <= doubt_s * self._rate:
             return 0
         return min(missing, self._stream.frames - count) if count and self._stream.frames else missing
@@ -231,11 +292,18 @@ def _open_container(path: Path) -> Any:
         container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(_explain_unreadable(path)) from error
-    # Of an index that is cut off FFmpeg makes streams of no kind.
-    if container.format.name in _NO_VIDEOS or not any(stream.type in _MEDIA for stream in container.streams):
-        container.close()
+    if not _is_video(container):
         raise InputError(_explain_unreadable(path))
     return container
+
+
+def _is_video(container: Any) -> bool:
+    """Whether a container may hold a video; if not, it is closed."""
+    # Of an index that is cut off FFmpeg makes streams of no kind.
+    found = container.format.name not in _NO_VIDEOS and any(stream.type in _MEDIA for stream in container.streams)
+    if not found:
+        container.close()
+    return found
 
 
 def _explain_unreadable(path: Path) -> str:
@@ -265,21 +333,3 @@ def _lacks_index(path: Path) -> bool:
                 break
             place += length
     return kinds[:1] == [b"ftyp"] and b"mdat" in kinds
-
-
-def to_bgr(frame: Any) -> Image:
-    """Upright picture (H, W, 3) uint8 BGR of a decoded frame of any pixel format; transparency is dropped."""
-    colorspace = frame.colorspace
-    if colorspace not in _CONVERTIBLE:
-        # Players' convention for untagged files: high definition is BT.709.
-        colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
-    # Both ends are named because swscale converts between them only where they differ.
-    bgr = frame.reformat(
-        format="bgr24",
-        src_colorspace=colorspace,
-        dst_colorspace=_BT601,
-        src_color_range=frame.color_range,
-    )
-    image: Image = bgr.to_ndarray()
-    turn = _TURNS.get(round(frame.rotation / 90) * 90 % 360)
-    return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]

@@ -28,6 +28,7 @@ class ImagesReader:
     """
 
     is_live = False
+    pictures = None
 
     def __init__(self, name: str, paths: Sequence[Path], fps: Fraction, *, all_needed: bool = False) -> None:
         self.name = name

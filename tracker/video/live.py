@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Protocol
 
+from tracker.ending import stop_at_end
+from tracker.errors import UsageError
 from tracker.types import Image
+from tracker.video.pictures import Pictures
 
 # A driver that hangs must not keep the program from ending. Longer than a stream may be silent.
 _CLOSE_TIMEOUT_S = 15.0
 
+# At the end of the program, which may end a thread that waits in FFmpeg, in C, without harm.
+_PATIENCE_S = 1.0
+
 
 class Capture(Protocol):
-    """A camera or stream that is open."""
+    """A camera or stream that is open.
+
+    is_cpp: it waits in C++ code, which Python aborts if the program ends meanwhile.
+    """
+
+    is_cpp: bool
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """As for `tracker.video.source.Reader`."""
 
     def read(self) -> tuple[float, Image]:
         """Wait for a picture: its time in seconds on any clock, and the picture (H, W, 3) uint8 BGR.
@@ -26,6 +41,12 @@ class Capture(Protocol):
 
     def release(self) -> None:
         """Give the device or connection back."""
+
+
+def refuse_rate(name: str, fps: Fraction | None) -> None:
+    """UsageError if a rate is asked for: the clock of a live source is the time that passes."""
+    if fps is not None:
+        raise UsageError(f"{name} is live, with a clock of its own; leave out --fps")
 
 
 class LiveReader:
@@ -41,6 +62,7 @@ class LiveReader:
         self.name = name
         self.fps = fps
         self.warning: str | None = None
+        self.pictures = capture.pictures
         self._capture = capture
         self._newest: tuple[float, Image] | None = None
         self._ended = False
@@ -48,7 +70,8 @@ class LiveReader:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._grab, name=name, daemon=True)
         self._thread.start()
-        atexit.register(self.close)  # the end of the program would abort what the thread is at
+        patience_s = _CLOSE_TIMEOUT_S if capture.is_cpp else _PATIENCE_S
+        self._forget = stop_at_end(self._end, partial(self._thread.join, patience_s))
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of frames from `start_s` on, until the source ends or is closed."""
@@ -63,11 +86,14 @@ class LiveReader:
 
     def close(self) -> None:
         """Stop the thread and give the source back."""
-        atexit.unregister(self.close)
+        self._forget()
+        self._end()
+        self._thread.join(_CLOSE_TIMEOUT_S)
+
+    def _end(self) -> None:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._thread.join(_CLOSE_TIMEOUT_S)
 
     def _take(self) -> tuple[float, Image] | None:
         """The newest picture nobody has taken yet, waiting for it; None at the end."""
@@ -92,6 +118,4 @@ class LiveReader:
             self._error = error
         finally:
             self._capture.release()
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+            self._end()

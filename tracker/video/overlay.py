@@ -98,7 +98,8 @@ class OverlayRenderer:
         canvas = image.copy()
         style = _Style.suiting(image)
         self._trails.extend(tracked, time_s)
-        shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & (tracked.confirmed | self._show_unconfirmed)]
+        is_shown = tracked.confirmed | tracked.cut_off | self._show_unconfirmed
+        shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & is_shown]
         _draw_status(canvas, len(shown), frames_per_s, style)  # first, so that it never covers a tag
         nearest_last = np.argsort(shown.poses.boxes[:, 3], kind="stable").tolist()
         for row in nearest_last:

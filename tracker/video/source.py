@@ -10,18 +10,21 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tracker.errors import InputError, UsageError
+from tracker.outputs import PIPE
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
-from tracker.video.file import open_file
+from tracker.video.file import DEFAULT_FPS, open_file, open_stdin
 from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
+from tracker.video.live import refuse_rate
+from tracker.video.pictures import Pictures
 from tracker.video.stream import is_address, open_stream
 
-_DEFAULT_FPS = Fraction(25)
 # What is taken for a video where a folder is searched; a file that is named may have any suffix.
 _VIDEO_SUFFIXES = frozenset(
     {
@@ -49,6 +52,10 @@ class Reader(Protocol):
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time in seconds and picture (H, W, 3) uint8 BGR of each frame at `start_s` or later."""
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """What makes the pictures of decoded frames, if anything is done to them."""
 
     def close(self) -> None:
         """Release what the reader holds; may be called twice."""
@@ -110,6 +117,16 @@ class VideoSource:
         """One line if the input ended early, was damaged or changed its size; known once all frames are read."""
         return "; ".join(filter(None, (self._reader.warning, self._size_warning))) or None
 
+    @property
+    def note(self) -> str | None:
+        """One line on what was done to the pictures, if anything was; known once all frames are read."""
+        return self._reader.pictures.note if self._reader.pictures else None
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of the stored pixels by their height."""
+        return self._reader.pictures.pixel_aspect if self._reader.pictures else Fraction(1)
+
     def close(self) -> None:
         """Release the file, camera or connection."""
         self._reader.close()
@@ -130,7 +147,7 @@ class VideoSource:
             if previous_s >= self._end_s:
                 return
             index = count if self._reader.place is None else self._reader.place
-            frame = Frame(index, previous_s, image, file=self._reader.file)
+            frame = Frame(index, previous_s, image, file=self._reader.file, pixel_aspect=float(self.pixel_aspect))
             if count > 0:
                 self._note_size(frame)
             yield frame
@@ -151,14 +168,13 @@ class VideoSource:
         return max(stop - math.ceil(self._start_s * self.fps), 1)
 
     def _explain_no_frame(self) -> str:
-        if self._reader.warning:
-            return self._reader.warning
+        warning = self._reader.warning
         if self._start_s == 0 and math.isinf(self._end_s):
-            return f"{self.name} has no frame that can be decoded; play it to see whether it is whole"
+            return warning or f"{self.name} has no frame that can be decoded; play it to see whether it is whole"
         length = ""
         if self.fps and self._reader.num_frames:
             length = f"; it is {float(self._reader.num_frames / self.fps):.1f} s long"
-        return f"{self.name} has no frame between --start and --end{length}"
+        return "; ".join(filter(None, (f"{self.name} has no frame between --start and --end{length}", warning)))
 
 
 def open_source(
@@ -168,16 +184,18 @@ def open_source(
     start_s: float | None = None,
     end_s: float | None = None,
     max_frames: int | None = None,
+    deinterlace: bool = True,
 ) -> VideoSource:
     """Open a video file, an image, a folder of images, a camera or a stream.
 
-    spec: the path of a file or folder, a pattern that images match, the number of a camera, or an address such as
-    rtsp://host/path. fps: rate of a source without timestamps (images, a raw stream), 25 if not given. start_s,
-    end_s: part to deliver, in seconds; the end is exclusive. Raises InputError for what cannot be read, and
-    UsageError for an empty name, a pattern that videos match or a range without frames.
+    spec: the path of a file or folder, a pattern that images match, the number of a camera, an address such as
+    rtsp://host/path, or `-` for stdin. fps: rate to take instead of the source's own, and of images and raw streams,
+    which have none, 25 if not given. start_s, end_s: part to deliver, in seconds by that rate; the end is exclusive.
+    deinterlace: pictures that are flagged as interlaced. Raises InputError for what cannot be read, and UsageError for
+    an empty name, a pattern that videos match, a range without frames or the rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
-    reader = _reader_of(str(spec), _exact(fps) if fps else _DEFAULT_FPS)
+    reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
     except BaseException:
@@ -209,8 +227,8 @@ def match_inputs(spec: str) -> list[str]:
 
 
 def files_of(spec: str) -> list[Path]:
-    """The files that an input is read from; none for a camera, a stream, and what is not there."""
-    if _is_camera(spec) or is_address(spec):
+    """The files that an input is read from; none for stdin, a camera, a stream, and what is not there."""
+    if not _is_path(spec):
         return []
     with suppress(OSError):
         path = Path(spec)
@@ -222,7 +240,7 @@ def files_of(spec: str) -> list[Path]:
 
 def absolute_spec(spec: str) -> str:
     """The same input, wherever one stands."""
-    return spec if _is_camera(spec) or is_address(spec) else str(Path(spec).absolute())
+    return str(Path(spec).absolute()) if _is_path(spec) else spec
 
 
 def is_pattern(spec: str) -> bool:
@@ -234,13 +252,16 @@ def _match(spec: str) -> list[Path]:
     """What a pattern matches, in natural order; nothing for what is no pattern."""
     if not is_pattern(spec):
         return []
+    folders = (spec[: place.start()] for place in re.finditer(r"[/\\]", spec))
+    literal = max(filter(os.path.exists, folders), default="")  # a folder that exists may have brackets in its name
+    pattern = glob.escape(literal) + spec[len(literal) :]
     # Path.glob takes no absolute pattern before Python 3.13.
-    return sorted(map(Path, glob.iglob(spec, recursive=True)), key=natural_key)  # noqa: PTH207
+    return sorted(map(Path, glob.iglob(pattern, recursive=True)), key=natural_key)  # noqa: PTH207
 
 
 def _inputs_in(spec: str) -> list[Path]:
     """The videos and the folders of images in a folder that has no images of its own."""
-    entries = [] if not spec or _is_camera(spec) else _entries(Path(spec))
+    entries = _entries(Path(spec)) if spec and _is_path(spec) else []
     if any(map(is_image, entries)):
         return []
     return [entry for entry in entries if _is_video(entry) or any(map(is_image, _entries(entry)))]
@@ -261,28 +282,36 @@ def _is_camera(spec: str) -> bool:
     return spec.isascii() and spec.isdigit()
 
 
+def _is_path(spec: str) -> bool:
+    return not (_is_camera(spec) or is_address(spec) or spec == str(PIPE))
+
+
 def _exact(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(100_000)
 
 
-def _reader_of(spec: str, fps: Fraction) -> Reader:
+def _reader_of(spec: str, fps: Fraction | None, *, deinterlace: bool) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
     if _is_camera(spec):
+        refuse_rate(f"camera {spec}", fps)
         return open_camera(int(spec))
     if not spec:
         raise UsageError("--input is empty; name a video, an image folder, an address or the number of a camera")
-    if is_address(spec):
-        return open_stream(spec, fps)
+    if not _is_path(spec):
+        open_stream_or_stdin = open_stdin if spec == str(PIPE) else partial(open_stream, spec)
+        return open_stream_or_stdin(fps, deinterlace=deinterlace)
     if paths := _match(spec):
-        return _open_images(spec, paths, fps)
+        return _open_images(spec, paths, fps or DEFAULT_FPS)
     path = Path(spec)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
         raise InputError(f"cannot open {path} ({error.strerror}); check the path") from error
     if is_folder:
-        return open_folder(path, fps)
-    return _open_images(path.name, [path], fps) if is_image(path) else open_file(path, fps)
+        return open_folder(path, fps or DEFAULT_FPS)
+    if is_image(path):
+        return _open_images(path.name, [path], fps or DEFAULT_FPS)
+    return open_file(path, fps, deinterlace=deinterlace)
 
 
 def _open_images(name: str, paths: Sequence[Path], fps: Fraction) -> ImagesReader:

@@ -14,8 +14,10 @@ import av
 
 from tracker.errors import InputError
 from tracker.types import Image
-from tracker.video.file import FileReader, best_video_stream, has_timestamps, to_bgr
-from tracker.video.live import LiveReader
+from tracker.video.clock import declared_rate, has_timestamps
+from tracker.video.file import FileReader, best_video_stream
+from tracker.video.live import LiveReader, refuse_rate
+from tracker.video.pictures import Pictures
 
 # After which a silent sender counts as gone.
 _TIMEOUT_S = 10.0
@@ -45,45 +47,52 @@ def public_address(address: str) -> str:
     return re.sub(r"(?<=://).*@|[?#].*", "", address)
 
 
-def open_stream(address: str, fps: Fraction) -> LiveReader | FileReader:
+def open_stream(address: str, fps: Fraction | None, *, deinterlace: bool = True) -> LiveReader | FileReader:
     """Whatever FFmpeg reads from an address: live, unless it has an end that is known, as a file on a server.
 
-    fps: rate of a recording without timestamps. InputError if nothing can be read there.
+    fps: rate to take instead of a recording's own, if any. InputError if nothing can be read there, UsageError for the
+    rate of a live stream.
     """
     name = public_address(address)
     connect = partial(_connect, address, name)
     container = connect()
     # RTSP sends recordings, too, at their own pace.
     if container.format.name != "rtsp" and (container.duration is not None or container.size > 0):
-        return FileReader(container, connect, name, fps)
-    capture = StreamCapture(container, name)
+        return FileReader(container, connect, name, fps, deinterlace=deinterlace)
+    if fps is not None:
+        container.close()
+    refuse_rate(name, fps)
+    capture = StreamCapture(container, name, deinterlace=deinterlace)
     return LiveReader(name, capture, capture.fps)
 
 
 class StreamCapture:
     """An open stream; times are the sender's, by the clock of this machine where the sender has none or sets it."""
 
-    def __init__(self, container: Any, name: str) -> None:
+    is_cpp = False
+
+    def __init__(self, container: Any, name: str, *, deinterlace: bool = True) -> None:
         """InputError, with the container closed, if there is no video in it."""
         self._container = container
         self._stream = best_video_stream(container, name)
         self._stream.thread_type = "SLICE"  # by frames, each thread would delay the pictures by one
         self._has_timestamps = has_timestamps(container)
-        self.fps: Fraction | None = self._stream.average_rate if self._has_timestamps else None
+        self.fps: Fraction | None = declared_rate(container, self._stream) if self._has_timestamps else None
         self._offset_s: float | None = None
-        self._frames = self._decode()
+        self.pictures = Pictures(self._stream, deinterlace=deinterlace)
+        self._frames = self.pictures.deinterlace((self._time(frame), frame) for frame in self._decode())
 
     def read(self) -> tuple[float, Image]:
         """The next picture and its time; EOFError once the stream ends, fails or is silent for too long."""
         try:
-            frame = next(self._frames)
+            time_s, frame = next(self._frames)
         except StopIteration:
             raise EOFError("the sender ended it") from None
         except av.error.ExitError as error:
             raise EOFError(f"nothing came for {_TIMEOUT_S:g} s; check the sender and the network") from error
         except av.FFmpegError as error:
             raise EOFError(f"the connection ended ({error.strerror}); check the sender and the network") from error
-        return self._time(frame), to_bgr(frame)
+        return time_s, self.pictures.convert(frame)
 
     def release(self) -> None:
         """Close the connection."""

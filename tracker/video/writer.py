@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import av
 import cv2
+from av.video.frame import PictureType
 
 from tracker.errors import OutputError
 from tracker.outputs import explain_write_error, partial_path, publish, writing
@@ -24,6 +25,9 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 
 # MPEG's clock: fine enough that every usual frame rate has whole ticks.
 _TIME_BASE = Fraction(1, 90_000)
+
+# Two seconds, after which a player can start anew; the encoder's own count of pictures is out of reach.
+_KEY_STEP, _MOST_BETWEEN_KEYS = 2 * 90_000, 1_000_000
 
 # Three hours: mp4 counts the ticks between two pictures with 31 bits, and clocks of cameras jump by years.
 _MAX_STEP = 3 * 3600 * 90_000
@@ -73,6 +77,7 @@ class VideoWriter:
         self._size_wh = (0, 0)
         self._first_s = 0.0
         self._last_pts = -1
+        self._next_key = 0
 
     def write(self, image: Image, time_s: float) -> None:
         """Append a picture (H, W, 3) uint8 BGR, shown `time_s` - that of the first picture - into the video.
@@ -88,6 +93,9 @@ class VideoWriter:
             frame = _to_yuv(_fit(image, self._size_wh))
             frame.pts = self._last_pts = self._next_pts(time_s)
             frame.time_base = _TIME_BASE
+            if frame.pts >= self._next_key:
+                frame.pict_type = PictureType.I
+                self._next_key = frame.pts + _KEY_STEP
             self._mux(frame)
 
     def close(self) -> None:
@@ -133,12 +141,7 @@ class VideoWriter:
     def _add_stream(self) -> Any:
         # Measured on two cores at 720p: veryfast makes smaller files than superfast at the same speed, medium
         # costs twice the time. Without B-frames the fragments keep the timestamps exactly.
-        options = {
-            "preset": "veryfast",
-            "crf": str(self._crf),
-            "bf": "0",
-            "g": str(max(round(self._fps * 2), 1)),
-        }
+        options = {"preset": "veryfast", "crf": str(self._crf), "bf": "0", "g": str(_MOST_BETWEEN_KEYS)}
         stream: Any = self._container.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height = self._size_wh
         stream.pix_fmt = "yuv420p"

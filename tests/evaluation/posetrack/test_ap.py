@@ -82,13 +82,6 @@ def perfect_ankle() -> Ranking:
     return Ranking(np.zeros(1, np.int8), np.ones(1), np.ones(1, np.bool_), counts)
 
 
-def test_sequences_are_ranked_together() -> None:
-    """The false alarm of one sequence comes before the find of the other."""
-    parts = [ranking((0.9, False), num_true=1), ranking((0.5, True), num_true=1)]
-    assert ap_figures(pool(parts))["ap"][NOSE] == pytest.approx(25)
-    assert ap_figures(pool(parts[::-1]))["ap"][NOSE] == pytest.approx(25)
-
-
 def test_equal_scores_come_together() -> None:
     rows = [(0.5, True), (0.5, False), (0.5, True), (0.4, True)]
     figures = [ap_figures(ranking(*order, num_true=4))["ap"][NOSE] for order in (rows, rows[::-1])]
@@ -132,20 +125,6 @@ def test_equal_scores_come_together() -> None:
 )
 def test_which_pose_is_whose(truth: list[Person], predicted: list[Person], expected: list[bool]) -> None:
     assert labels(truth, predicted) == expected
-
-
-def test_wrong_keypoints_of_the_right_pose_are_false_alarms() -> None:
-    wrong = person(7, 100)
-    wrong.keypoints[0] = 300, 100  # the nose
-    assert labels([person(1, 100)], [wrong]) == [False]
-    assert labels([person(1, 100)], [wrong], "left_knee") == [True]
-
-
-def test_right_keypoints_of_another_pose_are_false_alarms_too() -> None:
-    """The second pose has a right nose, but the person has been taken by the first."""
-    first = person(7, 100)
-    first.keypoints[0] = 300, 100
-    assert labels([person(1, 100)], [first, person(8, 100, only=["nose"])]) == [False, False]
 
 
 def test_a_keypoint_without_truth_is_a_false_alarm() -> None:

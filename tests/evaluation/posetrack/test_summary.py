@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,10 +11,9 @@ import pytest
 
 from tests.evaluation.posetrack.people import crowd, frame, measure, person, sequence
 from tracker.evaluation.posetrack.measure import MeasuredSequence, measure_sequence, note_on_scores
-from tracker.evaluation.posetrack.summary import GROUPS, as_json, by_group, summarise_all, summarise_sequence
+from tracker.evaluation.posetrack.summary import as_json, summarise_all, summarise_sequence
 from tracker.evaluation.posetrack.tables import sequence_table, total_table
 from tracker.formats.posetrack import PoseTrackFrame
-from tracker.skeletons import POSETRACK_15
 
 SEEDS = range(3)
 ROWS = ("track_ids", "keypoints", "visibilities", "scores", "pose_scores", "boxes", "head_boxes", "has_points")
@@ -102,29 +100,6 @@ def test_a_sequence_without_predictions() -> None:
     }
 
 
-def test_json() -> None:
-    measured = [measure_sequence(*crowd(seed)) for seed in SEEDS]
-    found = figures(*measured)
-    names = [one.name for one in measured]
-    assert found["joints"] == [*POSETRACK_15.keypoint_names[:12], "neck", "nose", "head_top"]
-    assert list(found["poseval"]) == list(found["every_person_counted"]) == [*names, "total"]
-    assert list(found["posetrack21"]["hota_pose"]) == [*names, "COMBINED_SEQ"]
-    assert found["posetrack21"]["joints"][:4] == ["nose", "head_bottom", "head_top", "left_shoulder"]
-    assert found["poseval_counts"]["evaluated_frames_mot"] == dict.fromkeys(names, 5)
-    nose = measured[0].hota.tp[0, POSETRACK_15.index("nose")]
-    assert found["posetrack21"]["hota_pose"][names[0]]["tp_alpha0"][0] == nose
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-def test_columns_are_means_of_their_keypoints() -> None:
-    values = np.arange(16.0)
-    columns = by_group(values)
-    assert columns == {
-        "Head": 13, "Shou": 8.5, "Elb": 8.5, "Wri": 8.5, "Hip": 2.5, "Knee": 2.5, "Ankl": 2.5, "Total": 15,
-    }  # fmt: skip
-    assert sorted(keypoint for group in GROUPS.values() for keypoint in group) == list(range(15))
-
-
 def test_tables() -> None:
     """Aligned, so that they can be read in a terminal."""
     measured = [measure_sequence(*crowd(seed)) for seed in SEEDS]
@@ -180,23 +155,6 @@ def test_who_has_a_person(predicted: list[Any], holders: list[int]) -> None:
     timeline = measure([frame([person(1)])], [frame(predicted)]).timeline
     assert timeline.holders.tolist() == holders
     assert (timeline.track_ids.tolist(), timeline.frames.tolist(), timeline.num_frames) == ([1], [0], 1)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_weak_keypoints_count_for_ap_alone(seed: int) -> None:
-    truth, predicted = crowd(seed)
-    strong = [
-        replace(frame, keypoints=np.where((frame.scores >= 0.5)[..., None], frame.keypoints, np.nan))
-        for frame in predicted.frames
-    ]
-    every = figures(measure_sequence(truth, predicted))
-    some = figures(measure_sequence(truth, replace(predicted, frames=tuple(strong))))
-    both = figures(measure_sequence(truth, predicted, 0.5))
-    for figures_of, block in ((every, "ap"), (some, "mot")):
-        assert_same(both["poseval"]["total"][block], figures_of["poseval"]["total"][block])
-        assert every["poseval"]["total"][block] != some["poseval"]["total"][block]
-    assert_same(both["posetrack21"]["posemap"], every["posetrack21"]["posemap"])
-    assert_same(both["posetrack21"]["hota_pose"], some["posetrack21"]["hota_pose"])
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,8 @@ class People:
 
     def take(self, rows: BoolArray) -> People:
         """The people in a mask (N,)."""
-        return People(
-            self.num_frames,
-            self.frames[rows],
-            self.track_ids[rows],
-            self.keypoints[rows],
-            self.scores[rows],
-            self.head_sizes[rows],
-        )
+        names = ("frames", "track_ids", "keypoints", "scores", "head_sizes")
+        return People(self.num_frames, *(getattr(self, name)[rows] for name in names))
 
     def in_frames(self, kept: BoolArray) -> People:
         """The people of the frames in a mask (T,), which are counted anew."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from tracker.evaluation.posetrack.summary import Figures, Summary, by_group, mot_columns
+from tracker.evaluation.tables import markdown_table
 from tracker.types import DoubleArray
-
-_Row = tuple[str, Iterable[float]]
 
 
 def total_table(total: Summary) -> str:
@@ -22,13 +19,13 @@ def total_table(total: Summary) -> str:
         "HOTA (PoseTrack21)": by_group(_hota(total)),
     }
     columns = list(rows["MOTA"])
-    return _table("", columns, [(name, [row.get(column, np.nan) for column in columns]) for name, row in rows.items()])
+    return markdown_table(["", *columns], [[name, *map(row.get, columns)] for name, row in rows.items()])
 
 
 def sequence_table(summaries: Sequence[Summary]) -> str:
     """The totals of each sequence in percent, and id switches per keypoint, in Markdown."""
-    columns = ["AP", "MOTA", "MOTP", "Prec", "Rec", "HOTA"]
-    return _table("sequence", columns, [(summary.name, _totals(summary)) for summary in summaries])
+    header = ["sequence", "AP", "MOTA", "MOTP", "Prec", "Rec", "HOTA"]
+    return markdown_table(header, [[summary.name, *_totals(summary)] for summary in summaries])
 
 
 def _totals(summary: Summary) -> list[float]:
@@ -43,16 +40,3 @@ def _ap_columns(figures: Figures) -> dict[str, float]:
 
 def _hota(summary: Summary) -> DoubleArray:
     return 100 * summary.hota["HOTA"].mean(axis=0)
-
-
-def _table(corner: str, columns: Sequence[str], rows: Sequence[_Row]) -> str:
-    """Markdown whose columns stand below each other in a terminal, too."""
-    width = max(len(corner), *(len(name) for name, _ in rows))
-    lines = [
-        f"| {corner:<{width}} | {' | '.join(f'{column:>5}' for column in columns)} |",
-        f"|{'-' * (width + 2)}|{'------:|' * len(columns)}",
-    ]
-    for name, values in rows:
-        cells = (f"{'–' if np.isnan(value) else f'{value:.1f}':>5}" for value in values)
-        lines.append(f"| {name:<{width}} | {' | '.join(cells)} |")
-    return "\n".join(lines)
