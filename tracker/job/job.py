@@ -66,7 +66,7 @@ class Outputs:
     """Where results go. overlay, poses: files, or their folders before each input has its own; None for none.
 
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
-    draw others, too. show: in a live window.
+    draw others, too. show: in a live window. crf: quality of overlay videos, 0 lossless to 51 worst.
     """
 
     overlay: Path | None = None
@@ -75,6 +75,7 @@ class Outputs:
     confirmed_only: bool = False
     show_unconfirmed: bool = False
     show: bool = False
+    crf: int = 23
     overwrite: bool = False
 
     @property

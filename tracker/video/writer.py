@@ -59,7 +59,7 @@ class VideoWriter:
     into an ordinary file that starts fast, and moved into place; without any picture there is no file.
     """
 
-    def __init__(self, path: Path | str, *, fps: Fraction | None = None, crf: int = 20) -> None:
+    def __init__(self, path: Path | str, *, fps: Fraction | None = None, crf: int = 23) -> None:
         """fps: the usual frame rate, which gives the last picture its duration; 25 if unknown.
 
         crf: quality of x264, 0 lossless to 51 worst. OutputError if the suffix is not supported.
@@ -131,10 +131,11 @@ class VideoWriter:
         self._stream = stream  # only now: FFmpeg crashes when packets follow a header that failed
 
     def _add_stream(self) -> Any:
-        # Measured on two cores at 720p: veryfast makes smaller files than superfast at the same speed, medium
-        # costs twice the time. Without B-frames the fragments keep the timestamps exactly.
+        # Superfast takes half the time of veryfast; at crf 23 its files are as large as those of veryfast at 20, or up
+        # to 1.4 times if little moves, and its PSNR is 1 dB less. Without B-frames the fragments keep the timestamps
+        # exactly.
         options = {
-            "preset": "veryfast",
+            "preset": "superfast",
             "crf": str(self._crf),
             "bf": "0",
             "g": str(max(round(self._fps * 2), 1)),
