@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import av
 import cv2
+import numpy as np
 
 from tracker.errors import OutputError
 from tracker.outputs import explain_write_error, partial_path, publish, writing
@@ -244,4 +245,6 @@ def _fit(image: Image, size_wh: tuple[int, int]) -> Image:
 
 
 def _to_yuv(image: Image) -> Any:
-    return av.VideoFrame.from_ndarray(image, "bgr24").reformat(format="yuv420p", dst_colorspace=_BT709)
+    # Without a copy, the memory of the picture is the frame's.
+    frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), "bgr24")
+    return frame.reformat(format="yuv420p", dst_colorspace=_BT709)
