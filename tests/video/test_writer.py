@@ -84,9 +84,9 @@ def test_the_last_picture_lasts_as_long_as_the_others(out: Path, fps: Fraction) 
 
 def test_colours_survive(out: Path) -> None:
     write(out, [corner_image(), np.asfortranarray(corner_image()), corner_image()], [0, 0.04, 0.08])
-    image = read(out)[0].image
-    for at in ((8, 8), (8, -8), (-8, 8), (-8, -8)):
-        np.testing.assert_allclose(image[at], corner_image()[at], atol=6)
+    for frame in read(out):
+        for at in ((8, 8), (8, -8), (-8, 8), (-8, -8)):
+            np.testing.assert_allclose(frame.image[at], corner_image()[at], atol=6)
 
 
 @pytest.mark.parametrize(
