@@ -89,11 +89,3 @@ def test_who_comes_in_from_outside_is_unreliable() -> None:
     moved = move_points(np.float32([[-5, 10]]), blank(100, 50), follow)
     assert moved.points.tolist() == [[15, 10]]
     assert not moved.reliable.any()
-
-
-def test_what_follow_doubts_is_unreliable() -> None:
-    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        return np.zeros_like(points), np.array([True, False])
-
-    moved = move_points(np.float32([[10, 10], [np.nan, 0], [20, 20]]), blank(100, 50), follow)
-    assert moved.reliable.tolist() == [True, False, False]

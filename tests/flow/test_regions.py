@@ -33,29 +33,19 @@ def test_points_that_are_near_share_a_region(points: list[list[float]], count: i
 
 
 @pytest.mark.parametrize("point", [(0, 0), (479, 269), (240, 0), (100, 100)])
-def test_no_region_is_narrow(point: tuple[float, float]) -> None:
+def test_no_region_is_narrow_unless_the_picture_is(point: tuple[float, float]) -> None:
     ((rows, columns), _), *others = regions_around(np.float32([point]), SIZE_WH)
     assert not others
     assert min(rows.stop - rows.start, columns.stop - columns.start) == 72
     assert 0 <= rows.start <= rows.stop <= 270
     assert 0 <= columns.start <= columns.stop <= 480
-
-
-def test_a_region_is_the_whole_of_a_small_picture() -> None:
     ((region, _),) = regions_around(np.float32([[31, 3]]), (40, 32))
     assert region == (slice(0, 32), slice(0, 40))
 
 
-@pytest.mark.parametrize(
-    ("step", "moved", "shift"),
-    [
-        ((7.4, -3.6), (slice(6, 46), slice(27, 67)), (7, -4)),
-        ((-300, 900), (slice(230, 270), slice(0, 40)), (-20, 220)),  # no farther than the border
-    ],
-)
-def test_regions_move_inside_the_picture(
-    step: tuple[float, float], moved: tuple[slice, slice], shift: tuple[int, int]
-) -> None:
-    region, exactly = moved_region((slice(10, 50), slice(20, 60)), np.float32(step), (270, 480))
-    assert region == moved
-    assert exactly.tolist() == list(shift)
+def test_regions_move_no_farther_than_the_border() -> None:
+    region, picture_hw = (slice(10, 50), slice(20, 60)), (270, 480)
+    moved, step = moved_region(region, np.float32([7.4, -3.6]), picture_hw)
+    assert (moved, step.tolist()) == ((slice(6, 46), slice(27, 67)), [7, -4])
+    moved, step = moved_region(region, np.float32([-300, 900]), picture_hw)
+    assert (moved, step.tolist()) == ((slice(230, 270), slice(0, 40)), [-20, 220])
