@@ -53,6 +53,13 @@ def is_drawn(picture: Image) -> bool:
     return bool(np.abs(picture.astype(int) - texture())[below_the_text].mean() > 20)
 
 
+def test_the_video_is_as_good_as_wished(track: Run, tmp_path: Path) -> None:
+    for crf in ("0", "40"):
+        assert track("--output", f"{crf}.mp4", "--crf", crf).code == 0
+    assert (tmp_path / "0.mp4").stat().st_size > 2 * (tmp_path / "40.mp4").stat().st_size
+    assert "from 0 to 51" in track("--crf", "52").err
+
+
 def test_pixels_that_are_not_square(track: Run, tmp_path: Path) -> None:
     clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
     assert track("--output", "out.mp4", "--poses", "out.jsonl", source=clip).code == 0

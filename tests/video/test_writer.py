@@ -94,10 +94,10 @@ def test_a_key_frame_comes_every_two_seconds_whatever_the_rate(out: Path, fps: F
 
 
 def test_colours_survive(out: Path) -> None:
-    write(out, [corner_image()] * 3, [0, 0.04, 0.08])
-    image = read(out)[0].image
-    for at in ((8, 8), (8, -8), (-8, 8), (-8, -8)):
-        np.testing.assert_allclose(image[at], corner_image()[at], atol=6)
+    write(out, [corner_image(), np.asfortranarray(corner_image()), corner_image()], [0, 0.04, 0.08])
+    for frame in read(out):
+        for at in ((8, 8), (8, -8), (-8, 8), (-8, -8)):
+            np.testing.assert_allclose(frame.image[at], corner_image()[at], atol=6)
 
 
 @pytest.mark.parametrize(

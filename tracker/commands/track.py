@@ -80,6 +80,7 @@ def add_parser(commands: Any) -> None:
     )
     group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
+    group.add_argument("--crf", type=_crf, default=23, metavar="N", help="quality of the video: 0 lossless, 51 worst")
     parser.set_defaults(run=run)
 
 
@@ -106,6 +107,12 @@ def _add_batch_options(parser: Parser) -> None:
 def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
+    return int(text)
+
+
+def _crf(text: str) -> int:
+    if not re.fullmatch(r"\d{1,2}", text, re.ASCII) or int(text) > 51:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 51")
     return int(text)
 
 
@@ -153,6 +160,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         confirmed_only=args.confirmed_only,
         show_unconfirmed=args.show_unconfirmed,
         show=args.show,
+        crf=args.crf,
         overwrite=args.overwrite,
     )
     span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import cv2
+import numpy as np
 
 from tracker.flow.inverse_search import compare_windows, compute_flow
-from tracker.flow.pictures import Picture
-from tracker.types import Image
+from tracker.flow.pictures import THUMB_WH, Picture
+from tracker.types import FloatArray, Image
 
 # Mean correlation from which a scene counts as found again: frames of one real clip stay above 0.7, also when
 # four of five are skipped; frames of two clips stay below 0.45.
@@ -17,6 +18,8 @@ _FOUND = 0.5
 # Windows below this variance, in squared grey levels, show nothing that could be found again.
 _TEXTURE = 25.0
 _MIN_TEXTURED_SHARE = 0.02
+
+_STILL = np.zeros((*THUMB_WH[::-1], 2), np.float32)
 
 # A camera pan is looked for up to one part in so many of the picture.
 _PAN_PART = 4
@@ -31,7 +34,11 @@ def is_cut(previous: Picture, current: Picture) -> bool:
     """
     if previous.size_wh != current.size_wh:
         return True
-    return not any(_similarity(a, b) >= _FOUND for a, b in _attempts(previous.thumb, current.thumb))
+    # Where little moves, no flow is needed to find the scene again.
+    if _similarity(previous.thumb, current.thumb, _STILL) >= _FOUND:
+        return False
+    attempts = _attempts(previous.thumb, current.thumb)
+    return not any(_similarity(a, b, _match(a, b)) >= _FOUND for a, b in attempts)
 
 
 def _attempts(previous: Image, current: Image) -> Iterator[tuple[Image, Image]]:
@@ -42,9 +49,12 @@ def _attempts(previous: Image, current: Image) -> Iterator[tuple[Image, Image]]:
     yield _align(previous, current)
 
 
-def _similarity(previous: Image, current: Image) -> float:
-    """Mean correlation of the textured windows after matching, 1 where neither thumb has texture."""
-    field = compute_flow(previous, current, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+def _match(previous: Image, current: Image) -> FloatArray:
+    return compute_flow(previous, current, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+
+def _similarity(previous: Image, current: Image, field: FloatArray) -> float:
+    """Mean correlation of the textured windows along the field, 1 where neither thumb has texture."""
     correlation, contrast = compare_windows(previous, current, field)
     textured = contrast > _TEXTURE
     if textured.mean() < _MIN_TEXTURED_SHARE:

@@ -15,7 +15,7 @@ _MIN_SIDE = 32
 _MAX_ASPECT = 4
 
 # All thumbs have one size, whatever the image's shape: a cut is a matter of content, not of proportion.
-_THUMB_WH = (96, 64)
+THUMB_WH = (96, 64)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Picture:
         grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
         small_wh = _small_size((width, height), max_side)
         small = _resize(grey, small_wh)
-        return cls(small, _resize(small, _THUMB_WH), (width, height))
+        return cls(small, _resize(small, THUMB_WH), (width, height))
 
     @property
     def scale(self) -> FloatArray:

@@ -56,7 +56,7 @@ def describe_settings(job: Job, engine: Engine) -> dict[str, Any]:
     """
     settings = asdict(job.settings)
     files = {name: settings.pop(name) for name in ("pose_model", "detector")}
-    outputs = {name: getattr(job.outputs, name) for name in ("format", "confirmed_only", "show_unconfirmed")}
+    outputs = {name: getattr(job.outputs, name) for name in ("format", "confirmed_only", "show_unconfirmed", "crf")}
     has_boxes = job.settings.pose == "top-down"
     networks = {"pose network": _digest(files["pose_model"], "pose" if has_boxes else "bottom-up", engine.device)}
     if has_boxes:

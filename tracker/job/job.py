@@ -86,7 +86,7 @@ class Outputs:
     poses may be stdout, `-`, which is none of the files.
 
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
-    draw others, too. show: in a live window.
+    draw others, too. show: in a live window. crf: quality of overlay videos, 0 lossless to 51 worst.
     """
 
     overlay: Path | None = None
@@ -95,6 +95,7 @@ class Outputs:
     confirmed_only: bool = False
     show_unconfirmed: bool = False
     show: bool = False
+    crf: int = 23
     overwrite: bool = False
 
     @property

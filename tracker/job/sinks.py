@@ -130,7 +130,11 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
             is_one = is_picture(outputs.overlay)
-            drawing = PictureWriter(outputs.overlay) if is_one else VideoWriter(outputs.overlay, fps=source.fps)
+            drawing = (
+                PictureWriter(outputs.overlay)
+                if is_one
+                else VideoWriter(outputs.overlay, fps=source.fps, crf=outputs.crf)
+            )
         sinks.append(OverlaySink(overlay, drawing, pipeline.times, window))
     return sinks
 

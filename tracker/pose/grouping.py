@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from tracker.skeletons import Skeleton
 from tracker.types import DoubleArray, FloatArray, IntArray, RowTable
@@ -229,6 +228,8 @@ def _matching_order(num_keypoints: int) -> list[int]:
 
 
 def _assign(rows: DoubleArray, people: _People, keypoint: int, config: GroupingConfig) -> None:
+    from scipy.optimize import linear_sum_assignment  # takes a third of a second to load
+
     mean_tags = people.mean_tags(config.max_people)
     distances = np.linalg.norm(rows[:, None, 3:] - mean_tags, axis=2)
     cost = np.round(distances) * 100 - rows[:, 2:3] if config.score_in_cost else distances
