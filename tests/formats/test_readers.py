@@ -145,6 +145,7 @@ def change(path: Path, **arrays: Any) -> None:
         ({"frames": np.array([0, 2, 1])}, "frames must rise, and person_frames with them"),
         ({"person_frames": np.array([0, 2, 0, 2])}, "frames must rise"),
         ({"person_frames": np.array([0, 0, 2, 3])}, "frames must rise"),
+        ({"person_frames": np.array(3)}, "track_ids must be int64 (1,), not int64 (4,)"),
         ({"track_ids": np.array([3, 8, "a", {}], object)}, "is no .npz file that can be read (Object arrays cannot"),
     ],
 )

@@ -89,7 +89,7 @@ def read_npz(path: Path) -> Results:
     if text.dtype.kind != "U" or text.shape:
         raise InputError(f"{path}: header must be a text; correct the file")
     header = header_of(as_object(parse_json(str(text), f"{path}: header"), f"{path}: header"))
-    arrays.setdefault("track_ids", np.full(len(arrays.get("person_frames", ())), -1))
+    arrays.setdefault("track_ids", np.full(np.size(arrays.get("person_frames", ())), -1))
     _check_arrays(arrays, header.skeleton.num_keypoints, path)
     files = arrays.get("files", np.full(arrays["frames"].shape, ""))
     if files.dtype.kind != "U" or files.shape != arrays["frames"].shape:
