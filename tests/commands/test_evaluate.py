@@ -218,7 +218,7 @@ def test_pck(run: Run, gt: Path, models: list[str]) -> None:
         ),
         pytest.param(["--negatives", "x", "--negative-images", "x"], "needs --kind boxes", id="negatives for poses"),
         pytest.param(["--kind", "boxes", "--negatives", "x"], "need each other", id="negatives without pictures"),
-        pytest.param(["--negatives-every", "0"], "must be 1 or more, not 0", id="every 0th"),
+        pytest.param(["--negatives-every", "0"], "--negatives-every: '0' must be 1 or more", id="every 0th"),
         pytest.param(["--save", "a", "--json", "a"], "another output", id="one file for two"),
         pytest.param(["--save", "gt.json", "--overwrite"], "overwrite an input", id="output is the input"),
         pytest.param(["--pred", "x"], "not allowed with", id="networks and results"),

@@ -121,7 +121,7 @@ def test_existing_pictures_are_refused_before_networks_load(run: Run, gt: Path) 
     ("arguments", "code", "message"),
     [
         pytest.param(["absent.png"], 1, "absent.png is no image and no folder", id="absent"),
-        pytest.param(["gt/1.png", "--max-people", "0"], 2, "--max-people must be 1 or more", id="nobody"),
+        pytest.param(["gt/1.png", "--max-people", "0"], 2, "--max-people: '0' must be 1 or more", id="nobody"),
         pytest.param(["gt/1.png", "--boxes", "ground-truth"], 2, "name them with --gt", id="no true boxes"),
         pytest.param(["gt/1.png", "--pose", "bottom-up"], 2, "leave out --detector", id="litepose with a detector"),
         pytest.param(["gt/1.png", "copy/1.jpg"], 2, "2 of the images would be drawn to", id="the same name twice"),

@@ -57,7 +57,7 @@ def test_without_a_name_every_network_is_shown(run: Run) -> None:
         pytest.param(["LitePose-XXS"], 2, "there is no network 'LitePose-XXS'", id="unknown network"),
         pytest.param(["LitePose-XS", "--size", "100x100"], 2, "must be multiples of 32", id="size that does not fit"),
         pytest.param(["LitePose-XS", "--json", "there.json"], 1, "pass --overwrite", id="existing output"),
-        pytest.param(["a.onnx", "--rounds", "0"], 2, "--rounds must be 1 or more, not 0", id="no rounds"),
+        pytest.param(["a.onnx", "--rounds", "0"], 2, "--rounds: '0' must be 1 or more", id="no rounds"),
         pytest.param(["--rounds", "2"], 2, "name files of networks", id="nothing to run"),
         pytest.param(["a.onnx", "--gt", "there.json"], 2, "--gt and --images need each other", id="no pictures"),
         pytest.param(["a.onnx", "--plot", "a.png"], 2, "name annotated pictures", id="nothing to draw"),

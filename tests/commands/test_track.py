@@ -345,7 +345,7 @@ def check_refusal(done: Any, code: int, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param(["--detect-every", "0"], "--detect-every must be 1 or more, not 0", id="detect never"),
+        pytest.param(["--detect-every", "0"], "--detect-every: '0' must be 1 or more", id="detect never"),
         pytest.param(
             ["--detect-every", "3", "--no-propagation"], "--detect-every needs propagation", id="nobody carries"
         ),

@@ -174,7 +174,7 @@ def test_presets_and_epochs(run: Run, data: Path) -> None:
         pytest.param(["--frozen-stages", "2"], 2, "would freeze random weights", id="random stages frozen"),
         pytest.param(["--accumulate", "5"], 2, "--accumulate must divide", id="parts that do not fit"),
         pytest.param(["--flip", "2"], 2, "--flip must be within 0 and 1, not 2.0", id="a share of 2"),
-        pytest.param(["--threads", "0"], 2, "--threads must be 1 or more", id="no threads"),
+        pytest.param(["--threads", "0"], 2, "--threads: '0' must be 1 or more", id="no threads"),
         pytest.param(["--data", "nowhere"], 1, "nowhere holds no training data", id="no data"),
         pytest.param(["--device", "tpu"], 2, "there is no device 'tpu'", id="no such device"),
         pytest.param(["--precision", "fp16"], 2, "fp16 needs CUDA", id="fp16 on a CPU"),

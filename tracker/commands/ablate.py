@@ -15,6 +15,7 @@ from tracker.commands.options import (
     OF_POSES,
     add_network_options,
     add_tracking_options,
+    natural,
     spell,
     tracker_config,
 )
@@ -87,7 +88,7 @@ def add_parser(commands: Any) -> None:
     group = parser.add_argument_group("networks for a data set")
     add_network_options(group, *OF_DETECTORS, *OF_POSES, detector=several)
     group = parser.add_argument_group("rendered scenes, without --input")
-    group.add_argument("--seeds", type=int, default=3, metavar="N", help="variants of each scene")
+    group.add_argument("--seeds", type=natural, default=3, metavar="N", help="variants of each scene")
     group.add_argument("--frames", type=int, default=60, metavar="N", help="length of each, at 25 frames per second")
     add_tracking_options(parser)
     parser.set_defaults(run=run)
@@ -101,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
     for option in _FOR_DATA_SETS:
         if getattr(args, option):
             raise UsageError(f"--{option.replace('_', '-')} is for data sets; name one with --input, or leave it out")
-    if args.seeds < 1 or args.frames < 2:
-        raise UsageError("--seeds must be 1 or more and --frames 2 or more")
+    if args.frames < 2:
+        raise UsageError(f"--frames must be 2 or more, not {args.frames}")
     return _ablate_scenes(args, config)
 
 
@@ -201,7 +202,10 @@ def compare_settings(
     if swept:
         rows["best of each"] = _best_of_each(swept, base, outcomes)
         outcomes |= _try(ablation, {rows["best of each"]} - {*outcomes})
-    lines = [[label, *_figures(outcomes[setting])] for label, setting in rows.items()]
+    lines = []
+    for label, setting in rows.items():
+        outcome = outcomes[setting]
+        lines.append([label, outcome.ap["Total"], outcome.mot["Total"], outcome.num_switches, outcome.fps])
     print(markdown_table(["setting", "mAP", "MOTA", "switches", "fps"], lines))
     if swept:
         tried = [*swept, "best of each"]
@@ -320,7 +324,3 @@ def _option(name: str, value: float) -> str:
     """An option of `track` with its value."""
     option = "--detector-score" if name == "detector_score" else spell(name)
     return f"{option}{'=' if ' ' in option else ' '}{value:g}"
-
-
-def _figures(outcome: Outcome) -> tuple[float, float, int, float]:
-    return outcome.ap["Total"], outcome.mot["Total"], outcome.num_switches, outcome.fps

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from tracker.commands.options import (
     add_model_options,
     add_tracking_options,
+    natural,
     read_engine,
     read_settings,
     refuse_networks,
 )
-from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
         "poses with noise, gaps and misses stand in for the networks.",
     )
     parser.add_argument("--scene", choices=(_PHOTO, *_RENDERED), default=_PHOTO, help="what happens in it")
-    parser.add_argument("--frames", type=int, default=150, metavar="N", help="length, at 25 frames per second")
+    parser.add_argument("--frames", type=natural, default=150, metavar="N", help="length, at 25 frames per second")
     parser.add_argument("--output", type=Path, default=Path("demo"), metavar="FOLDER", help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_model_options(parser)
@@ -52,8 +52,6 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the results into the folder and say how many ids switched."""
-    if args.frames < 1:
-        raise UsageError(f"--frames must be 1 or more, not {args.frames}")
     is_photo = args.scene == _PHOTO
     if not is_photo:
         refuse_networks(args, f"--scene {args.scene} is tracked without networks", f"take --scene {_PHOTO}")

@@ -18,7 +18,7 @@ from tracker.commands.evaluation_inputs import (
     on_each,
     read_pictures,
 )
-from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, refuse_detector
+from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, natural, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import make_folder, write_json
 
@@ -70,7 +70,7 @@ def _add_coco(measures: Any) -> None:
     )
     group.add_argument("--negatives", type=Path, metavar="FILE", help="ground truth of such pictures; default: --gt")
     group.add_argument("--negative-images", type=Path, metavar="DIR", help="their pictures")
-    group.add_argument("--negatives-every", type=int, default=1, metavar="N", help="take each N-th, by image id")
+    group.add_argument("--negatives-every", type=natural, default=1, metavar="N", help="take each N-th, by image id")
     group = parser.add_argument_group("networks")
     score = {"default": 0.01, "help": "least score of a person; AP wants a low one"}
     add_network_options(group, "pose", "boxes", *OF_DETECTORS, *OF_POSES, detector_score=score)
@@ -260,7 +260,6 @@ def _check_combination(args: argparse.Namespace) -> None:
         and (args.boxes == "ground-truth" or args.kind == "boxes"),
         "--negatives needs --kind boxes and --images": args.negatives and (args.kind != "boxes" or args.pred),
         "--negatives and --negative-images need each other": bool(args.negatives) != bool(args.negative_images),
-        f"--negatives-every must be 1 or more, not {args.negatives_every}": args.negatives_every < 1,
     }
     for message, applies in faults.items():
         if applies:

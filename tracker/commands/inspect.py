@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
-from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, refuse_detector
+from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, natural, refuse_detector
 from tracker.errors import InputError, UsageError
 from tracker.outputs import check_output, make_folder
 
@@ -47,7 +47,7 @@ def add_parser(commands: Any) -> None:
     group.add_argument(
         "--gt", type=Path, metavar="FILE", help="true keypoints in COCO's format; images are found in it by their name"
     )
-    group.add_argument("--max-people", type=int, default=10, metavar="N", help="best people of an image to draw")
+    group.add_argument("--max-people", type=natural, default=10, metavar="N", help="best people of an image to draw")
     add_network_options(parser.add_argument_group("networks"), "pose", "boxes", *OF_DETECTORS, *OF_POSES)
     parser.set_defaults(run=run)
 
@@ -71,8 +71,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_combination(args: argparse.Namespace) -> None:
-    if args.max_people < 1:
-        raise UsageError(f"--max-people must be 1 or more, not {args.max_people}")
     if args.pose == "bottom-up":
         refuse_detector(args)
         if args.boxes == "ground-truth":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -207,6 +208,13 @@ def meanings_of(config: type) -> dict[str, str]:
     }
 
 
+def natural(text: str) -> int:
+    """A whole number of 1 or more, as the type of an option."""
+    if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
+    return int(text)
+
+
 # What names and runs networks, by the names that the options have as arguments.
 _NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "pose": {
@@ -220,7 +228,7 @@ _NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "detector_size": {"type": int, "metavar": "PX", "help": "its input side, where open; default: 416"},
     "detector_type": {"choices": DETECTOR_TYPES, "help": "its family; default: told by the file"},
     "detector_score": {"type": float, "default": 0.5, "metavar": "S", "help": "least score of a person"},
-    "detect_every": {"type": int, "default": 1, "metavar": "N", "help": "detect in every N-th frame only"},
+    "detect_every": {"type": natural, "default": 1, "metavar": "N", "help": "detect in every N-th frame only"},
     "boxes": {
         "choices": ("detector", "ground-truth"),
         "default": "detector",
@@ -248,7 +256,11 @@ def add_model_options(parser: Parser) -> None:
     group = parser.add_rare_group("the detector")
     add_network_options(group, "detector_type", "detector_score")
     group.add_argument(
-        "--detector-batch", type=int, default=1, metavar="N", help="frames detected at once: suits a GPU, adds latency"
+        "--detector-batch",
+        type=natural,
+        default=1,
+        metavar="N",
+        help="frames detected at once: suits a GPU, adds latency",
     )
     group = parser.add_rare_group("networks that need no detector (--pose bottom-up)")
     group.add_argument(
@@ -305,9 +317,6 @@ def tracker_config(args: argparse.Namespace) -> TrackerConfig:
 
 def read_settings(args: argparse.Namespace) -> Settings:
     """The settings of a job; UsageError for senseless ones."""
-    for option in ("detect_every", "detector_batch"):
-        if getattr(args, option) < 1:
-            raise UsageError(f"--{option.replace('_', '-')} must be 1 or more, not {getattr(args, option)}")
     if not 0 <= args.detector_score <= 1:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
     config = tracker_config(args)

@@ -19,7 +19,7 @@ from tracker.commands.evaluation_inputs import (
     on_each,
     read_pictures,
 )
-from tracker.commands.options import OF_DETECTORS, add_network_options
+from tracker.commands.options import OF_DETECTORS, add_network_options, natural
 from tracker.errors import InputError, UsageError
 from tracker.outputs import write_json, writing
 
@@ -52,8 +52,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("networks", nargs="*", metavar="NET", help=f"{names}, or a file; default: all of those names")
     parser.add_argument("--bottom-up", type=Path, nargs="+", metavar="FILE", help="networks without boxes")
     parser.add_argument("--size", type=_size_hw, metavar="HxW", help="of the picture; default: what each is used with")
-    parser.add_argument("--keypoints", type=int, metavar="K", help="of named networks; default: 17, PoseLiteHRNet 19")
-    parser.add_argument("--rounds", type=int, metavar="N", help="runs to take median milliseconds of")
+    parser.add_argument(
+        "--keypoints", type=natural, metavar="K", help="of networks by name; default: 17, PoseLiteHRNet 19"
+    )
+    parser.add_argument("--rounds", type=natural, metavar="N", help="runs to take median milliseconds of")
     add_output_options(parser)
     group = parser.add_argument_group("accuracy in annotated pictures")
     add_truth_options(group, required=False)
@@ -89,8 +91,6 @@ def _check_combination(args: argparse.Namespace) -> None:
         raise UsageError("--gt and --images need each other")
     if args.plot and not args.gt:
         raise UsageError("--plot shows mean OKS; name annotated pictures with --gt and --images")
-    if args.rounds is not None and args.rounds < 1:
-        raise UsageError(f"--rounds must be 1 or more, not {args.rounds}")
     if (args.rounds or args.gt) and not (args.networks or args.bottom_up):
         raise UsageError("there is nothing to run; name files of networks")
 

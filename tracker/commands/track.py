@@ -12,6 +12,7 @@ from tracker.commands.options import (
     Parser,
     add_model_options,
     add_tracking_options,
+    natural,
     read_engine,
     read_settings,
 )
@@ -92,7 +93,7 @@ def _add_batch_options(parser: Parser) -> None:
     )
     group.add_argument("--split", metavar="NAME", help="part of the data set; default: val, or the only one")
     group.add_argument("--overlays", action="store_true", help="overlay videos beside the predictions of a data set")
-    group.add_argument("--workers", type=_count, metavar="N", help="processes; default: 1, or one for each of --gpus")
+    group.add_argument("--workers", type=natural, metavar="N", help="processes; default: 1, or one for each of --gpus")
     group.add_argument("--gpus", type=_gpu_numbers, metavar="N,...", help="CUDA devices that workers take in turn")
     group.add_argument(
         "--ray",
@@ -100,14 +101,8 @@ def _add_batch_options(parser: Parser) -> None:
         help="Ray cluster, or auto; its machines must see inputs and networks at the same paths",
     )
     group.add_argument(
-        "--threads", type=_count, metavar="N", help="of each process on the CPU; default: cores by workers, if several"
+        "--threads", type=natural, metavar="N", help="of each process on the CPU; default: cores by workers, if several"
     )
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
-    return int(text)
 
 
 def _crf(text: str) -> int:

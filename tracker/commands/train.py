@@ -9,6 +9,7 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.commands.options import natural
 from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
@@ -74,20 +75,24 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
         help="weights to start from: .safetensors, .pth, a published .onnx, MoveNet as .npz",
     )
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
-    group.add_argument("--threads", type=int, metavar="N", help="of torch on the CPU; default: its own choice")
+    group.add_argument("--threads", type=natural, metavar="N", help="of torch on the CPU; default: its own choice")
     group.add_argument(
         "--precision", choices=("auto", "bf16", "fp16", "fp32"), default="auto", help="auto: bf16 where it is fast"
     )
     group.add_argument(
-        "--limit-people", type=int, metavar="N", help="train on so many people alone, bottom-up: pictures"
+        "--limit-people", type=natural, metavar="N", help="train on so many people alone, bottom-up: pictures"
     )
     group.add_argument("--no-augmentation", action="store_true", help="take pictures as they are")
     group.add_argument("--validate-on-train", action="store_true", help="measure on what is trained on, too")
     group.add_argument(
-        "--validation-pictures", type=int, default=500, metavar="N", help="of each validation set, those with people"
+        "--validation-pictures",
+        type=natural,
+        default=500,
+        metavar="N",
+        help="of each validation set, those with people",
     )
-    group.add_argument("--validate-every", type=int, default=1000, metavar="N", help="steps between validations")
-    group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between lines of the log")
+    group.add_argument("--validate-every", type=natural, default=1000, metavar="N", help="steps between validations")
+    group.add_argument("--log-every", type=natural, default=50, metavar="N", help="steps between lines of the log")
     group.add_argument("--save-every", type=float, default=180.0, metavar="S", help="seconds between checkpoints")
     group = parser.add_argument_group("recipe", "Defaults are those of the preset; the default preset's are shown.")
     for setting in fields(presets["default"]):
@@ -145,10 +150,6 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
 def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
     """The options of the run, and its folder; errors come before anything is read."""
-    for name in ("threads", "limit_people", "validation_pictures", "validate_every", "log_every"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
     folder = args.output or Path("runs") / f"{args.kind}-{args.preset}"
     make_folder(folder)
     if args.overwrite:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracker.datasets.coco import Annotation, GroundTruth
 from tracker.evaluation.coco import area_of
+from tracker.tracking.matching import match_greedily
 from tracker.types import DoubleArray
 
 
@@ -27,7 +28,9 @@ def mean_oks(truth: GroundTruth, results: Sequence[Annotation]) -> float | None:
         people = [person for person in picture.annotated_people if any(v > 0 for v in person["keypoints"][2::3])]
         found = np.array(poses[picture.id], np.float64).reshape(-1, truth.skeleton.num_keypoints, 3)
         if people:
-            similarities += _best_pairs(np.stack([_oks(person, found, truth.skeleton.sigmas) for person in people]))
+            table = np.stack([_oks(person, found, truth.skeleton.sigmas) for person in people])
+            theirs, _ = match_greedily(table, np.arange(len(found)), np.nextafter(0.0, 1.0))
+            similarities += [table[row, pose] if pose >= 0 else 0.0 for row, pose in enumerate(theirs)]
     return float(np.mean(similarities)) if similarities else None
 
 
@@ -38,14 +41,3 @@ def _oks(person: Annotation, found: DoubleArray, sigmas: DoubleArray) -> DoubleA
     squared = ((found[:, labelled, :2] - true[labelled, :2]) ** 2).sum(axis=2)
     near = np.exp(-squared / (2 * area_of(person, "keypoints") * (2 * sigmas[labelled]) ** 2 + np.spacing(1.0)))
     return np.where(found[:, labelled, 2] > 0, near, 0).mean(axis=1)
-
-
-def _best_pairs(table: DoubleArray) -> list[float]:
-    """The value of each of N rows in a greedy one-to-one pairing with the M columns, 0 without one."""
-    values = [0.0] * len(table)
-    remaining = table.copy()
-    while remaining.size and (best := remaining.max()) > 0:
-        row, column = np.unravel_index(remaining.argmax(), remaining.shape)
-        values[row] = float(best)
-        remaining[row], remaining[:, column] = 0, 0
-    return values

@@ -29,8 +29,9 @@ def evaluate_pck(
     correct within `threshold` of the torso, mid-shoulder to mid-hip; a missing one is wrong. Each figure is the mean
     over people; those without a true torso are left out.
     """
-    found = _stack([_in_body_19(poses[picture.id], skeleton) for picture in truth.pictures])
-    true = _stack([true_keypoints(picture.annotated_people, truth.skeleton) for picture in truth.pictures])
+    given = Poses.join([Poses.empty(skeleton.num_keypoints), *(poses[picture.id] for picture in truth.pictures)])
+    found, _ = convert_keypoints(given.keypoints.astype(np.float64), given.scores, skeleton, BODY_19)
+    true = true_keypoints([person for picture in truth.pictures for person in picture.annotated_people], truth.skeleton)
     torsos = np.linalg.norm(_middles(true[:, _SHOULDERS]) - _middles(true[:, _HIPS]), axis=1)
     measured = torsos > 0
     correct = np.linalg.norm(found - true, axis=2) <= threshold * torsos[:, None]
@@ -42,10 +43,6 @@ def evaluate_pck(
         for name, group in groups.items()
     }
     return figures, int(measured.sum())
-
-
-def _in_body_19(poses: Poses, skeleton: Skeleton) -> DoubleArray:
-    return convert_keypoints(poses.keypoints, poses.scores, skeleton, BODY_19)[0].astype(np.float64)
 
 
 def true_keypoints(people: list[Annotation], skeleton: Skeleton) -> DoubleArray:
@@ -61,10 +58,6 @@ def _visible(values: list[list[float]], num_keypoints: int) -> DoubleArray:
     """Points (N, K, 2) of x, y and visibility (N, 3 K), NaN where not visible."""
     triples = np.array(values, np.float64).reshape(len(values), num_keypoints, 3)
     return np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
-
-
-def _stack(parts: list[DoubleArray]) -> DoubleArray:
-    return np.concatenate([np.zeros((0, BODY_19.num_keypoints, 2)), *parts])
 
 
 def _known_keypoints(skeleton: Skeleton) -> BoolArray:

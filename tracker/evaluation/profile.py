@@ -72,8 +72,6 @@ def profile(network: str, size_hw: tuple[int, int] | None = None, num_keypoints:
     always that. num_keypoints: of named pose networks; by default 17, of PoseLiteHRNet 19. Raises UsageError for an
     unknown name and for numbers that make no sense, ModelError for a file that does not load.
     """
-    if num_keypoints is not None and num_keypoints < 1:
-        raise UsageError(f"a pose network has 1 keypoint or more, not {num_keypoints}")
     if network.endswith(".onnx"):
         return Profile(network, _size_of_graph(Path(network), size_hw), None, {})
     model, usual_hw = named_network(network, num_keypoints) if network in NAMES else load_module(Path(network))

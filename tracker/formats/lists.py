@@ -51,7 +51,9 @@ def read_list(values: list[Any], where: str, skeleton: Skeleton | None = None) -
         skeleton, records = COCO_17, _people_among(records, where)
     frames = FrameTable(skeleton.num_keypoints)
     indices = _indices_of(records)
-    are_flags = has_keypoints and all(set(_third_values(record)) <= {0, 1, 2} for record in records)
+    are_flags = has_keypoints and all(
+        {*record.numbers_of("keypoints")[2::3].tolist()} <= {0, 1, 2} for record in records
+    )
     for record in records:
         index = indices[record.values["image_id"]]
         frames.add_frame(index, file=str(record.values["image_id"]))
@@ -117,10 +119,6 @@ def _people_among(records: Sequence[Fields], where: str) -> Sequence[Fields]:
             f"{where} has objects of {len(kinds)} categories, none of them 1, COCO's people; leave others out"
         )
     return people if len(kinds) > 1 else records
-
-
-def _third_values(record: Fields) -> list[float]:
-    return record.numbers_of("keypoints")[2::3].tolist()
 
 
 def _box(record: Fields, skeleton: Skeleton) -> Person:

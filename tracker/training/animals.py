@@ -15,7 +15,7 @@ from tracker.errors import ModelError
 from tracker.runtime import OnnxNetwork
 from tracker.training.annotations import Annotations
 from tracker.training.stream import cache_path, work_through
-from tracker.types import BoolArray, FloatArray, Image, IntArray
+from tracker.types import FloatArray, Image, IntArray, RowTable
 from tracker.video.images import read_image
 
 _SIZE_WH = (416, 416)
@@ -29,7 +29,7 @@ _CLEARLY = 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Animals:
+class Animals(RowTable):
     """Animals in a set of pictures, A rows.
 
     picture: (A,), the row of each one's picture, rising. boxes: (A, 4) xyxy pixels. scores: (A,) in 0–1.
@@ -43,12 +43,6 @@ class Animals:
     def none(cls) -> Animals:
         """No animals."""
         return cls(np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-
-    def __len__(self) -> int:
-        return len(self.picture)
-
-    def __getitem__(self, rows: BoolArray | IntArray) -> Animals:
-        return Animals(self.picture[rows], self.boxes[rows], self.scores[rows])
 
 
 class AnimalFinder:
@@ -89,12 +83,10 @@ def find_animals(network: Path, annotations: Annotations, folder: Path) -> Anima
 
 
 def _look(finder: AnimalFinder, annotations: Annotations) -> Animals:
-    paths, parts = annotations.paths, [Animals.none()]
+    paths = annotations.paths
     found = work_through(lambda row: finder.find(read_image(paths[row])), len(paths), "finding animals")
-    for row, (boxes, scores) in enumerate(found):
-        parts.append(Animals(np.full(len(boxes), row, np.int64), boxes, scores))
-    names = ("picture", "boxes", "scores")
-    return Animals(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    parts = [Animals(np.full(len(boxes), row, np.int64), boxes, scores) for row, (boxes, scores) in enumerate(found)]
+    return Animals.join([Animals.none(), *parts])
 
 
 def without_animals(annotations: Annotations, animals: Animals) -> Annotations:

@@ -90,7 +90,9 @@ def _read(path: Path) -> dict[str, FloatArray]:
 def _places(model: BottomUpMobileNet, stored: Iterable[str]) -> dict[str, str]:
     """The convolution of the file for each of the model's that it has."""
     theirs = [name.removesuffix("_w") for name in stored if name.endswith("_w")]
-    trunk = [name for name, module in model.named_modules() if name.startswith("trunk.") and _is_convolution(module)]
+    trunk = [
+        name for name, module in model.named_modules() if name.startswith("trunk.") and isinstance(module, nn.Conv2d)
+    ]
     places = _paired(trunk, [name for name in theirs if name.startswith("trunk.")])
     places |= {f"upsampling.{ours}": name for ours, name in _PYRAMID.items()}
     for ours, head in _HEADS.items():
@@ -104,7 +106,3 @@ def _places(model: BottomUpMobileNet, stored: Iterable[str]) -> dict[str, str]:
 def _paired(ours: list[str], theirs: list[str]) -> dict[str, str]:
     """Names in the same order; what the file has none for is paired with a name that it lacks."""
     return {own: theirs[i] if i < len(theirs) else f"convolution {i}" for i, own in enumerate(ours)}
-
-
-def _is_convolution(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d)

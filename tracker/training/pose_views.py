@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -39,13 +40,13 @@ class PersonCrops:
     keypoints: FloatArray
     weights: FloatArray
     skeleton: Skeleton
-    _halves: tuple[IntArray, IntArray] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _halves(self) -> tuple[IntArray, IntArray]:
+        """The keypoints of the upper half of the body, and of the lower."""
         names = self.skeleton.keypoint_names
-        lower = [i for i, name in enumerate(names) if name.endswith(("hip", "knee", "ankle"))]
-        upper = np.setdiff1d(np.arange(len(names)), lower)
-        object.__setattr__(self, "_halves", (upper, np.array(lower, np.int64)))
+        lower = np.array([i for i, name in enumerate(names) if name.endswith(("hip", "knee", "ankle"))], np.int64)
+        return np.setdiff1d(np.arange(len(names)), lower), lower
 
     def view(self, row: int, views: Views, input_wh: tuple[int, int], rng: np.random.Generator) -> View:
         """One random view of a person."""

@@ -113,11 +113,6 @@ class Recipe(Appearance, LoopConfig):
         return self.steps or math.ceil(self.epochs * num_rows / self.batch_size)
 
 
-def _changed(name: str, default: Any) -> Any:
-    """A field of `Recipe` with another default."""
-    return field(default=default, metadata=Recipe.__dataclass_fields__[name].metadata)
-
-
 @dataclass(frozen=True)
 class NetworkInput:
     """How pixels become the input of a pose network."""
@@ -152,12 +147,6 @@ class PoseRecipe(Views, NetworkInput, Recipe):
     """How a top-down pose network is trained."""
 
     network: str = _of("PoseLiteHRNet", "what is trained", *POSE_NETWORKS)
-    steps: int = _changed("steps", 1_100)
-    learning_rate: float = _changed("learning_rate", 4e-3)
-    relative_rate: bool = _changed("relative_rate", True)
-    trunk_rate: float = _changed("trunk_rate", 0.025)
-    warmup: int = _changed("warmup", 100)
-    ema: float = _changed("ema", 0.998)
     upsampling: str = _of("bilinear", "of PoseLiteHRNet's decoder", *UPSAMPLINGS)
     teacher_share: float = _share(0.5, "what a teacher's heatmaps count beside labels that are not true (--teacher)")
     teacher_true_share: float = _share(0.0, "likewise beside true ones; 1 keeps what the teacher knows")
@@ -211,20 +200,6 @@ class Layouts:
 class DetectorRecipe(Layouts, Recipe):
     """How the person detector is trained."""
 
-    steps: int = _changed("steps", 700)
-    learning_rate: float = _changed("learning_rate", 3e-4)
-    relative_rate: bool = _changed("relative_rate", True)
-    warmup: int = _changed("warmup", 50)
-    ema: float = _changed("ema", 0.998)
-    max_gradient: float = _changed("max_gradient", 10.0)
-    brightness: float = _changed("brightness", 0.4)
-    contrast: float = _changed("contrast", 0.4)
-    saturation: float = _changed("saturation", 0.7)
-    cast: float = _changed("cast", 0.15)
-    blur: float = _changed("blur", 0.15)
-    sharp: float = _changed("sharp", 0.5)
-    noise: float = _changed("noise", 0.1)
-    repeats: tuple[str, ...] = _changed("repeats", ("flickr8k=2", "coco=15"))
     size: int = _of(320, "side of the composed pictures")
     empty_weight: float = _of(6.0, "what cells of places without people count in the loss")
     box_weight: float = _of(4.0, "what boxes count in the loss beside scores")
@@ -272,9 +247,6 @@ class BottomUpWeights:
 class LitePoseRecipe(BottomUpWeights, SceneViews, NetworkInput, Recipe):
     """How a bottom-up network is trained."""
 
-    learning_rate: float = _changed("learning_rate", 2e-3)
-    sharp: float = _changed("sharp", 0.5)
-    occlusion: float = _changed("occlusion", 0.0)
     size: str = _of("XS", "of the released networks; MobileNetV2 is a BottomUpMobileNet", *BOTTOM_UP_SIDES)
     tags_at_each_scale: bool = _of(False, "give every output tags, not the coarsest alone")
     skeleton: str = _of("coco17", "keypoints of the network; what the data lacks is to be empty", *SKELETONS)
@@ -338,9 +310,6 @@ _PAPER_COCO = PoseRecipe(
     epochs=140.0,
     batch_size=128,
     accumulate=4,
-    learning_rate=1e-3,
-    relative_rate=False,
-    trunk_rate=1.0,
     schedule="step",
     drops=(90 / 140, 120 / 140),
     warmup=0,
@@ -361,11 +330,13 @@ _PAPER_COCO = PoseRecipe(
     damage=0.0,
 )
 
+_POSE = PoseRecipe(steps=1_100, learning_rate=4e-3, relative_rate=True, trunk_rate=0.025, warmup=100, ema=0.998)
 POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
     {
-        "default": PoseRecipe(),
+        "default": _POSE,
         # The head for keypoints beyond the published ones alone.
-        "further": PoseRecipe(
+        "further": replace(
+            _POSE,
             steps=4_500,
             learning_rate=2.4e-2,
             trunk_rate=0.0,
@@ -382,7 +353,26 @@ POSE_PRESETS: Mapping[str, PoseRecipe] = MappingProxyType(
         ),
     }
 )
-DETECTOR_PRESETS: Mapping[str, DetectorRecipe] = MappingProxyType({"default": DetectorRecipe()})
+DETECTOR_PRESETS: Mapping[str, DetectorRecipe] = MappingProxyType(
+    {
+        "default": DetectorRecipe(
+            steps=700,
+            learning_rate=3e-4,
+            relative_rate=True,
+            warmup=50,
+            ema=0.998,
+            max_gradient=10.0,
+            brightness=0.4,
+            contrast=0.4,
+            saturation=0.7,
+            cast=0.15,
+            blur=0.15,
+            sharp=0.5,
+            noise=0.1,
+            repeats=("flickr8k=2", "coco=15"),
+        )
+    }
+)
 
 
 # Wang et al. 2022 and the official configuration.
@@ -403,15 +393,16 @@ _PAPER_CROWDPOSE = LitePoseRecipe(
     pasted=0.0,
     negatives=0.0,
 )
+_LITEPOSE = LitePoseRecipe(learning_rate=2e-3, sharp=0.5, occlusion=0.0)
 LITEPOSE_PRESETS: Mapping[str, LitePoseRecipe] = MappingProxyType(
     {
-        "default": LitePoseRecipe(),
+        "default": _LITEPOSE,
         # On from MoveNet, for an hour of a CPU.
-        "mobilenet": LitePoseRecipe(
+        "mobilenet": replace(
+            _LITEPOSE,
             size="MobileNetV2",
             steps=1_200,
             batch_size=8,
-            learning_rate=2e-3,
             trunk_rate=0.3,
             relative_rate=True,
             warmup=100,
