@@ -15,9 +15,9 @@ from tracker.boxes import boxes_around
 from tracker.errors import InputError, UsageError
 from tracker.flow import create_flow
 from tracker.formats import FrameResult, Header, read_people
-from tracker.formats.lists import number_in, usual_skeleton
+from tracker.formats.lists import number_in
 from tracker.pipeline import Pipeline, track_source
-from tracker.skeletons import COCO_17, Skeleton, skeleton_of
+from tracker.skeletons import COCO_17, USUAL_SKELETONS, Skeleton, skeleton_of
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
 from tracker.video.aspect import fit_poses, square_width
@@ -144,7 +144,7 @@ def _listed(
     """People who are handed in frame by frame; ValueError where keypoints are of no skeleton."""
     read, samples = _reader_of(given)
     count = next(filter(None, map(_num_keypoints, samples)), COCO_17.num_keypoints)
-    known = skeleton or usual_skeleton(count)
+    known = skeleton or USUAL_SKELETONS.get(count)
     if known is None:
         raise ValueError(f"poses have {count} keypoints; say whose by skeleton=")
 

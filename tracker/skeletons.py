@@ -281,6 +281,13 @@ SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
     }
 )
 
+# Whose keypoints they most likely are, where only their number is known; of numbers that several have, none.
+USUAL_SKELETONS: Mapping[int, Skeleton] = MappingProxyType(
+    {
+        skeleton.num_keypoints: skeleton
+        for skeleton in (COCO_17, CROWDPOSE_14, HALPE_26, HALPE_136, HAND_21, MPII_16, WHOLEBODY_133)
+    }
+)
 
 # What a table may state of a skeleton.
 _STATED = ("name", "keypoint_names", "edges", "flip_pairs", "sigmas")

@@ -101,8 +101,8 @@ class Detections(RowTable):
 class Poses(RowTable):
     """People with keypoints.
 
-    keypoints: (N, K, 2) float32 pixels, NaN where missing. scores: (N, K) float32, 0 where missing.
-    boxes: (N, 4) float32 xyxy pixels. box_scores: (N,) float32. origin: (N,) int8 of `Origin`.
+    keypoints: (N, K, 2) float32 pixels, NaN where missing. scores: (N, K) float32, 0 where missing; a network's own may
+    exceed 1. boxes: (N, 4) float32 xyxy pixels. box_scores: (N,) float32. origin: (N,) int8 of `Origin`.
     """
 
     keypoints: FloatArray
@@ -139,6 +139,10 @@ class Poses(RowTable):
             box_scores=np.zeros(0, np.float32),
             origin=np.zeros(0, np.int8),
         )
+
+    def limited(self) -> Poses:
+        """The same with scores of at most 1, which networks' may exceed."""
+        return replace(self, scores=np.minimum(self.scores, np.float32(1)))
 
     def pose_scores(self, keypoint_threshold: float = 0.2) -> FloatArray:
         """(N,): box score × mean of the keypoint scores above the threshold (strictly), 0 if none is.

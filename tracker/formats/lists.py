@@ -11,24 +11,9 @@ import numpy as np
 from tracker.errors import InputError
 from tracker.formats.fields import LARGEST_WHOLE, Fields, FrameTable, Person, as_object, box_around, box_score_of
 from tracker.formats.record import Header, Results
-from tracker.skeletons import (
-    COCO_17,
-    CROWDPOSE_14,
-    HALPE_26,
-    HALPE_136,
-    HAND_21,
-    MPII_16,
-    SKELETONS,
-    WHOLEBODY_133,
-    Skeleton,
-)
+from tracker.skeletons import COCO_17, SKELETONS, USUAL_SKELETONS, Skeleton
 from tracker.types import DoubleArray
 
-# Whose keypoints they are, where a file states only how many.
-_USUAL = {
-    skeleton.num_keypoints: skeleton
-    for skeleton in (COCO_17, CROWDPOSE_14, HALPE_26, HALPE_136, HAND_21, MPII_16, WHOLEBODY_133)
-}
 _PERSON = 1
 # Keypoints score a little more than 1 with some networks; what is far above is no score.
 _LARGEST_SCORE = 1.5
@@ -60,11 +45,6 @@ def read_list(values: list[Any], where: str, skeleton: Skeleton | None = None) -
         person = _pose(record, skeleton, are_flags=are_flags) if has_keypoints else _box(record, skeleton)
         frames.add_person(index, person, record.where)
     return frames.results(Header(skeleton, "", None, None))
-
-
-def usual_skeleton(num_keypoints: int) -> Skeleton | None:
-    """The skeleton that most likely has so many keypoints, None where there is none or several are as likely."""
-    return _USUAL.get(num_keypoints)
 
 
 def number_in(name: str) -> int | None:
@@ -99,7 +79,7 @@ def _checked(skeleton: Skeleton | None, records: Sequence[Fields], where: str) -
     count, rest = divmod(len(records[0].numbers_of("keypoints")), 3)
     if rest:
         raise records[0].fault("keypoints", "must be x, y and score of each")
-    skeleton = skeleton or usual_skeleton(count)
+    skeleton = skeleton or USUAL_SKELETONS.get(count)
     if skeleton is None:
         raise InputError(f"{where} has {count} keypoints a person; say whose: --skeleton {', '.join(SKELETONS)}")
     if skeleton.num_keypoints != count:

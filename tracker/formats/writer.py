@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, ClassVar, Self
 
-import numpy as np
-
 from tracker.errors import OutputError
 from tracker.formats.record import Header, Moment, convert_people
 from tracker.outputs import explained, partial_path, publish
@@ -42,7 +40,7 @@ class ResultWriter(ABC):
             if not self._is_open:
                 self._open()
                 self._is_open = True
-            self._append(moment, self._converted(_limit_scores(tracked)))
+            self._append(moment, self._converted(replace(tracked, poses=tracked.poses.limited())))
 
     def _own_size(self, moment: Moment) -> tuple[int, int] | None:
         """Width and height of a picture where they are not those of the header."""
@@ -146,12 +144,6 @@ class TextWriter(ResultWriter):
         rest = text.encode(errors="backslashreplace")
         while rest:
             rest = rest[self._file.write(rest) :]
-
-
-def _limit_scores(tracked: TrackedPoses) -> TrackedPoses:
-    """The same people, no keypoint of whom scores more than 1, which peaks of heatmaps may reach."""
-    poses = tracked.poses
-    return replace(tracked, poses=replace(poses, scores=np.minimum(poses.scores, np.float32(1))))
 
 
 def json_text(content: Any) -> str:

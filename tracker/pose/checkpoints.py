@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ModelError
 from tracker.pose.settings import settings_beside, size_in_name
-from tracker.skeletons import COCO_17, CROWDPOSE_14, MPII_16
+from tracker.skeletons import USUAL_SKELETONS
 from tracker.weights import load_checkpoint, load_strictly
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from tracker.nets.resnet import Style
 
 CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors")
-# What the checkpoints of so many keypoints were trained on, and height and width of PoseResNet's input.
-_SKELETONS = {14: CROWDPOSE_14, 16: MPII_16, 17: COCO_17}
+# Height and width of PoseResNet's input, by the number of its keypoints.
 _SIZES_HW = {16: (256, 256), 17: (256, 192)}
 _MMPOSE_PREFIX = re.compile(r"^(backbone|keypoint_head|head)\.")
 
@@ -44,7 +43,7 @@ def load_published(path: Path) -> tuple[LitePose | PoseResNet, dict[str, Any]]:
         )
     model, size_hw = found
     load_strictly(model, state, path)
-    usual = {"skeleton": _SKELETONS.get(model.num_keypoints), "input_size": size_hw, "color": "rgb"}
+    usual = {"skeleton": USUAL_SKELETONS.get(model.num_keypoints), "input_size": size_hw, "color": "rgb"}
     # The authors' data loader normalises what cv2.imread gives without reordering it; others convert to RGB.
     if state.keys() == checkpoint.keys() and hasattr(model, "final_layer"):
         usual["color"] = "bgr"

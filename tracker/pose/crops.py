@@ -1,8 +1,9 @@
 """Everything that maps an image into a pose network and back.
 
 The published convention: index coordinates without half-pixel shifts, the box centre at (W / 2, H / 2) of the
-crop, and the same formula for the input (W, H) and the heatmap (w, h). A region of the image is a centre in
-pixels and a scale, its width and height in units of 200 pixels, as in the official code.
+crop, and the same formula for the input (W, H) and the heatmap (w, h). UDP (Huang et al., CVPR 2020) counts from the
+first pixel to the last instead: the region's edges come to 0 and W − 1, of heatmaps to 0 and w − 1. A region of the
+image is a centre in pixels and a scale, its width and height in units of 200 pixels, as in the official code.
 """
 
 from __future__ import annotations
@@ -67,25 +68,30 @@ def crop_matrices(
     scales: npt.NDArray[Any],
     size_wh: tuple[int, int],
     rotations_deg: npt.NDArray[Any] | float = 0.0,
+    *,
+    udp: bool = False,
 ) -> DoubleArray:
-    """Similarities (N, 2, 3) from image pixels to the pixels of a crop, or heatmap, of `size_wh`.
+    """Affine maps (N, 2, 3) from image pixels to the pixels of a crop, or heatmap, of `size_wh`.
 
-    centres, scales: (N, 2); only the scale's width acts, the shape is that of `size_wh`.
+    centres, scales: (N, 2); only the scale's width acts, the shape is that of `size_wh`; with `udp` both act.
     rotations_deg: (N,) or one for all; positive turns the crop's content anticlockwise as seen.
-    Source: `get_affine_transform` of the official code, in closed form.
+    Source: `get_affine_transform` of the official code, in closed form; UDP: Huang et al. 2020, section 3.
     """
-    zoom = size_wh[0] / (PIXELS_PER_SCALE * scales[:, 0].astype(np.float64))
-    angles = np.broadcast_to(np.radians(rotations_deg), zoom.shape)
-    cosines, sines = zoom * np.cos(angles), zoom * np.sin(angles)
-    linear = np.stack([cosines, sines, -sines, cosines], axis=1).reshape(-1, 2, 2)
-    shift = np.array(size_wh) / 2 - (linear @ centres[..., None].astype(np.float64))[..., 0]
+    last_wh = np.array(size_wh) - udp
+    zooms = last_wh / (PIXELS_PER_SCALE * scales.astype(np.float64))
+    if not udp:
+        zooms[:, 1] = zooms[:, 0]
+    angles = np.broadcast_to(np.radians(rotations_deg), len(zooms))
+    cosines, sines = np.cos(angles), np.sin(angles)
+    linear = zooms[..., None] * np.stack([cosines, sines, -sines, cosines], axis=1).reshape(-1, 2, 2)
+    shift = last_wh / 2 - (linear @ centres[..., None].astype(np.float64))[..., 0]
     return np.concatenate([linear, shift[..., None]], axis=2)
 
 
 def invert_matrices(matrices: DoubleArray) -> DoubleArray:
-    """Inverse similarities (N, 2, 3) of similarities (N, 2, 3)."""
-    squared_zoom = matrices[:, 0, 0] ** 2 + matrices[:, 0, 1] ** 2
-    linear = matrices[:, :, :2].transpose(0, 2, 1) / squared_zoom[:, None, None]
+    """Inverses (N, 2, 3) of affine maps (N, 2, 3)."""
+    a, b, c, d = matrices[:, :, :2].reshape(-1, 4).T
+    linear = (np.stack([d, -b, -c, a]) / (a * d - b * c)).T.reshape(-1, 2, 2)
     return np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2)
 
 
@@ -95,13 +101,18 @@ def transform_points(matrices: DoubleArray, points: npt.NDArray[Any]) -> DoubleA
 
 
 def heatmap_to_image(
-    points: npt.NDArray[Any], centres: FloatArray, scales: FloatArray, heatmap_wh: tuple[int, int]
+    points: npt.NDArray[Any],
+    centres: FloatArray,
+    scales: FloatArray,
+    heatmap_wh: tuple[int, int],
+    *,
+    udp: bool = False,
 ) -> FloatArray:
     """Image pixels (N, K, 2) of points (N, K, 2) on the heatmaps of the regions.
 
     Source: `get_final_preds` of the official code.
     """
-    to_image = invert_matrices(crop_matrices(centres, scales, heatmap_wh))
+    to_image = invert_matrices(crop_matrices(centres, scales, heatmap_wh, udp=udp))
     return transform_points(to_image, points).astype(np.float32)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class PoseNetwork(RunningNetwork, Protocol):
         """The outputs for images (N, H, W, 3) uint8 BGR, N at least 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoseFamily:
     """A family of pose networks; each has one file, and a line in FAMILIES in networks.py.
 
@@ -40,26 +40,32 @@ class PoseFamily:
     pick: the shapes of a network's outputs, by name, and its number of keypoints → the names of those that are read,
     none for a network of another family. None in a shape is a size that the graph leaves open, None keypoints any
     number.
+    usual: settings, as of `parse_settings`, of all its networks, which need not state them.
     """
 
     signature: str
     pick: Callable[[Shapes, int | None], Sequence[str]]
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TopDownFamily(PoseFamily):
     """Networks that see one person in each crop.
 
     average: the outputs for crops, those for the mirrored crops, and `Skeleton.flip_order` → the outputs of both.
-    decode: the outputs for N crops, and centres and scales (N, 2) of their regions, as of `centres_and_scales` →
-    keypoints (N, K, 2) in the image's pixels, and scores (N, K), 0 or less where one is missing.
+    decode: the outputs for N crops → keypoints (N, K, 2) in cells of a grid over the crop, scores (N, K), 0 or less
+    where one is missing, and width and height of the grid.
+    draw: the outputs for N crops → heatmaps (N, K, h, w) to look at.
+    udp: crops, and cells of the grid, are UDP's, as of `crop_matrices`.
     """
 
     average: Callable[[Outputs, Outputs, IntArray], Outputs]
-    decode: Callable[[Outputs, FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+    decode: Callable[[Outputs], tuple[FloatArray, FloatArray, tuple[int, int]]]
+    draw: Callable[[Outputs], FloatArray]
+    udp: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WholePictureFamily(PoseFamily):
     """Networks that see everybody in a picture, and need no detector.
 

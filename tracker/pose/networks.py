@@ -14,9 +14,10 @@ from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.nets.build import NETWORKS
 from tracker.pose.bottom_up import TAGS
 from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
-from tracker.pose.family import Outputs, Shapes, TopDownFamily, WholePictureFamily
-from tracker.pose.heatmap_family import HEATMAPS
-from tracker.pose.settings import settings_path, stated_settings
+from tracker.pose.family import Outputs, PoseFamily, Shapes, TopDownFamily, WholePictureFamily
+from tracker.pose.heatmap_family import HEATMAPS, heatmap_family
+from tracker.pose.settings import settings_path, skeleton_by_number, stated_settings
+from tracker.pose.simcc_family import SIMCC
 from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # A further family is a file and a line here. Of those that fit a network alike, the first is taken.
-FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, HEATMAPS)
+FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, HEATMAPS, SIMCC)
 
 _Triple: TypeAlias = tuple[float, float, float]
 
@@ -99,17 +100,16 @@ class TorchPoseNetwork:
 class OnnxPoseNetwork:
     """A `PoseNetwork` run by ONNX Runtime: a graph with one image [1 or ?, 3, H, W] in, and a family's outputs.
 
-    Skeleton, colour order, mean, std and an input_size that the graph leaves open come from a .toml beside the graph
-    or its custom metadata, where lists are written as JSON. Raises ModelError, with what was found, where they are not
-    stated or the graph is another one.
+    Skeleton, colour order, mean, std and an input_size that the graph leaves open come from a .toml beside the graph,
+    or its custom metadata, where lists are written as JSON, or are those of its family. Raises ModelError, with what
+    was found, where they are not known or the graph is another one.
     """
 
     def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
         self._network = OnnxNetwork(path, device, num_threads)
-        _family_of_graph(self._network, None)  # before somebody describes a detector as a pose network
-        settings = stated_settings(self._network.metadata, path)
-        self.skeleton: Skeleton = settings["skeleton"]
-        self.family = _family_of_graph(self._network, self.skeleton.num_keypoints)
+        # Before somebody describes a detector as a pose network.
+        family = _family_of_graph(self._network, None)
+        settings = stated_settings(self._network.metadata, path, family.usual)
         self.name = path.name
         self.engine = self._network.engine
         self.note = self._network.note
@@ -117,6 +117,18 @@ class OnnxPoseNetwork:
         self.input_size_hw = _input_size_hw(settings if None in size_hw else {"input_size": size_hw}, path)
         self._runs_singly = batch == 1
         self._normalization = normalization_of(settings)
+        self.skeleton: Skeleton = settings.get("skeleton") or self._skeleton_by_number(family, path)
+        self.family = _with_settings(_family_of_graph(self._network, self.skeleton.num_keypoints), settings, path)
+
+    def _skeleton_by_number(self, family: PoseFamily, path: Path) -> Skeleton:
+        shapes = {info.name: info.shape for info in self._network.outputs}
+        if any(shape[1] is None for shape in shapes.values()):  # as MMDeploy leaves it in RTMPose's
+            outputs = self.run(np.zeros((1, *self.input_size_hw, 3), np.uint8))
+            shapes = {name: values.shape for name, values in outputs.items()}
+        counts = {shapes[name][1] or 0 for name in family.pick(shapes, None)}
+        if skeleton := len(counts) == 1 and skeleton_by_number(max(counts), path):
+            return skeleton
+        raise _undescribed(path, f"has {' or '.join(map(str, sorted(counts)))} keypoints")
 
     def run(self, images: Image) -> Outputs:
         """As `PoseNetwork.run`."""
@@ -133,7 +145,7 @@ def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) ->
     device, num_threads: as for `OnnxNetwork`; torch, which runs checkpoints, keeps its own number.
     Files of ours state in their metadata what they are. What a checkpoint (.pth, .pth.tar, .pt, .safetensors)
     leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and width, `style`, `color`,
-    `mean`, `std`). Otherwise it is as published: COCO's skeleton for 17 keypoints, MPII's for 16, CrowdPose's for 14,
+    `mean`, `std`, `crop`, `dark_kernel`). Otherwise it is as published: the skeleton that so many keypoints mostly are,
     ImageNet's mean and std; a PoseResNet's size and style are those in its name (`256x192`, height first; `caffe`), or
     256×192 (COCO) and 256×256 (MPII), its channels as OpenCV reads them (BGR), but RGB for MMPose's checkpoints; a
     LitePose's size is what the released network of these widths was trained on, its channels are RGB. Raises ModelError
@@ -151,7 +163,9 @@ def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) ->
         raise _undescribed(path, f"has {model.num_keypoints} keypoints")
     size_hw = _input_size_hw(settings, path)
     normalization = normalization_of(settings)
-    return TorchPoseNetwork(model, skeleton, size_hw, normalization=normalization, device=device, name=path.name)
+    network = TorchPoseNetwork(model, skeleton, size_hw, normalization=normalization, device=device, name=path.name)
+    network.family = _with_settings(network.family, settings, path)
+    return network
 
 
 def _load_ours(path: Path, metadata: Mapping[str, str]) -> tuple[nn.Module, dict[str, Any]]:
@@ -175,6 +189,20 @@ def _family_of_graph(network: OnnxNetwork, num_keypoints: int | None) -> TopDown
     raise ModelError(
         f"{network.path} takes {inputs} and gives {outputs}; supported is one image [1 or ?, 3, H, W] in, and out "
         f"{', or '.join(family.signature for family in FAMILIES)}, of {num_keypoints or 'K'} keypoints: export it so"
+    )
+
+
+def _with_settings(
+    family: TopDownFamily | WholePictureFamily, settings: Mapping[str, Any], path: Path
+) -> TopDownFamily | WholePictureFamily:
+    """The family with the crop and the decoding that are stated, which only heatmaps of crops have."""
+    stated = [key for key in ("crop", "dark_kernel") if key in settings]
+    if not stated:
+        return family
+    if family is HEATMAPS:
+        return heatmap_family(udp=settings.get("crop") == "udp", dark_kernel=settings.get("dark_kernel"))
+    raise ModelError(
+        f"{path} states its {' and '.join(stated)}, but gives {family.signature}, which have none; leave that out"
     )
 
 

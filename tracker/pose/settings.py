@@ -11,7 +11,18 @@ from typing import Any
 
 from tracker.errors import ModelError
 from tracker.fields import Parse, from_text, numbers, one_of, read_fields
-from tracker.skeletons import skeleton_of
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
+from tracker.skeletons import AP10K_17, USUAL_SKELETONS, Skeleton, skeleton_of
+
+# What networks of a family were trained with, all of which its name states.
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "vitpose": {
+            "color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD,
+            "crop": "udp", "dark_kernel": 11,
+        },
+    }
+)  # fmt: skip
 
 
 def settings_path(path: Path) -> Path:
@@ -39,23 +50,45 @@ def parse_settings(stated: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Settings by name, as values of the program; lists may also come as JSON text.
 
     skeleton: its name, its keypoints or its table, as `skeleton_of` has them. color: rgb or bgr. mean, std: three
-    numbers, of 0–255 values. input_size: height and width in pixels, multiples of 32. style: pytorch or caffe. Raises
-    ModelError, naming `source`, for any other.
+    numbers, of 0–255 values. input_size: height and width in pixels, multiples of 32. style: pytorch or caffe. crop:
+    udp or simple-baselines. dark_kernel: heatmaps are decoded by DARK, with a Gaussian of this odd width. family: one
+    of PRESETS, whose settings stand for those that are not stated. Raises ModelError, naming `source`, for any other.
     """
-    return read_fields(stated, SETTINGS, source)
+    settings = read_fields(stated, SETTINGS, source)
+    return {**PRESETS.get(settings.get("family", ""), {}), **settings}
 
 
-def stated_settings(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The settings in a file's metadata or its .toml, among them the four that no network can do without."""
+def stated_settings(
+    metadata: Mapping[str, str], path: Path, usual: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The settings in a file's metadata or its .toml, among them the four that no network can do without.
+
+    usual: those of the family that its outputs tell. A file that states no colour may be named after a family. Of a
+    family's networks the number of keypoints tells the skeleton, as of `skeleton_by_number`.
+    """
     stated = {key: value for key, value in metadata.items() if key in SETTINGS}
     settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
-    unknown = [key for key in ("skeleton", "color", "mean", "std") if key not in settings]
-    if unknown:
+    named = [{"family": name} for name in PRESETS if name in path.name.lower() and "color" not in settings]
+    settings = {**usual, **parse_settings(named[0] if named else {}, path.name), **settings}
+    needed = ("color", "mean", "std") if "family" in settings else ("skeleton", "color", "mean", "std")
+    if unknown := [key for key in needed if key not in settings]:
         raise ModelError(
             f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "
-            'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]'
+            'such as skeleton = "coco17", color = "rgb", mean = [123.675, 116.28, 103.53]; or its family, '
+            f"{' or '.join(PRESETS)}"
         )
     return settings
+
+
+def skeleton_by_number(num_keypoints: int, path: Path) -> Skeleton | None:
+    """The skeleton that most likely has so many keypoints; of 17, animals' where the file's name says so.
+
+    >>> skeleton_by_number(17, Path("vitpose-b-ap10k.onnx")).name
+    'ap10k17'
+    """
+    if num_keypoints == AP10K_17.num_keypoints and re.search("ap.?10k|apt.?36k", path.name, re.IGNORECASE):
+        return AP10K_17
+    return USUAL_SKELETONS.get(num_keypoints)
 
 
 def _size_hw(value: Any) -> tuple[int, int]:
@@ -63,6 +96,13 @@ def _size_hw(value: Any) -> tuple[int, int]:
     if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in (height, width)):
         raise ValueError("it must be height and width, multiples of 32")
     return height, width
+
+
+def _odd(value: Any) -> int:
+    number = int(value)
+    if number != float(value) or number < 3 or number % 2 == 0:
+        raise ValueError("it must be an odd number from 3 on")
+    return number
 
 
 SETTINGS: Mapping[str, Parse] = MappingProxyType(
@@ -73,6 +113,9 @@ SETTINGS: Mapping[str, Parse] = MappingProxyType(
         "std": numbers(3, above=0),
         "input_size": _size_hw,
         "style": one_of("pytorch", "caffe"),
+        "crop": one_of("udp", "simple-baselines"),
+        "dark_kernel": _odd,
+        "family": one_of(*PRESETS),
     }
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.boxes import xyxy_to_xywh
-from tracker.pose.crops import centres_and_scales, crop_matrices, warp_crops
+from tracker.pose.crops import centres_and_scales, crop_matrices, heatmap_to_image, warp_crops
 from tracker.pose.family import OutputReader, Outputs, PoseNetwork, TopDownFamily
 from tracker.pose.heatmap_family import HEATMAPS
 from tracker.types import Candidates, DoubleArray, FloatArray, Image, Poses
@@ -30,11 +30,12 @@ class CropMaps:
     centres: FloatArray
     scales: FloatArray
     outputs: Outputs
+    family: TopDownFamily
 
     @property
     def heatmaps(self) -> FloatArray:
-        """(N, K, h, w), of a network that gives some; those of nobody have no cells."""
-        return next(iter(self.outputs.values()))
+        """(N, K, h, w); those of nobody have no cells."""
+        return self.family.draw(self.outputs) if len(self.crops) else self.outputs["nobody"]
 
     @property
     def heatmap_wh(self) -> tuple[int, int]:
@@ -44,11 +45,16 @@ class CropMaps:
     @property
     def to_heatmaps(self) -> DoubleArray:
         """(N, 2, 3), from pixels of the image to cells."""
-        return crop_matrices(self.centres, self.scales, self.heatmap_wh)
+        return crop_matrices(self.centres, self.scales, self.heatmap_wh, udp=self.family.udp)
+
+    def keypoints(self) -> tuple[FloatArray, FloatArray]:
+        """(N, K, 2) pixels of the image, and scores (N, K), 0 or less where one is missing."""
+        cells, scores, grid_wh = self.family.decode(self.outputs)
+        return heatmap_to_image(cells, self.centres, self.scales, grid_wh, udp=self.family.udp), scores
 
 
 class TopDownEstimator:
-    """A `PoseEstimator` around a network of crops, with the published crops; flip_test: look at mirrored crops, too."""
+    """A `PoseEstimator` around a network of crops, with its family's crops; flip_test: look at mirrored crops, too."""
 
     def __init__(self, network: PoseNetwork, family: TopDownFamily = HEATMAPS, *, flip_test: bool = False) -> None:
         self.name = network.name
@@ -63,10 +69,10 @@ class TopDownEstimator:
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
         """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR.
 
-        The score of a keypoint is the height of its peak. A keypoint without a peak above 0 is missing, and
-        so is every keypoint of a box that is not finite or has no size. Crops that the memory does not suffice for
-        are run in parts. Raises ModelError when the network gives outputs of another shape or values that are not
-        finite, DeviceError when the memory does not even suffice for one crop.
+        The score of a keypoint is the height of its peak, which may exceed 1. A keypoint without a peak above 0 is
+        missing, and so is every keypoint of a box that is not finite or has no size. Crops that the memory does not
+        suffice for are run in parts. Raises ModelError when the network gives outputs of another shape or values that
+        are not finite, DeviceError when the memory does not even suffice for one crop.
         """
         keypoints = np.full((len(candidates), self.skeleton.num_keypoints, 2), np.nan, np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
@@ -76,8 +82,7 @@ class TopDownEstimator:
         usable = np.flatnonzero(np.isfinite(boxes_xywh).all(axis=1) & has_size)
         for start in range(0, len(usable), _MAX_BATCH):
             rows = usable[start : start + _MAX_BATCH]
-            maps = self.look(image, boxes_xywh[rows])
-            positions, peaks = self._family.decode(maps.outputs, maps.centres, maps.scales)
+            positions, peaks = self.look(image, boxes_xywh[rows]).keypoints()
             present = peaks > 0
             keypoints[rows] = np.where(present[..., None], positions, np.nan)
             scores[rows] = np.where(present, peaks, 0)
@@ -89,8 +94,9 @@ class TopDownEstimator:
         Raises ModelError and DeviceError as `estimate` does.
         """
         centres, scales = centres_and_scales(boxes_xywh, self._input_size_wh)
-        crops = warp_crops(image, crop_matrices(centres, scales, self._input_size_wh), self._input_size_wh)
-        return CropMaps(crops, centres, scales, self._outputs(crops))
+        matrices = crop_matrices(centres, scales, self._input_size_wh, udp=self._family.udp)
+        crops = warp_crops(image, matrices, self._input_size_wh)
+        return CropMaps(crops, centres, scales, self._outputs(crops), self._family)
 
     def _outputs(self, crops: Image) -> Outputs:
         if not len(crops):

@@ -67,10 +67,10 @@ class PoseTracker:
     def update(self, poses: Poses) -> TrackedPoses:
         """Give the poses of this frame their ids and remember them.
 
-        Duplicates are dropped first (OKS-NMS), and of the propagated poses those that are weak or match
-        nobody: only a detection can open a new id. Order: by pose score, best first.
+        Scores of keypoints above 1 become 1. Duplicates are dropped first (OKS-NMS), and of the propagated poses those
+        that are weak or match nobody: only a detection can open a new id. Order: by pose score, best first.
         """
-        poses = self._without_duplicates(poses)
+        poses = self._without_duplicates(poses.limited())
         entry = self._entry(poses)
         track_ids, similarities = match_greedily(*self._similarity(entry), self.config.gate)
         rows = np.flatnonzero((track_ids >= 0) | self._may_be_new(entry, track_ids, poses))
