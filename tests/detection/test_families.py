@@ -14,6 +14,7 @@ from tracker.detection.family import DetectionNetwork, DetectorFamily
 from tracker.detection.person_detector import INPUT_DESCRIPTION, PERSON_DETECTOR
 from tracker.detection.picodet import PICODET
 from tracker.detection.rtmdet import RTMDET, RTMDET_RAW
+from tracker.detection.yolo import YOLO, YOLO_NMS
 from tracker.detection.yolox import YOLOX, YOLOX_NMS
 from tracker.runtime import TensorInfo
 
@@ -52,6 +53,10 @@ def three(*shape: int | None) -> dict[str, Shape]:
         pytest.param(YOLOX, PICTURE, {"a": (1, 8400, 6)}, id="YOLOX, people alone"),
         pytest.param(YOLOX, PICTURE, {"a": (1, None, 85)}, id="YOLOX, the number of cells is open"),
         pytest.param(YOLOX, OPEN, {"a": (None, None, 85)}, id="YOLOX, all open"),
+        pytest.param(YOLO, PICTURE, {"a": (1, 84, 8400)}, id="YOLO, COCO"),
+        pytest.param(YOLO, OPEN, {"a": (None, 5, None)}, id="YOLO, people alone, open"),
+        pytest.param(YOLO_NMS, PICTURE, {"a": (1, 300, 6)}, id="YOLO without NMS"),
+        pytest.param(YOLO_NMS, OPEN, {"a": (None, 300, 6)}, id="YOLO without NMS, open"),
     ],
 )
 def test_graphs_of_a_family_fit(family: DetectorFamily, image: Shape, outputs: dict[str, Shape]) -> None:
@@ -80,9 +85,9 @@ LABELS: Shape = (1, None)
         pytest.param(PICTURE, {"a": (1, 2125, 4), "b": (1, 1, 2100)}, id="fewer scores than boxes"),
         pytest.param(PICTURE, {"a": (1, 2125, 4), "b": (1, 3, 2125)}, id="three classes"),
         pytest.param(PICTURE, {"a": (1, 25200, 85)}, id="YOLOv5 has three boxes per cell"),
-        pytest.param(PICTURE, {"a": (1, 84, 8400)}, id="YOLOv8 has the cells last"),
-        pytest.param(PICTURE, {"a": (1, 300, 6)}, id="YOLOv10 has the best 300"),
-        pytest.param(OPEN, {"a": (None, 300, 6)}, id="so many boxes whatever the input"),
+        pytest.param(PICTURE, {"a": (1, 56, 8400)}, id="YOLO of keypoints"),
+        pytest.param(PICTURE, {"a": (1, 300, 57)}, id="YOLO of keypoints without NMS"),
+        pytest.param(PICTURE, {"a": (1, 116, 8400), "b": (1, 32, 160, 160)}, id="YOLO of masks"),
         pytest.param(PICTURE, {"a": (1, 8400, 7)}, id="two classes, none of which need be people"),
         pytest.param(OPEN, {"a": (None, None, None)}, id="any number of columns"),
         pytest.param(PICTURE, {"a": (8400, 85)}, id="cells without a batch axis"),

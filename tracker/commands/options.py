@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FLOWS = ("dis", "lk", "none")
 # Likewise, the names that `tracker.pipeline` and `tracker.detection` know.
 POSES = ("top-down", "bottom-up")
-DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "picodet")
+DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "yolo", "yolo-nms", "picodet")
 # The settings of the tracker that are options of their own; all can be given by --tracker.
 _OWN = (
     *("similarity", "propagation", "merge", "queue_length", "gate"),

@@ -10,10 +10,11 @@ import numpy as np
 
 from tracker.boxes import clip_boxes, iou, nms
 from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs, takes_images
-from tracker.detection.letterbox import padded_size_wh
+from tracker.detection.letterbox import margins, padded_size_wh
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
 from tracker.detection.picodet import PICODET
 from tracker.detection.rtmdet import RTMDET, RTMDET_RAW
+from tracker.detection.yolo import YOLO, YOLO_NMS
 from tracker.detection.yolox import YOLOX, YOLOX_NMS
 from tracker.errors import ModelError, UsageError
 from tracker.runtime import OnnxNetwork, SplittingRunner
@@ -28,6 +29,8 @@ FAMILIES: Mapping[str, DetectorFamily] = MappingProxyType(
         "rtmdet-raw": RTMDET_RAW,
         "yolox": YOLOX,
         "yolox-nms": YOLOX_NMS,
+        "yolo": YOLO,
+        "yolo-nms": YOLO_NMS,
         "picodet": PICODET,
     }
 )
@@ -143,6 +146,9 @@ class NetworkDetector:
                 f"{self.name} gave values that are not finite on {self.engine}; try --device cpu or another file"
             )
         boxes, scores = _suppress(boxes[kept], scores[kept], self._family, self._score_threshold)
+        if self._family.is_centred:
+            margin_wh = margins(_size_wh(image), scale_wh, (shape[2], shape[1]))
+            boxes = boxes - np.concatenate([margin_wh, margin_wh])
         return _best_first(boxes / np.concatenate([scale_wh, scale_wh]), scores, _size_wh(image))
 
 

@@ -39,10 +39,11 @@ class DetectorFamily:
     signature: inputs and outputs in words, for the message about an unknown network. stride: an input size
     that the graph leaves open must be a multiple of it. nms_iou: of boxes that overlap by more than this IoU the
     best is kept; None where the graph has done that. num_votes: the score of one that is kept is the mean of so many
-    best among itself and those it replaces, where fewer count as scores of 0.
+    best among itself and those it replaces, where fewer count as scores of 0. is_centred: whether the image lies in the
+    middle of its letterbox, and not in the corner.
     fits: whether a network with one input, of images, may be of this family.
     prepare: an image (H, W, 3) uint8 BGR and the input's width and height → the input (3, H, W) float32 and
-    its scale in x and y (2,): a point of the image times the scale is the point of the input.
+    its scale in x and y (2,): a point of the image times the scale, plus its margins, is the point of the input.
     decode: the outputs for one image, without their batch axis, the input's width and height, and the least score
     that is wanted → boxes (N, 4) float32 xyxy in the input's pixels, and scores (N,) float32 in 0–1, in any order.
     Lower scores may be left out, NaN may not. Raises ValueError or IndexError for outputs of other shapes.
@@ -55,6 +56,7 @@ class DetectorFamily:
     prepare: Callable[[Image, tuple[int, int]], tuple[FloatArray, FloatArray]]
     decode: Callable[[Outputs, tuple[int, int], float], tuple[FloatArray, FloatArray]]
     num_votes: int = 1
+    is_centred: bool = False
     stride: int = 32
 
 
