@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -72,67 +71,9 @@ def test_the_whole_loss_is_the_official_one(case: Case) -> None:
         torch.testing.assert_close(heat[i], torch.tensor(case[f"_heat{i}"]), rtol=0, atol=1e-6)
 
 
-def positions_of(*people: tuple[int, ...], num_keypoints: int = 2) -> torch.Tensor:
-    """A table for one picture from the indices of each person's tags."""
-    table = torch.zeros(1, len(people), num_keypoints, 2, dtype=torch.int32)
-    for row, indices in enumerate(people):
-        for slot, index in enumerate(indices):
-            table[0, row, slot] = torch.tensor([index, 1])
-    return table
-
-
-@pytest.mark.parametrize(
-    ("people", "pull", "push"),
-    [
-        pytest.param([()], 0, 0, id="nobody"),
-        pytest.param([(0, 1)], 0.25, 0, id="one person with tags 1 and 2"),
-        pytest.param([(0,), (1,)], 0, math.exp(-1) / 2, id="two at a distance of 1"),
-        pytest.param([(0, 2)], 0, 0, id="equal tags"),
-        pytest.param([(0,), (2,)], 0, 0.5, id="two at the same place"),
-        pytest.param([(0,), (), (3,)], 0, math.exp(-0.25) / 2, id="a gap"),
-    ],
-)
-def test_pull_and_push_by_hand(people: list[tuple[int, ...]], pull: float, push: float) -> None:
-    found = associative_embedding_losses(torch.tensor([[1.0, 2.0, 1.0, 1.5]]), positions_of(*people))
-    assert [value.item() for value in found] == pytest.approx([pull, push], abs=1e-6)
-
-
-def test_pictures_without_people_count_as_zero() -> None:
-    tags = torch.tensor([[1.0, 2.0], [5.0, 5.0]])
-    positions = torch.cat([positions_of((0, 1)), positions_of(())])
-    pull, push = associative_embedding_losses(tags, positions)
-    assert (pull.item(), push.item()) == (0.125, 0)
-
-
-def test_gradients_of_tags() -> None:
-    generator = torch.Generator().manual_seed(0)
-    tags = torch.randn(2, 12, dtype=torch.float64, generator=generator).requires_grad_()
-    positions = torch.cat([positions_of((0, 5), (7,), (3, 11)), positions_of((2, 4), (), (9, 10))])
-    for index in (0, 1):
-        assert torch.autograd.gradcheck(lambda t, i=index: associative_embedding_losses(t, positions)[i], tags)
-
-
-def test_masked_cells_cost_nothing_and_keep_their_place_in_the_mean() -> None:
-    heatmaps, targets = torch.full((1, 1, 1, 4), 3.0), torch.full((1, 1, 1, 4), 1.0)
-    mask = torch.tensor([[[1.0, 0.0, 0.0, 1.0]]])
-    assert masked_mse_loss(heatmaps, targets, mask).tolist() == [2 * 4 / 4]
-
-
 def test_the_background_counts_as_wished() -> None:
     heatmaps = torch.tensor([[[[1.0, 1.0, 0.5, 3.0]]]])
     targets = torch.tensor([[[[0.0, 1.0, 0.5, 1.0]]]])
     mask = torch.ones(1, 1, 4)
     assert masked_mse_loss(heatmaps, targets, mask).tolist() == [(1 + 4) / 4]
     assert masked_mse_loss(heatmaps, targets, mask, background=0.5).tolist() == [(0.5 + 4) / 4]
-
-
-def test_every_output_with_tags_pulls_and_pushes() -> None:
-    outputs = [torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 4, 4)]
-    outputs[0][0, 1, 0, 0] = 2.0
-    targets = [MapTargets(torch.zeros(1, 1, n, n), torch.ones(1, n, n), positions_of((0, 1))) for n in (2, 4)]
-    both = bottom_up_loss(outputs, targets, BottomUpWeights((1.0, 1.0), pull=1.0, push=0.0))
-    assert both.item() == 1.0
-    alone = bottom_up_loss([outputs[0], outputs[1][:, :1]], targets, BottomUpWeights((1.0, 1.0), pull=2.0, push=1.0))
-    assert alone.item() == 2.0
-    with pytest.raises(ValueError, match="shorter"):
-        bottom_up_loss(outputs, targets, BottomUpWeights((1.0,)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -26,14 +25,6 @@ def write_log(folder: Path, lines: list[dict[str, float]]) -> Path:
     return path
 
 
-def test_figures_by_name(tmp_path: Path) -> None:
-    assert curves.read_curves(write_log(tmp_path, LINES)) == {
-        "loss": [(50, 0.5), (100, 0.05), (150, 0.01)],
-        "coco_ap": [(100, 0.2), (200, 0.3)],
-        "lsp_pck": [(100, 0.4)],
-    }
-
-
 @pytest.mark.parametrize(
     "lines",
     [
@@ -50,10 +41,3 @@ def test_a_picture_is_drawn(tmp_path: Path, lines: list[dict[str, float]]) -> No
     assert picture.shape[:2] == (800, 1100)
     assert picture.std() > 5
     assert not list(tmp_path.glob("*partial*"))
-
-
-def test_nothing_is_drawn_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["importlib.util"], "find_spec", lambda _: None)
-    assert not curves.can_draw()
-    curves.draw(write_log(tmp_path, LINES), tmp_path / "curves.png")
-    assert not (tmp_path / "curves.png").exists()

@@ -12,11 +12,10 @@ import pytest
 
 from tests.formats.posetrack_files import KEYPOINTS, category
 from tests.training.rendered import write_data
-from tests.vectors import SHARED
 from tracker.datasets.coco import read_ground_truth
 from tracker.errors import InputError
 from tracker.pose.crops import centres_and_scales
-from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_15, POSETRACK_17
+from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_17
 from tracker.training.annotations import read_coco
 from tracker.training.datasets import read_dataset, read_mpii, read_posetrack, truth_of
 
@@ -85,22 +84,6 @@ def test_posetrack(tmp_path: Path) -> None:
     assert annotations.boxes.tolist() == pytest.approx(np.array([[8.5, -7.5, 31.5, 107.5]] * 2))
     assert annotations.weights.sum(axis=1).tolist() == [3, 3]
     assert annotations.keypoints[0, POSETRACK_17.index("left_ankle")].tolist() == [30, 100]
-
-
-@pytest.mark.parametrize(
-    ("skeleton", "names"),
-    [
-        pytest.param(BODY_19, {"neck": (10, 20), "head_top": (12, 0), "left_ankle": (30, 100)}, id="body19"),
-        pytest.param(POSETRACK_15, {"head_bottom": (10, 20), "head_top": (12, 0), "left_ankle": (30, 100)}, id="15"),
-        pytest.param(COCO_17, {"left_ankle": (30, 100)}, id="coco17"),
-    ],
-)
-def test_posetrack_in_other_skeletons(tmp_path: Path, skeleton: Any, names: dict[str, Any]) -> None:
-    annotations = read_posetrack(write(tmp_path / "0001.json", sequence()), tmp_path, skeleton)
-    labelled = np.flatnonzero(annotations.weights[0])
-    found = {skeleton.keypoint_names[i]: tuple(annotations.keypoints[0, i].tolist()) for i in labelled}
-    assert found == names
-    assert np.isnan(annotations.keypoints[annotations.weights == 0]).all()
 
 
 @pytest.mark.parametrize("place", ["annotations", "posetrack_data/annotations"])
@@ -192,15 +175,6 @@ def test_a_crowdpose_folder(
     assert sets == ([("crowdpose", CROWDPOSE_14, validated)] if validated else [])
 
 
-def test_people_of_crowdpose_become_a_ground_truth(tmp_path: Path) -> None:
-    path = write(tmp_path / "crowdpose_train.json", crowd(1, 2))
-    truth = truth_of(read_dataset(tmp_path, CROWDPOSE_14).train, path)
-    assert truth.skeleton is CROWDPOSE_14
-    assert [person["keypoints"] for picture in truth.pictures for person in picture.people] == [
-        person["keypoints"] for person in crowd(1, 2)["annotations"]
-    ]
-
-
 def test_a_folder_of_ours(tmp_path: Path) -> None:
     write_data(tmp_path, num_frames=2)
     write(tmp_path / "train" / "a.json", {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": []})
@@ -256,15 +230,3 @@ def test_annotations_become_a_ground_truth(tmp_path: Path) -> None:
             for name in ("bbox", "keypoints", "extra_keypoints"):
                 assert person[name] == pytest.approx(wanted[name], abs=1e-4)
             assert person["num_keypoints"] == wanted["num_keypoints"]
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not (SHARED / "data" / "val" / "bonn").is_dir(), reason="needs the development data")
-def test_a_real_posetrack_sequence() -> None:
-    folder = SHARED / "data" / "val" / "bonn"
-    (path,) = folder.glob("annotations/val/*.json")
-    annotations = read_posetrack(path, folder, POSETRACK_17)
-    assert len(annotations.paths) == 41
-    assert all(file.is_file() for file in annotations.paths)
-    assert annotations.weights[:, POSETRACK_17.index("nose")].sum() == 0
-    assert (annotations.weights.sum(axis=1) <= 14).all()

@@ -54,13 +54,6 @@ def cell_at(stride: int, column: int, row: int) -> int:
     return sum(side**2 for side in sides[:before]) + row * sides[before] + column
 
 
-def test_points_of_cells() -> None:
-    points = cell_points(SIZE)
-    assert points.shape == (NUM_CELLS, 2)
-    for stride, column, row in ((8, 0, 0), (8, 7, 2), (16, 3, 1), (32, 1, 1)):
-        assert points[cell_at(stride, column, row)].tolist() == [column * stride, row * stride]
-
-
 @pytest.mark.parametrize(
     ("box", "cell", "distances"),
     [
@@ -236,12 +229,6 @@ def test_a_teacher_is_read_cell_by_cell(tmp_path: Path) -> None:
         cell = cell_at(stride, 1, 0)
         assert targets.scores[cell] == pytest.approx(1 / (1 + np.exp(-logit)))
         assert targets.distances[cell].tolist() == [logit] * 4
-
-
-def test_a_batch_may_have_a_teacher(tmp_path: Path) -> None:
-    teacher = DenseTeacher(write_teacher(tmp_path / "teacher.onnx"))
-    batch = make_task(tmp_path, teacher).make_batch(0)
-    assert (batch.scores > 0.2).all()
 
 
 def test_another_network_is_no_teacher(tmp_path: Path) -> None:

@@ -58,14 +58,6 @@ def interiors(boxes: np.ndarray[Any, Any], margin: int) -> np.ndarray[Any, Any]:
     return mask
 
 
-def test_large_pictures_are_stored_smaller(store: PictureStore) -> None:
-    assert store.scales.tolist() == [1, 1, 0.5, 1]
-    assert store.images[2].shape == (270, 480, 3)
-    assert store.with_people.tolist() == [0, 1, 2]
-    assert store.negatives.tolist() == [3]
-    assert store.first_rows.tolist() == [0, 2, 3, 4, 4]
-
-
 @pytest.mark.parametrize(
     ("grids", "zooms"),
     [
@@ -100,15 +92,6 @@ def test_pictures_are_mirrored_half_of_the_time(store: PictureStore) -> None:
     widths = [np.ptp(compose(store, seed, layouts).boxes[:, 1]) for seed in range(24)]
     assert 5 < sum(sides) < 19
     assert min(widths) > 0
-
-
-def test_scenes_have_the_wanted_picture_and_padding(store: PictureStore) -> None:
-    scene = compose(store, 0, Layouts(ALONE, (0.4, 0.4), negatives=0), first=1)
-    assert scene.image.shape == (192, 192, 3)
-    assert len(scene.boxes) == 1
-    grey = (scene.image == PADDING).all(axis=2).mean()
-    # 0.4 times what fills the scene: 192 wide is 76.8, and twice as high
-    assert grey == pytest.approx(1 - 76.8 * 153.6 / 192**2, abs=0.02)
 
 
 def test_pictures_without_people_are_empty_regions(store: PictureStore) -> None:
@@ -181,13 +164,6 @@ def test_people_beside_windows_are_seen_as_ever(farm: PictureStore) -> None:
     for scene in scenes:
         for box in np.rint(scene.boxes[scene.scores > 0]).astype(int):
             assert redness(scene)[box[1] + 3 : box[3] - 3, box[0] + 3 : box[2] - 3].all()
-
-
-def test_animals_of_pictures_without_people_need_no_windows(store: PictureStore, tmp_path: Path) -> None:
-    animals = Animals(np.array([1, 3]), np.full((2, 4), (0, 0, 90, 90), np.float32), np.ones(2, np.float32))
-    assert store_pictures(store.annotations, tmp_path / "cache", animals).animals.picture.tolist() == [1]
-    with pytest.raises(IndexError):
-        store_pictures(store.annotations, tmp_path / "cache", Animals(np.array([4]), animals.boxes[:1], np.ones(1)))
 
 
 def test_pictures_without_people_are_rotated_and_mirrored_beyond_their_sides(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -56,10 +55,3 @@ def test_a_store_that_was_cut_off_is_made_again(tmp_path: Path, sources: list[Pa
     for index in tmp_path.glob("cache/*.npz"):
         index.unlink()
     assert len(open_halves(tmp_path, sources)) == 10
-
-
-def test_several_threads_may_read(tmp_path: Path, sources: list[Path]) -> None:
-    store = open_halves(tmp_path, sources)
-    with ThreadPoolExecutor(4) as pool:
-        pictures = list(pool.map(store.__getitem__, list(range(10)) * 5))
-    assert all(np.array_equal(picture, store[i % 10]) for i, picture in enumerate(pictures))

@@ -67,12 +67,6 @@ def test_torchvisions_resnets_give_the_trunk(tmp_path: Path) -> None:
     assert same(imagenet, model)
 
 
-def test_another_way_of_upsampling_starts_bilinearly(tmp_path: Path) -> None:
-    trained, model = like_trained(PoseLiteHRNet(17)), PoseLiteHRNet(17, upsampling="deconvolution")
-    assert initialise(model, write(tmp_path / "a.pth", trained)) == ["decoder"]
-    assert same(trained, model)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

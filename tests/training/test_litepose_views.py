@@ -129,15 +129,6 @@ def test_views_stay_within_their_bounds() -> None:
     assert np.abs(middles).max() > 40
 
 
-def test_a_view_as_it_is_shows_the_middle(tmp_path: Path) -> None:
-    scene = standing(tmp_path).compose(0, STILL, 140, (140, 70), np.random.default_rng(0))
-    assert (scene.image == 40).all()
-    nose = COCO_17.index("nose")
-    assert scene.keypoints[0][0, nose].tolist() == pytest.approx([30, 25])
-    assert scene.keypoints[1][0, nose].tolist() == pytest.approx([15, 12.5])
-    assert all(mask.all() for mask in scene.masks)
-
-
 def test_doubtful_people_do_not_count(tmp_path: Path) -> None:
     pictures = standing(tmp_path)
     annotations = pictures.annotations

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tracker.errors import InputError
 from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
 from tracker.training import curves
-from tracker.training.loop import TrainingRun, _parameter_groups, freeze, keep_log_until, learning_rate_factor
+from tracker.training.loop import TrainingRun, _parameter_groups, freeze, learning_rate_factor
 from tracker.training.recipes import LoopConfig
 from tracker.weights import load_checkpoint, read_metadata
 
@@ -115,14 +115,6 @@ def uninterrupted(tmp_path: Path) -> dict[str, Any]:
     return state_of(run)
 
 
-def test_the_log_of_a_run(uninterrupted: dict[str, Any]) -> None:
-    log = uninterrupted["log"]
-    assert [(line["step"], *(set(line) - {"step"})) for line in log] == [
-        (4, "weight"), (5, "loss"), (8, "weight"), (10, "loss"), (12, "loss"), (12, "weight"),
-    ]  # fmt: skip
-    assert uninterrupted["step"] == 12
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("when", "step"),
@@ -180,14 +172,6 @@ def test_a_checkpoint_of_before_goes_on(tmp_path: Path) -> None:
     assert start(tmp_path, settings={"rotation_deg": 30}).step == 12
 
 
-def test_a_complete_run_stays_as_it_is(tmp_path: Path, uninterrupted: dict[str, Any]) -> None:
-    task = Pictures()
-    again = start(tmp_path / "whole", task)
-    train(again)
-    assert (task.calls, task.validated) == (0, [])
-    assert_same(state_of(again), uninterrupted)
-
-
 @pytest.mark.parametrize(
     ("config", "settings", "message"),
     [
@@ -225,33 +209,6 @@ def test_averaged_weights_follow_at_their_pace(tmp_path: Path) -> None:
     after = run.model.final_layer.weight.detach()
     # the decay starts at 2 / 11, not at the 0.9 of the config
     torch.testing.assert_close(run.averaged.final_layer.weight, before * 2 / 11 + after * 9 / 11)
-
-
-def test_without_averaging_the_last_weights_are_kept(tmp_path: Path) -> None:
-    run = start(tmp_path, config=replace(CONFIG, ema=0))
-    train(run)
-    current = {name: value for name, value in run.model.state_dict().items() if value.is_floating_point()}
-    assert_same({name: run.averaged.state_dict()[name] for name in current}, current)
-
-
-def test_frozen_stages_stay(tmp_path: Path) -> None:
-    run = start(tmp_path, config=replace(CONFIG, frozen_stages=1))
-    before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    train(run)
-    changed = {name for name, value in run.model.named_parameters() if not torch.equal(value, before[name])}
-    assert {name for name, _ in run.model.named_parameters()} - changed == {
-        f"trunk.{part}.{kind}" for part in ("stem", "stages.0") for kind in ("weight", "bias")
-    }
-
-
-def test_the_trunk_has_a_rate_of_its_own(tmp_path: Path) -> None:
-    run = start(tmp_path, config=LoopConfig(1, 1e-2, trunk_rate=0.1, warmup=0))
-    before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    train(run)
-    # the first step of Adam is as long as the learning rate
-    for name, rate in (("trunk.stem.weight", 1e-3), ("final_layer.weight", 1e-2)):
-        moved = (run.model.state_dict()[name] - before[name]).abs().max().item()
-        assert moved == pytest.approx(rate, rel=0.01), name
 
 
 def rates_of(model: nn.Module, **changes: Any) -> dict[str, float]:
@@ -368,13 +325,6 @@ def test_gradients_are_cut(tmp_path: Path) -> None:
 def test_schedules(schedule: dict[str, Any], step: int, factor: float) -> None:
     config = LoopConfig(**{"steps": 100, "warmup": 0} | schedule)
     assert learning_rate_factor(config, step) == pytest.approx(factor)
-
-
-def test_a_log_is_cut_after_a_step(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2, "loss": 1}\n{"step": 2, "ap": 1}\n{"step": 3}\n{"st')
-    keep_log_until(path, 2)
-    assert path.read_text() == '{"step": 1}\n{"step": 2, "loss": 1}\n{"step": 2, "ap": 1}\n'
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

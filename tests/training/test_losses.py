@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from tests.vectors import cases
-from tracker.boxes import iou
 from tracker.training.losses import giou_loss, joints_mse_loss, quality_focal_loss
 
 
@@ -30,19 +28,6 @@ def test_loss_and_gradient_are_the_official_ones(case, precision):
         assert loss.item() == pytest.approx(float(case[f"_{variant}_loss_{precision}"]), abs=1e-6)
         expected = torch.tensor(case[f"_{variant}_grad_{precision}"])
         torch.testing.assert_close(heatmaps.grad, expected, rtol=0, atol=1e-6)
-
-
-def test_weights_act_squared_and_the_mean_is_over_all_keypoints():
-    heatmaps = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]])
-    targets = torch.zeros_like(heatmaps)
-    weights = torch.tensor([[2.0, 0.0]])
-    assert joints_mse_loss(heatmaps, targets, weights).item() == 0.5 * (4 * 1 + 4 * 9) / 4
-    assert joints_mse_loss(heatmaps, targets).item() == 0.5 * (1 + 9 + 25 + 25) / 4
-
-
-def test_equal_maps_cost_nothing():
-    heatmaps = torch.rand(2, 3, 4, 5)
-    assert joints_mse_loss(heatmaps, heatmaps.clone(), torch.ones(2, 3)).item() == 0
 
 
 @pytest.mark.parametrize(
@@ -74,23 +59,3 @@ def test_quality_focal_loss_by_hand(logit, target, loss):
 def test_giou_loss_by_hand(found, wanted, loss):
     losses = giou_loss(torch.tensor([found], dtype=torch.float32), torch.tensor([wanted], dtype=torch.float32))
     assert losses.tolist() == pytest.approx([loss], abs=1e-6)
-
-
-def test_giou_loss_is_that_of_the_iou_where_the_hull_is_full():
-    rng = np.random.default_rng(0)
-    distances, targets = rng.uniform(1, 9, (2, 50, 4))
-    targets[:, 1::2] = distances[:, 1::2]
-    points = rng.uniform(0, 50, (50, 2))
-    boxes = [np.concatenate([points - d[:, :2], points + d[:, 2:]], axis=1) for d in (distances, targets)]
-    losses = giou_loss(torch.tensor(distances), torch.tensor(targets))
-    np.testing.assert_allclose(losses, 1 - np.diag(iou(*boxes)), atol=1e-9)
-
-
-def test_gradients_of_the_detectors_losses():
-    generator = torch.Generator().manual_seed(0)
-    distances = 1 + torch.rand(4, 4, dtype=torch.float64, generator=generator)
-    targets = 1 + torch.rand(4, 4, dtype=torch.float64, generator=generator)
-    assert torch.autograd.gradcheck(lambda d: giou_loss(d, targets), distances.requires_grad_())
-    logits = torch.randn(6, dtype=torch.float64, generator=generator)
-    scores = torch.rand(6, dtype=torch.float64, generator=generator)
-    assert torch.autograd.gradcheck(lambda x: quality_focal_loss(x, scores, scores), logits.requires_grad_())

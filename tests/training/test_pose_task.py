@@ -95,14 +95,6 @@ class _Constant(nn.Module):
         return self.heatmaps
 
 
-def test_doubtful_labels_have_whole_gaussians_of_little_weight(tmp_path: Path) -> None:
-    task = make_task(tmp_path, **STILL)
-    task.crops.weights[:, 0] = 0.4
-    batch = task.make_batch(0)
-    assert batch.weights[:, 0].tolist() == pytest.approx([0.4] * 4)
-    assert (batch.targets[:, 0].max(axis=(1, 2)) > 0.7).all()
-
-
 def test_a_keypoint_out_of_sight_counts_nothing(tmp_path: Path) -> None:
     task = make_task(tmp_path, **STILL)
     task.crops.keypoints[:, 0] = 1000

@@ -10,7 +10,6 @@ import pytest
 
 from tracker.training.loop import learning_rate_factor
 from tracker.training.recipes import (
-    BOTTOM_UP_SIDES,
     DETECTOR_PRESETS,
     LITEPOSE_PRESETS,
     POSE_PRESETS,
@@ -63,13 +62,6 @@ def test_the_papers_recipe_of_bottom_up_networks(preset: str, skeleton: str) -> 
     assert part(recipe, BottomUpWeights) == BottomUpWeights((1, 1), background=1, pull=1e-3, push=1e-3)
     assert part(recipe, SceneViews) == SceneViews(30, (0.75, 1.5), 40, 0.5, exact_flip=False, pasted=0, negatives=0)
     assert part(recipe, Appearance) == Appearance(0, 0, 0, 0, 0, 0, 0, 0)
-
-
-def test_sizes_of_bottom_up_networks_are_those_of_the_networks() -> None:
-    assert [LitePoseRecipe(size=size).side for size in BOTTOM_UP_SIDES] == [256, 448, 448, 512, 320]
-    assert LitePoseRecipe(size="L", input_size=128).side == 128
-    assert LitePoseRecipe(size="L", input_size=128).short_side == 128
-    assert LitePoseRecipe(input_size=128, picture_size=192).short_side == 192
 
 
 @pytest.mark.parametrize(

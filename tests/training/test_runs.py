@@ -78,13 +78,6 @@ def test_people_of_some_folders_come_more_often() -> None:
     assert choose_rows(people, replace(recipe, true_repeats=2)).tolist() == [0, 1, 3] * 2 + [1, 3] * 2 + [3] * 2
 
 
-def test_keypoints_of_little_weight_do_not_count_as_labelled() -> None:
-    people = annotate([Path("a")], [(0, BOX, dict.fromkeys(LIMBS[:5], (20.0, 30.0)))])
-    assert choose_rows(people, PoseRecipe()).tolist() == [0]
-    people.weights[0, COCO_17.index(LIMBS[0])] = 0.5
-    assert choose_rows(people, PoseRecipe()).tolist() == []
-
-
 @pytest.mark.parametrize(
     ("checks", "precision"),
     [

@@ -10,14 +10,6 @@ import pytest
 from tracker.training.stream import rows_of_step, run_ahead
 
 
-def test_every_row_comes_once_before_any_comes_again() -> None:
-    # 7 rows in batches of 3: the third step ends one epoch and begins the next
-    rows = np.concatenate([rows_of_step(7, 3, 0, step) for step in range(7)])
-    for epoch in range(3):
-        assert sorted(rows[7 * epoch : 7 * epoch + 7]) == list(range(7))
-    assert rows[:7].tolist() != rows[7:14].tolist()
-
-
 def test_a_batch_may_be_larger_than_the_data() -> None:
     rows = rows_of_step(3, 8, 0, 0)
     assert np.bincount(rows).tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])

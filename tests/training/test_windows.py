@@ -79,10 +79,3 @@ def test_no_window_around_an_animal_on_somebodys_lap() -> None:
     # The sides of windows and people may touch.
     tight = np.array([120.0, 50, 160, 130])
     assert find_window_around(tight, np.array([[160.0, 50, 160, 130]]), SIZE_WH, np.random.default_rng(0)) is not None
-
-
-def test_windows_are_of_whole_pixels_and_not_tiny() -> None:
-    window = find_window_around(np.array([10.2, 10.2, 30.7, 40.1]), NOBODY, SIZE_WH, np.random.default_rng(1))
-    assert window is not None
-    assert window.dtype == np.int64
-    assert find_window_around(np.array([10.0, 10, 12, 12]), NOBODY, SIZE_WH, np.random.default_rng(1)) is None
