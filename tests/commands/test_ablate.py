@@ -38,16 +38,3 @@ def test_other_thresholds_have_rows_of_their_own(
 def test_numbers_too_small_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablate", option, "0"]) == 2
     assert "must be" in capsys.readouterr().err
-
-
-def test_the_options_know_every_flow() -> None:
-    from tracker.commands.options import FLOWS
-    from tracker.flow import FLOW_NAMES
-
-    assert FLOWS == FLOW_NAMES
-
-
-def test_the_demo_knows_every_scene() -> None:
-    from tracker.commands.demo import _RENDERED
-
-    assert tuple(SCENARIOS) == _RENDERED

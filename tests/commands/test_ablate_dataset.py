@@ -186,8 +186,3 @@ def test_truth_that_does_not_serve_is_told_before_networks_are_loaded(
     root = Path(shutil.copytree(dataset, tmp_path / "damaged"))
     damage(root)
     assert message in refused(ablate(root=root, models=["--detector", "missing.onnx"]))
-
-
-def test_figures_that_exist_are_kept(ablate: Run) -> None:
-    Path("out.json").write_text("mine")
-    assert "out.json exists" in refused(ablate("--json", "out.json", models=["--detector", "missing.onnx"]))

@@ -294,18 +294,6 @@ def test_a_failure_that_does_not_name_its_sequence_is_told_with_it(
     assert 'raise IndexError("a bug")' in track_data("-v").err
 
 
-def test_a_broken_sequence_is_tracked_once_it_is_mended(track_data: Run, dataset: Path) -> None:
-    image = dataset / f"images/val/{FIRST}/000003.jpg"
-    whole = image.read_bytes()
-    image.write_bytes(b"")
-    assert track_data().code == 1
-    image.write_bytes(whole)
-    done = track_data()
-    assert done.code == 0
-    assert done.err.startswith("1 of 2 sequences were complete")
-    assert names_in("out") == PREDICTIONS
-
-
 # --- usage
 
 

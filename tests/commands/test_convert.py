@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.vectors import read_json
 from tracker.formats import FORMATS, open_writer, read_results
 from tracker.formats.posetrack import read_posetrack
 from tracker.formats.posetrack_conversion import to_posetrack17, to_posetrack18
-from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17
+from tracker.skeletons import BODY_19
 
 
 @pytest.fixture
@@ -55,13 +56,6 @@ def test_a_torn_last_line_is_told(run: Run, poses: Path) -> None:
     warning, written = run("convert", poses, "out.npz").err.splitlines()
     assert warning == f"warning: {poses} ends within line 4, which is left out"
     assert written == "written: out.npz, 2 frames with 2 ids"
-
-
-def test_the_suffix_tells_the_format_unless_it_is_named(run: Run, poses: Path) -> None:
-    run("convert", poses, "a.json", "--format", "posetrack")
-    run("convert", poses, "b.json")
-    assert read_results(Path("a.json")).header.skeleton is POSETRACK_17
-    assert read_results(Path("b.json")).header.skeleton is COCO_17
 
 
 def test_keypoints_go_to_another_skeleton_by_name(run: Run, poses: Path) -> None:
@@ -107,16 +101,15 @@ def test_what_is_refused(run: Run, poses: Path, tmp_path: Path, arguments: list[
 class TestPoseTrack:
     """Between PoseTrack's forms everything is converted as its own tool does; all else goes as results do."""
 
-    def test_18_to_17(self, run: Run, tmp_path: Path) -> None:
-        source = save(posetrack_18(), tmp_path / "in.json")
-        done = run("convert", source, "out.json", "--format", "posetrack17")
+    @pytest.mark.parametrize(
+        ("content", "name", "convert"),
+        [(posetrack_18(), "posetrack17", to_posetrack17), (posetrack_17(), "posetrack18", to_posetrack18)],
+    )
+    def test_files(self, run: Run, tmp_path: Path, content: Any, name: str, convert: Any) -> None:
+        source = save(content, tmp_path / "in.json")
+        done = run("convert", source, "out.json", "--format", name)
         assert (done.code, done.out, done.err) == (0, "", "written: out.json, 3 frames\n")
-        assert read_json(Path("out.json")) == to_posetrack17(read_posetrack(source))
-
-    def test_17_to_18(self, run: Run, tmp_path: Path) -> None:
-        source = save(posetrack_17(), tmp_path / "in.json")
-        assert run("convert", source, "out.json", "--format", "posetrack18").code == 0
-        assert read_json(Path("out.json")) == to_posetrack18(read_posetrack(source))
+        assert read_json(Path("out.json")) == convert(read_posetrack(source))
 
     def test_folders(self, run: Run, tmp_path: Path) -> None:
         for name in ("000342_mpii_test", "000343_mpii_test"):
@@ -136,11 +129,6 @@ class TestPoseTrack:
         assert read_json(tmp_path / "out/a.json") == "precious"
         assert run("convert", "in", "out", "--format", "posetrack17", "--overwrite").code == 0
         assert read_posetrack(tmp_path / "out/a.json").version == "17"
-
-    def test_17_is_read_as_results(self, run: Run, tmp_path: Path) -> None:
-        save(posetrack_17(), tmp_path / "in.json")
-        assert run("convert", "in.json", "out.jsonl").code == 0
-        assert [len(record["people"]) for record in read_lines(Path("out.jsonl"))[1:]] == [2, 0, 4]
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),

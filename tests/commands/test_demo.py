@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,8 @@ import pytest
 
 from tests.commands.conftest import Run, read_lines
 from tests.vectors import SHARED
-from tracker.boxes import iou
-from tracker.flow import NoFlow
-from tracker.pipeline import Pipeline
 from tracker.scenes.photo import PhotoFrame, PhotoScene
-from tracker.skeletons import BODY_19, COCO_17, convert_keypoints
-from tracker.tracking.config import TrackerConfig
-from tracker.types import Candidates, Detections, Image, Poses
+from tracker.skeletons import COCO_17
 
 THIRD_PARTY = [
     *("--detector", SHARED / "models/rtmdet_nano.onnx"),
@@ -128,55 +121,6 @@ def test_the_photo_scene_ends_with_the_summary_of_track_and_says_that_the_people
         "NOT everybody kept one id: 0 people, 0 id switches, 0 % of the poses found",
         f"written: {Path('demo', 'photo_tracked.png')}",
     ]
-
-
-class Knowing:
-    """Networks that know the clip, neck and head top included, but miss the farther person in some frames."""
-
-    name = engine = "the truth"
-    note: str | None = None
-    skeleton = BODY_19
-
-    def __init__(self, frames: Sequence[PhotoFrame], missed: Sequence[int]) -> None:
-        self._detected = enumerate(frames)
-        self._estimated = iter(frames)
-        self._missed = missed
-
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        found = (
-            frame.people.boxes[int(index in self._missed) :] for index, frame in islice(self._detected, len(images))
-        )
-        return [Detections(boxes, np.full(len(boxes), 0.9, np.float32)) for boxes in found]
-
-    def estimate(self, image: Image, candidates: Candidates) -> Poses:
-        truth = next(self._estimated).people
-        rows = iou(candidates.boxes, truth.boxes).argmax(axis=1)
-        scores = (~np.isnan(truth.keypoints[..., 0])).astype(np.float32)
-        keypoints, scores = convert_keypoints(truth.keypoints[rows], scores[rows], COCO_17, BODY_19)
-        return Poses.in_boxes(candidates, keypoints, scores)
-
-
-@pytest.mark.parametrize(
-    ("missed", "verdict"),
-    [
-        pytest.param((), "everybody kept one id: 2 people, 0 id switches, 100 %", id="all found"),
-        pytest.param((2, 3), "NOT everybody kept one id: 2 people, 1 id switches, 83 %", id="lost and forgotten"),
-        pytest.param(range(6), "NOT everybody kept one id: 1 people, 0 id switches, 50 %", id="one never found"),
-    ],
-)
-def test_the_photo_scene_says_whether_ids_were_kept(
-    run: Run,
-    photo_frames: list[PhotoFrame],
-    monkeypatch: pytest.MonkeyPatch,
-    missed: Sequence[int],
-    verdict: str,
-) -> None:
-    networks = Knowing(photo_frames, missed)
-    pipeline = Pipeline(networks, networks, NoFlow(), TrackerConfig(propagation=False, queue_length=1, max_lost=0))
-    monkeypatch.setattr("tracker.pipeline.build_pipeline", lambda **_: pipeline)
-    done = run("demo", "--frames", "6")
-    assert done.code == 0
-    assert done.err.splitlines()[-2] == f"{verdict} of the poses found"
 
 
 @pytest.mark.parametrize(

@@ -140,14 +140,6 @@ def test_networks_on_crowdpose(run: Run, evaluate: Run, gt: Path) -> None:
     assert row == ["1.000"] * 4 + ["–", "1.000", "–", "1.000"]
 
 
-def test_saved_results_give_the_figures_of_their_run(run: Run, evaluate: Run, gt: Path) -> None:
-    assert evaluate("--kind", "boxes", "--save", "found.json", "--json", "first.json").code == 0
-    done = run("evaluate", "coco", "--gt", gt, "--kind", "boxes", "--pred", "found.json", "--json", "second.json")
-    assert done.code == 0
-    assert figures("first.json") == figures("second.json")
-    assert figures("first.json")["ap"] > 0
-
-
 @pytest.mark.parametrize(
     ("boxes", "scores"),
     [

@@ -104,17 +104,3 @@ def test_annotations_of_another_split(run: Run, annotations: Path) -> None:
     gt = write_truth(Path("gt.mat"), keypoints(2))
     done = run("evaluate", "pckh", "--gt", gt, "--images", "images", "--annotations", annotations)
     assert "valid.json lists 3 people, gt.mat 2; name files of the same split" in refused(done, code=1)
-
-
-def test_pictures_that_are_missing(run: Run, gt: Path, annotations: Path) -> None:
-    Path("images/a.png").unlink()
-    done = run("evaluate", "pckh", "--gt", gt, "--images", "images", "--annotations", annotations)
-    assert "image 1 has the file name 'a.png', which is no file in images" in refused(done, code=1)
-
-
-def test_outputs_that_exist_are_kept(run: Run, gt: Path) -> None:
-    Path("out.json").write_text("mine")
-    pred = write_predictions(Path("pred.mat"), keypoints())
-    assert "out.json exists" in refused(
-        run("evaluate", "pckh", "--gt", gt, "--pred", pred, "--json", "out.json"), code=1
-    )

@@ -259,18 +259,6 @@ def test_images_are_told_by_their_names(
     assert [round(frame.time_s * 10) for frame in results.frames] == [n for n in range(start, 10) if n != 1]
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv", "npz", "json"])
-def test_images_are_told_by_their_names_in_results_of_our_own(
-    run: Run, tracked: Callable[..., Results], tmp_path: Path, pictures: Path, suffix: str
-) -> None:
-    name = f"first.{suffix}"
-    done = run("track", "--input", pictures, "--poses-in", coco(tmp_path / "given.json"), "--poses", name)
-    assert done.code == 0, done.err
-    cv2.imwrite(str(pictures / "img_0000.png"), texture())
-    results = tracked("--poses-in", name, source=pictures)
-    assert [len(frame.tracked) for frame in results.frames] == [0] + [2] * 10
-
-
 def test_a_last_line_that_was_cut_off_is_told(
     run: Run, tracked: Callable[..., Results], clip: Path, tmp_path: Path
 ) -> None:
@@ -407,14 +395,6 @@ def test_boxes_that_do_not_fit_are_told_in_one_line(run: Run, clip: Path, line: 
     assert message in done.err
 
 
-def test_people_who_are_partly_outside_are_told(
-    tracked: Callable[..., Results], run: Run, clip: Path, tmp_path: Path
-) -> None:
-    path = scaled(coco(tmp_path / "given.json"), 1.5)
-    done = run("track", "--input", clip, "--poses-in", path, "--poses", "out.jsonl")
-    assert f"note: 10 of 20 people in {path} are outside the 96 by 64 pixels" in done.err
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -437,13 +417,6 @@ def test_people_who_are_partly_outside_are_told(
 def test_options_that_do_not_go_together(options: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read_jobs(parse(*options.split()))
-
-
-def test_several_inputs_are_refused(run: Run, clip: Path) -> None:
-    Path("other.mp4").write_bytes(clip.read_bytes())
-    for option in ("--boxes", "--poses-in"):
-        done = run("track", "--input", clip, "other.mp4", option, "a.json", "--output", "out")
-        assert (done.code, f"{option} is of one input; track it in a call of its own" in done.err) == (2, True)
 
 
 def test_results_of_a_video_of_another_size_are_refused(

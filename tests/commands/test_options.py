@@ -12,12 +12,15 @@ import pytest
 
 from tracker import __version__
 from tracker.cli import build_parser
-from tracker.commands.options import DETECTOR_TYPES, POSES, read_engine, read_settings, spell, tracker_config
+from tracker.commands.demo import _RENDERED
+from tracker.commands.options import DETECTOR_TYPES, FLOWS, POSES, read_engine, read_settings, spell, tracker_config
 from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
+from tracker.flow import FLOW_NAMES
 from tracker.job.job import Engine, Settings
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.scenes.scripts import SCENARIOS
 from tracker.tracking.config import TrackerConfig
 
 
@@ -86,6 +89,8 @@ def test_settings_are_listed_with_types_defaults_and_meanings(
 def test_names_that_are_repeated_are_those_that_exist() -> None:
     assert get_args(PoseMethod) == (*POSES, "litepose")
     assert tuple(FAMILIES) == DETECTOR_TYPES
+    assert FLOW_NAMES == FLOWS
+    assert tuple(SCENARIOS) == _RENDERED
 
 
 def test_without_options_settings_are_the_defaults() -> None:

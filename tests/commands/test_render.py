@@ -53,13 +53,6 @@ def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> Non
     assert drawn(Path("again.mp4")) == drawn(Path("first.mp4")) == [True] * 10
 
 
-@pytest.mark.usefixtures("tracked")
-def test_boxes_alone_can_be_drawn(run: Run, clip: Path) -> None:
-    run("convert", "out.jsonl", "out.txt")
-    assert run("render", "out.txt", clip, "--output", "again.mp4").code == 0
-    assert len(pictures(Path("again.mp4"))) == len(TIMES_S)
-
-
 @pytest.mark.parametrize("options", [[], ["--show-unconfirmed"]])
 def test_unconfirmed_people_are_drawn_on_demand(run: Run, track: Run, clip: Path, options: list[str]) -> None:
     track("--poses", "out.jsonl", "--min-hits", "20")

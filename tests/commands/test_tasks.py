@@ -220,11 +220,6 @@ def test_a_plan_that_would_lose_something_is_refused(clips: Path, arguments: lis
     assert not (clips / "y").exists()
 
 
-def test_a_file_by_its_address_is_no_output(clips: Path) -> None:
-    with pytest.raises(UsageError, match="would overwrite the input"):
-        plan((clips / "in/a.mp4").as_uri(), "--output", "in/a.mp4", "--overwrite")
-
-
 @pytest.mark.parametrize(
     ("spec", "shown"), [("a#1.mp4", "a#1.mp4"), ("rtsp://user:secret@camera/1?key=secret", "rtsp://camera/1")]
 )

@@ -102,14 +102,6 @@ def test_true_boxes_find_whom_the_detector_never_finds(tmp_path: Path) -> None:
     assert outcome(tmp_path, stage, replace(DEFAULT, true_keypoints=True)).mot["Rec"] == 50
 
 
-def test_true_boxes_are_all_candidates(tmp_path: Path) -> None:
-    """Nobody is carried to where the truth has nobody."""
-    story = [places if number < 4 else {2: 300.0} for number, places in enumerate(CALM)]
-    result = outcome(tmp_path, Stage(CALM), replace(DEFAULT, true_boxes=True), story)
-    assert result.mot["Prec"] == 100
-    assert outcome(tmp_path, Stage(CALM), DEFAULT, story).mot["Prec"] < 100
-
-
 def test_true_keypoints_put_a_bad_network_right(tmp_path: Path) -> None:
     stage = Stage(CALM, wrong_px=15)
     assert outcome(tmp_path, stage).mot["Rec"] == 0

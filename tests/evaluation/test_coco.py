@@ -129,13 +129,6 @@ def test_people_without_keypoints_are_neither_found_nor_false(truth: Truth, keyp
     assert len(gt.pictures[1].true_boxes()) == 0
 
 
-def test_null_stands_for_what_is_not_stated(truth: Truth) -> None:
-    unknown = {"area": None, "keypoints": None, "extra_keypoints": None}
-    gt = truth(person() | unknown, images=[{"id": 1, "file_name": "1.png", "width": None, "height": None}])
-    assert gt.pictures[0].size_wh is None
-    assert evaluate_detections(gt, {1: found(BOX, scores=[0.9])})["ap_medium"] == ONE
-
-
 def test_true_boxes_are_those_of_annotated_people(truth: Truth) -> None:
     gt = truth(person(bbox=[1, 2, 3, 4]), person(iscrowd=1), person(keypoints=[0] * 51))
     boxes = gt.pictures[0].true_boxes()
@@ -312,29 +305,10 @@ def test_crowdpose_has_figures_of_its_groups(truth: Truth) -> None:
     assert [figures[name] for name in ("ap_easy", "ap_medium", "ap_hard")] == [1, 0.505, 0]
 
 
-@pytest.mark.parametrize(("oks_value", "ap"), [(0.72, 0.5), (0.78, 0.6)])
-def test_crowdpose_scales_oks_by_the_box_alone(truth: Truth, oks_value: float, ap: float) -> None:
-    gt = crowd_truth(truth, crowd_person(1, keypoints=CROWD_KEYPOINTS[:3] + [0] * 39, area=9))
-    sigma = CROWDPOSE_14.sigmas[0]
-    off = math.sqrt(-math.log(oks_value) * 0.53 * BOX[2] * BOX[3] * 8 * sigma**2)
-    moved = [CROWD_KEYPOINTS[0] + off, *CROWD_KEYPOINTS[1:]]
-    assert evaluate_results(gt, found_exactly(1, keypoints=moved), "keypoints")["ap"] == pytest.approx(ap)
-
-
 def test_who_counts_on_crowdpose_is_stated(truth: Truth) -> None:
     """The files count keypoints that are seen, not those that are guessed: who has only those is not looked for."""
     gt = crowd_truth(truth, crowd_person(1), crowd_person(2, num_keypoints=0))
     assert evaluate_results(gt, found_exactly(1, 2), "keypoints")["ap"] == ONE
-
-
-def test_results_without_keypoints_are_left_out_on_crowdpose_only(truth: Truth) -> None:
-    """Officially so; one of them before the true person halves the precision elsewhere."""
-    empty = {"image_id": 1, "score": 0.9}
-    crowd = crowd_truth(truth, crowd_person(1))
-    assert evaluate_results(crowd, [empty | {"keypoints": [0] * 42}, *found_exactly(1)], "keypoints")["ap"] == ONE
-    coco = truth(person(1))
-    results = [empty | {"keypoints": [0] * 51}, *found_exactly(1, keypoints=KEYPOINTS)]
-    assert evaluate_results(coco, results, "keypoints")["ap"] == pytest.approx(0.5)
 
 
 def test_poses_are_brought_to_crowdpose_by_name(truth: Truth) -> None:

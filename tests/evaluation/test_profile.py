@@ -12,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.nets.published import litepose_config
 from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tests.vectors import files, read_json
-from tracker.errors import ModelError, UsageError
 from tracker.evaluation.profile import Cost, measure, named_network, profile
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
 from tracker.nets.pose_resnet import PoseResNet
@@ -153,18 +152,3 @@ def test_the_size_that_stands_beside_a_file_is_the_one_it_is_used_with(tmp_path,
     write(tmp_path / "a_384x288.pth")
     (tmp_path / "a_384x288.toml").write_text("input_size = [96, 64]")
     assert profile(str(tmp_path / "a_384x288.pth")).size_hw == (96, 64)
-
-
-@pytest.mark.parametrize(
-    ("network", "size_hw", "error", "words"),
-    [
-        pytest.param("LitePose-XXL", None, UsageError, "there is no network 'LitePose-XXL'; name one of", id="unknown"),
-        pytest.param("a.bin", None, UsageError, "or a file ending in .pth.tar", id="another file"),
-        pytest.param("LitePose-XS", (100, 64), UsageError, "100×64 do not fit: height and width must be", id="size"),
-        pytest.param("LitePose-XS", (0, 64), UsageError, "multiples of 32", id="no pixels"),
-        pytest.param("absent.pth", None, ModelError, "there is no network file absent.pth", id="missing"),
-    ],
-)
-def test_refusals(network, size_hw, error, words):
-    with pytest.raises(error, match=re.escape(words)):
-        profile(network, size_hw)

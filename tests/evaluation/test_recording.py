@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests.evaluation.staged import Stage, Walk, write_images
-from tracker.errors import InputError
 from tracker.evaluation import recording
 from tracker.evaluation.recording import Recording
 from tracker.flow.still import SceneCut, Stillness
@@ -105,25 +104,9 @@ def test_only_boxes_that_are_new_are_estimated(recorded: Recording, stage: Stage
     assert [number for number, _ in stage.boxes] == [0, 0, 0, 1]
 
 
-def test_poses_belong_to_the_candidates_that_were_asked_for(recorded: Recording) -> None:
-    recorded.estimate(0, boxes(100), StageTimes())
-    again = boxes(100)
-    again.scores[:] = 0.25
-    again.origin[:] = 1
-    poses = recorded.estimate(0, again, StageTimes())
-    assert (poses.box_scores.tolist(), poses.origin.tolist()) == ([0.25], [1])
-
-
 def test_a_picture_is_read_once_for_all_networks(recorded: Recording, stage: Stage) -> None:
     for number in range(3):
         recorded.detect(number, 0, 0.5, StageTimes())
         recorded.motion(number, True, StageTimes())
         recorded.estimate(number, boxes(100), StageTimes())
     assert stage.clock.now_s == pytest.approx(3 * 0.1 + 2 * 0.05 + 3 * 0.01 + 3 * 0.002)
-
-
-def test_a_broken_picture_is_one_line(recorded: Recording, tmp_path: Path) -> None:
-    (tmp_path / "000001.png").write_bytes(b"no picture")
-    recorded.detect(0, 0, 0.5, StageTimes())
-    with pytest.raises(InputError, match=r"000001\.png is no image or is damaged"):
-        recorded.detect(1, 0, 0.5, StageTimes())

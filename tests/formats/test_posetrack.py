@@ -18,7 +18,6 @@ from tests.formats.posetrack_files import (
     save,
     with_change,
 )
-from tests.vectors import SHARED
 from tracker.errors import InputError
 from tracker.formats import read_results
 from tracker.formats.posetrack import (
@@ -28,7 +27,6 @@ from tracker.formats.posetrack import (
     image_number,
     read_content,
     read_posetrack,
-    sequence_id,
     version_of,
 )
 from tracker.skeletons import POSETRACK_15, POSETRACK_17
@@ -77,11 +75,6 @@ class TestPoseTrack18:
         assert first.head_boxes.tolist() == [[5, 6, 15, 26]] * 2
         assert first.has_points.all()
         assert last.has_points.all()
-
-    def test_a_head_box_may_lack_in_predictions(self, tmp_path: Path) -> None:
-        frame, *_ = read(with_change(posetrack_18(), "annotations/0/bbox_head", ...), tmp_path).frames
-        assert np.isnan(frame.head_boxes[0]).all()
-        assert np.isfinite(frame.head_boxes[1]).all()
 
     def test_keypoints_in_another_order(self, tmp_path: Path) -> None:
         """15 keypoints, the order of 2017: the third is the right hip."""
@@ -157,12 +150,6 @@ class TestPoseTrack17:
         assert poses.keypoints[0, POSETRACK_15.index("nose")].tolist() == [10, 20]
         assert poses.scores[0, [13, 14, 1]].tolist() == [1, 0.25, 0]
         assert poses.box_scores.tolist() == [1, 0.5]
-
-    def test_as_results_frames_without_imgnum_count_from_0(self, tmp_path: Path) -> None:
-        content = posetrack_17()
-        for entry in content["annolist"]:
-            del entry["imgnum"]
-        assert [frame.index for frame in read_results(save(content, tmp_path / "a.json")).frames] == [0, 1, 2]
 
     def test_as_results_an_index_is_that_of_one_frame(self, tmp_path: Path) -> None:
         path = save(with_change(posetrack_17(), "annolist/1/imgnum", [10]), tmp_path / "a.json")
@@ -276,19 +263,3 @@ def test_the_version_is_told_by_the_content(tmp_path: Path, content: Any, versio
 )
 def test_ids_of_images_are_in_their_names(name: str, number: int | None, image_id: int | None) -> None:
     assert (image_number(name), image_id_of(name)) == (number, image_id)
-
-
-def test_ids_of_sequences() -> None:
-    assert sequence_id("000342_mpii_test") == 10003420000
-    assert sequence_id("clip_000342_mpii") is None
-
-
-@pytest.mark.shared
-def test_a_real_ground_truth() -> None:
-    path = SHARED / "data/val/bonn/annotations/val/000001_bonn_test.json"
-    if not path.is_file():
-        pytest.skip(f"there is no {path}")
-    sequence = read_posetrack(path)
-    assert (sequence.version, len(sequence.frames)) == ("18", 41)
-    assert all(frame.image_id == image_id_of(frame.name) for frame in sequence.frames)
-    assert all(np.isfinite(frame.head_boxes).all() for frame in sequence.frames)

@@ -125,30 +125,6 @@ def test_other_folders_are_none(tmp_path: Path, files: dict[str, str]) -> None:
     assert find_dataset(tmp_path) is None
 
 
-def test_files_and_absent_folders_are_none(tmp_path: Path) -> None:
-    (tmp_path / "clip.mp4").touch()
-    assert find_dataset(tmp_path / "clip.mp4") is None
-    assert find_dataset(tmp_path / "absent") is None
-
-
-def test_images_that_are_not_there_get_one_line(tmp_path: Path) -> None:
-    annotation = save(posetrack_18(), tmp_path / "annotations/val/a.json")
-    with_images(tmp_path, posetrack_18())
-    image = tmp_path / "images/val/000342_mpii_test/000001.jpg"
-    image.unlink()
-    (sequence,) = found(tmp_path).sequences("val")
-    with pytest.raises(InputError) as refusal:
-        sequence.image_paths(sequence.read())
-    assert str(refusal.value) == f"{annotation} lists {image}, which is not there; get the images of this sequence"
-
-
-def test_a_sequence_without_images_gets_one_line(tmp_path: Path) -> None:
-    save({"annolist": []}, tmp_path / "annotations/val/a.json")
-    (sequence,) = found(tmp_path).sequences("val")
-    with pytest.raises(InputError, match=r"a\.json lists no images, so there is nothing to track"):
-        sequence.image_paths(sequence.read())
-
-
 @pytest.mark.shared
 def test_a_real_data_set() -> None:
     root = SHARED / "data/val/bonn"

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from tests.formats.examples import example, two_people
-from tests.vectors import SHARED
 from tracker.errors import InputError
 from tracker.formats import FORMATS, open_writer, read_results
-from tracker.skeletons import COCO_17, POSETRACK_15, POSETRACK_17
+from tracker.skeletons import COCO_17, POSETRACK_15
 from tracker.types import Origin
 
 
@@ -184,12 +183,6 @@ def test_files_of_another_kind(tmp_path: Path, suffix: str, content: bytes | Non
     assert message in refused(path)
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json", ".npz"])
-def test_an_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"x{suffix}").touch()
-    refused(tmp_path / f"x{suffix}")
-
-
 @pytest.mark.parametrize("name", ["jsonl", "csv", "csv-long", "mot"])
 def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, name: str) -> None:
     """Wherever within it the writer was killed; all before is read, and what lacks is told."""
@@ -214,10 +207,6 @@ def test_a_whole_last_line_needs_no_line_break(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-1])
         found = read_results(path)
         assert (found.warning, len(found.frames[-1].tracked)) == (None, 2)
-
-
-def test_an_unknown_suffix_says_what_is_known(tmp_path: Path) -> None:
-    assert "read from .jsonl, .csv, .txt, .json, .npz and folders" in refused(tmp_path / "x.xml")
 
 
 def test_an_older_file_without_box_scores(tmp_path: Path) -> None:
@@ -286,14 +275,3 @@ def test_coco_of_others(tmp_path: Path) -> None:
     assert poses.boxes.tolist() == [[10, 5, 140, 5]]
     assert (poses.box_scores.tolist(), poses.origin.tolist()) == ([1], [Origin.DETECTED])
     assert frame.tracked.track_ids.tolist() == [4]
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the development material beside the checkout")
-def test_predictions_for_the_official_evaluator() -> None:
-    results = read_results(SHARED / "vectors" / "posetrack" / "dev" / "mixed" / "pred" / "000342_mpii_test.json")
-    assert results.header.skeleton is POSETRACK_17
-    people = results.frames[0].tracked
-    assert people.track_ids.tolist() == [107, 100, 300]
-    assert people.poses.pose_scores() == pytest.approx([0.6601, 0.593332, 0.389685], abs=1e-6)
-    assert people.poses.keypoints[0, 0].tolist() == pytest.approx([716.08, 206.29])

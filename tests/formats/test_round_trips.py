@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.formats.examples import any_results, example, people_with_ids, two_people
+from tests.formats.examples import any_results, example
 from tracker.boxes import boxes_around
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
-from tracker.formats.record import FILES, convert_people, missing_in
-from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, Skeleton
+from tracker.formats.record import FILES, convert_people
+from tracker.skeletons import COCO_17, POSETRACK_17, Skeleton
 from tracker.types import Poses, TrackedPoses
 
 few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
@@ -175,34 +175,6 @@ def test_conversions_compose(results: Results, first: str, second: str) -> None:
     if held.frames:
         found = there_and_back(there_and_back(results, first), second)
         check_same(found, held, (first, second), results)
-
-
-def test_people_without_a_box_are_lost_in_mot() -> None:
-    people = people_with_ids([1, 2])
-    people.poses.boxes[0] = np.nan
-    results = Results(Header(COCO_17, "", None, None), (FrameResult(0, np.nan, people),))
-    assert there_and_back(results, "mot").frames[0].tracked.track_ids.tolist() == [2]
-
-
-def test_keypoints_without_a_place_are_named() -> None:
-    assert missing_in(COCO_17, BODY_19) == ["neck", "head_top"]
-    assert missing_in(POSETRACK_17, BODY_19) == ["left_eye", "right_eye"]
-    assert missing_in(BODY_19, COCO_17) == []
-
-
-def test_another_skeleton_has_the_keypoints_by_name() -> None:
-    results = example().in_skeleton(POSETRACK_17)
-    assert results.header.skeleton is POSETRACK_17
-    found, source = results.frames[0].tracked.poses, two_people().poses
-    knees = POSETRACK_17.index("left_knee"), COCO_17.index("left_knee")
-    np.testing.assert_array_equal(found.keypoints[:, knees[0]], source.keypoints[:, knees[1]])
-    assert np.isnan(found.keypoints[:, POSETRACK_17.index("head_top")]).all()
-
-
-@pytest.mark.parametrize("name", ["posetrack", "coco"])
-def test_the_pose_score_survives_where_the_box_score_is_not_stated(name: str) -> None:
-    found = there_and_back(example(), name).frames[0].tracked.poses
-    assert found.pose_scores() == pytest.approx([0.45, 0.4], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "mot"])

@@ -75,14 +75,6 @@ def test_jsonl_has_a_header_and_a_line_per_frame(tmp_path: Path) -> None:
     assert carried["box"] == [30.0, 1.0, 50.0, 40.26]
 
 
-def test_an_unknown_time_is_null_or_empty(tmp_path: Path) -> None:
-    for name in ("out.jsonl", "out.csv"):
-        with open_writer(tmp_path / name, HEADER) as writer:
-            writer.write(FrameResult(0, np.nan, two_people()), two_people())
-    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[1])["time_s"] is None
-    assert read_rows(tmp_path / "out.csv")[0]["time_s"] == ""
-
-
 def test_csv_has_a_row_per_person_and_frame(tmp_path: Path) -> None:
     rows = read_rows(write(tmp_path / "out.csv"))
     assert [(row["frame"], row["track_id"]) for row in rows] == [("0", "3"), ("0", "8"), ("2", "3"), ("2", "8")]
@@ -296,14 +288,6 @@ def test_what_an_exception_leaves_is_nothing_before_the_first_frame_and_can_be_r
     assert len(frame.tracked) == 2
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-@pytest.mark.parametrize("name", [*STREAMED, "npz"])
-def test_a_full_disk_gets_one_line(tmp_path: Path, name: str) -> None:
-    path_of(tmp_path, name, "out.partial").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="No space left"):
-        write(path_of(tmp_path, name), name)
-
-
 class NearlyFull(io.FileIO):
     """A file on a disk that has room for 20,000 bytes."""
 
@@ -326,16 +310,6 @@ def test_of_a_frame_that_does_not_fit_nothing_is_left(
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert len(frames) > 1
     assert {len(frame.tracked) for frame in frames} == {2}
-
-
-@pytest.mark.parametrize("name", STREAMED)
-def test_json_and_csv_know_no_nan(tmp_path: Path, name: str) -> None:
-    assert "nan" not in write(path_of(tmp_path, name), name).read_text().lower()
-
-
-def test_a_source_that_is_no_utf8_is_escaped(tmp_path: Path) -> None:
-    header = Header(COCO_17, "caf\udce9.mp4", None, None)
-    assert read_results(write(tmp_path / "out.jsonl", None, header)).header.source == "caf\udce9.mp4"
 
 
 class TestFolder:

@@ -11,7 +11,7 @@ import av
 import pytest
 
 from tests.video.clips import number_of, numbered_image, write_clip
-from tracker.errors import InputError, UsageError
+from tracker.errors import UsageError
 from tracker.types import Frame
 from tracker.video.source import VideoSource, open_source
 
@@ -113,12 +113,6 @@ def test_a_pause_of_minutes_is_kept(tmp_path: Path) -> None:
     assert source.warning is None
 
 
-def test_a_start_beyond_joined_recordings_tells_their_length(tmp_path: Path) -> None:
-    path = join(tmp_path / "x.ts", [regular(50), regular(50)])
-    with pytest.raises(InputError, match=r"no frame between --start and --end; it is 4\.0 s long"):
-        open_source(str(path), start_s=9)
-
-
 # --- rates
 
 
@@ -170,11 +164,6 @@ def test_another_rate_keeps_a_variable_rates_proportions(tmp_path: Path) -> None
         own = float(source.fps or 0)
     frames, _ = read(clip, fps=2 * own)
     assert [frame.time_s for frame in frames] == pytest.approx([time_s / 2 for time_s in times_s], abs=1e-4)
-
-
-def test_what_has_no_rate_takes_one_by_order(tmp_path: Path) -> None:
-    frames, source = read(in_milliseconds(tmp_path / "x.webm", "libvpx", [0]), fps=10)
-    assert (source.fps, [frame.time_s for frame in frames]) == (10, [0])
 
 
 def test_a_camera_takes_no_rate() -> None:

@@ -65,25 +65,6 @@ def test_rate_and_range(tmp_path: Path, options: dict[str, Any], numbers: list[i
     assert frames[0].time_s == first_s
 
 
-def test_pictures_may_differ_in_size(tmp_path: Path) -> None:
-    write_images(tmp_path, "1.png")
-    cv2.imwrite(str(tmp_path / "2.png"), corner_image(20, 10))
-    with open_source(str(tmp_path)) as source:
-        assert [f.size_wh for f in source] == [(64, 48), (20, 10)]
-        assert source.size_wh == (64, 48)
-    assert source.warning == (
-        "pictures differ in size (64x48, then 20x10 at frame 1): poses are in the pixels of each, the overlay keeps "
-        "the first size"
-    )
-
-
-def test_one_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:
-    write_images(tmp_path, "x.png")
-    with open_source(str(tmp_path / "x.png")) as source:
-        assert (source.name, source.num_frames, source.is_live) == ("x.png", 1, False)
-        assert [(f.time_s, f.size_wh) for f in source] == [(0.0, (64, 48))]
-
-
 @pytest.mark.parametrize(
     ("pattern", "numbers", "fps"),
     [
@@ -287,9 +268,3 @@ def test_pictures_of_extreme_sizes_are_read(tmp_path: Path, size_wh: tuple[int, 
     image = read_image(tmp_path / "x.png")
     assert image.shape == (height, width, 3)
     assert image[-1, -1].tolist() == [255] * 3
-
-
-def test_a_size_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_bytes(png(1 << 20, 1 << 20, 8, 0, b""))
-    with pytest.raises(InputError, match=r"x\.png is no image or is damaged"):
-        read_image(tmp_path / "x.png")

@@ -220,15 +220,6 @@ def test_going_back_in_time_starts_trails_anew() -> None:
     np.testing.assert_array_equal(again, walk(OverlayRenderer(COCO_17), (0.0, 500)))
 
 
-def test_where_the_hips_are_unsure_the_trail_has_no_point() -> None:
-    renderer = OverlayRenderer(COCO_17)
-    renderer.draw(plain(), person(100, 80, 100), time_s=0)
-    renderer.draw(plain(), person(100, 240, 100, left_hip=0.1), time_s=0.1)
-    picture = renderer.draw(plain(), person(500, 80, 100), time_s=0.2)
-    assert changed(picture)[hips_y() - 3 : hips_y() + 4, 160:480].any(axis=0).all(), "straight on"
-    assert not changed(picture)[200:].any()
-
-
 # --- sizes
 
 

@@ -226,11 +226,6 @@ def test_start_is_inclusive_and_end_exclusive(clip: Path) -> None:
     assert frames[0].time_s == 0.5
 
 
-def test_ranges_that_touch_share_no_frame_and_lose_none(clip: Path) -> None:
-    parts = [read_all(clip, start_s=a, end_s=b) for a, b in ((0, 0.3), (0.3, 0.61), (0.61, 9))]
-    assert [number_of(f.image) for part in parts for f in part] == list(range(30))
-
-
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt"),
     [
@@ -281,13 +276,6 @@ def test_a_start_keeps_the_palette(tmp_path: Path, name: str, codec: str, pix_fm
     assert [number_of(frame.image) for frame in started] == list(range(15, 30))
     for frame, same in zip(started, read_all(tmp_path / name)[15:], strict=True):
         np.testing.assert_array_equal(frame.image, same.image)
-
-
-def test_start_goes_to_the_keyframe_before(tmp_path: Path) -> None:
-    images = [numbered_image(n % 30) for n in range(300)]
-    path = write_clip(tmp_path / "long.mp4", images)  # keyframes every 250 frames
-    frames = read_all(path, start_s=260 / 30, max_frames=3)
-    assert [(f.index, number_of(f.image)) for f in frames] == [(260, 20), (261, 21), (262, 22)]
 
 
 @pytest.mark.parametrize(
@@ -370,11 +358,6 @@ def cut_index(path: Path) -> None:
     write_clip(path, noise_images(20))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdhd")])
-
-
-def beyond_all_files(path: Path) -> None:
-    """A box that claims more bytes than a file can have."""
-    path.write_bytes(struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ", 1, b"mdat", 0xFFFF << 48) + bytes(99))
 
 
 def nothing_in_it(path: Path) -> None:
@@ -486,20 +469,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "0").symlink_to(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        ("in", ["in/2.mkv", "in/10.MP4", "in/a", "in/b"]),  # not what is hidden, no video, or deeper
-        ("shots", ["shots"]),  # its own images are what is meant
-        ("text", ["text"]),  # an error of its own when it is opened
-        ("0", ["0"]),  # a camera
-        ("", [""]),
-    ],
-)
-def test_what_a_folder_stands_for(folders: Path, spec: str, expected: list[str]) -> None:
-    assert match_inputs(spec) == expected
 
 
 @pytest.mark.parametrize(
@@ -658,12 +627,6 @@ def test_a_truncated_file_gives_what_it_has_and_says_what_is_missing(
     assert source.warning is not None
     assert f"{missing} of about" in source.warning
     assert "\n" not in source.warning
-
-
-def test_a_truncated_file_without_a_length_gives_what_it_has(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "cut.ts", noise_images(60))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert 20 < len(read_all(path)) < 40
 
 
 def test_a_size_that_changes_is_told_once_and_each_picture_keeps_its_own(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -163,12 +162,6 @@ def test_a_picture_file_holds_one_picture(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_picture_there_is_no_picture_file(tmp_path: Path) -> None:
-    with PictureWriter(tmp_path / "a.png"):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
 # --- interruptions
 
 
@@ -219,34 +212,6 @@ def test_an_exception_before_the_first_picture_leaves_nothing(out: Path) -> None
     assert list(out.parent.iterdir()) == []
 
 
-_ENDLESS = """
-import itertools, sys, time
-from pathlib import Path
-import numpy as np
-from tracker.video.writer import VideoWriter
-with VideoWriter(Path(sys.argv[1])) as writer:
-    for number in itertools.count():
-        writer.write(np.full((48, 64, 3), number % 200, np.uint8), number / 25)
-        if number == 100:
-            print("100", flush=True)
-            time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_killed_run_leaves_a_partial_file_that_plays(out: Path) -> None:
-    command = [sys.executable, "-c", _ENDLESS, str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert not out.exists()
-    frames = read(partial_path(out))
-    assert len(frames) >= 50
-    assert [f.time_s for f in frames] == [n / 25 for n in range(len(frames))]
-
-
 @pytest.mark.parametrize("size_wh", [(16386, 4), (4, 16385)])
 def test_a_picture_too_large_for_h264_is_one_line(out: Path, size_wh: tuple[int, int]) -> None:
     message = rf"cannot write .*out\.mp4: pictures of {size_wh[0]}x{size_wh[1]} exceed H.264's 16384 a side; scale"
@@ -279,15 +244,6 @@ def test_pictures_after_a_long_gap_keep_their_distances(out: Path, jump_s: float
 def test_an_extreme_rate_is_no_obstacle(out: Path, fps: Fraction, times_s: list[float]) -> None:
     write(out, [corner_image()] * 3, times_s, fps=fps)
     assert [f.time_s for f in read(out)] == times_s
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_full_disk_is_one_line(out: Path) -> None:
-    partial_path(out).symlink_to("/dev/full")
-    with pytest.raises(OutputError, match=r"cannot write .*out\.mp4: No space left") as caught:
-        write(out, noise_images(60), [n / 25 for n in range(60)])
-    assert "\n" not in str(caught.value)
-    assert not out.exists()
 
 
 _LIMITED = """
