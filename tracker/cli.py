@@ -15,7 +15,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracker.commands import ablate, bench, convert, demo, evaluate, export, inspect, profile, render, track, train
+from tracker.commands import (
+    ablate,
+    bench,
+    convert,
+    demo,
+    evaluate,
+    export,
+    inspect,
+    profile,
+    render,
+    track,
+    train,
+    weights,
+)
 from tracker.commands.options import Parser
 from tracker.errors import TrackerError, explain_import_error, is_hollow
 
@@ -55,7 +68,8 @@ def build_parser() -> Parser:
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (track, render, convert, demo, evaluate, inspect, train, ablate, bench, profile, export):
+    every_day = (track, render, convert, demo, weights)
+    for command in (*every_day, evaluate, inspect, train, ablate, bench, profile, export):
         command.add_parser(commands)
     return parser
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from tracker.catalogue import find_network
 from tracker.detection import load_detector
 from tracker.ending import stop_at_end
 from tracker.errors import UsageError
@@ -300,10 +301,10 @@ def build_pipeline(
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
-    detector, pose_model: a file, an object of your own, or None for what is shipped. pose: top-down, or bottom-up,
-    which needs no detector. grouping: of bottom-up estimation. device: auto, cpu, cuda or cuda:N. flow: dis, lk or
-    none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError
-    for an unknown pose or flow.
+    detector, pose_model: a file or a name of `weights list`, an object of your own, or None for what is shipped. pose:
+    top-down, or bottom-up, which needs no detector. grouping: of bottom-up estimation. device: auto, cpu, cuda or
+    cuda:N. flow: dis, lk or none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError
+    and UsageError, ValueError for an unknown pose or flow.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
@@ -325,7 +326,7 @@ def build_pipeline(
 
 
 def _path(name: str | Path | None) -> Path | None:
-    return None if name is None else Path(name)
+    return None if name is None else find_network(name)
 
 
 def track_video(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracker import __version__
-from tracker.errors import UsageError
+from tracker.errors import ModelError, UsageError
 from tracker.tracking.config import MERGES, TrackerConfig
 from tracker.tracking.similarities import SIMILARITIES
 
@@ -215,6 +215,16 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def network_file(text: str) -> Path:
+    """The file that an option on a network means: a path, or a name of `weights list`; UsageError for neither."""
+    from tracker.catalogue import find_network
+
+    try:
+        return find_network(text)
+    except ModelError as error:  # which argparse would take for a value of a wrong type
+        raise UsageError(str(error)) from error
+
+
 # What names and runs networks, by the names that the options have as arguments.
 _NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "pose": {
@@ -224,7 +234,7 @@ _NETWORKS: Mapping[str, Mapping[str, Any]] = {
         "default": "top-down",
         "help": "in a detector's boxes, or everybody at once",
     },
-    "detector": {"type": Path, "metavar": "FILE", "help": "person detector; default: as shipped"},
+    "detector": {"type": network_file, "metavar": "FILE", "help": "person detector, or its name; default: as shipped"},
     "detector_size": {"type": int, "metavar": "PX", "help": "its input side, where open; default: 416"},
     "detector_type": {"choices": DETECTOR_TYPES, "help": "its family; default: told by the file"},
     "detector_score": {"type": float, "default": 0.5, "metavar": "S", "help": "least score of a person"},
@@ -234,7 +244,7 @@ _NETWORKS: Mapping[str, Mapping[str, Any]] = {
         "default": "detector",
         "help": "boxes in which poses are estimated",
     },
-    "pose_model": {"type": Path, "metavar": "FILE", "help": "pose network; default: as shipped"},
+    "pose_model": {"type": network_file, "metavar": "FILE", "help": "pose network, or its name; default: as shipped"},
     "flip_test": {"action": "store_true", "help": "average with the mirrored picture"},
     "device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda or cuda:N"},
 }

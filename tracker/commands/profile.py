@@ -19,7 +19,7 @@ from tracker.commands.evaluation_inputs import (
     on_each,
     read_pictures,
 )
-from tracker.commands.options import OF_DETECTORS, add_network_options, natural
+from tracker.commands.options import OF_DETECTORS, add_network_options, natural, network_file
 from tracker.errors import InputError, UsageError
 from tracker.outputs import write_json, writing
 
@@ -49,8 +49,11 @@ def add_parser(commands: Any) -> None:
         "and grouping. Compare figures of one run only: machines are noisy.",
     )
     names = "PoseResNet18, 34, 50, 101 or 152, PoseLiteHRNet, RTMDetNano, BottomUpMobileNet, LitePose-XS, S, M or L"
-    parser.add_argument("networks", nargs="*", metavar="NET", help=f"{names}, or a file; default: all of those names")
-    parser.add_argument("--bottom-up", type=Path, nargs="+", metavar="FILE", help="networks without boxes")
+    parser.add_argument(
+        "networks", nargs="*", type=_network, metavar="NET",
+        help=f"{names}, a file, or a name of `weights list`; default: all of those names",
+    )  # fmt: skip
+    parser.add_argument("--bottom-up", type=network_file, nargs="+", metavar="FILE", help="networks without boxes")
     parser.add_argument("--size", type=_size_hw, metavar="HxW", help="of the picture; default: what each is used with")
     parser.add_argument(
         "--keypoints", type=natural, metavar="K", help="of networks by name; default: 17, PoseLiteHRNet 19"
@@ -164,6 +167,13 @@ def _table(
 def _cells(cost: Cost) -> list[Any]:
     macs = cost.macs, cost.macs_at_outputs, cost.macs_with_elements
     return [f"{cost.parameters:,}", *(count / 1e9 for count in macs)]
+
+
+def _network(text: str) -> str:
+    """A name of the catalogue becomes its file; other names and files stay."""
+    from tracker.catalogue.entries import read_catalogue
+
+    return str(network_file(text)) if text in read_catalogue() else text
 
 
 def _size_hw(text: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import natural
+from tracker.commands.options import natural, network_file
 from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
@@ -37,14 +37,20 @@ def add_parser(commands: Any) -> None:
     kinds = parser.add_subparsers(required=True, metavar="KIND")
     pose = _add_kind(kinds, "pose", "a top-down pose network", POSE_PRESETS)
     pose.add_argument(
-        "--teacher", type=Path, metavar="FILE", help="pose network (ONNX) whose heatmaps are learnt beside labels"
+        "--teacher",
+        type=network_file,
+        metavar="FILE",
+        help="pose network (ONNX) whose heatmaps are learnt beside labels",
     )
     detector = _add_kind(kinds, "detector", "the person detector", DETECTOR_PRESETS)
     detector.add_argument(
-        "--teacher", type=Path, metavar="FILE", help="RTMDet with raw heads (ONNX) whose boxes are learnt beside labels"
+        "--teacher",
+        type=network_file,
+        metavar="FILE",
+        help="RTMDet with raw heads (ONNX) whose boxes are learnt beside labels",
     )
     detector.add_argument(
-        "--animal-finder", type=Path, metavar="FILE",
+        "--animal-finder", type=network_file, metavar="FILE",
         help="YOLOX of COCO's 80 classes (ONNX); what it takes for an animal is no person",
     )  # fmt: skip
     _add_kind(kinds, "litepose", "a bottom-up pose network", LITEPOSE_PRESETS)
@@ -70,7 +76,7 @@ def _add_kind(kinds: Any, name: str, what: str, presets: Mapping[str, Recipe]) -
     )
     group.add_argument(
         "--init",
-        type=Path,
+        type=network_file,
         metavar="FILE",
         help="weights to start from: .safetensors, .pth, a published .onnx, MoveNet as .npz",
     )
