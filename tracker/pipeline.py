@@ -206,7 +206,7 @@ class Pipeline:
         else:
             detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
             prepared = run_ahead(self._add_motion(detected), depth=2)
-            chain = run_ahead(look_ahead(self._track(prepared), self.config.min_hits), depth=2)
+            chain = run_ahead(look_ahead(self._track(prepared), self.config.confirm_after_s), depth=2)
         with closing(chain) as tracked:
             for square, people in tracked:
                 frame = stored.popleft()
@@ -264,7 +264,7 @@ class Pipeline:
     def _estimate(self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together."""
         with self.times.measure("track"):
-            propagated = tracker.predict(item.motion, decay=item.found is not None)
+            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=item.found is not None)
             detections = item.found if isinstance(item.found, Detections) else Detections.empty()
             candidates = merge_candidates(detections, propagated, self.config)
         with self.times.measure("pose"):
@@ -273,7 +273,7 @@ class Pipeline:
     def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Without boxes: the poses that were found or known, and propagated ones of people who were not."""
         with self.times.measure("track"):
-            propagated = tracker.predict_poses(item.motion, decay=item.found is not None)
+            propagated = tracker.predict_poses(item.motion, time_s=item.frame.time_s, decay=item.found is not None)
             found = item.found if isinstance(item.found, Poses) else Poses.empty(self.skeleton.num_keypoints)
             return merge_poses(found, propagated, self.skeleton, self.config)
 

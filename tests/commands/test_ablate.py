@@ -30,7 +30,7 @@ def test_other_thresholds_have_rows_of_their_own(
     assert main(["ablate", "--seeds", "1", "--frames", "2", "--flow", "none", "--sweep"]) == 0
     labels = [cells(line)[0] for line in capsys.readouterr().out.splitlines()[9:]]
     assert {"--keypoint-threshold 0.2", "--tracker propagation_score=0.6", "--tracker merge_iou=0.3"} < {*labels}
-    assert labels[-4:] == ["--max-lost 0", "--max-lost 30", "--max-lost 60", "--max-lost 150"]
+    assert labels[-4:] == [f"--forget-after {value}" for value in (0, 1.2, 2.4, 6)]
     assert not [label for label in labels if "detector-score" in label]
 
 

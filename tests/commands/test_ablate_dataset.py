@@ -108,7 +108,7 @@ def test_a_sweep_finds_the_best_thresholds(ablate: Run, models: list[str], tmp_p
         *(f"--tracker propagation_score={value}" for value in (0.2, 0.3, 0.4, 0.5, 0.6)),
         *(f"--tracker merge_iou={value}" for value in (0.3, 0.4, 0.5, 0.6, 0.7)),
         *(f"--gate {value}" for value in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
-        *(f"--max-lost {value}" for value in (0, 30, 60, 150)),
+        *(f"--forget-after {value}" for value in (0, 1.2, 2.4, 6)),
         "best of each",
     ]
     by_score = [float(rows[f"--detector-score {value}"][1]) for value in (0.3, 0.4, 0.5, 0.6, 0.7)]

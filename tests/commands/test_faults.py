@@ -299,7 +299,7 @@ def test_a_fault_is_told_in_one_line(scene: Scene, capfd: pytest.CaptureFixture[
     options = fault.options.split()
     outputs = [] if {"--output", "--poses"} & {*options} else OUTPUTS
     before, threads = contents(scene.folder), running_threads()
-    code = main(["track", "--input", "clip.mp4", *NETWORKS, *outputs, "--min-hits", "1", *options])
+    code = main(["track", "--input", "clip.mp4", *NETWORKS, *outputs, "--confirm-after", "0", *options])
     out, err = capfd.readouterr()  # of native code, too
     assert (code, out) == (fault.code, "")
     check_lines(err.splitlines(), fault.line)

@@ -51,7 +51,7 @@ def test_the_help_shows_what_matters_and_another_all(shown: Callable[..., str]) 
     first, whole = (options_in(shown("track", option)) for option in ("--help", "--help-all"))
     assert len(first) <= 30
     assert first.items() < whole.items()
-    assert {"--input", "--detector", "--keypoint-threshold", "--min-hits", "--version"} <= {*first}
+    assert {"--input", "--detector", "--keypoint-threshold", "--confirm-after", "--version"} <= {*first}
     assert {"--workers", "--similarity", "--propagation", "--tracker", "--grouping"} <= {*whole} - {*first}
 
 
@@ -122,7 +122,7 @@ def test_settings_of_the_grouping() -> None:
         (["--queue-length", "3"], "queue_length", 3),
         (["--no-propagation"], "propagation", False),
         (["--merge", "plain"], "merge", "plain"),
-        (["--max-lost", "0"], "max_lost", 0),
+        (["--forget-after", "0"], "forget_after_s", 0),
         (["--tracker", "age-decay=0.5"], "age_decay", 0.5),
         (["--tracker", "propagation=off"], "propagation", False),
     ],

@@ -55,7 +55,7 @@ def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> Non
 
 @pytest.mark.parametrize("options", [[], ["--show-unconfirmed"]])
 def test_unconfirmed_people_are_drawn_on_demand(run: Run, track: Run, clip: Path, options: list[str]) -> None:
-    track("--poses", "out.jsonl", "--min-hits", "20")
+    track("--poses", "out.jsonl", "--confirm-after", "2")
     done = run("render", "out.jsonl", clip, "--output", "again.mp4", *options)
     assert drawn(Path("again.mp4")) == [bool(options)] * 10
     said = "note: nobody in out.jsonl is confirmed; --show-unconfirmed draws them" in done.err

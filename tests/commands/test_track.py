@@ -34,8 +34,8 @@ def files(folder: Path) -> set[str]:
     "options",
     [
         pytest.param([], id="who come to be confirmed"),
-        pytest.param(["--min-hits", "4"], id="confirmed later"),
-        pytest.param(["--min-hits", "20"], id="cut off before"),
+        pytest.param(["--confirm-after", "0.3"], id="confirmed later"),
+        pytest.param(["--confirm-after", "2"], id="cut off before"),
         pytest.param(["--show-unconfirmed"], id="whoever they are"),
     ],
 )
@@ -187,8 +187,8 @@ def test_frames_of_a_part_keep_their_numbers_in_the_video(
 
 
 def test_confirmed_only_leaves_others_out_of_the_file(track: Run, tmp_path: Path) -> None:
-    for min_hits, people in ((5, 2), (20, 0)):
-        track("--poses", "out.jsonl", "--confirmed-only", "--min-hits", str(min_hits), "--overwrite")
+    for confirm_after_s, people in (("0.2", 2), ("2", 0)):
+        track("--poses", "out.jsonl", "--confirmed-only", "--confirm-after", confirm_after_s, "--overwrite")
         _, *frames = read_lines(tmp_path / "out.jsonl")
         assert [len(frame["people"]) for frame in frames] == [people] * len(TIMES_S)
 
@@ -269,7 +269,7 @@ def test_without_networks_that_are_included_one_must_be_named(
 def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:
     said = track("--max-frames", "1").err
     assert "2 poses with 2 ids, of which 0 are confirmed people" in said
-    assert "nobody was seen in 3 frames of a scene, which would confirm them; --show-unconfirmed draws" in said
+    assert "nobody was seen for 0.05 s of a scene, which would confirm them; --show-unconfirmed draws" in said
     assert "nobody was seen" not in track("--max-frames", "3", "--overwrite").err
 
 
@@ -357,7 +357,10 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--bogus"], "there is no option --bogus; ", id="unknown option"),
         pytest.param(["--age-decay", "1"], "the nearest is --tracker age_decay=…; see", id="a number of the tracker"),
         pytest.param(["--tracker", "agedecay=1"], "--tracker knows no agedecay; the nearest is age_decay", id="number"),
-        pytest.param(["--tracker", "min_hits=few"], "min_hits must be a whole number, such as 3, not 'few'", id="few"),
+        pytest.param(["--tracker", "queue_length=few"], "must be a whole number, such as 8, not 'few'", id="few"),
+        pytest.param(["--max-lost", "9"], "--max-lost is now --forget-after, in seconds: of 25 frames", id="in frames"),
+        pytest.param(["--tracker", "min_hits=3"], "min_hits is now --confirm-after, in seconds", id="number in frames"),
+        pytest.param(["--forget-after", "-1"], "--forget-after must be 0 or more, not -1", id="less than no time"),
         pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
     ],
 )

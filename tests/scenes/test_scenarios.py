@@ -76,7 +76,7 @@ def test_the_better_the_similarity_the_fewer_the_switches() -> None:
 )
 def test_pose_and_box_similarity_each_have_their_scene(scene: str, better: str, worse: str) -> None:
     switches = {
-        name: count(scene, "dis", TrackerConfig(similarity=name, max_lost=0)).switches for name in (better, worse)
+        name: count(scene, "dis", TrackerConfig(similarity=name, forget_after_s=0)).switches for name in (better, worse)
     }
     assert switches[better] < switches[worse]
 
@@ -89,4 +89,4 @@ def test_propagation_finds_people_whom_the_detector_misses(scene: str) -> None:
 
 @pytest.mark.parametrize("scene", ["hidden", "leaving"])
 def test_it_is_the_memory_that_keeps_an_id_over_a_long_absence(scene: str) -> None:
-    assert count(scene, "dis", TrackerConfig(max_lost=0)).switches > 0
+    assert count(scene, "dis", TrackerConfig(forget_after_s=0)).switches > 0

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 
 from tracker.tracking.foresight import look_ahead
-from tracker.types import Poses, TrackedPoses
+from tracker.types import Frame, Poses, TrackedPoses
 
 # Signs of a person in a frame, by whether they are confirmed and cut off.
 SIGNS = {(False, False): "?", (True, False): "x", (False, True): "1"}
+
+CONFIRM_AFTER_S = 0.05
+
+
+def frame(number: int, fps: float = 25) -> Frame:
+    return Frame(number, number / fps, np.zeros((1, 1, 3), np.uint8))
 
 
 def people(track_ids: Sequence[int], confirmed: Sequence[bool]) -> TrackedPoses:
@@ -26,21 +32,21 @@ def people(track_ids: Sequence[int], confirmed: Sequence[bool]) -> TrackedPoses:
     return TrackedPoses(poses, np.array(track_ids, np.int64), np.zeros(count, np.float32), np.array(confirmed, bool))
 
 
-def follow(seen: Sequence[str], min_hits: int, cuts: Sequence[int] = (), ahead: int | None = None) -> list[str]:
-    """Signs of each person (`x` seen, a space not) as they come out; ids are places in `seen`."""
+def follow(seen: Sequence[str], cuts: Sequence[int] = (), confirm_after_s: float = CONFIRM_AFTER_S) -> list[str]:
+    """Signs of each person (`x` seen, a space not) as they come out, confirmed in their third frame; ids are places."""
 
-    def tracked() -> Generator[tuple[int, TrackedPoses, bool]]:
+    def tracked() -> Generator[tuple[Frame, TrackedPoses, bool]]:
         hits = [0] * len(seen)
         for number in range(len(seen[0])):
             ids = [i for i, person in enumerate(seen) if person[number] == "x"]
             for i in ids:
                 hits[i] += 1
-            yield number, people(ids, [hits[i] >= min_hits for i in ids]), number in cuts
+            yield frame(number), people(ids, [hits[i] >= 3 for i in ids]), number in cuts
 
     signs = [[" "] * len(person) for person in seen]
-    for frame, found in look_ahead(tracked(), min_hits if ahead is None else ahead):
+    for now, found in look_ahead(tracked(), confirm_after_s):
         for row, i in enumerate(found.track_ids.tolist()):
-            signs[i][frame] = SIGNS[bool(found.confirmed[row]), bool(found.cut_off[row])]
+            signs[i][now.index] = SIGNS[bool(found.confirmed[row]), bool(found.cut_off[row])]
     return ["".join(person) for person in signs]
 
 
@@ -61,41 +67,45 @@ def follow(seen: Sequence[str], min_hits: int, cuts: Sequence[int] = (), ahead: 
     ],
 )
 def test_who_is_confirmed_and_who_is_cut_off(seen: list[str], cuts: list[int], expected: list[str]) -> None:
-    assert follow(seen, min_hits=3, cuts=cuts) == expected
+    assert follow(seen, cuts) == expected
 
 
 def test_live_sources_are_not_looked_ahead_in() -> None:
-    assert follow(["xxxxx", "   xx"], min_hits=3, ahead=0) == ["??xxx", "   ??"]
+    assert follow(["xxxxx", "   xx"], confirm_after_s=0) == ["??xxx", "   ??"]
 
 
-def test_no_more_frames_wait_than_are_needed() -> None:
+@pytest.mark.parametrize(
+    ("fps", "confirm_after_s", "num_made"), [(24, 0.05, 4), (25, 0.05, 4), (30, 0.05, 4), (5, 0.05, 2), (120, 0.05, 12),
+        (25, 0, 1), (25, 100, 61)]
+)  # fmt: skip
+def test_no_more_frames_wait_than_are_needed(fps: float, confirm_after_s: float, num_made: int) -> None:
     made: list[int] = []
 
-    def endless() -> Generator[tuple[int, TrackedPoses, bool]]:
+    def endless() -> Generator[tuple[Frame, TrackedPoses, bool]]:
         for number in range(10**6):
             made.append(number)
-            yield number, people([1], [number >= 2]), False
+            yield frame(number, fps), people([1], [number >= 2]), False
 
-    coming = look_ahead(endless(), 3)
-    assert next(coming)[0] == 0
-    assert len(made) == 4
+    coming = look_ahead(endless(), confirm_after_s)
+    assert next(coming)[0].index == 0
+    assert len(made) == num_made
     coming.close()
 
 
 def test_what_was_tracked_before_a_failure_comes_out_before_it() -> None:
-    def failing() -> Generator[tuple[int, TrackedPoses, bool]]:
-        yield 0, people([1], [False]), False
-        yield 1, people([1], [False]), False
+    def failing() -> Generator[tuple[Frame, TrackedPoses, bool]]:
+        yield frame(0), people([1], [False]), False
+        yield frame(1), people([1], [False]), False
         raise RuntimeError("broken")
 
-    coming = look_ahead(failing(), 3)
+    coming = look_ahead(failing(), CONFIRM_AFTER_S)
     for number in range(2):
-        frame, found = next(coming)
-        assert (frame, bool(found.cut_off[0])) == (number, False)
+        now, found = next(coming)
+        assert (now.index, bool(found.cut_off[0])) == (number, False)
     with pytest.raises(RuntimeError, match="broken"):
         next(coming)
 
 
 def test_nobody_stays_nobody() -> None:
-    assert follow(["    "], min_hits=3) == ["    "]
-    assert list(look_ahead((item for item in ()), 3)) == []
+    assert follow(["    "]) == ["    "]
+    assert list(look_ahead((item for item in ()), CONFIRM_AFTER_S)) == []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tracker.skeletons import COCO_17
+from tracker.tracking.config import FRAME_S
 from tracker.tracking.memory import Track, find_again
 
 POSE = np.random.default_rng(5).uniform(10, 90, (17, 2)).astype(np.float32)
@@ -13,13 +14,13 @@ BOX = np.array([0, 0, 100, 100], np.float32)
 
 
 def lost(pace: tuple[float, float] = (0, 0)) -> dict[int, Track]:
-    """Somebody 100 px large, last seen in frame 10."""
-    return {7: Track(BOX, POSE, last_frame=10, pace=np.array(pace, np.float64), hits=9)}
+    """Somebody 100 px large, last seen in frame 10; pace: pixels per frame."""
+    return {7: Track(BOX, POSE, last_s=10 * FRAME_S, pace=np.array(pace, np.float64) / FRAME_S, seen_s=1)}
 
 
 def similarity(tracks: dict[int, Track], offset: tuple[float, float], frame: int, pose: np.ndarray = POSE) -> float:
     at = np.array(offset, np.float32)
-    ids, values = find_again(tracks, (BOX + np.tile(at, 2))[None], (pose + at)[None], COCO_17.sigmas, frame)
+    ids, values = find_again(tracks, (BOX + np.tile(at, 2))[None], (pose + at)[None], COCO_17.sigmas, frame * FRAME_S)
     assert (ids[0] == 7) == np.isfinite(values[0])
     return float(np.nan_to_num(values[0]))
 
@@ -49,22 +50,22 @@ def test_the_shape_counts_less_the_longer_ago() -> None:
 
 def test_another_size_is_somebody_else() -> None:
     small = np.array([[30, 30, 70, 70]], np.float32)
-    ids, _ = find_again(lost(), small, (POSE * 0.4 + 30)[None], COCO_17.sigmas, 11)
+    ids, _ = find_again(lost(), small, (POSE * 0.4 + 30)[None], COCO_17.sigmas, 11 * FRAME_S)
     assert ids.tolist() == [-1]
 
 
 def test_pace_follows_the_steps_and_missing_keypoints_go_along() -> None:
-    track = Track(BOX, POSE, last_frame=0)
-    track.see(BOX + 8, POSE + 8, 2)
-    np.testing.assert_allclose(track.pace, [4, 4])
+    track = Track(BOX, POSE, last_s=0)
+    track.see(BOX + 8, POSE + 8, 2 * FRAME_S, FRAME_S)
+    np.testing.assert_allclose(track.pace * FRAME_S, [4, 4])
     partial = POSE + 10
     partial[3] = np.nan
-    track.see(BOX + 10, partial, 3)
-    np.testing.assert_allclose(track.pace, [3.2, 3.2])  # 0.6 × 4 + 0.4 × 2
+    track.see(BOX + 10, partial, 3 * FRAME_S, FRAME_S)
+    np.testing.assert_allclose(track.pace * FRAME_S, [3.2, 3.2])  # 0.6 × 4 + 0.4 × 2
     np.testing.assert_allclose(track.keypoints[3], POSE[3] + 10, rtol=1e-6)
-    assert (track.hits, track.last_frame) == (3, 3)
+    assert (track.seen_s, track.last_s) == pytest.approx((2 * FRAME_S, 3 * FRAME_S))
 
 
 def test_nobody_lost_or_nobody_to_find() -> None:
-    assert find_again({}, BOX[None], POSE[None], COCO_17.sigmas, 11)[0].tolist() == [-1]
-    assert len(find_again(lost(), np.zeros((0, 4), np.float32), POSE[None][:0], COCO_17.sigmas, 11)[0]) == 0
+    assert find_again({}, BOX[None], POSE[None], COCO_17.sigmas, 11 * FRAME_S)[0].tolist() == [-1]
+    assert len(find_again(lost(), np.zeros((0, 4), np.float32), POSE[None][:0], COCO_17.sigmas, 11 * FRAME_S)[0]) == 0

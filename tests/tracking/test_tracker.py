@@ -58,10 +58,12 @@ def dropped(poses: Poses, number: int) -> Poses:
     return replace(poses, scores=scores)
 
 
-def follow(tracker: PoseTracker, frames: Sequence[Poses], motion: Shift | None = None) -> list[TrackedPoses]:
+def follow(
+    tracker: PoseTracker, frames: Sequence[Poses], motion: Shift | None = None, fps: float | None = None
+) -> list[TrackedPoses]:
     results = []
     for number, poses in enumerate(frames):
-        tracker.predict(motion if number else None)
+        tracker.predict(motion if number else None, time_s=fps and number / fps)
         results.append(tracker.update(poses))
     return results
 
@@ -82,7 +84,7 @@ def test_standing_people_keep_their_ids(similarity: str) -> None:
     ("similarity", "kept"), [("bbox", False), ("pose", False), ("flow", True), ("multi-flow", True)]
 )
 def test_only_flow_follows_a_jump_of_a_whole_body(similarity: str, kept: bool) -> None:
-    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity, max_lost=0))
+    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity, forget_after_s=0))
     frames = [people((100 + 60 * k, 100)) for k in range(4)]
     ids = [int(t.track_ids[0]) for t in follow(tracker, frames, Shift((60, 0)))]
     assert (ids == [1] * 4) is kept
@@ -91,13 +93,13 @@ def test_only_flow_follows_a_jump_of_a_whole_body(similarity: str, kept: bool) -
 def test_multi_flow_bridges_a_gap_that_flow_cannot() -> None:
     frames = [people((100, 100)), people((110, 100)), *[people()] * 3, people((150, 100))]
     for similarity, kept in (("flow", False), ("multi-flow", True)):
-        config = TrackerConfig(similarity=similarity, max_lost=0, propagation=False)
+        config = TrackerConfig(similarity=similarity, forget_after_s=0, propagation=False)
         last = follow(PoseTracker(COCO_17, config), frames, Shift((10, 0)))[-1]
         assert (last.track_ids.tolist() == [1]) is kept
 
 
 def test_a_gap_longer_than_the_queue_is_not_bridged_by_it() -> None:
-    config = TrackerConfig(queue_length=3, max_lost=0, propagation=False)
+    config = TrackerConfig(queue_length=3, forget_after_s=0, propagation=False)
     for gap, expected in ((2, 1), (3, 2)):
         frames = [people((100, 100)), *[people()] * gap, people((100, 100))]
         assert follow(PoseTracker(COCO_17, config), frames, Shift())[-1].track_ids.tolist() == [expected]
@@ -105,12 +107,12 @@ def test_a_gap_longer_than_the_queue_is_not_bridged_by_it() -> None:
 
 def test_memory_finds_a_person_again_near_the_place() -> None:
     gone = [people()] * 20
-    for place, max_lost, expected in (
-        ((110, 100), 60, 1),  # near
-        ((110, 100), 10, 2),  # near, but forgotten
-        ((400, 100), 60, 2),  # too far away
+    for place, forget_after_s, expected in (
+        ((110, 100), 2.4, 1),  # near
+        ((110, 100), 0.4, 2),  # near, but forgotten
+        ((400, 100), 2.4, 2),  # too far away
     ):
-        config = TrackerConfig(max_lost=max_lost)
+        config = TrackerConfig(forget_after_s=forget_after_s)
         frames = [*[people((100, 100))] * 4, *gone, people(place)]
         assert follow(PoseTracker(COCO_17, config), frames, Shift())[-1].track_ids.tolist() == [expected]
 
@@ -123,7 +125,7 @@ def test_memory_keeps_only_confirmed_people() -> None:
 def test_ids_are_never_shared_nor_reused_and_count_per_tracker() -> None:
     rng = np.random.default_rng(0)
     for _ in range(2):
-        tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=5))
+        tracker = PoseTracker(COCO_17, TrackerConfig(forget_after_s=0.2))
         first_seen: dict[int, int] = {}
         last_seen: dict[int, int] = {}
         for frame in range(60):
@@ -144,11 +146,59 @@ def test_a_new_id_has_no_similarity_and_a_kept_one_has() -> None:
     np.testing.assert_allclose(second.similarities, 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("min_hits", [1, 3])
-def test_people_are_confirmed_after_min_hits_frames(min_hits: int) -> None:
-    tracker = PoseTracker(COCO_17, TrackerConfig(min_hits=min_hits))
-    confirmed = [bool(t.confirmed[0]) for t in follow(tracker, [people((100, 100))] * 4, Shift())]
-    assert confirmed == [number >= min_hits for number in range(1, 5)]
+@pytest.mark.parametrize(
+    ("confirm_after_s", "fps", "num_frames"),
+    [(0, 25, 1), (0.05, 25, 3), (0.05, 30, 3), (0.05, 24, 3), (0.05, 5, 2), (0.05, 120, 7), (0.5, 10, 6)],
+)
+def test_people_are_confirmed_once_they_were_seen_for_a_while(
+    confirm_after_s: float, fps: float, num_frames: int
+) -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(confirm_after_s=confirm_after_s))
+    confirmed = [bool(t.confirmed[0]) for t in follow(tracker, [people((100, 100))] * 8, Shift(), fps=fps)]
+    assert confirmed.index(True) + 1 == num_frames
+    assert all(confirmed[num_frames:])
+
+
+@pytest.mark.parametrize("fps", [5, 10, 25, 60, 120])
+def test_people_are_carried_remembered_and_expected_by_seconds(fps: int) -> None:
+    """Somebody walks for a second at 40 px/s, is missed, and found again a second later where their pace led."""
+    tracker = PoseTracker(COCO_17)
+    walk = [people((100 + 40 * k / fps, 100)) for k in range(fps + 1)]
+    follow(tracker, walk, Shift((40 / fps, 0)), fps=fps)
+    carried = 0
+    for k in range(1, fps):
+        boxes = tracker.predict(Shift((0, 0), reliable=False), time_s=1 + k / fps)
+        if len(boxes):
+            carried += 1
+            middle = boxes.boxes[0].reshape(2, 2).mean(axis=0)
+            assert middle[0] == pytest.approx(140 + 40 * k / fps, abs=1)
+        score = float(boxes.scores[0]) if len(boxes) else 0
+        tracker.update(people((140 + 40 * k / fps, 100), origin=Origin.PROPAGATED, box_score=score)[: len(boxes)])
+    assert carried / fps == pytest.approx(0.4, abs=0.2)
+    tracker.predict(None, time_s=2)
+    assert tracker.update(people((180, 100))).track_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize(("pause_s", "expected"), [(8, 1), (29, 1), (31, 2)])
+def test_a_pause_in_which_nobody_was_looked_for_counts_as_a_second(pause_s: float, expected: int) -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 4, Shift(), fps=25)
+    tracker.predict(Shift(), time_s=3 / 25 + pause_s)
+    assert tracker.update(people((130, 100))).track_ids.tolist() == [expected]
+
+
+def test_clocks_that_stand_still_or_go_back_do_no_harm() -> None:
+    tracker = PoseTracker(COCO_17)
+    for time_s in (0.0, 0.04, 0.04, 0.0, 0.04, 0.08):
+        tracker.predict(Shift(), time_s=time_s)
+        tracked = tracker.update(people((100, 100)))
+    assert tracked.track_ids.tolist() == [1]
+
+
+def test_at_high_rates_the_queue_spans_the_same_time() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 100, Shift(), fps=120)
+    assert np.diff(tracker._queue_s)[:-1] == pytest.approx([4 / 120] * 6)
 
 
 def test_a_cut_forgets_everybody() -> None:
@@ -276,13 +326,13 @@ def test_keypoints_dropped_for_tracking_stay_in_the_output() -> None:
 
 @pytest.mark.parametrize("similarity", ["pose", "multi-flow"])
 def test_people_without_a_keypoint_to_compare_are_followed_by_their_boxes(similarity: str) -> None:
-    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity, max_lost=0))
+    tracker = PoseTracker(COCO_17, TrackerConfig(similarity=similarity, forget_after_s=0))
     frames = [people((100 + 3 * k, 100), score=0.1) for k in range(4)]
     assert [t.track_ids.tolist() for t in follow(tracker, frames, Shift())] == [[1]] * 4
 
 
 def test_people_without_kept_keypoints_go_on_at_their_pace() -> None:
-    tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=0))
+    tracker = PoseTracker(COCO_17, TrackerConfig(forget_after_s=0))
     steps = [3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
     frames = [people((100 + sum(steps[:k]), 100), score=0.1) for k in range(len(steps))]
     assert {tuple(t.track_ids) for t in follow(tracker, frames, Shift((-30, 0)))} == {(1,)}
@@ -317,7 +367,7 @@ def test_what_the_caller_handed_in_is_not_changed() -> None:
 
 
 def test_memory_does_not_grow() -> None:
-    tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=10))
+    tracker = PoseTracker(COCO_17, TrackerConfig(forget_after_s=0.4))
     sizes = []
     for frame in range(200):
         tracker.predict(Shift() if frame else None)
@@ -330,7 +380,8 @@ def test_memory_does_not_grow() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("similarity", "colour"), ("merge", "never"), ("queue_length", 0), ("min_hits", 0), ("max_lost", -1),
+        ("similarity", "colour"), ("merge", "never"), ("queue_length", 0), ("confirm_after_s", -1),
+        ("forget_after_s", float("nan")),
         ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("box_expansion", float("nan")),
         ("merge_iou", float("nan")),
     ],
@@ -365,7 +416,7 @@ def test_older_poses_count_less() -> None:
 
 def test_a_hidden_person_is_not_dragged_along_by_the_one_in_front() -> None:
     # One walks left behind another who walks right; where they overlap the flow is that of the one in front.
-    tracker = PoseTracker(COCO_17, TrackerConfig(max_lost=0, propagation=False))
+    tracker = PoseTracker(COCO_17, TrackerConfig(forget_after_s=0, propagation=False))
     for k in range(10):
         front, behind = (100 + 10 * k, 104), (220 - 10 * k, 100)
         tracker.predict(Front(front[0] - 10) if k else None)

@@ -58,7 +58,7 @@ SWEEPS: Mapping[str, tuple[float, ...]] = {
     "propagation_score": (0.2, 0.3, 0.4, 0.5, 0.6),
     "merge_iou": (0.3, 0.4, 0.5, 0.6, 0.7),
     "gate": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4),
-    "max_lost": (0, 30, 60, 150),
+    "forget_after_s": (0.0, 1.2, 2.4, 6.0),
 }
 
 
@@ -131,7 +131,7 @@ def _settings_of_scenes(config: TrackerConfig, sweeps: bool) -> dict[str, Tracke
     rows = {name: replace(config, similarity=name) for name in SIMILARITIES}
     rows["no propagation"] = replace(config, propagation=False)
     rows["plain merge"] = replace(config, merge="plain")
-    rows["no memory"] = replace(config, max_lost=0)
+    rows["no memory"] = replace(config, forget_after_s=0)
     swept = sweep(Setting(config), [name for name in SWEEPS if name != "detector_score"]) if sweeps else {}
     return rows | {label: setting.config for label, setting in swept.items()}
 

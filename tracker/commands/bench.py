@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
         "in for the networks. Compare figures of one run only: machines are noisy. `profile --rounds` measures "
         "networks alone.",
     )
-    parser.moved = {"--networks": "profile --rounds 20 FILE"}
+    parser.moved["--networks"] = "`profile --rounds 20 FILE`"
     group = parser.add_argument_group("measurement")
     group.add_argument("--input", metavar="SOURCE", help="video file or folder of images")
     group.add_argument("--max-frames", type=int, default=150, metavar="N", help="frames to stop after")

@@ -31,7 +31,7 @@ DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms
 # The settings of the tracker that are options of their own; all can be given by --tracker.
 _OWN = (
     *("similarity", "propagation", "merge", "queue_length", "gate"),
-    *("keypoint_threshold", "min_hits", "max_lost"),
+    *("keypoint_threshold", "confirm_after_s", "forget_after_s"),
 )
 _DEFAULTS = TrackerConfig()
 
@@ -58,10 +58,10 @@ class Parser(argparse.ArgumentParser):
     """
 
     moved_to: str | None = None
-    moved: Mapping[str, str] = {}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **options)
+        self.moved: dict[str, str] = {}
         self._rare: list[Any] = []
         self.add_argument("--version", action="version", version=f"pose-tracker {__version__}")
         self.add_argument(
@@ -114,7 +114,7 @@ class Parser(argparse.ArgumentParser):
         if option is None:
             return f"unrecognized arguments: {' '.join(rest)}"
         if option in self.moved:
-            return f"{option} is now `{self.moved[option]}`"
+            return f"{option} is now {self.moved[option]}"
         right = {name: name for name in self._option_string_actions}
         for action in self._actions:
             if isinstance(action, SettingAction):
@@ -155,6 +155,9 @@ class SettingAction(argparse.Action):
         for text in values:
             name, equals, value = text.partition("=")
             name = name.replace("-", "_")
+            assert isinstance(parser, Parser)
+            if new := parser.moved.get(f"--{name.replace('_', '-')}"):
+                raise UsageError(f"{option} {name} is now {new}")
             if name not in self.names:
                 near = _nearest(name, {name: name for name in self.names})
                 raise UsageError(f"{option} knows no {name}{near}; {option} help lists all")
@@ -281,9 +284,13 @@ def add_model_options(parser: Parser) -> None:
 
 def add_tracking_options(parser: Parser) -> None:
     """Flow, similarity, propagation and the other settings of the tracker."""
+    parser.moved |= {
+        "--min-hits": "--confirm-after, in seconds: of 25 frames per second 3 are confirmed by 0.05 s, 1 by 0",
+        "--max-lost": "--forget-after, in seconds: of 25 frames per second 150 are 6 s",
+    }
     group = parser.add_argument_group("tracking")
     group.add_argument("--flow", choices=FLOWS, default="dis", help="dense, sparse or no optical flow")
-    _add_settings(group, "keypoint_threshold", "min_hits", "max_lost")
+    _add_settings(group, "keypoint_threshold", "confirm_after_s", "forget_after_s")
     group = parser.add_rare_group("the paper's ablation, and the rest of the tracker")
     _add_settings(group, "similarity", "propagation", "merge", "queue_length", "gate")
     group.add_argument(
@@ -297,7 +304,8 @@ def _add_settings(group: Any, *names: str) -> None:
     choices, meanings = {"similarity": SIMILARITIES, "merge": MERGES}, meanings_of(TrackerConfig)
     for name in names:
         default, meaning = getattr(_DEFAULTS, name), meanings[name].rstrip(".").replace("%", "%%")
-        options: dict[str, Any] = {"type": type(default), "metavar": "N" if isinstance(default, int) else "X"}
+        metavar = "S" if name.endswith("_s") else "N" if isinstance(default, int) else "X"
+        options: dict[str, Any] = {"type": type(default), "metavar": metavar, "dest": name}
         if isinstance(default, bool):
             options = {"action": argparse.BooleanOptionalAction}
         elif name in choices:
@@ -309,10 +317,10 @@ def _add_settings(group: Any, *names: str) -> None:
 def spell(name: str) -> str:
     """The option of a field of TrackerConfig.
 
-    >>> spell("queue_length"), spell("age_decay")
-    ('--queue-length', '--tracker age_decay')
+    >>> spell("queue_length"), spell("forget_after_s"), spell("age_decay")
+    ('--queue-length', '--forget-after', '--tracker age_decay')
     """
-    return f"--{name.replace('_', '-')}" if name in _OWN else f"--tracker {name}"
+    return f"--{name.removesuffix('_s').replace('_', '-')}" if name in _OWN else f"--tracker {name}"
 
 
 def tracker_config(args: argparse.Namespace) -> TrackerConfig:

@@ -18,7 +18,7 @@ from tracker.types import TrackedPoses
 class Report:
     """Counts of a run.
 
-    outputs: files. parts: what really ran, in lines of the summary. min_hits: frames until a person is confirmed.
+    outputs: files. parts: what really ran, in lines of the summary. confirm_after_s: until a person is confirmed.
     busy_s: seconds by stage. warning: on the source, None without.
     """
 
@@ -28,7 +28,7 @@ class Report:
     poses: int = 0
     ids: set[Any] = field(default_factory=set)
     confirmed_ids: set[Any] = field(default_factory=set)
-    min_hits: int = 1
+    confirm_after_s: float = 0.0
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
     warning: str | None = None
@@ -40,7 +40,7 @@ class Report:
         used = {role: network for role, network in networks.items() if network is not None}
         parts = [f"{role}: {network.name}, {network.engine}" for role, network in used.items()]
         notes = dict.fromkeys(f"note: {network.note}" for network in used.values() if network.note)
-        return cls(list(outputs), [*parts, *notes], min_hits=pipeline.config.min_hits)
+        return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s)
 
     def count(self, tracked: TrackedPoses) -> None:
         """Add one frame."""
@@ -55,8 +55,8 @@ class Report:
         if self.confirmed_ids or not self.ids:
             return None
         return (
-            f"nobody was seen in {self.min_hits} frames of a scene, which would confirm them; --show-unconfirmed draws "
-            "everybody, --min-hits 1 confirms at once"
+            f"nobody was seen for {self.confirm_after_s:g} s of a scene, which would confirm them; --show-unconfirmed "
+            "draws everybody, --confirm-after 0 confirms at once"
         )
 
     def print(self) -> None:
@@ -101,7 +101,7 @@ def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
         frames=sum(report.frames for report in reports),
         poses=sum(report.poses for report in reports),
         wall_s=wall_s,
-        min_hits=reports[0].min_hits,
+        confirm_after_s=reports[0].confirm_after_s,
     )
     for number, report in enumerate(reports):
         merged.ids |= {(number, track_id) for track_id in report.ids}

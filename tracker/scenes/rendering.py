@@ -47,16 +47,20 @@ class SceneFrame(Frame):
 
 
 def render_scene(
-    name: str, size_wh: tuple[int, int] = (640, 360), num_frames: int = 60, seed: int = 0
+    name: str,
+    size_wh: tuple[int, int] = (640, 360),
+    num_frames: int = 60,
+    seed: int = 0,
+    fps: float = FRAMES_PER_SECOND,
 ) -> Iterator[SceneFrame]:
-    """The frames of a scene, one by one, at 25 frames per second.
+    """The frames of a scene, one by one; at another rate the same happens in the same time.
 
     name: a key of `SCENARIOS`. seed: of the looks, the background and the phases of the gaits: the same arguments
     give the same frames. ValueError for an unknown name.
     """
     if name not in SCENARIOS:
         raise ValueError(f"unknown scene {name!r}; known: {', '.join(SCENARIOS)}")
-    return _Set(SCENARIOS[name](size_wh[0] * _LINES / size_wh[1]), size_wh, seed).frames(num_frames)
+    return _Set(SCENARIOS[name](size_wh[0] * _LINES / size_wh[1]), size_wh, seed).frames(num_frames, fps)
 
 
 class _Set:
@@ -82,41 +86,43 @@ class _Set:
         grounds = np.array([actor.ground for actor in stage.actors])
         self._ranks = np.argsort(np.argsort(-grounds, kind="stable")).astype(np.int64)
 
-    def frames(self, num_frames: int) -> Iterator[SceneFrame]:
+    def frames(self, num_frames: int, fps: float) -> Iterator[SceneFrame]:
         for index in range(num_frames):
-            yield self._shoot(index)
+            image, people = self._shoot(index * FRAMES_PER_SECOND / fps)
+            yield SceneFrame(index, index / fps, image, people)
 
     def _dress(self, i: int, rng: np.random.Generator) -> Figure:
         actor = self._stage.actors[i]
         return Figure(make_look(i, rng), actor.height * self._scale, turn=actor.turn, rng=rng, coat=actor.coat)
 
-    def _shoot(self, index: int) -> SceneFrame:
-        camera_xy = self._stage.camera.at(index) * self._scale
+    def _shoot(self, moment: float) -> tuple[Image, People]:
+        """moment: the time in 25ths of a second, by which the scripts state speeds."""
+        camera_xy = self._stage.camera.at(moment) * self._scale
         image = self._background(camera_xy)
         # Who is seen at each pixel, by number from 1; 0 is the background.
         seen = np.zeros(image.shape[:2], np.int16)
-        places = [self._place(i, index, camera_xy) for i in range(len(self._figures))]
+        places = [self._place(i, moment, camera_xy) for i in range(len(self._figures))]
         for i in np.argsort(-self._ranks):
-            self._shadow(image, i, index, camera_xy)
+            self._shadow(image, i, moment, camera_xy)
             self._figures[i].paint(image, seen, places[i], 1 + int(i))
-        return SceneFrame(index, index / FRAMES_PER_SECOND, image, self._people(seen, places))
+        return image, self._people(seen, places)
 
     def _background(self, camera_xy: DoubleArray) -> Image:
         shift = np.column_stack([np.eye(2), -self._margin - camera_xy])
         return np.asarray(cv2.warpAffine(self._backdrop, shift, self._size_wh), np.uint8)
 
-    def _place(self, i: int, index: int, camera_xy: DoubleArray) -> Placement:
+    def _place(self, i: int, moment: float, camera_xy: DoubleArray) -> Placement:
         actor = self._stage.actors[i]
-        x, facing = actor.at(index)
+        x, facing = actor.at(moment)
         foot_x, foot_y = np.array([x, actor.ground]) * self._scale - camera_xy
         return self._figures[i].place(
-            actor.gait.stance(actor.phase_at(index, self._phases[i])), (foot_x, foot_y), facing
+            actor.gait.stance(actor.phase_at(moment, self._phases[i])), (foot_x, foot_y), facing
         )
 
-    def _shadow(self, image: Image, i: int, index: int, camera_xy: DoubleArray) -> None:
+    def _shadow(self, image: Image, i: int, moment: float, camera_xy: DoubleArray) -> None:
         """A soft dark ellipse under the feet."""
         actor = self._stage.actors[i]
-        centre = np.array([actor.at(index)[0], actor.ground]) * self._scale - camera_xy
+        centre = np.array([actor.at(moment)[0], actor.ground]) * self._scale - camera_xy
         radii = np.array([0.19, 0.028]) * self._figures[i].height
         low = np.clip(np.floor(centre - radii).astype(int), 0, self._size_wh)
         high = np.clip(np.ceil(centre + radii).astype(int) + 1, 0, self._size_wh)

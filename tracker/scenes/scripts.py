@@ -41,9 +41,9 @@ class Actor:
         """Of the body: the camera hangs at 0.81 of a body's height above the ground."""
         return 1.23 * (self.ground - HORIZON)
 
-    def at(self, index: int) -> tuple[float, int]:
-        """Position at a frame, and the direction faced: 1 for right, −1 for left."""
-        x, direction = self.x + self.speed * index, 1 if self.speed >= 0 else -1
+    def at(self, moment: float) -> tuple[float, int]:
+        """Position at a 25th of a second, and the direction faced: 1 for right, −1 for left."""
+        x, direction = self.x + self.speed * moment, 1 if self.speed >= 0 else -1
         low, high = self.between
         if not np.isfinite(high - low):
             return x, direction
@@ -51,10 +51,10 @@ class Actor:
         turned = int(lap) % 2 == 1
         return (high - way, -direction) if turned else (low + way, direction)
 
-    def phase_at(self, index: int, start: float) -> float:
-        """Phase of the gait at a frame, in radians."""
+    def phase_at(self, moment: float, start: float) -> float:
+        """Phase of the gait at that moment, in radians."""
         per_frame = self.gait.cadence + 2 * np.pi * abs(self.speed) / (self.gait.stride * self.height)
-        return start + per_frame * index
+        return start + per_frame * moment
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Camera:
     reach_xy: tuple[float, float] = (0.0, 0.0)
     cycles_xy: tuple[float, float] = (0.0, 0.0)
 
-    def at(self, index: int) -> DoubleArray:
+    def at(self, moment: float) -> DoubleArray:
         """Where the camera looks, (2,), from its place."""
-        return np.array(self.reach_xy) * np.sin(2 * np.pi * np.array(self.cycles_xy) * index)
+        return np.array(self.reach_xy) * np.sin(2 * np.pi * np.array(self.cycles_xy) * moment)
 
 
 @dataclass(frozen=True)

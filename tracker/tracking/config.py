@@ -11,6 +11,9 @@ Merge: TypeAlias = Literal["prefer-detections", "plain"]
 
 MERGES: tuple[str, ...] = get_args(Merge)
 
+FRAME_S = 1 / 25
+"""The time between frames for which the factors that work frame by frame were measured."""
+
 
 @dataclass(frozen=True)
 class TrackerConfig:
@@ -24,9 +27,9 @@ class TrackerConfig:
     gate: float = 0.15
     """Least similarity that gives an id on."""
     queue_length: int = 8
-    """How many past frames the queue holds (L_Q); multi-flow compares with all, the others with the last."""
+    """Past frames in the queue (L_Q), above 30 per second some; multi-flow compares with all, others with the last."""
     age_decay: float = 0.97
-    """Factor on the similarity to a queue entry for each frame of its age: errors of the flow add up."""
+    """Factor on the similarity to a queue entry for each 1/25 s of its age: errors of the flow add up."""
     keypoint_threshold: float = 0.4
     """Keypoints under this score are not tracked (section 4.3)."""
     propagation: bool = True
@@ -36,7 +39,7 @@ class TrackerConfig:
     box_expansion: float = 1.15
     """Growth of the box around carried keypoints (section 3.2: 15 %)."""
     score_decay: float = 0.9
-    """Factor on the box score for each frame in which the detector did not find the person."""
+    """Factor on the box score, by 1/25 s, for each frame in which the detector did not find the person."""
     min_box_score: float = 0.3
     """A carried box whose decayed score is less is given up."""
     merge: Merge = "prefer-detections"
@@ -47,21 +50,21 @@ class TrackerConfig:
     """Of two poses of a frame more similar than this the weaker is dropped (OKS-NMS)."""
     newcomer_oks: float = 0.65
     """A pose without an id that is more similar than this to a better one of its frame opens no new id."""
-    min_hits: int = 3
-    """Frames until a person is confirmed."""
-    max_lost: int = 150
-    """Frames for which a lost person is remembered."""
+    confirm_after_s: float = 0.05
+    """Seconds in which a person must be seen to be confirmed: three frames of 25 or 30 per second."""
+    forget_after_s: float = 6.0
+    """Seconds for which a lost person is remembered."""
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:
             raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
         if self.merge not in MERGES:
             raise ValueError(f"merge must be one of {', '.join(MERGES)}, not {self.merge!r}")
-        for name in ("queue_length", "min_hits"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if self.max_lost < 0:
-            raise ValueError(f"max_lost must be 0 or more, not {self.max_lost}")
+        if self.queue_length < 1:
+            raise ValueError(f"queue_length must be 1 or more, not {self.queue_length}")
+        for name in ("confirm_after_s", "forget_after_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if not 1 <= self.box_expansion < float("inf"):
             raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
         shares = ("gate", "age_decay", "score_decay", "merge_iou", "duplicate_oks", "newcomer_oks")

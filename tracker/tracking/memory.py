@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tracker.tracking.config import FRAME_S
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.oks import oks
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray
 
 # A lost person is looked for within this many box heights of where they were or would be by now; the reach
-# grows with the frames gone by, up to the second number.
-_REACH, _REACH_GROWTH, _MAX_REACH = 0.5, 0.05, 1.5
+# grows by the second number each second, up to the third.
+_REACH, _REACH_GROWTH, _MAX_REACH = 0.5, 1.25, 1.5
 # Limbs move while nobody looks: shapes are compared with sigmas this much wider, the more so the longer ago.
-_SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 0.1
-# The pace of a person is believed for this many frames after they were last seen.
-_PACE_FRAMES = 15
-# How quickly the remembered pace follows the newest step.
+_SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 2.5
+# The pace of a person is believed for so long after they were last seen.
+_PACE_S = 0.6
+# How quickly the remembered pace follows the newest step, in frames of `FRAME_S`.
 _PACE_GAIN = 0.4
 _MAX_SIZE_RATIO = 1.6
 _MIN_SIMILARITY = 0.1
@@ -27,28 +28,28 @@ _MIN_SIMILARITY = 0.1
 class Track:
     """What is remembered of one id.
 
-    box: (4,) xyxy pixels and keypoints: (K, 2) pixels, NaN where dropped, of the frame `last_frame`, in which
-    the person was last seen. pace: (2,) pixels per frame. hits: frames in which the person was seen.
+    box: (4,) xyxy pixels and keypoints: (K, 2) pixels, NaN where dropped, of the time `last_s`, at which the person was
+    last seen. pace: (2,) pixels per second. seen_s: the seconds that led to the frames in which they were seen again.
     """
 
     box: FloatArray
     keypoints: FloatArray
-    last_frame: int
+    last_s: float
     pace: DoubleArray = field(default_factory=lambda: np.zeros(2))
-    hits: int = 1
+    seen_s: float = 0.0
 
-    def see(self, box: FloatArray, keypoints: FloatArray, frame: int) -> None:
-        """The person is in `frame` with this box and these keypoints.
+    def see(self, box: FloatArray, keypoints: FloatArray, now_s: float, step_s: float) -> None:
+        """The person is there now with this box and these keypoints; step_s: since the frame before.
 
         Keypoints that are missing there are remembered where they were last, moved along with the box.
         """
         step = _centres(box[None])[0] - _centres(self.box[None])[0]
-        gain = 1.0 if self.hits == 1 else _PACE_GAIN
-        self.pace = (1 - gain) * self.pace + gain * step / (frame - self.last_frame)
+        gain = 1.0 if self.seen_s == 0 else 1 - (1 - _PACE_GAIN) ** (step_s / FRAME_S)
+        self.pace = (1 - gain) * self.pace + gain * step / (now_s - self.last_s)
         remembered = self.keypoints + step.astype(np.float32)
         self.keypoints = np.where(np.isnan(keypoints), remembered, keypoints)
-        self.box, self.last_frame = box, frame
-        self.hits += 1
+        self.box, self.last_s = box, now_s
+        self.seen_s += step_s
 
 
 def find_again(
@@ -56,11 +57,11 @@ def find_again(
     boxes: FloatArray,
     keypoints: FloatArray,
     sigmas: DoubleArray,
-    frame: int,
+    now_s: float,
 ) -> tuple[IntArray, FloatArray]:
     """Give people without an id that of a lost person who was near and had their size and shape.
 
-    boxes: (N, 4), keypoints: (N, K, 2) pixels, NaN where dropped, of the people of `frame`. Returns ids (N,),
+    boxes: (N, 4), keypoints: (N, K, 2) pixels, NaN where dropped, of the people who are there now. Returns ids (N,),
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
     the person was last seen and from where their pace would have brought them, whichever is nearer.
     """
@@ -68,29 +69,29 @@ def find_again(
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
     lost_boxes = np.stack([track.box for track in tracks.values()])
     lost_keypoints = np.stack([track.keypoints for track in tracks.values()])
-    age = np.array([frame - track.last_frame for track in tracks.values()], np.float64)
+    age_s = np.array([now_s - track.last_s for track in tracks.values()], np.float64)
     pace = np.stack([track.pace for track in tracks.values()])
-    nearness = _nearness(boxes, lost_boxes, pace, age)
+    nearness = _nearness(boxes, lost_boxes, pace, age_s)
     shape = oks(
         _shapes(keypoints, boxes),
         np.zeros(len(boxes)),
         _shapes(lost_keypoints, lost_boxes),
-        2 * (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age) ** 2,  # the mean of both areas is the slack squared
+        2 * (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age_s) ** 2,  # the mean of both areas is the slack squared
         sigmas,
     )
     similarity = nearness * shape * _of_like_size(boxes, lost_boxes)
     return match_greedily(similarity, np.array(list(tracks), np.int64), _MIN_SIMILARITY)
 
 
-def _nearness(boxes: FloatArray, lost_boxes: FloatArray, pace: DoubleArray, age: DoubleArray) -> DoubleArray:
+def _nearness(boxes: FloatArray, lost_boxes: FloatArray, pace: DoubleArray, age_s: DoubleArray) -> DoubleArray:
     """(N, M): 1 at the expected place, falling linearly to 0 at the end of the reach."""
     centres, last = _centres(boxes), _centres(lost_boxes)
-    expected = last + pace * np.minimum(age, _PACE_FRAMES)[:, None]
+    expected = last + pace * np.minimum(age_s, _PACE_S)[:, None]
     distance = np.minimum(
         np.linalg.norm(centres[:, None] - last[None], axis=2),
         np.linalg.norm(centres[:, None] - expected[None], axis=2),
     )
-    reach = np.minimum(_REACH + _REACH_GROWTH * age, _MAX_REACH) * _sizes(lost_boxes)
+    reach = np.minimum(_REACH + _REACH_GROWTH * age_s, _MAX_REACH) * _sizes(lost_boxes)
     return np.maximum(1 - distance / np.maximum(reach, 1e-6), 0)
 
 

@@ -19,13 +19,13 @@ _MIN_KEYPOINTS = 3
 _WHOLE = 0.6
 
 
-def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, decay: bool) -> Candidates:
+def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, factor: float) -> Candidates:
     """Boxes in which the people of the last frame are to be looked for (section 3.2).
 
-    The box around a person's carried keypoints, grown by `box_expansion`; its score is the person's last,
-    decayed if `decay`. People whose kept keypoints score too low, or are fewer than three, have none.
+    The box around a person's carried keypoints, grown by `box_expansion`; its score is the person's last times
+    `factor`. People whose kept keypoints score too low, or are fewer than three, have none.
     """
-    scores = entry.box_scores * np.float32(config.score_decay if decay else 1)
+    scores = entry.box_scores * np.float32(factor)
     worthy = (entry.kept.sum(axis=1) >= _MIN_KEYPOINTS) & (scores >= config.min_box_score)
     worthy &= entry.mean_scores >= config.propagation_score
     boxes = boxes_around(entry.moved[worthy], config.box_expansion)
@@ -34,19 +34,19 @@ def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, decay: bo
     return Candidates(boxes, scores[worthy], np.full(len(boxes), Origin.PROPAGATED, np.int8))
 
 
-def propagated_poses(entry: QueueEntry, config: TrackerConfig, *, decay: bool) -> Poses:
-    """The people of the last frame where the flow carried them, their scores decayed if `decay`.
+def propagated_poses(entry: QueueEntry, config: TrackerConfig, *, factor: float) -> Poses:
+    """The people of the last frame where the flow carried them, their scores times `factor`.
 
     Those of whom fewer than three keypoints are kept, or whose kept keypoints score too low by now, are given up.
     """
-    factor = np.float32(config.score_decay if decay else 1)
-    worthy = (entry.kept.sum(axis=1) >= _MIN_KEYPOINTS) & (factor * entry.mean_scores >= config.propagation_score)
+    decay = np.float32(factor)
+    worthy = (entry.kept.sum(axis=1) >= _MIN_KEYPOINTS) & (decay * entry.mean_scores >= config.propagation_score)
     entry = entry[worthy]
     return Poses(
         keypoints=entry.moved,
-        scores=np.where(entry.kept, factor * entry.scores, 0).astype(np.float32),
+        scores=np.where(entry.kept, decay * entry.scores, 0).astype(np.float32),
         boxes=entry.moved_boxes,
-        box_scores=factor * entry.box_scores,
+        box_scores=decay * entry.box_scores,
         origin=np.full(len(entry), Origin.PROPAGATED, np.int8),
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tracker.boxes import box_areas
 from tracker.skeletons import Skeleton
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Track, find_again
 from tracker.tracking.oks import oks, oks_nms
@@ -29,11 +29,18 @@ from tracker.types import (
     TrackedPoses,
 )
 
+# Whatever clocks say, frames are so far apart, and so far at most: in a longer pause, as where a stream was opened
+# again, nobody was looked for. After a very long one everybody is forgotten.
+_SHORTEST_STEP_S, _LONGEST_STEP_S, _LONGEST_PAUSE_S = 1e-3, 1.0, 30.0
+# At high frame rates the queue spans the same time as at 30 per second.
+_QUEUE_STEP_S = 0.03
+
 
 class PoseTracker:
     """Follows the people of one video; each frame is one `predict` (or `predict_poses`) and one `update`.
 
-    Two trackers share nothing: ids count from 1 in each, and an id is never given to a second person.
+    Two trackers share nothing: ids count from 1 in each, and an id is never given to a second person. Frames that are
+    given no time are 1/25 s apart.
     Source: Xiao et al. 2018, section 3.3 and algorithm 1; the memory of lost people is an addition.
     """
 
@@ -41,28 +48,31 @@ class PoseTracker:
         self.config = config or TrackerConfig()
         self._skeleton = skeleton
         self._queue: deque[QueueEntry] = deque(maxlen=self.config.queue_length)
+        self._queue_s: deque[float] = deque(maxlen=self.config.queue_length)
         self._tracks: dict[int, Track] = {}
         self._new_ids = itertools.count(1)
-        self._frame = 0
+        self._is_begun = False
+        self._time_s: float | None = None
+        self._now_s = self._step_s = 0.0
 
-    def predict(self, motion: Motion | None, *, decay: bool = True) -> Candidates:
+    def predict(self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True) -> Candidates:
         """Carry the queue to the new frame; the boxes (N, 4) in which known people are to be looked for.
 
         motion: from the previous frame to this one; None where nothing is known (the first frame, or no
-        flow wanted): the queue stays in place. A cut empties the queue and the memory.
+        flow wanted): the queue stays in place. A cut empties the queue and the memory. time_s: of the new frame.
         decay: lower the carried scores; false in a frame in which the detector does not run.
         """
-        newest = self._newest_carried(motion)
+        newest = self._newest_carried(motion, time_s)
         if newest is None:
             return Candidates.from_detections(Detections.empty())
-        return propagated_candidates(newest, self.config, decay=decay)
+        return propagated_candidates(newest, self.config, factor=self._score_factor(decay=decay))
 
-    def predict_poses(self, motion: Motion | None, *, decay: bool = True) -> Poses:
+    def predict_poses(self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True) -> Poses:
         """`predict` for networks that need no boxes: known people's poses themselves, where the flow carried them."""
-        newest = self._newest_carried(motion)
+        newest = self._newest_carried(motion, time_s)
         if newest is None:
             return Poses.empty(self._skeleton.num_keypoints)
-        return propagated_poses(newest, self.config, decay=decay)
+        return propagated_poses(newest, self.config, factor=self._score_factor(decay=decay))
 
     def update(self, poses: Poses) -> TrackedPoses:
         """Give the poses of this frame their ids and remember them.
@@ -70,6 +80,8 @@ class PoseTracker:
         Scores of keypoints above 1 become 1. Duplicates are dropped first (OKS-NMS), and of the propagated poses those
         that are weak or match nobody: only a detection can open a new id. Order: by pose score, best first.
         """
+        if not self._is_begun:
+            self._begin(None)
         poses = self._without_duplicates(poses.limited())
         entry = self._entry(poses)
         track_ids, similarities = match_greedily(*self._similarity(entry), self.config.gate)
@@ -79,14 +91,32 @@ class PoseTracker:
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = list(itertools.islice(self._new_ids, len(fresh)))
         tracked = self._remember(replace(entry, track_ids=track_ids), poses, similarities)
-        self._frame += 1
+        self._is_begun = False
         return tracked
 
-    def _newest_carried(self, motion: Motion | None) -> QueueEntry | None:
-        """Carry the queue; its newest entry, or None where nobody is to be propagated."""
+    def _begin(self, time_s: float | None) -> None:
+        """The next frame, at that time."""
+        pause_s = FRAME_S if time_s is None or self._time_s is None else time_s - self._time_s
+        if pause_s > _LONGEST_PAUSE_S:
+            self._forget_everybody()
+        self._step_s = min(max(pause_s, _SHORTEST_STEP_S), _LONGEST_STEP_S)
+        self._now_s += self._step_s
+        self._time_s = time_s
+        self._is_begun = True
+
+    def _forget_everybody(self) -> None:
+        self._queue.clear()
+        self._queue_s.clear()
+        self._tracks.clear()
+
+    def _score_factor(self, *, decay: bool) -> float:
+        return self.config.score_decay ** (self._step_s / FRAME_S) if decay else 1.0
+
+    def _newest_carried(self, motion: Motion | None, time_s: float | None) -> QueueEntry | None:
+        """Begin a frame and carry the queue to it; its newest entry, or None where nobody is to be propagated."""
+        self._begin(time_s)
         if motion is not None and motion.is_cut:
-            self._queue.clear()
-            self._tracks.clear()
+            self._forget_everybody()
         if motion is not None and self._queue:
             self._carry(motion)
         return self._queue[-1] if self.config.propagation and self._queue else None
@@ -104,7 +134,8 @@ class PoseTracker:
             self._queue[place] = moved[end - len(entry) : end]
 
     def _paces(self, track_ids: IntArray) -> FloatArray:
-        paces = [self._tracks[track_id].pace for track_id in track_ids.tolist()]
+        """The step (N, 2) of each person in this frame, in pixels, by their pace."""
+        paces = [self._step_s * self._tracks[track_id].pace for track_id in track_ids.tolist()]
         return np.array(paces, np.float32).reshape(-1, 2)
 
     def _entry(self, poses: Poses) -> QueueEntry:
@@ -125,8 +156,9 @@ class PoseTracker:
         if not past:
             return np.zeros((len(entry), 0), np.float32), np.zeros(0, np.int64)
         old = QueueEntry.join(past)
-        ages = np.repeat(np.arange(len(past))[::-1], [len(one) for one in past])
-        similarity = kind.compare(entry, old, self._skeleton.sigmas) * np.float32(self.config.age_decay) ** ages
+        ages_s = [self._queue_s[-1] - seen_s for seen_s in list(self._queue_s)[-len(past) :]]
+        decays = [self.config.age_decay ** (age_s / FRAME_S) for age_s in ages_s]
+        similarity = kind.compare(entry, old, self._skeleton.sigmas) * np.repeat(decays, [len(one) for one in past])
         return similarity.astype(np.float32), old.track_ids
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
@@ -152,26 +184,37 @@ class PoseTracker:
         }
         track_ids, similarities = track_ids.copy(), similarities.copy()
         track_ids[rows], similarities[rows] = find_again(
-            lost, entry.boxes[rows], entry.keypoints[rows], self._skeleton.sigmas, self._frame
+            lost, entry.boxes[rows], entry.keypoints[rows], self._skeleton.sigmas, self._now_s
         )
         return track_ids, similarities
 
     def _is_remembered(self, track: Track) -> bool:
-        return track.hits >= self.config.min_hits and self._frame - track.last_frame <= self.config.max_lost
+        lost_s = self._now_s - track.last_s
+        return self._is_confirmed(track) and lost_s <= self.config.forget_after_s
+
+    def _is_confirmed(self, track: Track) -> bool:
+        return track.seen_s >= self.config.confirm_after_s
 
     def _remember(self, entry: QueueEntry, poses: Poses, similarities: FloatArray) -> TrackedPoses:
-        self._queue.append(entry)
+        self._enqueue(entry)
         track_ids = entry.track_ids.tolist()
         for row, track_id in enumerate(track_ids):
             if track_id in self._tracks:
-                self._tracks[track_id].see(entry.boxes[row], entry.keypoints[row], self._frame)
+                self._tracks[track_id].see(entry.boxes[row], entry.keypoints[row], self._now_s, self._step_s)
             else:
-                self._tracks[track_id] = Track(entry.boxes[row], entry.keypoints[row], self._frame)
-        confirmed = [self._tracks[track_id].hits >= self.config.min_hits for track_id in track_ids]
+                self._tracks[track_id] = Track(entry.boxes[row], entry.keypoints[row], self._now_s)
+        confirmed = [self._is_confirmed(self._tracks[track_id]) for track_id in track_ids]
         self._forget()
         return TrackedPoses(poses, entry.track_ids, similarities, np.array(confirmed, np.bool_))
 
+    def _enqueue(self, entry: QueueEntry) -> None:
+        if len(self._queue) > 1 and self._queue_s[-1] - self._queue_s[-2] < _QUEUE_STEP_S:
+            self._queue.pop()
+            self._queue_s.pop()
+        self._queue.append(entry)
+        self._queue_s.append(self._now_s)
+
     def _forget(self) -> None:
         """Drop the memory of people who can no longer come back, so that it never grows without bound."""
-        limit = max(self.config.max_lost, self.config.queue_length)
-        self._tracks = {k: t for k, t in self._tracks.items() if self._frame - t.last_frame <= limit}
+        oldest_s = min(self._now_s - self.config.forget_after_s, self._queue_s[0])
+        self._tracks = {k: t for k, t in self._tracks.items() if t.last_s >= oldest_s}
