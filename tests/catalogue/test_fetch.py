@@ -168,7 +168,11 @@ def wrong(tmp_path: Path) -> dict[str, tuple[bytes, dict[str, str], str]]:
         "damaged": (bytes(damaged), {}, "is no whole archive"),
         "without": (zip_of(model__onnx=b"x"), {}, "the archive holds 0 files end2end.onnx"),
         "twice": (zip_of(end2end__onnx=b"x", other__end2end__onnx=b"y"), {"member": "onnx"}, "holds"),
-        "no graph": (zip_of(end2end__onnx=b"no graph"), {}, "rtmdet-nano.onnx"),
+        "no graph": (
+            zip_of(end2end__onnx=b"no graph"),
+            {},
+            "not run as rtmdet-nano: rtmdet-nano.onnx does not load",
+        ),
         "another kind": (zip_of(end2end__onnx=pose), {}, "is no detector of a known kind"),
         "another": (whole, {"sha256": "0123456789"}, "not rtmdet-nano as published: its sha256 begins"),
     }

@@ -192,6 +192,8 @@ class _Attempt:
             return self._refusal(f"its certificate is not trusted ({reason.verify_message}); {remedy}")
         if isinstance(reason, socket.gaierror):
             return self._refusal("its host is not known here; go online, name a proxy in https_proxy, or use --mirror")
+        if "407" in str(reason):
+            return self._refusal(_REASONS[407])
         if isinstance(reason, OSError):
             return _Passing(f"it cannot be reached ({reason.strerror or reason})")
         return self._refusal(str(reason))

@@ -43,7 +43,7 @@ def fetch(entry: Entry, mirror: str | None = None) -> str:
 def _fetch(entry: Entry, mirror: str | None) -> str:
     for left in store.folder().glob(f".{entry.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
-    part = store.folder() / f"{entry.name}.part"
+    part = store.part_path(entry)
     address, served, stated = _serve(entry, mirror, part)
     with TemporaryDirectory(dir=store.folder(), prefix=f".{entry.name}-") as temporary:
         network = Path(temporary) / store.path_of(entry).name
@@ -84,7 +84,11 @@ def _take(entry: Entry, address: str, served: Path, network: Path, stated: str) 
     if stated not in ("", found["served"]["sha256"]):
         raise ModelError(f"{address}: what came has another sha256 than the server states; fetch it again")
     how = _recognise(entry, address, found["network"]["sha256"])
-    _check_loads(entry, network)
+    try:
+        _check_loads(entry, network)
+    except ModelError as error:
+        why = str(error).replace(str(network), network.name)
+        raise ModelError(f"{address}: what came does not run as {entry.name}: {why}") from error
     if store.read_record(entry) is None:
         store.write_record(entry, {"address": address, "date": datetime.now(UTC).date().isoformat(), **found})
     store.write_settings(entry, store.path_of(entry))
@@ -150,4 +154,4 @@ def _check_loads(entry: Entry, network: Path) -> None:
         return
     size_hw = list(load_pose_network(network, "cpu").input_size_hw)
     if size_hw != entry.settings["input_size"]:
-        raise ModelError(f"{entry.name} takes {size_hw} px, not {entry.settings['input_size']}; name another source")
+        raise ModelError(f"it takes {size_hw} px, not {entry.settings['input_size']}; name another source")

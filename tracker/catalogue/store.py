@@ -32,6 +32,11 @@ def path_of(entry: Entry) -> Path:
     return folder() / f"{entry.name}{entry.suffix}"
 
 
+def part_path(entry: Entry) -> Path:
+    """Where the file of an entry is while it comes."""
+    return folder() / f"{entry.name}.part"
+
+
 def find_network(name: Path | str) -> Path:
     """The file of a network: a name of the catalogue stands for what was fetched, anything else is a path.
 

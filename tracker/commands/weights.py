@@ -59,7 +59,8 @@ def _list(_: argparse.Namespace) -> int:
 def _state(entry: Entry) -> str:
     from tracker.catalogue import store
 
-    return "yes" if store.path_of(entry).is_file() else ""
+    states = {"yes": store.path_of(entry), "in part": store.part_path(entry)}
+    return next((state for state, path in states.items() if path.is_file()), "")
 
 
 def _info(args: argparse.Namespace) -> int:
