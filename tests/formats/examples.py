@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tracker.formats import FrameResult, Header, Results
-from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, Skeleton
+from tracker.skeletons import BODY_19, COCO_17, HALPE_26, POSETRACK_17, WHOLEBODY_133, Skeleton
 from tracker.types import Origin, Poses, TrackedPoses
 
 HEADER = Header(COCO_17, "clip.mp4", (64, 48), 29.97, {"flow": "dis"})
@@ -54,7 +54,7 @@ def any_results(draw: st.DrawFn) -> Results:
 
     The shape is drawn, and the seed of the numbers.
     """
-    skeleton = draw(st.sampled_from([COCO_17, BODY_19, POSETRACK_17]))
+    skeleton = draw(st.sampled_from([COCO_17, BODY_19, POSETRACK_17, HALPE_26, WHOLEBODY_133]))
     numbers = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     indices = sorted(draw(st.sets(st.integers(0, 10**6), min_size=1, max_size=5)))
     header = Header(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tests.formats.examples import any_results, example
 from tracker.boxes import boxes_around
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
 from tracker.formats.record import FILES, convert_people
-from tracker.skeletons import COCO_17, POSETRACK_17, Skeleton
+from tracker.skeletons import COCO_17, HALPE_26, POSETRACK_17, WHOLEBODY_133, Skeleton
 from tracker.types import Poses, TrackedPoses
 
 few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
@@ -28,6 +29,8 @@ PIXELS_OF = {"openpose": 6e-4, "npz": 0}
 # posetrack18 is another name of posetrack.
 NAMES = sorted(FORMATS.keys() - {"posetrack18"})
 POSETRACK = {"posetrack", "posetrack17"}
+# Of Halpe's keypoints BODY_25 lacks the head.
+HEADLESS = Skeleton("headless", tuple({*HALPE_26.keypoint_names, *WHOLEBODY_133.keypoint_names} - {"head"}))
 
 
 def there_and_back(results: Results, name: str) -> Results:
@@ -41,13 +44,18 @@ def there_and_back(results: Results, name: str) -> Results:
 
 def what_is_held(results: Results, name: str) -> Results:
     """The results with what a reader assumes in place of all that the format drops."""
-    writer = FORMATS[name].writer
+    writer = FORMATS[name].writer(Path("unwritten"), results.header)
     drops, header = writer.drops, results.header
     skeleton = writer.skeleton or header.skeleton
+    if name == "openpose":
+        skeleton = _smallest_of_openpose(results.in_skeleton(skeleton))
     numbers: dict[int, int] = {}
     frames = []
     for frame in results.frames:
-        tracked = _held_of_people(convert_people(frame.tracked, header.skeleton, skeleton), drops)
+        tracked = convert_people(frame.tracked, header.skeleton, skeleton)
+        if name == "openpose":
+            tracked = convert_people(convert_people(tracked, skeleton, HEADLESS), HEADLESS, skeleton)
+        tracked = _held_of_people(tracked, drops)
         if name in ("coco", "posetrack"):
             tracked = _with_boxes(tracked)
         if "the original track ids" in drops:
@@ -65,6 +73,15 @@ def what_is_held(results: Results, name: str) -> Results:
         frames = [replace(frame, tracked=_in_coco(frame.tracked)) for frame in frames]
         header = replace(header, skeleton=COCO_17)
     return Results(header, tuple(frames))
+
+
+def _smallest_of_openpose(results: Results) -> Skeleton:
+    """COCO's keypoints; of somebody with a foot Halpe's, with a face or a hand COCO-WholeBody's."""
+    scores = [frame.tracked.poses.scores.any(axis=0) for frame in results.frames]
+    names = np.array(results.header.skeleton.keypoint_names)[np.logical_or.reduce(scores)]
+    if any(re.search("face|hand|thumb|finger", name) for name in names):
+        return WHOLEBODY_133
+    return HALPE_26 if any(re.search("toe|heel", name) for name in names) else COCO_17
 
 
 def _held_of_people(tracked: TrackedPoses, drops: Iterable[str]) -> TrackedPoses:

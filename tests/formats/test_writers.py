@@ -18,7 +18,7 @@ from tests.formats.examples import HEADER, example, people_with_ids, two_people
 from tracker.errors import OutputError, UsageError
 from tracker.formats import FORMATS, FrameResult, Header, format_of, open_writer, read_results
 from tracker.formats.openpose import check_folder
-from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, convert_keypoints
+from tracker.skeletons import BODY_19, COCO_17, POSETRACK_17, WHOLEBODY_133, convert_keypoints
 from tracker.types import TrackedPoses
 
 STREAMED = ("jsonl", "csv", "csv-long", "mot", "posetrack", "coco")
@@ -240,6 +240,21 @@ def test_openpose_is_read_by_its_documentation(tmp_path: Path) -> None:
     assert first[3]["MidHip"] == pytest.approx([(22.125 + 24.125) / 2, (23.125 + 25.125) / 2, 0.5])
     assert {tuple(first[3][part]) for part in BODY_25[19:]} == {(0, 0, 0)}
     assert (tmp_path / "out" / "out_000000000002_keypoints.json").exists()
+
+
+def test_feet_face_and_hands_of_openpose_stand_where_its_documentation_says(tmp_path: Path) -> None:
+    places = np.arange(1, 134, dtype=np.float32)
+    tracked = people_with_ids([7])
+    poses = replace(
+        tracked.poses, keypoints=np.stack([places, places], axis=1)[None], scores=np.ones((1, 133), np.float32)
+    )
+    header = replace(HEADER, skeleton=WHOLEBODY_133)
+    folder = write(tmp_path / "out", "openpose", header, replace(tracked, poses=poses))
+    (person,) = json.loads((folder / "out_000000000000_keypoints.json").read_text())["people"]
+    assert person["pose_keypoints_2d"][::3][19:] == [18, 19, 20, 21, 22, 23]
+    assert person["face_keypoints_2d"][::3] == [*range(24, 92), 0, 0]
+    assert person["hand_left_keypoints_2d"][::3] == [*range(92, 113)]
+    assert person["hand_right_keypoints_2d"][::3] == [*range(113, 134)]
 
 
 def test_a_middle_needs_both_its_ends_and_has_the_lower_score(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_every_skeleton_is_drawn_with_a_trail(skeleton: Skeleton) -> None:
     assert changed(picture)[:, 100:330].any(axis=0).sum() > 100
 
 
-def test_faces_and_hands_of_a_body_are_thin_dots_and_a_hand_alone_is_not() -> None:
+def test_faces_hands_and_feet_of_a_body_are_thin_dots_and_a_hand_alone_is_not() -> None:
     def drawn(skeleton: Skeleton, name: str) -> int:
         """How many pixels a keypoint changes."""
         scores = {each: 0.0 for each in skeleton.keypoint_names if each != name}
@@ -259,14 +259,18 @@ def test_faces_and_hands_of_a_body_are_thin_dots_and_a_hand_alone_is_not() -> No
         )
         return int((one != none).any(axis=2).sum())
 
-    nose, face, thumb, hand = (
-        drawn(WHOLEBODY_133, "nose"),
-        drawn(WHOLEBODY_133, "face-30"),
-        drawn(WHOLEBODY_133, "left_thumb4"),
-        drawn(HAND_21, "thumb4"),
+    nose, face, thumb, toe = (drawn(WHOLEBODY_133, name) for name in ("nose", "face-30", "left_thumb4", "left_big_toe"))
+    assert max(face, thumb, toe) <= nose / 2
+    assert drawn(HAND_21, "thumb4") > 2 * thumb
+
+
+@pytest.mark.parametrize(("size", "is_seen"), [(200, True), (40, False)])
+def test_of_small_people_only_some_dots_of_a_face_are_drawn(size: float, is_seen: bool) -> None:
+    whole, without = (
+        OverlayRenderer(WHOLEBODY_133).draw(plain(), person(size=size, skeleton=WHOLEBODY_133, **scores), time_s=0)
+        for scores in ({}, {"face-1": 0.0})
     )
-    assert max(face, thumb) <= nose / 2
-    assert hand > 2 * thumb
+    assert (whole != without).any() == is_seen
 
 
 def test_a_doubtful_keypoint_of_a_face_is_left_out() -> None:

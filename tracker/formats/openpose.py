@@ -1,7 +1,8 @@
-"""OpenPose's folder of JSON files, one per frame: version 1.3, BODY_25."""
+"""OpenPose's folder of JSON files, one per frame: version 1.3, BODY_25, face and hands."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -16,28 +17,43 @@ from tracker.formats.fields import Fields, FrameTable, Person, as_object, box_ar
 from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment, Results
 from tracker.formats.writer import ResultWriter, json_text
 from tracker.outputs import check_output, partial_path
-from tracker.skeletons import COCO_17, HALPE_26, Skeleton
-from tracker.types import DoubleArray, TrackedPoses
+from tracker.skeletons import COCO_17, HALPE_26, HAND_21, WHOLEBODY_133, Skeleton, convert_keypoints
+from tracker.types import DoubleArray, Poses, TrackedPoses
 
-_NUM_KEYPOINTS = 25
-# Where COCO's keypoints stand in BODY_25.
-_PLACES = (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11)
-# In the order of the 18 that OpenPose's COCO network finds.
-_PLACES_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
-# Where neck, middle of the hips and feet, which follow the head in Halpe's 26 keypoints, stand in BODY_25.
-_PLACES_FEET = (1, 8, 19, 22, 20, 23, 21, 24)
+_BODY = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "hip",
+    "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye",
+    "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe",
+    "right_heel",
+)  # fmt: skip
+_FEET = _BODY.index("left_big_toe")
+# Of the 18 that OpenPose's COCO network finds.
+_BODY_18 = tuple(name for name in _BODY[:19] if name != "hip")
+# The keypoints of each list of a person: those of a face end with the pupils.
+_BODY_LIST = "pose_keypoints_2d"
+_LISTS = {
+    _BODY_LIST: _BODY,
+    "face_keypoints_2d": (*(f"face-{number}" for number in range(68)), "right_pupil", "left_pupil"),
+    **{
+        f"hand_{side}_keypoints_2d": tuple(f"{side}_{name}" for name in ("hand_root", *HAND_21.keypoint_names[1:]))
+        for side in ("left", "right")
+    },
+}
+_EVERYTHING = Skeleton("openpose", tuple(itertools.chain(*_LISTS.values())))
+_PLACES = {name: place for place, name in enumerate(_EVERYTHING.keypoint_names)}
+# What is held, by a keypoint that tells it.
+_HELD = {"face-0": WHOLEBODY_133, "left_heel": HALPE_26, "nose": COCO_17}
 # Neck and middle of the hips are halfway between two keypoints of BODY_25: the shoulders, the hips.
-_MIDDLES = {1: (2, 5), 8: (9, 12)}
+_MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "hip": ("left_hip", "right_hip")}
 _SUFFIX = "_keypoints.json"
-_EMPTY_LISTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d", "pose_keypoints_3d")
 
 
 class OpenPoseWriter(ResultWriter):
     """Writes poses with ids as a folder of files NAME_000000000000_keypoints.json, whose number is the frame's index.
 
-    COCO's keypoints are in the order of BODY_25, with feet, neck and middle of the hips of a skeleton that has feet. Of
-    others neck and middle of the hips are halfway between shoulders and hips, with the lower of the two scores, and
-    feet are 0, 0, 0 like every missing keypoint. `person_id` holds the id.
+    COCO's keypoints are in the order of BODY_25, with feet of a skeleton that has some, and Halpe's neck and middle of
+    the hips. Of others these are halfway between shoulders and hips, with the lower of the two scores. Face and hands
+    of a skeleton that has them are in their own lists. Missing keypoints are 0, 0, 0. `person_id` holds the id.
     Coordinates have 3 decimals, scores 6. Complete, the folder takes the place of an older one.
     """
 
@@ -46,8 +62,7 @@ class OpenPoseWriter(ResultWriter):
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
-        if "left_heel" in header.skeleton.keypoint_names:
-            self.skeleton = HALPE_26
+        self.skeleton = next((_HELD[name] for name in _HELD if name in header.skeleton.keypoint_names), COCO_17)
 
     def _open(self) -> None:
         check_folder(self.path, overwrite=True)
@@ -57,12 +72,10 @@ class OpenPoseWriter(ResultWriter):
         folder.mkdir()
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        triples = body_25(np.concatenate([tracked.poses.keypoints, tracked.poses.scores[..., np.newaxis]], axis=2))
-        empty = dict.fromkeys(_EMPTY_LISTS, ())
-        people = [
-            {"person_id": [track_id], "pose_keypoints_2d": values, **empty}
-            for track_id, values in zip(tracked.track_ids.tolist(), triples.tolist(), strict=True)
-        ]
+        lists = _lists(tracked.poses, self.skeleton)
+        people: list[dict[str, Any]] = [{"person_id": [track_id]} for track_id in tracked.track_ids.tolist()]
+        for row, person in enumerate(people):
+            person.update({name: values[row] for name, values in lists.items()}, pose_keypoints_3d=())
         frame = {"version": 1.3, "people": people}
         path = partial_path(self.path) / f"{_made_up_name(self.path, moment.index)}{_SUFFIX}"
         path.write_text(json_text(frame), encoding="utf-8")
@@ -99,48 +112,53 @@ def check_folder(path: Path, overwrite: bool) -> None:
         check_output(path, overwrite)
 
 
-def body_25(triples: Any) -> DoubleArray:
-    """(N, 75) x, y, score of COCO's keypoints (N, 17, 3), or Halpe's (N, 26, 3), in the order of BODY_25.
+def _lists(poses: Poses, skeleton: Skeleton) -> dict[str, list[list[float]]]:
+    """x, y and score of the keypoints in each list of each person; empty are those of which the skeleton has nothing.
 
-    Neck and middle of the hips are added where they are missing.
+    Neck and middle of the hips are added where it has none.
     """
-    placed = np.zeros((len(triples), _NUM_KEYPOINTS, 3))
-    placed[:, _PLACES] = np.nan_to_num(triples[:, : len(_PLACES)])
-    if triples.shape[1] > len(_PLACES):
-        placed[:, _PLACES_FEET] = np.nan_to_num(triples[:, -len(_PLACES_FEET) :])
+    keypoints, scores = convert_keypoints(poses.keypoints, poses.scores, skeleton, _EVERYTHING)
+    triples = np.nan_to_num(np.concatenate([keypoints, scores[..., np.newaxis]], axis=2).astype(np.float64))
     for middle, ends in _MIDDLES.items():
-        pair = placed[:, ends]
-        are_seen = (pair[..., 2] > 0).all(axis=1) & (placed[:, middle, 2] == 0)
-        placed[are_seen, middle, :2] = pair[are_seen, :, :2].mean(axis=1)
-        placed[are_seen, middle, 2] = pair[are_seen, :, 2].min(axis=1)
-    return np.concatenate([placed[..., :2].round(3), placed[..., 2:].round(6)], axis=2).reshape(-1, 3 * _NUM_KEYPOINTS)
+        pair = triples[:, [_PLACES[end] for end in ends]]
+        are_seen = (pair[..., 2] > 0).all(axis=1) & (middle not in skeleton.keypoint_names)
+        triples[are_seen, _PLACES[middle], :2] = pair[are_seen, :, :2].mean(axis=1)
+        triples[are_seen, _PLACES[middle], 2] = pair[are_seen, :, 2].min(axis=1)
+    rounded = np.concatenate([triples[..., :2].round(3), triples[..., 2:].round(6)], axis=2)
+    lists = {}
+    for name, names in _LISTS.items():
+        held = names if set(names) & set(skeleton.keypoint_names) else ()
+        part = rounded[:, [_PLACES[each] for each in held]]
+        lists[name] = part.reshape(len(part), 3 * len(held)).tolist()
+    return lists
 
 
 def read_openpose(path: Path) -> Results:
     """The results in a folder of OpenPose files, whose `person_id`s are track ids, or −1.
 
-    Of BODY_25 with feet the skeleton is Halpe's 26, without a head; otherwise, and of the 18 keypoints of OpenPose's
-    COCO network, it is COCO's, and what else there is, is left out. Boxes are around the keypoints. A frame's file is
-    what comes before _keypoints.json: the name of an image without its suffix, or a video's with a number; None if
-    that is the folder's.
+    With a face or hands the skeleton is COCO-WholeBody's; of BODY_25 with feet it is Halpe's 26, without a head;
+    otherwise, and of the 18 keypoints of OpenPose's COCO network, it is COCO's. What else there is, is left out. Boxes
+    are around the keypoints. A frame's file is what comes before _keypoints.json: the name of an image without its
+    suffix, or a video's with a number; None if that is the folder's.
     """
     with readable(path):
         names = [entry.name for entry in path.iterdir() if entry.name.endswith(_SUFFIX)]
     numbered = _numbered(names, path)
     people = [
-        (index, record, _triples_of(record))
+        (index, record)
         for index, name in numbered
         for record in as_object(read_json(path / name), str(path / name)).objects("people")
     ]
-    has_feet = any(len(triples) == _NUM_KEYPOINTS and triples[19:, 2].any() for _, _, triples in people)
-    skeleton = HALPE_26 if has_feet else COCO_17
+    triples = np.array([_triples_of(record) for _, record in people]).reshape(-1, len(_PLACES), 3)
+    last = np.flatnonzero(triples[..., 2].any(axis=0)).max(initial=0)
+    skeleton = COCO_17 if last < _FEET else HALPE_26 if last < len(_BODY) else WHOLEBODY_133
+    keypoints = _keypoints(triples, skeleton)
     frames = FrameTable(skeleton.num_keypoints)
     for index, name in numbered:
         file = name.removesuffix(_SUFFIX)
         frames.add_frame(index, file=None if file == _made_up_name(path, index) else file)
-    for index, record, triples in people:
-        keypoints = _keypoints(triples, skeleton)
-        frames.add_person(index, Person(_track_id(record), keypoints, box_around(keypoints)), record.where)
+    for (index, record), person in zip(people, keypoints, strict=True):
+        frames.add_person(index, Person(_track_id(record), person, box_around(person)), record.where)
     return frames.results(Header(skeleton, "", None, None))
 
 
@@ -163,21 +181,22 @@ def _numbered(names: Iterable[str], folder: Path) -> list[tuple[int, str]]:
 
 
 def _triples_of(record: Fields) -> DoubleArray:
-    """(25, 3) or (18, 3) x, y and score."""
-    given = record.values.get("pose_keypoints_2d")
-    count = 18 if isinstance(given, list) and len(given) == 3 * 18 else _NUM_KEYPOINTS
-    return record.numbers("pose_keypoints_2d", 3 * count, can_miss=False).reshape(-1, 3)
+    """(137, 3) x, y and score of all that OpenPose may find, 0 where it did not."""
+    triples = np.zeros((len(_PLACES), 3))
+    for name, names in _LISTS.items():
+        given = record.values.get(name)
+        if name == _BODY_LIST or given:
+            found = _BODY_18 if isinstance(given, list) and len(given) == 3 * len(_BODY_18) else names
+            values = record.numbers(name, 3 * len(found), can_miss=False)
+            triples[[_PLACES[each] for each in found]] = values.reshape(-1, 3)
+    return triples
 
 
 def _keypoints(triples: DoubleArray, skeleton: Skeleton) -> DoubleArray:
-    """(K, 3) in the order of the skeleton, NaN and 0 where missing."""
-    body = triples[list(_PLACES if len(triples) == _NUM_KEYPOINTS else _PLACES_18)]
-    keypoints = np.zeros((skeleton.num_keypoints, 3))
-    keypoints[: len(body)] = body
-    if skeleton is HALPE_26 and len(triples) == _NUM_KEYPOINTS:
-        keypoints[-len(_PLACES_FEET) :] = triples[list(_PLACES_FEET)]
-    keypoints[keypoints[:, 2] == 0] = np.nan, np.nan, 0
-    return keypoints
+    """(N, K, 3) in the order of the skeleton, NaN and 0 where missing."""
+    named, scores = convert_keypoints(triples[..., :2], triples[..., 2], _EVERYTHING, skeleton)
+    named[scores == 0] = np.nan
+    return np.concatenate([named, scores[..., np.newaxis]], axis=2)
 
 
 def _track_id(record: Fields) -> int:

@@ -34,7 +34,7 @@ _HUE_STEP = math.pi * (3 - math.sqrt(5))
 _HUE_START = 0.35
 
 # Names of keypoints that lie close together on a body.
-_FINE = re.compile("face|hand|thumb|finger")
+_FINE = re.compile("face|hand|thumb|finger|toe|heel")
 _SHADE_OPACITY = 0.55
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -156,11 +156,20 @@ class _Part:
 
     def strokes(self, keypoints: FloatArray, kept: BoolArray, limb: int) -> tuple[_Stroke, _Stroke]:
         """Limbs and dots of the keypoints (K, 2) that are kept; limb: the width of a limb."""
-        limbs, dots = _lines(keypoints, self.edges, kept), _dots(keypoints[kept & self.keypoints])
         if self.is_fine:
-            thin = max(limb // 3, 1)
-            return _Stroke(0, limbs, self.color, thin, 0), _Stroke(0, dots, self.color, thin + 1, 1)
+            return self._fine_strokes(keypoints, kept, max(limb // 3, 1))
+        limbs, dots = _lines(keypoints, self.edges, kept), _dots(keypoints[kept & self.keypoints])
         return _Stroke(1, limbs, self.color, limb), _Stroke(2, dots, self.color, 2 * limb + 1)
+
+    def _fine_strokes(self, keypoints: FloatArray, kept: BoolArray, thin: int) -> tuple[_Stroke, _Stroke]:
+        """Of somebody so small that dots would run together every second or third alone, and no lines."""
+        places = np.flatnonzero(self.keypoints)
+        gaps = np.hypot(*np.diff(keypoints[places[kept[places]]], axis=0).T)
+        every = math.ceil(min((thin + 2) / max(np.median(gaps), 0.1), 9)) if len(gaps) else 1
+        seen = places[::every]
+        limbs = _lines(keypoints, self.edges[: 0 if every > 1 else None], kept)
+        dots = _dots(keypoints[seen[kept[seen]]])
+        return _Stroke(0, limbs, self.color, thin, 0), _Stroke(0, dots, self.color, thin + 1, 1)
 
 
 class _Trails:
