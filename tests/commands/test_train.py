@@ -13,6 +13,7 @@ import torch
 
 from tests.commands.conftest import Outcome, Run
 from tests.training.rendered import write_data
+from tracker.evaluation.posetrack import plots
 from tracker.training import curves
 from tracker.training.detector_task import DetectorTask
 from tracker.training.pose_task import PoseTask
@@ -196,7 +197,8 @@ def test_weights_that_are_not_of_a_run_are_kept(train: Callable[..., Outcome]) -
 def test_without_matplotlib_the_curve_is_not_drawn(
     train: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curves, "can_draw", lambda: False)
+    for module in (curves, plots):
+        monkeypatch.setattr(module, "can_draw", lambda: False)
     done = train("pose")
     assert done.code == 0
     assert done.err.splitlines()[0] == (

@@ -198,8 +198,13 @@ def run_posetrack(args: argparse.Namespace) -> int:
     """Print the figures in percent to stdout, in Markdown, of all sequences and then of each."""
     from tracker.evaluation.posetrack.files import pair_files
     from tracker.evaluation.posetrack.measure import note_on_scores
-    from tracker.evaluation.posetrack.summary import as_json, summarise_all, summarise_sequence
-    from tracker.evaluation.posetrack.tables import sequence_table, total_table
+    from tracker.evaluation.posetrack.summary import (
+        as_json,
+        sequence_table,
+        summarise_all,
+        summarise_sequence,
+        total_table,
+    )
 
     pairs, note = pair_files(args.gt, args.pred)
     plots = _posetrack_plots(args.plot, [truth.stem for truth, _ in pairs]) if args.plot else {}

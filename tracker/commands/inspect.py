@@ -16,10 +16,11 @@ from tracker.outputs import check_output, make_folder
 
 if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
+    from tracker.skeletons import Skeleton
     from tracker.types import Image, Poses
 
-    # Draws an image, with the ground truth and the picture of it that is the image, where they are known.
-    Draw = Callable[[Image, GroundTruth | None, Picture | None], dict[str, Image]]
+    # Draws an image, beside the people who are truly in it, where they are known.
+    Draw = Callable[[Image, Poses | None], dict[str, Image]]
 
 # The names of the pictures, by --pose.
 _PICTURES = {
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the pictures of each image into the folder."""
     _check_combination(args)
     from tracker.datasets.coco import read_ground_truth
+    from tracker.evaluation.inspection import read_true_poses
     from tracker.video.images import read_image
 
     images = _find_images(args.images)
@@ -64,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
     make_folder(args.output)
     outputs = [{name: args.output / f"{path.stem}_{name}.png" for name in _PICTURES[args.pose]} for path in images]
     _check_outputs([path for files in outputs for path in files.values()], images, args.overwrite)
-    draw = (_load_top_down if args.pose == "top-down" else _load_bottom_up)(args)
+    draw, skeleton = (_load_top_down if args.pose == "top-down" else _load_bottom_up)(args)
     for image, picture, files in zip(images, pictures, outputs, strict=True):
-        _write(draw(read_image(image), truth, picture), files)
+        true = read_true_poses(picture, truth.skeleton, skeleton) if picture and truth else None
+        _write(draw(read_image(image), true), files)
     return 0
 
 
@@ -122,16 +125,15 @@ def _check_outputs(outputs: Sequence[Path], images: Sequence[Path], overwrite: b
         check_output(path, overwrite)
 
 
-def _load_top_down(args: argparse.Namespace) -> Draw:
-    """What draws an image with the networks, whose names and engines go to stderr."""
-    from tracker.evaluation.inspection import inspect_top_down, read_true_poses
+def _load_top_down(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
+    """What draws an image with the networks, whose names and engines go to stderr; and their keypoints."""
+    from tracker.evaluation.inspection import inspect_top_down
     from tracker.types import Candidates
 
     detector = None if args.boxes == "ground-truth" else load_detector_of(args)
     estimator = load_estimator_of(args)
 
-    def draw(image: Image, truth: GroundTruth | None, picture: Picture | None) -> dict[str, Image]:
-        true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
+    def draw(image: Image, true: Poses | None) -> dict[str, Image]:
         if detector:
             boxes = Candidates.from_detections(detector.detect([image])[0])
         else:
@@ -139,19 +141,14 @@ def _load_top_down(args: argparse.Namespace) -> Draw:
             boxes = Candidates(people.boxes, people.box_scores, people.origin)
         return inspect_top_down(estimator, image, boxes, true, args.max_people)
 
-    return draw
+    return draw, estimator.skeleton
 
 
-def _load_bottom_up(args: argparse.Namespace) -> Draw:
-    from tracker.evaluation.inspection import inspect_bottom_up, read_true_poses
+def _load_bottom_up(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
+    from tracker.evaluation.inspection import inspect_bottom_up
 
     estimator = load_finder_of(args)
-
-    def draw(image: Image, truth: GroundTruth | None, picture: Picture | None) -> dict[str, Image]:
-        true = read_true_poses(picture, truth.skeleton, estimator.skeleton) if picture and truth else None
-        return inspect_bottom_up(estimator, image, true, args.max_people)
-
-    return draw
+    return lambda image, true: inspect_bottom_up(estimator, image, true, args.max_people), estimator.skeleton
 
 
 def _write(drawn: Mapping[str, Image], files: Mapping[str, Path]) -> None:

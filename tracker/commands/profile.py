@@ -21,7 +21,7 @@ from tracker.commands.evaluation_inputs import (
 )
 from tracker.commands.options import OF_DETECTORS, add_network_options, natural, network_file
 from tracker.errors import InputError, UsageError
-from tracker.outputs import write_json, writing
+from tracker.outputs import write_json
 
 if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
@@ -187,6 +187,8 @@ def _draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw as PNG the mean OKS of each network over its milliseconds; the area of a dot is its parameters."""
     from matplotlib.figure import Figure
 
+    from tracker.evaluation.posetrack.plots import save_figure
+
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
@@ -196,5 +198,4 @@ def _draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.annotate(f"{Path(row['network']).name}{macs}", at, xytext=(8, 8), textcoords="offset points")
     axes.set(xlabel="ms per picture", ylabel="mean OKS", title="Area: parameters", ylim=(0, 1), xscale="log")
     axes.grid(alpha=0.3, which="both")
-    with writing(path) as partial:
-        figure.savefig(partial, dpi=100, format="png")
+    save_figure(figure, path)

@@ -58,8 +58,7 @@ def time_networks(
 
 
 def _prepare(path: Path, device: str, size_hw: tuple[int, int]) -> list[_Trial | None]:
-    open_network = _open_onnx if path.suffix == ".onnx" else _open_torch
-    opened = {threads: open_network(path, device, threads) for threads, _ in LOADS}
+    opened = {threads: _open(path, device, threads) for threads, _ in LOADS}
     return [_try(*opened[threads], size_hw, batch) for threads, batch in LOADS]
 
 
@@ -77,13 +76,11 @@ def _try(run: Runner, takes_one: bool, size_hw: tuple[int, int], batch: int) -> 
     return _Trial(run, images) if all(len(output) == batch for output in outputs) else None
 
 
-def _open_onnx(path: Path, device: str, threads: int) -> tuple[Runner, bool]:
+def _open(path: Path, device: str, threads: int) -> tuple[Runner, bool]:
     """What runs the network, and whether it takes one picture at a time."""
-    network = OnnxNetwork(path, device, threads)
-    return network.run, image_input(network).shape[0] == 1
-
-
-def _open_torch(path: Path, device: str, threads: int) -> tuple[Runner, bool]:
+    if path.suffix == ".onnx":
+        graph = OnnxNetwork(path, device, threads)
+        return graph.run, image_input(graph).shape[0] == 1
     network = TorchNetwork(load_module(path)[0], device)
 
     def run(images: Images) -> list[npt.NDArray[Any]]:

@@ -67,22 +67,6 @@ class PoseTrackFrame:
     head_boxes: DoubleArray
     has_points: BoolArray
 
-    def __post_init__(self) -> None:
-        rows = len(self)
-        shapes: dict[str, tuple[int, ...]] = {
-            "track_ids": (rows,),
-            "keypoints": (rows, _NUM_KEYPOINTS, 2),
-            "visibilities": (rows, _NUM_KEYPOINTS),
-            "scores": (rows, _NUM_KEYPOINTS),
-            "pose_scores": (rows,),
-            "boxes": (rows, 4),
-            "head_boxes": (rows, 4),
-            "has_points": (rows,),
-        }
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
-
     def __len__(self) -> int:
         return len(self.track_ids)
 

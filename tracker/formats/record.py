@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tracker.errors import DependencyError
 from tracker.skeletons import Skeleton, convert_keypoints
-from tracker.types import Poses, TrackedPoses
+from tracker.types import Frame, Poses, TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
 RUN_FACTS = frozenset({"the frame rate", "the source", "the settings"})
@@ -45,31 +45,22 @@ class Header:
         }
 
 
-class Moment(Protocol):
-    """Which frame: `Frame`'s index, time in seconds, NaN where unknown, size, None for that of the header, and file."""
-
-    @property
-    def index(self) -> int: ...
-
-    @property
-    def time_s(self) -> float: ...
-
-    @property
-    def file(self) -> str | None: ...
-
-    @property
-    def size_wh(self) -> tuple[int, int] | None: ...
-
-
 @dataclass(frozen=True)
 class FrameResult:
-    """The people of one frame; all else is as `Moment` has it."""
+    """The people of one frame.
+
+    index, time_s and file: as `Frame` has them, time_s NaN where unknown. size_wh: None for that of the header.
+    """
 
     index: int
     time_s: float
     tracked: TrackedPoses
     file: str | None = None
     size_wh: tuple[int, int] | None = None
+
+
+# Which frame people are of, when they are written.
+Moment: TypeAlias = Frame | FrameResult
 
 
 @dataclass(frozen=True)

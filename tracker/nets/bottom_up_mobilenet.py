@@ -139,7 +139,9 @@ def vote_tags(middles: Tensor, places: Tensor) -> Tensor:
     scores = scores.masked_fill(_are_seen_before(wanted, sharpness), _NO_SCORE)
     # The squared distance from every cell, multiplied out: one product of matrices.
     factors = torch.cat([-2 * wanted, wanted.square().sum(dim=2, keepdim=True)], dim=2) * sharpness[:, None]
-    squares = (factors.transpose(2, 3) @ _linear_terms(middles)) + sharpness[..., None] * _squares(middles)
+    rows, columns = _rows_and_columns(middles)
+    terms = torch.stack([rows, columns, torch.ones_like(rows)])
+    squares = (factors.transpose(2, 3) @ terms) + sharpness[..., None] * (rows.square() + columns.square())
     nearest, person = (squares - 2 * scores.log()[:, None, :, None]).min(dim=2)
     tags = torch.cat([nearest.clamp(min=0).sqrt() / _REACH, person * _APART], dim=1)
     return tags.reshape(places.shape)
@@ -170,18 +172,6 @@ def _rows_and_columns(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column of each cell (h · w,) of maps (B, C, h, w)."""
     ones = torch.ones_like(maps[0, 0], dtype=torch.float32)
     return (ones.cumsum(0) - 1).flatten(), (ones.cumsum(1) - 1).flatten()
-
-
-def _linear_terms(maps: Tensor) -> Tensor:
-    """(3, h · w): row, column and 1 of each cell."""
-    rows, columns = _rows_and_columns(maps)
-    return torch.stack([rows, columns, torch.ones_like(rows)])
-
-
-def _squares(maps: Tensor) -> Tensor:
-    """(h · w,): squared distance of each cell from the first."""
-    rows, columns = _rows_and_columns(maps)
-    return rows.square() + columns.square()
 
 
 def _head(num_maps: int) -> nn.Sequential:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
-from tracker.outputs import writing
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is there."""
-    return importlib.util.find_spec("matplotlib") is not None
+from tracker.evaluation.posetrack.plots import can_draw, save_figure
 
 
 def draw(log_path: Path, image_path: Path) -> None:
@@ -40,8 +34,7 @@ def draw(log_path: Path, image_path: Path) -> None:
     lower.set(xlabel="step", ylabel="validation")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
-    with writing(image_path) as partial:
-        figure.savefig(partial, dpi=100)
+    save_figure(figure, image_path)
 
 
 def read_curves(log_path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -11,8 +11,13 @@ import pytest
 
 from tests.evaluation.posetrack.people import crowd, frame, measure, person, sequence
 from tracker.evaluation.posetrack.measure import MeasuredSequence, measure_sequence, note_on_scores
-from tracker.evaluation.posetrack.summary import as_json, summarise_all, summarise_sequence
-from tracker.evaluation.posetrack.tables import sequence_table, total_table
+from tracker.evaluation.posetrack.summary import (
+    as_json,
+    sequence_table,
+    summarise_all,
+    summarise_sequence,
+    total_table,
+)
 from tracker.formats.posetrack import PoseTrackFrame
 
 SEEDS = range(3)

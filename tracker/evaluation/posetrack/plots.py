@@ -25,10 +25,21 @@ _CURVES = ((_COLORS[0], "-"), (_COLORS[3], "--"), ("black", ":"))
 _TITLES = ("head", "shoulders", "elbows", "wrists", "hips", "knees", "ankles")
 
 
+def can_draw() -> bool:
+    """Whether matplotlib is there."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def check_can_draw() -> None:
     """DependencyError with the command that installs matplotlib where it is missing."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not can_draw():
         raise DependencyError("no plots without matplotlib; run: pip install 'matplotlib>=3.8,<4'")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whatever the name."""
+    with writing(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
 
 
 def draw_precision_recall(ranking: Ranking, path: Path) -> None:
@@ -50,7 +61,7 @@ def draw_precision_recall(ranking: Ranking, path: Path) -> None:
     panels[-1, -1].set_axis_off()
     figure.supxlabel("recall")
     figure.supylabel("precision")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
@@ -77,7 +88,7 @@ def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
         yticks=range(len(people)),
         yticklabels=people.tolist(),
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _percent(value: float) -> str:
@@ -120,8 +131,3 @@ def _label(keypoint: int) -> str:
     """
     name = POSETRACK_15.keypoint_names[keypoint]
     return {"head_bottom": "neck", "head_top": "top", "nose": "nose"}.get(name, name.split("_")[0])
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with writing(path) as partial:
-        figure.savefig(partial, dpi=100)
