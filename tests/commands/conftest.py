@@ -78,6 +78,12 @@ class Outcome:
 Run = Callable[..., Outcome]
 
 
+def refused(done: Outcome, code: int = 1) -> str:
+    """The only line of a command that failed and printed nothing else."""
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
+    return done.err
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command line with those arguments, in an empty folder."""

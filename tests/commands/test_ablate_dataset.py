@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import BOXES, Outcome, Run, cells, write_detector
+from tests.commands.conftest import BOXES, Outcome, Run, cells, refused, write_detector
 from tests.commands.datasets import annotation_of, write_dataset
 from tests.vectors import read_json
 from tracker.cli import main
@@ -55,12 +55,6 @@ def rows_of(done: Outcome) -> dict[str, list[str]]:
     assert cells(header) == ["setting", "mAP", "MOTA", "switches", "fps"]
     assert len({len(line) for line in (header, rule, *lines)}) == 1
     return {label: figures for label, *figures in map(cells, lines)}
-
-
-def refused(done: Outcome, code: int = 1) -> str:
-    """The only line of a command that failed before it printed anything."""
-    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
-    return done.err
 
 
 def test_the_papers_table_then_queues(ablate: Run) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import Outcome, Run
+from tests.commands.conftest import Outcome, Run, refused
 from tests.evaluation.posetrack.people import FIRST_ID
 from tests.vectors import FOLDERS, read_json
 from tracker.skeletons import POSETRACK_17
@@ -112,12 +112,6 @@ def save(folder: str, **files: Any) -> Path:
     for name, content in files.items():
         (path / f"{name}.json").write_text(json.dumps(content))
     return path
-
-
-def refused(done: Outcome, code: int = 1) -> str:
-    """The only line of a command that failed and printed nothing else."""
-    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1)
-    return done.err
 
 
 def test_tables_and_notes(run: Run) -> None:

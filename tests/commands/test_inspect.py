@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import pytest
 
-from tests.commands.conftest import BOXES, Run, texture
-from tests.commands.test_evaluate import is_refused, people, write_truth
+from tests.commands.conftest import BOXES, Run, refused, texture
+from tests.commands.test_evaluate import people, write_truth
 from tests.evaluation.bright_spots import BluePictures
 from tracker.pose.bottom_up import BottomUpEstimator
 
@@ -111,9 +111,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(inspect: Run, gt: Pa
 def test_existing_pictures_are_refused_before_networks_load(run: Run, gt: Path) -> None:
     Path("out").mkdir()
     Path("out/1_sum.png").write_text("precious")
-    done = run("inspect", "gt/1.png", "--output", "out", "--detector", "absent.onnx")
-    assert is_refused(done, code=1)
-    assert "1_sum.png exists" in done.err
+    assert "1_sum.png exists" in refused(run("inspect", "gt/1.png", "--output", "out", "--detector", "absent.onnx"))
     assert Path("out/1_sum.png").read_text() == "precious"
 
 
@@ -131,14 +129,11 @@ def test_existing_pictures_are_refused_before_networks_load(run: Run, gt: Path) 
 def test_wrong_input(inspect: Run, gt: Path, arguments: list[str], code: int, message: str) -> None:
     Path("copy").mkdir()
     cv2.imwrite("copy/1.jpg", texture())
-    done = inspect(*arguments)
-    assert is_refused(done, code)
-    assert message in done.err
+    assert message in refused(inspect(*arguments), code)
 
 
 def test_an_image_is_not_overwritten(run: Run, gt: Path) -> None:
     precious = Path("gt/1.png").rename("gt/2_sum.png").read_bytes()
     done = run("inspect", "gt", "--output", "gt", "--overwrite", "--detector", "absent.onnx")
-    assert is_refused(done, code=2)
-    assert "would overwrite one of the images" in done.err
+    assert "would overwrite one of the images" in refused(done, 2)
     assert Path("gt/2_sum.png").read_bytes() == precious

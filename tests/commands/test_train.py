@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.commands.conftest import Outcome, Run
+from tests.commands.conftest import Outcome, Run, refused
 from tests.training.rendered import write_data
 from tracker.evaluation.posetrack import plots
 from tracker.training import curves
@@ -59,10 +59,6 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def log(folder: str = "run") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
-
-
-def is_refused(done: Outcome, code: int, message: str) -> bool:
-    return (done.code, done.out, done.err.count("\n")) == (code, "", 1) and message in done.err
 
 
 @pytest.mark.parametrize(
@@ -137,7 +133,7 @@ def test_an_interrupted_run_goes_on(
 def test_a_run_starts_anew_where_that_is_wished(train: Callable[..., Outcome]) -> None:
     assert train("pose").code == 0
     done = train("pose", "--flip", "0.1")
-    assert is_refused(done, 1, "is of a run with flip 0.5, not 0.1; ")
+    assert "is of a run with flip 0.5, not 0.1; " in refused(done)
     assert train("pose", "--flip", "0.1", "--overwrite").err.splitlines()[0] == "run: 3 steps, fp32"
     assert len(log()) == 4
 
@@ -184,13 +180,13 @@ def test_presets_and_epochs(run: Run, data: Path) -> None:
 )
 def test_what_cannot_be(train: Callable[..., Outcome], arguments: list[str], code: int, message: str) -> None:
     Path("file").touch()
-    assert is_refused(train("pose", *arguments), code, message)
+    assert message in refused(train("pose", *arguments), code)
 
 
 def test_weights_that_are_not_of_a_run_are_kept(train: Callable[..., Outcome]) -> None:
     Path("run").mkdir()
     Path("run/weights.safetensors").write_bytes(b"precious")
-    assert is_refused(train("pose"), 1, "run/weights.safetensors exists")
+    assert "run/weights.safetensors exists" in refused(train("pose"))
     assert Path("run/weights.safetensors").read_bytes() == b"precious"
 
 
