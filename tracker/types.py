@@ -7,8 +7,8 @@ the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
@@ -61,8 +61,7 @@ class RowTable:
     """Length, row indexing and joining for frozen dataclasses of parallel arrays."""
 
     def __len__(self) -> int:
-        first = getattr(self, fields(self)[0].name)  # type: ignore[arg-type]
-        return len(first)
+        return len(getattr(self, next(iter(_names(type(self))))))
 
     def __getitem__(self, rows: Rows) -> Self:
         """The people at `rows`: a boolean mask (N,), integer indices or a slice; TypeError for a single number."""
@@ -70,14 +69,12 @@ class RowTable:
             name = type(self).__name__
             raise TypeError(f"{name} has a row per person: write rows[[{rows}]] for one, or take its arrays' rows")
         index = rows if isinstance(rows, slice) else _as_index(rows)
-        values = {f.name: getattr(self, f.name)[index] for f in fields(self)}  # type: ignore[arg-type]
-        return replace(self, **values)  # type: ignore[type-var]
+        return type(self)(**{name: getattr(self, name)[index] for name in _names(type(self))})
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """The people of several tables, at least one, in the order given."""
-        names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _names(cls)})
 
 
 @dataclass(frozen=True)
@@ -142,6 +139,8 @@ class Poses(RowTable):
 
     def limited(self) -> Poses:
         """The same with scores of at most 1, which networks' may exceed."""
+        if not (self.scores > 1).any():
+            return self
         return replace(self, scores=np.minimum(self.scores, np.float32(1)))
 
     def pose_scores(self, keypoint_threshold: float = 0.2) -> FloatArray:
@@ -330,6 +329,11 @@ class Candidates(RowTable):
         return cls(detections.boxes, detections.scores, np.zeros(len(detections), np.int8))
 
 
+def _names(table: type[RowTable]) -> Iterable[str]:
+    """Of the fields; `dataclasses.fields` takes ten times as long, and tables are cut up all the time."""
+    return table.__dataclass_fields__  # type: ignore[attr-defined]
+
+
 def _as_index(rows: npt.NDArray[Any] | Sequence[int]) -> npt.NDArray[Any]:
     index = np.asarray(rows)
     return index if index.dtype == np.bool_ else index.astype(np.int64)
@@ -337,6 +341,8 @@ def _as_index(rows: npt.NDArray[Any] | Sequence[int]) -> npt.NDArray[Any]:
 
 def _check(name: str, array: npt.NDArray[Any], shape: tuple[Any, ...], dtype: type) -> None:
     """Raise ValueError unless `array` has that dtype and shape; letters in `shape` stand for any size."""
+    if array.dtype == dtype and array.shape == shape:
+        return
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=True)
     )

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import FRAME_S
-from tracker.tracking.memory import Track, find_again
+from tracker.tracking.memory import Tracks, find_again
 
 POSE = np.random.default_rng(5).uniform(10, 90, (17, 2)).astype(np.float32)
 BOX = np.array([0, 0, 100, 100], np.float32)
 
 
-def lost(pace: tuple[float, float] = (0, 0)) -> dict[int, Track]:
+NOBODY = Tracks.begin(np.zeros(0, np.int64), BOX[None][:0], POSE[None][:0], 0)
+
+
+def lost(pace: tuple[float, float] = (0, 0)) -> Tracks:
     """Somebody 100 px large, last seen in frame 10; pace: pixels per frame."""
-    return {7: Track(BOX, POSE, last_s=10 * FRAME_S, pace=np.array(pace, np.float64) / FRAME_S, seen_s=1)}
+    begun = Tracks.begin(np.array([7]), BOX[None], POSE[None], 10 * FRAME_S)
+    return replace(begun, paces=np.array([pace], np.float64) / FRAME_S, seen_s=np.ones(1))
 
 
-def similarity(tracks: dict[int, Track], offset: tuple[float, float], frame: int, pose: np.ndarray = POSE) -> float:
+def similarity(tracks: Tracks, offset: tuple[float, float], frame: int, pose: np.ndarray = POSE) -> float:
     at = np.array(offset, np.float32)
     ids, values = find_again(tracks, (BOX + np.tile(at, 2))[None], (pose + at)[None], COCO_17.sigmas, frame * FRAME_S)
     assert (ids[0] == 7) == np.isfinite(values[0])
@@ -55,17 +61,27 @@ def test_another_size_is_somebody_else() -> None:
 
 
 def test_pace_follows_the_steps_and_missing_keypoints_go_along() -> None:
-    track = Track(BOX, POSE, last_s=0)
-    track.see(BOX + 8, POSE + 8, 2 * FRAME_S, FRAME_S)
-    np.testing.assert_allclose(track.pace * FRAME_S, [4, 4])
-    partial = POSE + 10
-    partial[3] = np.nan
-    track.see(BOX + 10, partial, 3 * FRAME_S, FRAME_S)
-    np.testing.assert_allclose(track.pace * FRAME_S, [3.2, 3.2])  # 0.6 × 4 + 0.4 × 2
-    np.testing.assert_allclose(track.keypoints[3], POSE[3] + 10, rtol=1e-6)
-    assert (track.seen_s, track.last_s) == pytest.approx((2 * FRAME_S, 3 * FRAME_S))
+    ids, boxes, poses = np.array([4]), BOX[None], POSE[None]
+    tracks = Tracks.begin(ids, boxes, poses, 0).see(ids, boxes + 8, poses + 8, 2 * FRAME_S, FRAME_S)
+    np.testing.assert_allclose(tracks.paces * FRAME_S, [[4, 4]])
+    partial = poses + 10
+    partial[0, 3] = np.nan
+    tracks = tracks.see(ids, boxes + 10, partial, 3 * FRAME_S, FRAME_S)
+    np.testing.assert_allclose(tracks.paces * FRAME_S, [[3.2, 3.2]])  # 0.6 × 4 + 0.4 × 2
+    np.testing.assert_allclose(tracks.keypoints[0, 3], POSE[3] + 10, rtol=1e-6)
+    assert (tracks.seen_s[0], tracks.last_s[0]) == pytest.approx((2 * FRAME_S, 3 * FRAME_S))
+
+
+def test_people_are_seen_in_any_order_beside_new_ones() -> None:
+    offsets = np.array([30, 0, 60], np.float32)
+    boxes, poses = BOX + offsets[:, None], POSE + offsets[:, None, None]
+    tracks = NOBODY.see(np.array([1, 2, 3]), boxes, poses, 0, 1).see(np.array([3, 4, 1]), boxes, poses, 1, 1)
+    assert tracks.ids.tolist() == [1, 2, 3, 4]
+    assert tracks.seen_s.tolist() == [1, 0, 1, 0]
+    assert tracks.boxes[:, 0].tolist() == [60, 0, 30, 0]
+    assert tracks.paces[:, 0].tolist() == [30, 0, -30, 0]
 
 
 def test_nobody_lost_or_nobody_to_find() -> None:
-    assert find_again({}, BOX[None], POSE[None], COCO_17.sigmas, 11 * FRAME_S)[0].tolist() == [-1]
+    assert find_again(NOBODY, BOX[None], POSE[None], COCO_17.sigmas, 11 * FRAME_S)[0].tolist() == [-1]
     assert len(find_again(lost(), np.zeros((0, 4), np.float32), POSE[None][:0], COCO_17.sigmas, 11 * FRAME_S)[0]) == 0

@@ -198,7 +198,7 @@ def test_clocks_that_stand_still_or_go_back_do_no_harm() -> None:
 def test_at_high_rates_the_queue_spans_the_same_time() -> None:
     tracker = PoseTracker(COCO_17)
     follow(tracker, [people((100, 100))] * 100, Shift(), fps=120)
-    assert np.diff(tracker._queue_s)[:-1] == pytest.approx([4 / 120] * 6)
+    assert np.diff(tracker._queue.times_s)[:-1] == pytest.approx([4 / 120] * 6)
 
 
 def test_a_cut_forgets_everybody() -> None:

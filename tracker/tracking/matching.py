@@ -23,11 +23,16 @@ def match_greedily(similarity: npt.NDArray[Any], column_ids: IntArray, gate: flo
     """
     ids = np.full(len(similarity), -1, np.int64)
     values = np.full(len(similarity), np.nan, np.float32)
-    rows, columns = np.nonzero(similarity >= gate)
-    taken: set[int] = set()
-    for at in np.argsort(-similarity[rows, columns], kind="stable"):
-        row, track_id = rows[at], int(column_ids[columns[at]])
-        if ids[row] < 0 and track_id not in taken:
-            ids[row], values[row] = track_id, similarity[row, columns[at]]
+    flat = similarity.ravel()
+    places = np.flatnonzero(flat >= gate)
+    places = places[np.argsort(-flat[places], kind="stable")]
+    rows, columns = np.divmod(places, max(len(column_ids), 1))
+    open_rows, taken = set(range(len(similarity))), set[int]()
+    for row, column, track_id in zip(rows.tolist(), columns.tolist(), column_ids[columns].tolist(), strict=True):
+        if row in open_rows and track_id not in taken:
+            ids[row], values[row] = track_id, similarity[row, column]
             taken.add(track_id)
+            open_rows.remove(row)
+            if not open_rows:
+                break
     return ids, values

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from tracker.tracking.config import FRAME_S
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.oks import oks
-from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray
+from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, RowTable
 
 # A lost person is looked for within this many box heights of where they were or would be by now; the reach
 # grows by the second number each second, up to the third.
@@ -24,36 +24,59 @@ _MAX_SIZE_RATIO = 1.6
 _MIN_SIMILARITY = 0.1
 
 
-@dataclass
-class Track:
-    """What is remembered of one id.
+@dataclass(frozen=True)
+class Tracks(RowTable):
+    """What is remembered of T ids, which rise.
 
-    box: (4,) xyxy pixels and keypoints: (K, 2) pixels, NaN where dropped, of the time `last_s`, at which the person was
-    last seen. pace: (2,) pixels per second. seen_s: the seconds that led to the frames in which they were seen again.
+    boxes: (T, 4) xyxy pixels and keypoints: (T, K, 2) pixels, NaN where never kept, of the times `last_s` (T,), at
+    which the people were last seen. paces: (T, 2) pixels per second. seen_s: (T,) the seconds that led to the frames in
+    which they were seen again.
     """
 
-    box: FloatArray
+    ids: IntArray
+    boxes: FloatArray
     keypoints: FloatArray
-    last_s: float
-    pace: DoubleArray = field(default_factory=lambda: np.zeros(2))
-    seen_s: float = 0.0
+    last_s: DoubleArray
+    paces: DoubleArray
+    seen_s: DoubleArray
 
-    def see(self, box: FloatArray, keypoints: FloatArray, now_s: float, step_s: float) -> None:
-        """The person is there now with this box and these keypoints; step_s: since the frame before.
+    @classmethod
+    def begin(cls, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float) -> Tracks:
+        """People who are seen for the first time."""
+        n = len(ids)
+        return cls(ids, boxes, keypoints, np.full(n, now_s, np.float64), np.zeros((n, 2)), np.zeros(n))
+
+    def rows(self, ids: IntArray) -> IntArray:
+        """Where these ids stand; `len(self)` for one that is higher than all."""
+        return np.searchsorted(self.ids, ids)
+
+    def see(self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float, step_s: float) -> Tracks:
+        """The tracks once these people are there; ids higher than all remembered are new. step_s: since the last frame.
 
         Keypoints that are missing there are remembered where they were last, moved along with the box.
         """
-        step = _centres(box[None])[0] - _centres(self.box[None])[0]
-        gain = 1.0 if self.seen_s == 0 else 1 - (1 - _PACE_GAIN) ** (step_s / FRAME_S)
-        self.pace = (1 - gain) * self.pace + gain * step / (now_s - self.last_s)
-        remembered = self.keypoints + step.astype(np.float32)
-        self.keypoints = np.where(np.isnan(keypoints), remembered, keypoints)
-        self.box, self.last_s = box, now_s
-        self.seen_s += step_s
+        is_new = self.rows(ids) == len(self)
+        tracks = self._update(ids[~is_new], boxes[~is_new], keypoints[~is_new], now_s, step_s)
+        if not is_new.any():
+            return tracks
+        return Tracks.join([tracks, Tracks.begin(ids[is_new], boxes[is_new], keypoints[is_new], now_s)])
+
+    def _update(self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float, step_s: float) -> Tracks:
+        rows = self.rows(ids)
+        seen = Tracks(*(values.copy() for values in vars(self).values()))
+        step = _centres(boxes) - _centres(self.boxes[rows])
+        gain = np.where(self.seen_s[rows] == 0, 1, 1 - (1 - _PACE_GAIN) ** (step_s / FRAME_S))[:, None]
+        seen.paces[rows] = (1 - gain) * self.paces[rows] + gain * step / (now_s - self.last_s[rows])[:, None]
+        remembered = self.keypoints[rows] + step.astype(np.float32)[:, None]
+        seen.keypoints[rows] = np.where(np.isnan(keypoints), remembered, keypoints)
+        seen.boxes[rows] = boxes
+        seen.last_s[rows] = now_s
+        seen.seen_s[rows] += step_s
+        return seen
 
 
 def find_again(
-    tracks: dict[int, Track],
+    tracks: Tracks,
     boxes: FloatArray,
     keypoints: FloatArray,
     sigmas: DoubleArray,
@@ -65,22 +88,19 @@ def find_again(
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
     the person was last seen and from where their pace would have brought them, whichever is nearer.
     """
-    if not tracks or not len(boxes):
+    if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
-    lost_boxes = np.stack([track.box for track in tracks.values()])
-    lost_keypoints = np.stack([track.keypoints for track in tracks.values()])
-    age_s = np.array([now_s - track.last_s for track in tracks.values()], np.float64)
-    pace = np.stack([track.pace for track in tracks.values()])
-    nearness = _nearness(boxes, lost_boxes, pace, age_s)
+    age_s = now_s - tracks.last_s
+    nearness = _nearness(boxes, tracks.boxes, tracks.paces, age_s)
     shape = oks(
         _shapes(keypoints, boxes),
         np.zeros(len(boxes)),
-        _shapes(lost_keypoints, lost_boxes),
+        _shapes(tracks.keypoints, tracks.boxes),
         2 * (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age_s) ** 2,  # the mean of both areas is the slack squared
         sigmas,
     )
-    similarity = nearness * shape * _of_like_size(boxes, lost_boxes)
-    return match_greedily(similarity, np.array(list(tracks), np.int64), _MIN_SIMILARITY)
+    similarity = nearness * shape * _of_like_size(boxes, tracks.boxes)
+    return match_greedily(similarity, tracks.ids, _MIN_SIMILARITY)
 
 
 def _nearness(boxes: FloatArray, lost_boxes: FloatArray, pace: DoubleArray, age_s: DoubleArray) -> DoubleArray:

@@ -28,19 +28,43 @@ def oks(
     Computed in the precision of `keypoints`. Source: `oks_iou` of the official code (vectors SB-7), with its
     mask of visible keypoints put right.
     """
-    mine, theirs = ~np.isnan(keypoints[..., 0]), ~np.isnan(others[..., 0])
-    # Keypoints come first and the others last: the innermost loops of NumPy run over the longest axis.
-    scale = np.asarray(1 / (np.sqrt(8) * sigmas), np.result_type(keypoints, np.float32))[:, None]
-    near = np.ascontiguousarray(np.where(mine.T, keypoints.transpose(2, 1, 0) * scale, _FAR), scale.dtype)
-    far = np.ascontiguousarray(np.where(theirs.T, others.transpose(2, 1, 0) * scale, -_FAR), scale.dtype)
+    return compare(keypoints, areas, others, other_areas, sigmas)[0]
+
+
+def compare(
+    keypoints: npt.NDArray[Any],
+    areas: npt.NDArray[Any],
+    others: npt.NDArray[Any],
+    other_areas: npt.NDArray[Any],
+    sigmas: npt.NDArray[Any],
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """`oks`, and in how many keypoints (N, M) the similarities consist: those that are in both poses."""
+    dtype = np.result_type(keypoints, np.float32)
+    scale = np.asarray(1 / (np.sqrt(8) * sigmas), dtype)[:, None]
+    near, mine = _scaled(keypoints, scale, _FAR)
+    far, theirs = _scaled(others, scale, -_FAR)
     exponent, squared_dy = near[:, :, :, None] - far[:, :, None]
     exponent *= exponent
     squared_dy *= squared_dy
     exponent += squared_dy
-    exponent *= (-2 / (areas[:, None] + other_areas[None] + 2 * np.spacing(1.0))).astype(scale.dtype)
+    exponent *= (-2 / (areas[:, None] + other_areas + 2 * np.spacing(1.0))).astype(dtype)
     similarity = np.exp(exponent, out=exponent).sum(axis=0)
-    in_both = mine.astype(scale.dtype) @ theirs.astype(scale.dtype).T
-    return similarity / np.maximum(in_both, 1)
+    in_both = mine.T @ theirs
+    similarity /= np.maximum(in_both, 1)
+    return similarity, in_both
+
+
+def _scaled(
+    keypoints: npt.NDArray[Any], scale: npt.NDArray[Any], missing: float
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Keypoints (2, K, N) in sigmas, and which (K, N) are not missing, as numbers.
+
+    Keypoints come first and the people last: the innermost loops of NumPy run over the longest axis.
+    """
+    scaled = np.multiply(keypoints.transpose(2, 1, 0), scale, order="C", dtype=scale.dtype)
+    absent = np.isnan(scaled[0])
+    np.copyto(scaled, missing, where=absent)
+    return scaled, (~absent).astype(scale.dtype)
 
 
 def oks_nms(
@@ -57,9 +81,12 @@ def oks_nms(
     """
     order = np.argsort(-scores, kind="stable")
     keypoints, areas = keypoints[order], areas[order]
-    similarity = oks(keypoints, areas, keypoints, areas, sigmas)
+    doubles = oks(keypoints, areas, keypoints, areas, sigmas) > threshold
+    np.fill_diagonal(doubles, False)
+    if not doubles.any():
+        return order
     alive = np.ones(len(order), bool)
     for row in range(len(order)):
         if alive[row]:
-            alive[row + 1 :] &= ~(similarity[row, row + 1 :] > threshold)
+            alive[row + 1 :] &= ~doubles[row, row + 1 :]
     return order[alive]

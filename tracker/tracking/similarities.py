@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-
 from tracker.boxes import box_areas, iou
-from tracker.tracking.oks import oks
+from tracker.tracking.oks import compare
 from tracker.tracking.queue import QueueEntry
 from tracker.types import DoubleArray, FloatArray
 
@@ -56,8 +54,8 @@ def _oks_or_iou(
     people: QueueEntry, past: QueueEntry, keypoints: FloatArray, boxes: FloatArray, sigmas: DoubleArray
 ) -> FloatArray:
     """OKS; with no keypoint in both poses it is undefined, and the overlap of the boxes stands in."""
-    similarity = oks(people.keypoints, box_areas(people.boxes), keypoints, box_areas(past.boxes), sigmas)
-    blind = people.kept.astype(np.float32) @ past.kept.astype(np.float32).T == 0
+    similarity, in_both = compare(people.keypoints, box_areas(people.boxes), keypoints, box_areas(past.boxes), sigmas)
+    blind = in_both == 0
     if blind.any():
         similarity[blind] = iou(people.boxes, boxes)[blind]
     return similarity
