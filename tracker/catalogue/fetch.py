@@ -61,10 +61,12 @@ def _fetch(entry: Entry, mirror: str | None) -> str:
 def _serve(entry: Entry, mirror: str | None, part: Path) -> tuple[str, Path, str]:
     """From where the file came, where it is now, and the sha256 that is stated of it, "" for none."""
     if mirror and not mirror.startswith(("http://", "https://")):
-        places = [Path(mirror).expanduser() / name for name in (entry.file, Path(entry.file).name)]
+        # As it is published, as a browser saves it, and as rtmlib keeps it.
+        names = entry.file, Path(entry.file).name, Path(entry.file).with_suffix(entry.suffix).name
+        places = [Path(mirror).expanduser() / name for name in names]
         there = next((place for place in places if place.is_file()), None)
         if there is None:
-            raise InputError(f"there is no file {places[-1]}; --mirror is a folder that has it, or an http(s) address")
+            raise InputError(f"there is no file {places[1]}; --mirror is a folder that has it, or an http(s) address")
         return str(there), there, ""
     addresses = [f"{mirror.rstrip('/')}/{entry.file}"] if mirror else entry.addresses
     *others, last = sorted(addresses, key=lambda address: address != part_of(part))
@@ -105,7 +107,7 @@ def _check_content(address: str, served: Path) -> None:
 
 def _unpack(entry: Entry, address: str, served: Path, network: Path) -> None:
     """Copy the network, and nothing else, out of what came."""
-    if entry.member is None:
+    if entry.member is None or served.suffix == entry.suffix:
         with explained(network):
             shutil.copyfile(served, network)
         return

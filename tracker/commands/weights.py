@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
@@ -18,7 +19,7 @@ def add_parser(commands: Any) -> None:
     """Add the command and what it can be told to do."""
     parser = commands.add_parser(
         "weights",
-        help="published networks by name: list, fetch, verify",
+        help="published networks by name: list, fetch, verify, import",
         description="Published networks that come by name. Once fetched, a name stands for its file and what must be "
         "known of it, wherever a command takes one. They are kept in the user's cache, or in the folder that "
         "POSE_TRACKER_WEIGHTS names.",
@@ -34,6 +35,12 @@ def add_parser(commands: Any) -> None:
         help="an address in place of the network's own, as `info` shows it, or a folder that holds the file",
     )  # fmt: skip
     _add_verb(verbs, "verify", _verify, "compare what was fetched with what was recorded")
+    file = _add_verb(
+        verbs, "import", _import, "turn a published checkpoint of torch into a file that states what it is"
+    )
+    file.add_argument("file", type=Path, metavar="FILE", help="a PoseResNet or LitePose: .pth, .pth.tar, .pt")
+    file.add_argument("--output", type=Path, metavar="FILE", help="default: the same name, .safetensors, here")
+    file.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
 
 def _add_verb(verbs: Any, name: str, run: Any, what: str) -> Any:
@@ -120,6 +127,14 @@ def _verify(_: argparse.Namespace) -> int:
         print(f"{name}: {f'{fault}; run: {store.COMMAND} fetch {name}' if fault else 'whole'}")
     print(f"{len(there)} networks in {store.folder()}", file=sys.stderr)
     return int(any(faults.values()))
+
+
+def _import(args: argparse.Namespace) -> int:
+    from tracker.catalogue.importing import import_checkpoint
+
+    output, what = import_checkpoint(args.file, args.output, args.overwrite)
+    print(f"{output}: {what}")
+    return 0
 
 
 def _entries(names: Sequence[str]) -> list[Entry]:

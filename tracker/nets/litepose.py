@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -76,6 +76,7 @@ class LitePose(nn.Module):
         super().__init__()
         self.num_keypoints = num_keypoints
         self.config = config
+        self.arguments = {"num_keypoints": num_keypoints, **asdict(config)}
         self.num_outputs = config.num_outputs
         self.output_strides = config.output_strides
         self.tag_outputs = tuple(config.tags_at_each_scale or i == 0 for i in range(config.num_outputs))

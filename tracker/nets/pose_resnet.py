@@ -10,13 +10,15 @@ from tracker.nets.resnet import ResNet, Style
 class PoseResNet(ResNet):
     """Normalised images (B, 3, H, W) to heatmaps (B, num_keypoints, H / 4, W / 4), H and W multiples of 32.
 
-    depth: 18, 34, 50, 101 or 152. Parameter names and shapes are those of the published checkpoints.
-    The head starts as published: N(0, 0.001²), biases 0 (`init_weights` of the official code).
+    depth: 18, 34, 50, 101 or 152. arguments: what `build_network` builds it by. Parameter names and shapes are those of
+    the published checkpoints. The head starts as published: N(0, 0.001²), biases 0 (`init_weights` of the official
+    code).
     """
 
     def __init__(self, depth: int, num_keypoints: int, style: Style = "pytorch") -> None:
         super().__init__(depth, style)
         self.num_keypoints = num_keypoints
+        self.arguments = {"depth": depth, "num_keypoints": num_keypoints, "style": style}
         self.deconv_layers = nn.Sequential(
             *_upsampling(self.out_channels, 256), *_upsampling(256, 256), *_upsampling(256, 256)
         )
