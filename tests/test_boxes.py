@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.vectors import cases
-from tracker.boxes import box_areas, boxes_around, clip_boxes, iou, nms
+from tracker.boxes import box_areas, boxes_around, clip_boxes, iou, nms, padded_size_wh
 
 
 def random_boxes(n, seed=0):
@@ -93,3 +93,19 @@ def test_no_boxes():
     assert iou(none, random_boxes(3)).shape == (0, 3)
     assert nms(none, np.zeros(0), 0.5).tolist() == []
     assert boxes_around(np.zeros((0, 17, 2), np.float32)).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("image_wh", "longest", "size_wh"),
+    [
+        pytest.param((1920, 1080), 416, (416, 256), id="wide"),
+        pytest.param((416, 224), 416, (416, 224), id="a multiple already"),
+        pytest.param((416, 225), 416, (416, 256), id="one more pixel needs another stride"),
+        pytest.param((64, 36), 416, (416, 256), id="small images are enlarged"),
+        pytest.param((2, 5000), 320, (32, 320), id="never less than a stride, tall"),
+    ],
+)
+def test_the_input_is_no_larger_than_it_must_be(
+    image_wh: tuple[int, int], longest: int, size_wh: tuple[int, int]
+) -> None:
+    assert padded_size_wh(image_wh, longest, 32) == size_wh

@@ -10,6 +10,7 @@ import pytest
 from tracker.detection.detector import load_detector, open_network
 from tracker.export import MAX_BYTES, TOLERANCE, largest_difference
 from tracker.pose import load_finder, load_pose_network
+from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING
 from tracker.runtime import OnnxNetwork
 from tracker.weights import MANIFEST, find_default, read_manifest, read_metadata, sha256_of
@@ -65,7 +66,7 @@ def test_they_are_found_and_load(network):
         assert loaded.skeleton.name == network.skeleton
         assert loaded.input_size_hw == tuple(network.input_size)
     elif network.kind == "bottom-up":
-        finder = load_finder(None, "cpu", grouping=TRACKED_GROUPING)
+        finder = load_finder(None, "cpu", settings=FinderSettings(TRACKED_GROUPING))
         assert (finder.name, finder.skeleton.name) == (path.name, network.skeleton)
         assert len(finder.find([np.zeros((64, 96, 3), np.uint8)])[0]) == 0
     else:

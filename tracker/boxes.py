@@ -1,4 +1,4 @@
-"""Boxes as arrays (N, 4) of xyxy pixels: overlap, suppression, other forms, the box around keypoints."""
+"""Boxes as arrays (N, 4) of xyxy pixels: overlap, suppression, other forms, the box around keypoints; sizes."""
 
 from __future__ import annotations
 
@@ -82,3 +82,14 @@ def boxes_around(keypoints: FloatArray, expansion: float = 1.0) -> FloatArray:
     low, high = (extreme.reduce(first, axis=0, initial=np.nan) for extreme in (np.fmin, np.fmax))
     centre, half = (low + high) / 2, (high - low) / 2 * expansion
     return np.concatenate([centre - half, centre + half]).T.astype(np.float32, order="C")
+
+
+def padded_size_wh(image_wh: tuple[int, int], longest: int, stride: int) -> tuple[int, int]:
+    """Smallest multiples of the stride that hold the image when its longer side is scaled to `longest`.
+
+    >>> padded_size_wh((1920, 1080), 416, 32)
+    (416, 256)
+    """
+    # In whole numbers: a rounding error must neither add a stride nor shrink the image.
+    width, height = (stride * -(-side * longest // (max(image_wh) * stride)) for side in image_wh)
+    return width, height

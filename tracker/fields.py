@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -56,3 +57,23 @@ def numbers(count: int, above: float = -math.inf) -> Parse:
 def from_text(value: Any) -> Any:
     """A value that may have come as JSON text."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def class_names(metadata: Mapping[str, str]) -> dict[int, str]:
+    """The classes that an export of Ultralytics states, as Python text; none where a file states none.
+
+    >>> class_names({"names": "{0: 'person'}"})
+    {0: 'person'}
+    """
+    try:
+        return {int(number): str(name) for number, name in dict(literal(metadata.get("names", "{}"))).items()}
+    except (ValueError, TypeError):
+        return {}
+
+
+def literal(text: str) -> Any:
+    """The value that a Python literal stands for; ValueError for any other text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{text[:40]!r} is no value") from error

@@ -21,7 +21,8 @@ from tracker.detection import load_detector
 from tracker.ending import stop_at_end
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
-from tracker.pose import load_estimator, load_finder
+from tracker.pose import load_estimator, load_finder, load_poses
+from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
@@ -302,26 +303,30 @@ def build_pipeline(
     """Load the networks and put a pipeline together.
 
     detector, pose_model: a file or a name of `weights list`, an object of your own, or None for what is shipped. pose:
-    top-down, or bottom-up, which needs no detector. grouping: of bottom-up estimation. device: auto, cpu, cuda or
-    cuda:N. flow: dis, lk or none. detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError
-    and UsageError, ValueError for an unknown pose or flow.
+    top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
+    detector is named. grouping: of bottom-up estimation. device: auto, cpu, cuda or cuda:N. flow: dis, lk or none.
+    detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError for an
+    unknown pose or flow.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, motion = config or TrackerConfig(), create_flow(flow)
-    needs_detector = pose == "top-down"
-    if not needs_detector:
-        if detector is not None:
-            raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
-    elif detector is None or isinstance(detector, str | Path):
-        settings = (detector_score, detector_size, num_threads, detector_type)
-        detector = load_detector(_path(detector), device, *settings)
+    if pose != "top-down" and detector is not None:
+        raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
     if pose_model is None or isinstance(pose_model, str | Path):
         network = (_path(pose_model), device, num_threads)
-        if needs_detector:
-            pose_model = load_estimator(*network, flip_test=flip_test)
+        settings = FinderSettings(grouping, flip_test, detector_score)
+        if pose != "top-down":
+            pose_model = load_finder(*network, settings)
+        elif detector is None:
+            pose_model = load_poses(*network, settings)
         else:
-            pose_model = load_finder(*network, flip_test=flip_test, grouping=grouping)
+            pose_model = load_estimator(*network, flip_test=flip_test)
+    if isinstance(pose_model, PoseFinder):
+        detector = None
+    elif detector is None or isinstance(detector, str | Path):
+        size = (detector_score, detector_size, num_threads, detector_type)
+        detector = load_detector(_path(detector), device, *size)
     return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch)
 
 

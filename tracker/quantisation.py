@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tracker.boxes import xyxy_to_xywh
+from tracker.boxes import padded_size_wh, xyxy_to_xywh
 from tracker.detection import load_detector
 from tracker.detection.detector import DEFAULT_SIZE
-from tracker.detection.letterbox import padded_size_wh
 from tracker.detection.person_detector import PERSON_DETECTOR
 from tracker.errors import InputError, ModelError
 from tracker.export import export_network

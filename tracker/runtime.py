@@ -10,7 +10,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,7 +69,8 @@ class OnnxNetwork:
 
     device: auto (CUDA where it really works, otherwise the CPU), cpu, cuda or cuda:N. num_threads: of the CPU
     engine; 0 stands for half of the cores, at most four.
-    engine: what really runs, read back from the session. note: why `auto` had to take the CPU, or None.
+    engine: what really runs, read back from the session. note: why `auto` had to take the CPU, and, in a line of its
+    own, a licence that asks something of who uses the network; or None.
     metadata: the custom metadata of the graph.
     Raises ModelError for a file that is missing, damaged or has tensors of an unusual type, DeviceError for a
     CUDA device that was asked for and does not work, UsageError for a malformed device.
@@ -87,7 +88,6 @@ class OnnxNetwork:
             self._session, obstacle = _open_on_cpu(path, options), None
         else:
             self._session, obstacle = _open_on_cuda(path, options, index)
-        self.note = _note(device, obstacle)
         self.engine = f"ONNX Runtime {_onnxruntime().__version__} on {_device_of(self._session)}"
         try:
             self.inputs = tuple(_tensor_info(path, node) for node in self._session.get_inputs())
@@ -95,6 +95,7 @@ class OnnxNetwork:
             self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         except UnicodeDecodeError as error:
             raise ModelError(f"{path} has names that are no UTF-8, so it is damaged: get or export it again") from error
+        self.note = "\n".join(filter(None, (_note(device, obstacle), _note_on_licence(path, self.metadata)))) or None
 
     def run(self, *inputs: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """All outputs, in the graph's order, for one array per input, in the graph's order.
@@ -240,6 +241,15 @@ def _note(device: str, obstacle: str | None) -> str | None:
     if obstacle and device != "auto":
         raise DeviceError(f"device {device} does not work: {obstacle}; use --device auto or cpu")
     return f"runs on the CPU: {obstacle}" if obstacle else None
+
+
+def _note_on_licence(path: Path, metadata: Mapping[str, str]) -> str | None:
+    if "AGPL" not in metadata.get("license", "") + metadata.get("licence", ""):
+        return None
+    return (
+        f"{path.name} states AGPL-3.0: a program or a service that runs it must offer its source under that licence, "
+        "or have another one of its makers"
+    )
 
 
 def _torch_cuda_obstacle(index: int) -> str | None:

@@ -7,6 +7,8 @@ import json
 import re
 import tomllib
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,9 @@ _POSE_METHODS: dict[Kind, str] = {"pose": "top-down", "bottom-up": "bottom-up"}
 # MMPose puts the first eight digits of a file's sha256 into its name, as in
 # res50_coco_256x192-ec54d7f3_20200709.pth.
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})_\d{8}\.pth$")
+
+# Bytes of a checkpoint's pickle within which it names the class of the network.
+_PICKLE_START = 1 << 16
 
 # Numbers of channels, keypoints and layers; one digit more, by mistake or damage, would take gigabytes.
 _LARGEST_ARGUMENT = 1024
@@ -165,8 +170,24 @@ def load_checkpoint(path: Path) -> dict[str, Tensor]:
     or of another kind, or whose content does not fit the hash in its name.
     """
     _check_file(path)
+    refuse_ultralytics(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _state_dict(content, path)
+
+
+def refuse_ultralytics(path: Path) -> None:
+    """Raise ModelError, with how its owner exports it, for a checkpoint of Ultralytics; nothing in it is run."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [archive.open(name) for name in archive.namelist() if name.endswith("/data.pkl")]
+            is_theirs = any(b"ultralytics." in pickle.read(_PICKLE_START) for pickle in pickles)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return
+    if is_theirs:
+        raise ModelError(
+            f"{path} is a checkpoint of Ultralytics, which runs code when it is loaded, so it is refused; "
+            f"export it where you trust it: pip install ultralytics; yolo export model={path.name} format=onnx"
+        )
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

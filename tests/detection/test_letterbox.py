@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.detection.letterbox import letterbox, padded_size_wh
+from tracker.detection.letterbox import letterbox
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,3 @@ def test_edges_are_where_the_scale_says() -> None:
     rows, columns = (np.flatnonzero(picture[:192, :, 0].max(axis=axis) > 127) for axis in (1, 0))
     found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     np.testing.assert_allclose(found / np.tile(scale_wh, 2), [125, 60, 400, 210], atol=0.8)
-
-
-@pytest.mark.parametrize(
-    ("image_wh", "longest", "size_wh"),
-    [
-        pytest.param((1920, 1080), 416, (416, 256), id="wide"),
-        pytest.param((416, 224), 416, (416, 224), id="a multiple already"),
-        pytest.param((416, 225), 416, (416, 256), id="one more pixel needs another stride"),
-        pytest.param((64, 36), 416, (416, 256), id="small images are enlarged"),
-        pytest.param((2, 5000), 320, (32, 320), id="never less than a stride, tall"),
-    ],
-)
-def test_the_input_is_no_larger_than_it_must_be(
-    image_wh: tuple[int, int], longest: int, size_wh: tuple[int, int]
-) -> None:
-    assert padded_size_wh(image_wh, longest, 32) == size_wh

@@ -14,9 +14,8 @@ from tracker.outputs import check_output
 if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
     from tracker.evaluation.estimation import Estimation
-    from tracker.pose.bottom_up import BottomUpEstimator
     from tracker.pose.top_down import TopDownEstimator
-    from tracker.types import Image, PersonDetector
+    from tracker.types import Image, PersonDetector, PoseFinder
 
 T = TypeVar("T")
 
@@ -80,17 +79,19 @@ def load_estimator_of(args: argparse.Namespace) -> TopDownEstimator:
     return _tell(load_estimator(args.pose_model, args.device, flip_test=args.flip_test))
 
 
-def load_finder_of(args: argparse.Namespace) -> BottomUpEstimator:
-    """The bottom-up estimator that the options name, said on stderr."""
+def load_finder_of(args: argparse.Namespace) -> PoseFinder:
+    """The finder of poses that the options name, said on stderr."""
     from tracker.pose import load_finder
+    from tracker.pose.family import FinderSettings
 
-    return _tell(load_finder(args.pose_model, args.device, flip_test=args.flip_test))
+    settings = FinderSettings(flip_test=args.flip_test, least_score=args.detector_score)
+    return _tell(load_finder(args.pose_model, args.device, settings=settings))
 
 
 def _tell(network: Any) -> Any:
     """The same network; what it is and where it runs goes to stderr."""
-    note = [f"note: {network.note}"] if network.note else []
-    print(f"{network.name}: {network.engine}", *note, sep="\n", file=sys.stderr)
+    notes = (f"note: {line}" for line in (network.note or "").splitlines())
+    print(f"{network.name}: {network.engine}", *notes, sep="\n", file=sys.stderr)
     return network
 
 

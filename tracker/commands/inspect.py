@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
 from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, natural, refuse_detector
-from tracker.errors import InputError, UsageError
+from tracker.errors import InputError, ModelError, UsageError
 from tracker.outputs import check_output, make_folder
 
 if TYPE_CHECKING:
@@ -146,8 +146,11 @@ def _load_top_down(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
 
 def _load_bottom_up(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
     from tracker.evaluation.inspection import inspect_bottom_up
+    from tracker.pose.bottom_up import BottomUpEstimator
 
     estimator = load_finder_of(args)
+    if not isinstance(estimator, BottomUpEstimator):
+        raise ModelError(f"{estimator.name} gives people and no maps, which are what is drawn here; name another file")
     return lambda image, true: inspect_bottom_up(estimator, image, true, args.max_people), estimator.skeleton
 
 

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tracker.boxes import clip_boxes, iou, nms
+from tracker.boxes import clip_boxes, iou, nms, padded_size_wh
 from tracker.detection.family import DetectionNetwork, DetectorFamily, Outputs, takes_images
-from tracker.detection.letterbox import margins, padded_size_wh
+from tracker.detection.letterbox import margins
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
 from tracker.detection.picodet import PICODET
 from tracker.detection.rtmdet import RTMDET, RTMDET_RAW
@@ -19,7 +19,7 @@ from tracker.detection.yolox import YOLOX, YOLOX_NMS
 from tracker.errors import ModelError, UsageError
 from tracker.runtime import OnnxNetwork, SplittingRunner
 from tracker.types import Detections, FloatArray, Image, IntArray
-from tracker.weights import find_default, load_network
+from tracker.weights import find_default, load_network, refuse_ultralytics
 
 # By the names of --detector-type; of those that fit a network alike, the first is taken.
 FAMILIES: Mapping[str, DetectorFamily] = MappingProxyType(
@@ -72,6 +72,7 @@ def open_network(path: Path, device: str = "auto", num_threads: int = 0) -> Dete
     if path.suffix == ".safetensors":
         return TorchDetectionNetwork(load_network(path, "detector"), path, device)
     if path.suffix != ".onnx":
+        refuse_ultralytics(path)
         raise ModelError(f"{path} is no detector by its name; supported are files ending in .onnx, .safetensors")
     return OnnxNetwork(path, device, num_threads)
 

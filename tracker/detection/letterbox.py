@@ -48,14 +48,3 @@ def normalized_planes(picture: npt.NDArray[Any], mean: Sequence[float], std: Seq
     np.subtract(picture.transpose(2, 0, 1), np.array(mean, np.float32)[:, None, None], out=planes)
     planes /= np.array(std, np.float32)[:, None, None]
     return planes
-
-
-def padded_size_wh(image_wh: tuple[int, int], longest: int, stride: int) -> tuple[int, int]:
-    """Smallest multiples of the stride that hold the image when its longer side is scaled to `longest`.
-
-    >>> padded_size_wh((1920, 1080), 416, 32)
-    (416, 256)
-    """
-    # In whole numbers: a rounding error must neither add a stride nor shrink the image.
-    width, height = (stride * -(-side * longest // (max(image_wh) * stride)) for side in image_wh)
-    return width, height

@@ -5,7 +5,6 @@ Layouts: `Detect.postprocess` and `NMSModel` of Ultralytics 8.4, seen on graphs 
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from tracker.detection.family import PERSON, DetectionNetwork, DetectorFamily, Outputs
 from tracker.detection.letterbox import letterbox
+from tracker.fields import class_names
 from tracker.types import FloatArray, Image
 
 _NUM_CLASSES = (1, 80)  # people, or COCO
@@ -26,7 +26,7 @@ def _fits_cells(network: DetectionNetwork) -> bool:
         case [(_, None, None)]:  # all sizes are left open
             return "task" in network.metadata and not _suppresses(network.metadata)
         case [(_, num_rows, num_cells)]:
-            known = (4 + len(names),) if (names := _names(network.metadata)) else [4 + n for n in _NUM_CLASSES]
+            known = (4 + len(names),) if (names := class_names(network.metadata)) else [4 + n for n in _NUM_CLASSES]
             return num_rows in known and num_cells != _NUM_COLUMNS
     return False
 
@@ -44,18 +44,10 @@ def _fits_rows(network: DetectionNetwork) -> bool:
 
 def _finds_people(metadata: Mapping[str, str]) -> bool:
     """Whether a file's first class is people, as far as it states anything."""
-    names = _names(metadata)
+    names = class_names(metadata)
     # RT-DETR has rows of six, too, but other coordinates and another input.
     is_detector = metadata.get("task", "detect") == "detect" and "rtdetr" not in metadata.get("description", "").lower()
     return is_detector and (len(names) == 1 or names.get(PERSON, "person").lower() == "person")
-
-
-def _names(metadata: Mapping[str, str]) -> dict[int, str]:
-    """The names of the classes, none where a file does not state them."""
-    try:
-        return dict(ast.literal_eval(metadata.get("names", "{}")))
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return {}
 
 
 def _suppresses(metadata: Mapping[str, str]) -> bool:

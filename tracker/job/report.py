@@ -39,7 +39,8 @@ class Report:
         networks = {"detector": pipeline.detector, "pose": pipeline.estimator}
         used = {role: network for role, network in networks.items() if network is not None}
         parts = [f"{role}: {network.name}, {network.engine}" for role, network in used.items()]
-        notes = dict.fromkeys(f"note: {network.note}" for network in used.values() if network.note)
+        lines = (line for network in used.values() for line in (network.note or "").splitlines())
+        notes = dict.fromkeys(f"note: {line}" for line in lines)
         return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s)
 
     def count(self, tracked: TrackedPoses) -> None:

@@ -209,5 +209,5 @@ def _size_wh(maps: FloatArray) -> tuple[int, int]:
 TAGS = WholePictureFamily(
     signature="heatmaps_0 [b, K, h, w], tags_0 [b, D K, h, w], heatmaps_1 and so on",
     pick=_pick,
-    finder=BottomUpEstimator,
+    finder=lambda network, settings: BottomUpEstimator(network, settings.grouping, settings.flip_test),
 )

@@ -59,6 +59,16 @@ def fit_whole_image(image_wh: tuple[int, int], input_size: int) -> tuple[tuple[i
     return size_wh, centre, np.array([region_wh]) / PIXELS_PER_SCALE
 
 
+def fit_in_middle(image_wh: tuple[int, int], size_wh: tuple[int, int]) -> DoubleArray:
+    """The map (1, 2, 3), as of `crop_matrices`, from an image to an input in whose middle it lies as large as it fits.
+
+    Source: `BottomupResize` of MMPose; Ultralytics rounds the margins to whole pixels.
+    """
+    width, height = image_wh
+    region_wh = max(width, height * size_wh[0] / size_wh[1]), max(height, width * size_wh[1] / size_wh[0])
+    return crop_matrices(np.array([[width / 2, height / 2]]), np.array([region_wh]) / PIXELS_PER_SCALE, size_wh)
+
+
 def _round_size(size: float) -> int:
     return int((size + _SIZE_STEP - 1) // _SIZE_STEP * _SIZE_STEP)
 
@@ -116,13 +126,13 @@ def heatmap_to_image(
     return transform_points(to_image, points).astype(np.float32)
 
 
-def warp_crops(image: Image, matrices: DoubleArray, size_wh: tuple[int, int]) -> Image:
-    """Crops (N, h, w, 3) uint8 of an image (H, W, 3), black outside it, bilinear.
+def warp_crops(image: Image, matrices: DoubleArray, size_wh: tuple[int, int], *, outside: int = 0) -> Image:
+    """Crops (N, h, w, 3) uint8 of an image (H, W, 3), bilinear.
 
-    matrices: (N, 2, 3) from image to crop.
+    matrices: (N, 2, 3) from image to crop. outside: what the grey beside the image is, black by default.
     """
     width, height = size_wh
     crops = np.empty((len(matrices), height, width, 3), np.uint8)
     for crop, matrix in zip(crops, matrices, strict=True):
-        cv2.warpAffine(image, matrix, size_wh, dst=crop, flags=cv2.INTER_LINEAR)
+        cv2.warpAffine(image, matrix, size_wh, dst=crop, flags=cv2.INTER_LINEAR, borderValue=(outside,) * 3)
     return crops

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -22,14 +23,21 @@ Shapes: TypeAlias = Mapping[str, tuple[int | None, ...]]
 class PoseNetwork(RunningNetwork, Protocol):
     """A network that sees keypoints in pictures.
 
-    input_size_hw: height and width of a crop in pixels; the shorter is the short side of whole pictures.
+    input_size_hw: height and width of a crop in pixels; of whole pictures as the family has it. has_open_size: whether
+    pictures of another size can be run. metadata: what its file states of itself.
     """
 
     skeleton: Skeleton
     input_size_hw: tuple[int, int]
+    has_open_size: bool
+    metadata: Mapping[str, str]
 
     def run(self, images: Image) -> Outputs:
         """The outputs for images (N, H, W, 3) uint8 BGR, N at least 1."""
+
+
+def _second_sizes(shapes: Shapes, _metadata: Mapping[str, str]) -> set[int | None]:
+    return {shape[1] for shape in shapes.values()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +49,18 @@ class PoseFamily:
     none for a network of another family. None in a shape is a size that the graph leaves open, None keypoints any
     number.
     usual: settings, as of `parse_settings`, of all its networks, which need not state them.
+    told: a file's metadata, in the words of the family's makers, and its path → what they say, as it is stated in
+    settings. Raises ModelError for a network of another kind.
+    counts: shapes of the outputs that are read, and metadata → how many keypoints there are, None where that is open.
+    numbers: of keypoints that tell the skeleton; None for all that `skeleton_by_number` knows.
     """
 
     signature: str
     pick: Callable[[Shapes, int | None], Sequence[str]]
     usual: Mapping[str, Any] = field(default_factory=dict)
+    told: Callable[[Mapping[str, str], Path], Mapping[str, Any]] = lambda _metadata, _path: {}
+    counts: Callable[[Shapes, Mapping[str, str]], set[int | None]] = _second_sizes
+    numbers: Collection[int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +84,37 @@ class TopDownFamily(PoseFamily):
 class WholePictureFamily(PoseFamily):
     """Networks that see everybody in a picture, and need no detector.
 
-    finder: around a network, with the settings of the grouping (None: as published); whether to look at mirrored
-    pictures, too.
+    finder: around a network, with settings. Raises UsageError for those that the family has no use for.
     """
 
-    finder: Callable[[PoseNetwork, GroupingConfig | None, bool], PoseFinder]
+    finder: Callable[[PoseNetwork, FinderSettings], PoseFinder]
+
+
+@dataclass(frozen=True)
+class FinderSettings:
+    """How people are found without a detector.
+
+    grouping: of keypoints, None as published. flip_test: look at mirrored pictures, too. least_score: of a person,
+    where the network gives people and not maps.
+    """
+
+    grouping: GroupingConfig | None = None
+    flip_test: bool = False
+    least_score: float = 0.5
+
+
+def join_batches(parts: Sequence[FloatArray]) -> FloatArray:
+    """Outputs for several batches as one; where graphs give as many rows as they find people, rows of zeros follow."""
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    joined = np.zeros((sum(map(len, parts)), max(part.shape[1] for part in parts), *parts[0].shape[2:]), np.float32)
+    start = 0
+    for part in parts:
+        joined[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return joined
 
 
 class OutputReader:
@@ -91,9 +132,7 @@ class OutputReader:
         even suffice for one image.
         """
         parts = [part for _, part in self._runner.run(images)]
-        outputs = parts[0]
-        if len(parts) > 1:
-            outputs = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+        outputs = {name: join_batches([part[name] for part in parts]) for name in parts[0]}
         names = self._family.pick(
             {name: values.shape for name, values in outputs.items()}, self._network.skeleton.num_keypoints
         )

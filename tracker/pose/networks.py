@@ -14,10 +14,12 @@ from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.nets.build import NETWORKS
 from tracker.pose.bottom_up import TAGS
 from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
-from tracker.pose.family import Outputs, PoseFamily, Shapes, TopDownFamily, WholePictureFamily
+from tracker.pose.family import Outputs, PoseFamily, Shapes, TopDownFamily, WholePictureFamily, join_batches
 from tracker.pose.heatmap_family import HEATMAPS, heatmap_family
-from tracker.pose.settings import settings_path, skeleton_by_number, stated_settings
+from tracker.pose.rtmo import RTMO
+from tracker.pose.settings import parse_settings, settings_path, skeleton_by_number, stated_settings
 from tracker.pose.simcc_family import SIMCC
+from tracker.pose.yolo_pose import YOLO_POSE, stated_count
 from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # A further family is a file and a line here. Of those that fit a network alike, the first is taken.
-FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, HEATMAPS, SIMCC)
+FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, RTMO, YOLO_POSE, HEATMAPS, SIMCC)
 
 _Triple: TypeAlias = tuple[float, float, float]
 
@@ -82,6 +84,8 @@ class TorchPoseNetwork:
         self.engine = self._network.engine
         self.skeleton = skeleton
         self.input_size_hw = input_size_hw
+        self.has_open_size = True
+        self.metadata: Mapping[str, str] = {}
 
     def run(self, images: Image) -> Outputs:
         """As `PoseNetwork.run`."""
@@ -108,27 +112,41 @@ class OnnxPoseNetwork:
     def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
         self._network = OnnxNetwork(path, device, num_threads)
         # Before somebody describes a detector as a pose network.
-        family = _family_of_graph(self._network, None)
-        settings = stated_settings(self._network.metadata, path, family.usual)
+        family = _family_of_graph(self._network, stated_count(self._network.metadata))
+        self.metadata: Mapping[str, str] = self._network.metadata
+        told = parse_settings(family.told(self.metadata, path), f"the metadata of {path}")
+        settings = stated_settings(self.metadata, path, {**family.usual, **told})
         self.name = path.name
         self.engine = self._network.engine
         self.note = self._network.note
         batch, _, *size_hw = self._network.inputs[0].shape
-        self.input_size_hw = _input_size_hw(settings if None in size_hw else {"input_size": size_hw}, path)
+        self.has_open_size = None in size_hw
+        self.input_size_hw = _input_size_hw(settings if self.has_open_size else {"input_size": size_hw}, path)
         self._runs_singly = batch == 1
         self._normalization = normalization_of(settings)
         self.skeleton: Skeleton = settings.get("skeleton") or self._skeleton_by_number(family, path)
+        counts = self._counts(family, self._shapes)
+        if not counts & {None, self.skeleton.num_keypoints}:
+            raise _unsupported(self._network, self.skeleton.num_keypoints)
         self.family = _with_settings(_family_of_graph(self._network, self.skeleton.num_keypoints), settings, path)
 
+    @property
+    def _shapes(self) -> Shapes:
+        return {info.name: info.shape for info in self._network.outputs}
+
     def _skeleton_by_number(self, family: PoseFamily, path: Path) -> Skeleton:
-        shapes = {info.name: info.shape for info in self._network.outputs}
-        if any(shape[1] is None for shape in shapes.values()):  # as MMDeploy leaves it in RTMPose's
+        counts = self._counts(family, self._shapes)
+        if None in counts:  # as MMDeploy leaves it in RTMPose's
             outputs = self.run(np.zeros((1, *self.input_size_hw, 3), np.uint8))
-            shapes = {name: values.shape for name, values in outputs.items()}
-        counts = {shapes[name][1] or 0 for name in family.pick(shapes, None)}
-        if skeleton := len(counts) == 1 and skeleton_by_number(max(counts), path):
+            counts = self._counts(family, {name: values.shape for name, values in outputs.items()})
+        known = {count or 0 for count in counts}
+        is_telling = len(known) == 1 and known <= set(family.numbers or known)
+        if skeleton := is_telling and skeleton_by_number(max(known), path):
             return skeleton
-        raise _undescribed(path, f"has {' or '.join(map(str, sorted(counts)))} keypoints")
+        raise _undescribed(path, f"has {' or '.join(map(str, sorted(known)))} keypoints")
+
+    def _counts(self, family: PoseFamily, shapes: Shapes) -> set[int | None]:
+        return family.counts({name: shapes[name] for name in family.pick(shapes, None)}, self.metadata)
 
     def run(self, images: Image) -> Outputs:
         """As `PoseNetwork.run`."""
@@ -136,7 +154,7 @@ class OnnxPoseNetwork:
         batches = np.split(inputs, len(inputs)) if self._runs_singly else [inputs]
         parts = zip(*(self._network.run(batch) for batch in batches), strict=True)
         named = zip(self._network.outputs, parts, strict=True)
-        return {info.name: part[0] if len(part) == 1 else np.concatenate(part) for info, part in named}
+        return {info.name: join_batches(part) for info, part in named}
 
 
 def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) -> OnnxPoseNetwork | TorchPoseNetwork:
@@ -185,8 +203,12 @@ def _family_of_graph(network: OnnxNetwork, num_keypoints: int | None) -> TopDown
     family = _family_of({info.name: info.shape for info in network.outputs}, num_keypoints)
     if family is not None and len(network.inputs) == 1 and _is_image(network.inputs[0]):
         return family
+    raise _unsupported(network, num_keypoints)
+
+
+def _unsupported(network: OnnxNetwork, num_keypoints: int | None) -> ModelError:
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
-    raise ModelError(
+    return ModelError(
         f"{network.path} takes {inputs} and gives {outputs}; supported is one image [1 or ?, 3, H, W] in, and out "
         f"{', or '.join(family.signature for family in FAMILIES)}, of {num_keypoints or 'K'} keypoints: export it so"
     )
