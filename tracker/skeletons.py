@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_FINE = re.compile("face|hand|thumb|finger|toe|heel")
 # The mean of COCO's sigmas, for keypoints whose own nobody measured.
 _USUAL_SIGMA = 0.067
 
@@ -66,6 +68,17 @@ class Skeleton:
         for a, b in self.flip_pairs:
             order[[a, b]] = b, a
         return order
+
+    @property
+    def body(self) -> npt.NDArray[np.int64]:
+        """(M,): the keypoints without those of face, fingers, toes and heels, many in a small place, beside a body.
+
+        >>> HALPE_26.body.tolist() == list(range(20)), len(WHOLEBODY_133.body), len(HAND_21.body)
+        (True, 17, 21)
+        """
+        coarse = [place for place, name in enumerate(self.keypoint_names) if not _FINE.search(name)]
+        has_body = any("shoulder" in name for name in self.keypoint_names)
+        return np.array(coarse if has_body else range(self.num_keypoints), np.int64)
 
     def index(self, keypoint_name: str) -> int:
         """Position of a keypoint; ValueError if the skeleton has none of that name."""

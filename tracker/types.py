@@ -137,6 +137,19 @@ class Poses(RowTable):
             origin=np.zeros(0, np.int8),
         )
 
+    def at(self, places: IntArray) -> Poses:
+        """The same with the keypoints at these rising places (M,) alone."""
+        if len(places) == self.keypoints.shape[1]:
+            return self
+        return replace(self, keypoints=self.keypoints[:, places], scores=self.scores[:, places])
+
+    def spread(self, places: IntArray, num_keypoints: int) -> Poses:
+        """The keypoints as those at these places (M,) of so many, of which the others are missing."""
+        keypoints = np.full((len(self), num_keypoints, 2), np.nan, np.float32)
+        scores = np.zeros((len(self), num_keypoints), np.float32)
+        keypoints[:, places], scores[:, places] = self.keypoints, self.scores
+        return replace(self, keypoints=keypoints, scores=scores)
+
     def limited(self) -> Poses:
         """The same with scores of at most 1, which networks' may exceed."""
         if not (self.scores > 1).any():

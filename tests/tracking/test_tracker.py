@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tracker.boxes import box_areas
-from tracker.skeletons import COCO_17
+from tracker.skeletons import COCO_17, WHOLEBODY_133
 from tracker.tracking.config import SIMILARITIES, TrackerConfig
 from tracker.tracking.oks import oks
 from tracker.tracking.propagation import QueueEntry
@@ -314,6 +314,23 @@ def test_unreliable_keypoints_go_with_the_rest_of_their_person() -> None:
     follow(tracker, [people((100, 100))])
     centre = tracker.predict(Half((10, 0))).boxes[0].reshape(2, 2).mean(axis=0)
     np.testing.assert_allclose(centre, [110, 100.5], atol=1e-3)
+
+
+def test_people_with_faces_and_hands_are_followed_by_their_bodies() -> None:
+    """Fingers and faces that are found somewhere else in each frame change no id, nor are they carried."""
+    rng = np.random.default_rng(0)
+    tracker = PoseTracker(WHOLEBODY_133, TrackerConfig(similarity="pose", propagation_score=0.5))
+    for step in range(6):
+        poses = people((100 + 4 * step, 100), (300, 100)).spread(np.arange(17), 133)
+        poses.keypoints[:, 17:] = rng.uniform(50, 350, (2, 116, 2))
+        poses.scores[:, 17:] = 1.08
+        carried = tracker.predict_poses(Shift())
+        tracked = tracker.update(poses)
+        assert ids_by_x(tracked) == [1, 2]
+        assert (tracked.poses.scores[:, 17:] == 1).all()
+        assert carried.keypoints.shape == ((2, 133, 2) if step else (0, 133, 2))
+        assert np.isfinite(carried.keypoints[:, :17]).all()
+        assert np.isnan(carried.keypoints[:, 17:]).all()
 
 
 def test_keypoints_dropped_for_tracking_stay_in_the_output() -> None:

@@ -42,7 +42,9 @@ class PoseTracker:
 
     def __init__(self, skeleton: Skeleton, config: TrackerConfig | None = None) -> None:
         self.config = config or TrackerConfig()
-        self._skeleton = skeleton
+        self._num_keypoints = skeleton.num_keypoints
+        # Face and fingers would outnumber the body by far, and small sigmas make much of small errors.
+        self._body, self._sigmas = skeleton.body, skeleton.sigmas[skeleton.body]
         self._queue = PoseQueue(self.config.queue_length, self._entry(Poses.empty(skeleton.num_keypoints)))
         self._tracks = Tracks.begin(np.zeros(0, np.int64), self._queue.people.boxes, self._queue.people.keypoints, 0)
         self._last_id = 0
@@ -63,11 +65,15 @@ class PoseTracker:
         return propagated_candidates(newest, self.config, factor=self._score_factor(decay=decay))
 
     def predict_poses(self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True) -> Poses:
-        """`predict` for networks that need no boxes: known people's poses themselves, where the flow carried them."""
+        """`predict` for networks that need no boxes: known people's poses themselves, where the flow carried them.
+
+        Of face, fingers and toes beside a body nothing is carried.
+        """
         newest = self._newest_carried(motion, time_s)
         if newest is None:
-            return Poses.empty(self._skeleton.num_keypoints)
-        return propagated_poses(newest, self.config, factor=self._score_factor(decay=decay))
+            return Poses.empty(self._num_keypoints)
+        carried = propagated_poses(newest, self.config, factor=self._score_factor(decay=decay))
+        return carried.spread(self._body, self._num_keypoints)
 
     def update(self, poses: Poses) -> TrackedPoses:
         """Give the poses of this frame their ids and remember them.
@@ -119,7 +125,7 @@ class PoseTracker:
         return self._queue.newest if self.config.propagation and len(self._queue) else None
 
     def _entry(self, poses: Poses) -> QueueEntry:
-        return QueueEntry.of(poses, self.config.keypoint_threshold)
+        return QueueEntry.of(poses.at(self._body), self.config.keypoint_threshold)
 
     def _without_duplicates(self, poses: Poses, entry: QueueEntry) -> tuple[Poses, QueueEntry]:
         """The poses that count, best first, and their entry."""
@@ -127,7 +133,7 @@ class PoseTracker:
         strong &= np.isfinite(poses.boxes).all(axis=1)
         rows = np.flatnonzero(strong)
         scores, areas = poses.pose_scores()[rows], box_areas(poses.boxes[rows])
-        sigmas, threshold = self._skeleton.sigmas, self.config.duplicate_oks
+        sigmas, threshold = self._sigmas, self.config.duplicate_oks
         rows = rows[oks_nms(entry.keypoints[rows], areas, scores, sigmas, threshold)]
         return poses[rows], entry[rows]
 
@@ -136,7 +142,7 @@ class PoseTracker:
         kind = SIMILARITIES[self.config.similarity]
         past = self._queue.people if kind.whole_queue else self._queue.newest
         decays = self._queue.decays(self.config.age_decay, FRAME_S) if kind.whole_queue else 1.0
-        similarity = kind.compare(entry, past, self._skeleton.sigmas) * decays
+        similarity = kind.compare(entry, past, self._sigmas) * decays
         return similarity.astype(np.float32), past.track_ids
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
@@ -145,7 +151,7 @@ class PoseTracker:
         if not (detected & (track_ids < 0)).any():
             return detected
         areas = box_areas(entry.boxes)
-        alike = oks(entry.keypoints, areas, entry.keypoints, areas, self._skeleton.sigmas) > self.config.newcomer_oks
+        alike = oks(entry.keypoints, areas, entry.keypoints, areas, self._sigmas) > self.config.newcomer_oks
         order = np.arange(len(poses))
         better = (track_ids >= 0) | (detected & (order < order[:, None]))
         second_look = (alike & better & (order != order[:, None])).any(axis=1)
@@ -162,7 +168,7 @@ class PoseTracker:
         lost = tracks[remembered & ~np.isin(tracks.ids, track_ids)]
         track_ids, similarities = track_ids.copy(), similarities.copy()
         track_ids[rows], similarities[rows] = find_again(
-            lost, entry.boxes[rows], entry.keypoints[rows], self._skeleton.sigmas, self._now_s
+            lost, entry.boxes[rows], entry.keypoints[rows], self._sigmas, self._now_s
         )
         return track_ids, similarities
 

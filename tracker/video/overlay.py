@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +32,6 @@ _PAPER: Color = (245, 245, 245)
 _HUE_STEP = math.pi * (3 - math.sqrt(5))
 _HUE_START = 0.35
 
-# Names of keypoints that lie close together on a body.
-_FINE = re.compile("face|hand|thumb|finger|toe|heel")
 _SHADE_OPACITY = 0.55
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -147,7 +144,7 @@ class _Stroke:
 
 @dataclass(frozen=True)
 class _Part:
-    """Keypoints (K,) bool and edges (M, 2) of one side. is_fine: those of face and fingers, many in a small place."""
+    """Keypoints (K,) bool and edges (M, 2) of one side. is_fine: those beside the skeleton's body."""
 
     color: Color
     is_fine: bool
@@ -216,12 +213,10 @@ def _side_of(keypoint_name: str) -> str:
 
 def _parts_of(skeleton: Skeleton) -> list[_Part]:
     """The parts of a skeleton; edges between the sides and those of neither are the middle's, as those are fine that
-    end in a fine keypoint. Of a hand alone nothing is.
+    end in a fine keypoint.
     """
-    names = skeleton.keypoint_names
-    has_body = any("shoulder" in name for name in names)
-    sides = np.array([_side_of(name) for name in names])
-    fine = np.array([has_body and _FINE.search(name) is not None for name in names])
+    sides = np.array([_side_of(name) for name in skeleton.keypoint_names])
+    fine = ~np.isin(np.arange(skeleton.num_keypoints), skeleton.body)
 
     def side_of_edge(edge: tuple[int, int]) -> str:
         named = {str(sides[end]) for end in edge} - {""}
