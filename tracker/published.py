@@ -34,6 +34,7 @@ _PUBLISHED: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = MappingProxyTy
                 "mean": json.dumps(IMAGENET_MEAN),
                 "std": json.dumps(IMAGENET_STD),
                 "input_size": "[256, 192]",
+                "dark_kernel": "5",
             },
         ),
     }

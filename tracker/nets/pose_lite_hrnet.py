@@ -85,7 +85,7 @@ class FurtherHead(nn.Module):
         self.coarse_blocks = nn.Sequential(MixerBlock(wide), MixerBlock(wide), nn.Conv2d(wide, narrow, 1))
         self.to_middle = deconvolution(narrow)
         self.middle = nn.Conv2d(WIDTHS[1], narrow, 1)
-        self.middle_blocks = nn.Sequential(MixerBlock(narrow), MixerBlock(narrow), nn.Conv2d(narrow, thin, 1))
+        self.middle_blocks = nn.Sequential(MixerBlock(narrow), nn.Conv2d(narrow, thin, 1))
         self.to_fine = deconvolution(thin)
         self.fine = nn.Conv2d(WIDTHS[0], thin, 1)
         self.second = mixer(thin, thin)

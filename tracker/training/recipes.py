@@ -154,6 +154,9 @@ class PoseRecipe(Views, NetworkInput, Recipe):
     input_size: tuple[int, int] = _of((256, 192), "height and width of the network's input")
     sigma: float = _of(0.0, "of the heatmaps' Gaussians, in cells; 0 is a 128th of the input's height")
     whole_cells: bool = _of(False, "put Gaussians on whole cells, as published")
+    dark_kernel: int = _of(
+        5, "width of the Gaussian with which its heatmaps are decoded by DARK; 0: by a quarter cell, as published"
+    )
     boxes: str = _of(
         "annotated", "boxes of people; those of keypoints are 15 % larger than them", "annotated", "keypoints"
     )
@@ -166,6 +169,8 @@ class PoseRecipe(Views, NetworkInput, Recipe):
         super().__post_init__()
         if any(side <= 0 or side % 32 for side in self.input_size):
             raise ValueError(f"input_size must be multiples of 32, not {' '.join(map(str, self.input_size))}")
+        if self.dark_kernel != 0 and (self.dark_kernel < 3 or self.dark_kernel % 2 == 0):
+            raise ValueError(f"dark_kernel must be 0 or odd and at least 3, not {self.dark_kernel}")
         if self.frozen_stages >= 0 and self.network != "PoseLiteHRNet":
             raise ValueError(f"frozen_stages must be -1 for {self.network}: only Lite-HRNet's are frozen")
 
@@ -316,6 +321,7 @@ _PAPER_COCO = PoseRecipe(
     ema=0.0,
     max_gradient=math.inf,
     whole_cells=True,
+    dark_kernel=0,
     min_keypoints=1,
     min_box_score=0.0,
     true_repeats=1,

@@ -128,7 +128,8 @@ def _start_pose(recipe: PoseRecipe, options: RunOptions, device: str) -> _Start:
         partial(measure_pose, sets=sets, recipe=recipe, device=device),
         HeatmapTeacher(options.teacher, skeleton, recipe.input_wh) if options.teacher else None,
     )
-    return _Start(model, task, len(rows), metadata | _stated(recipe, recipe.input_size))
+    decoding = {"dark_kernel": str(recipe.dark_kernel)} if recipe.dark_kernel else {}
+    return _Start(model, task, len(rows), metadata | _stated(recipe, recipe.input_size) | decoding)
 
 
 def _start_detector(recipe: DetectorRecipe, options: RunOptions, device: str) -> _Start:

@@ -22,6 +22,7 @@ from tracker.evaluation.coco import (
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.evaluation.pck import evaluate_pck
 from tracker.pose.bottom_up import BottomUpEstimator
+from tracker.pose.heatmap_family import heatmap_family
 from tracker.pose.networks import TorchPoseNetwork
 from tracker.pose.top_down import TopDownEstimator
 from tracker.skeletons import skeleton_of
@@ -43,7 +44,7 @@ def measure_pose(model: nn.Module, sets: Sequence[ValidationSet], recipe: PoseRe
     """OKS AP and PCK of a pose network with true boxes, without flip test; names begin with the set's."""
     skeleton = skeleton_of(recipe.skeleton)
     network = TorchPoseNetwork(model, skeleton, recipe.input_size, normalization=recipe.normalization, device=device)
-    estimator = TopDownEstimator(network)
+    estimator = TopDownEstimator(network, heatmap_family(dark_kernel=recipe.dark_kernel or None))
 
     def measure(part: ValidationSet) -> Figures:
         poses = _on_pictures(part, lambda picture, image: estimator.estimate(image, picture.true_boxes()))
