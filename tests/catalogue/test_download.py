@@ -132,6 +132,8 @@ def test_proxies_are_kept_to(server, tmp_path, monkeypatch):
 def test_a_host_that_is_not_there_and_one_that_refuses(tmp_path):
     with pytest.raises(ModelError, match="its host is not known here; go online"):
         download("http://nowhere.invalid/file", tmp_path / "a.part", "net")
+    with pytest.raises(ModelError, match="that is no address"):
+        download("http://no where/file", tmp_path / "a.part", "net")
     with serving() as server:
         url = server.url
     with pytest.raises(ModelError, match=r"it cannot be reached \(Connection refused\), 4 times"):

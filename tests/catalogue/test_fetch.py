@@ -23,6 +23,7 @@ from tracker.catalogue.fetch import fetch
 from tracker.detection import load_detector
 from tracker.errors import InputError, ModelError, TrackerError
 from tracker.nets.pose_resnet import PoseResNet
+from tracker.pipeline import build_pipeline
 from tracker.pose import load_pose_network
 from tracker.pose.settings import parse_settings
 from tracker.runtime import TensorInfo
@@ -263,6 +264,8 @@ def test_words_that_are_no_networks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match=r"rtmpose-m has not been fetched; run: .* weights fetch rtmpose-m"):
         find_network("rtmpose-m")
+    with pytest.raises(ModelError, match="rtmdet-m has not been fetched"):
+        build_pipeline(detector="rtmdet-m")
     with pytest.raises(TrackerError, match="no network file or name rtmpose-mm; nearest: rtmpose-m"):
         find_network("rtmpose-mm")
     for path in ("rtmpose.onnx", "./rtmpose-m", "a/rtmpose-m"):

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, InvalidURL
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -120,6 +120,8 @@ class _Attempt:
                 self._judge(error)
         except URLError as error:
             raise self._unreached(error.reason) from error
+        except InvalidURL as error:
+            raise self._refusal(f"that is no address ({error}); {_OTHERWISE}") from error
         except OutputError:
             raise
         except (OSError, HTTPException) as error:
