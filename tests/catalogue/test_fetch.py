@@ -73,7 +73,9 @@ def test_the_catalogue_says_what_it_must_of_each_network():
         assert parse_settings(entry.settings, name).keys() >= {"color", "mean", "std", "input_size"}
         assert ("skeleton" in entry.settings) == (entry.kind != "detector")
         assert entry.sha256 in entry.file or len(entry.sha256) == 64
-    assert {"rtmpose-m", "rtmpose-halpe26-m", "rtmdet-m", "vitpose-b", "simple-baselines-50"} <= {*read_catalogue()}
+    assert {"rtmpose-m", "rtmpose-halpe26-m", "rtmo-s", "rtmdet-m", "vitpose-b", "simple-baselines-50"} <= {
+        *read_catalogue()
+    }
 
 
 @pytest.mark.parametrize("text", ["", "family = 1", "[[family]]\nname = 'a'", "[[family]]\nweights = [{}]", "a = ="])
@@ -128,6 +130,7 @@ OUTPUTS = {
     "RTMPose": curves(17),
     "RTMPose, Halpe-26": curves(26),
     "ViTPose": {"output_0": np.zeros((1, 17, 64, 48), np.float32)},
+    "RTMO": {"dets": np.zeros((1, 3, 5), np.float32), "keypoints": np.zeros((1, 3, 17, 3), np.float32)},
     "RTMDet": boxes(),
     "YOLOX, Human-Art": boxes(),
 }

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from tracker.errors import ModelError
-from tracker.nets.build import Kind
 from tracker.weights import MANIFEST
 
 CATALOGUE = MANIFEST.with_name("catalogue.toml")
@@ -20,16 +19,16 @@ CATALOGUE = MANIFEST.with_name("catalogue.toml")
 class Entry:
     """A published network.
 
-    family, kind: of the networks it is one of. address, file: where it is, together; mirrors stand for the address.
-    member: what of a zip is the network. settings: as in the .toml beside a network file; of detectors, whose families
-    know them, to be read alone. licence, data: of code and weights, and what they were trained on, as their makers
-    state it. measure, reported: what the makers measured, and the figure. bytes, sha256: of the network itself, where
-    known; the sha256 may be its first digits. example: how the network is named in a command.
+    family, kind: of the networks it is one of; pose networks see the person in a crop, one-pass ones everybody at once.
+    address, file: where it is, together; mirrors stand for the address. member: what of a zip is the network. settings:
+    as in the .toml beside a network file; of detectors, whose families know them, to be read alone. licence, data: of
+    code and weights, and what they were trained on, as their makers state it. measure, reported: what the makers
+    measured, and the figure. bytes, sha256: of the network itself, where known; the sha256 may be its first digits.
     """
 
     name: str
     family: str
-    kind: Kind
+    kind: Literal["detector", "pose", "one-pass"]
     address: str
     file: str
     licence: str
@@ -60,8 +59,7 @@ class Entry:
     @property
     def example(self) -> str:
         """How a command names it."""
-        options = {"detector": "--detector", "pose": "--pose-model", "bottom-up": "--pose bottom-up --pose-model"}
-        return f"{options[self.kind]} {self.name}"
+        return f"{'--detector' if self.kind == 'detector' else '--pose-model'} {self.name}"
 
 
 @cache

@@ -84,7 +84,7 @@ def _facts(entry: Entry) -> dict[str, str | None]:
     return {
         "name": entry.name,
         "family": entry.family,
-        "use": entry.example,
+        "use": entry.example + (", without a detector" if entry.kind == "one-pass" else ""),
         "finds": settings.get("skeleton", "people's boxes"),
         "input": f"{entry.size} px, {settings['color'].upper()}, mean {settings['mean']}, std {settings['std']}",
         "reported": f"{entry.reported} ({entry.measure})",
