@@ -48,10 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_as_interrupt():
             build_parser().parse_args(argv, args)
-            return int(args.run(args))
+            code = int(args.run(args))
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
     except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
         return 143 if isinstance(interrupt, Terminated) else 130
+    except BrokenPipeError:  # who reads what is printed, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (TrackerError, ImportError, AttributeError, OSError) as error:
         if isinstance(error, AttributeError) and not is_hollow(error):
             raise

@@ -55,6 +55,17 @@ def test_a_reader_who_has_enough_ends_the_run(models: list[str], tmp_path: Path)
     assert {path.name for path in tmp_path.iterdir()} == {"endless.mkv", "out.mp4"}
 
 
+def test_a_reader_of_a_table_who_has_enough_is_no_fault() -> None:
+    command = [sys.executable, "-m", "tracker", "weights", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0
+    assert b"rror" not in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
