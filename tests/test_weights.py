@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
+from tracker.detection.detector import open_network
 from tracker.errors import ModelError
+from tracker.pose import load_pose_network
 from tracker.weights import (
     NETWORKS,
     find_default,
@@ -354,3 +357,23 @@ def test_a_malformed_manifest_is_one_line(tmp_path, old, new):
     message = refusal(read_manifest, manifest_of(tmp_path, entry(tmp_path, changes=[(old, new)])))
     assert "is malformed" in message
     assert "install the program again" in message
+
+
+class _Foreign:
+    """Pickled as an Ultralytics network is: by the name of a class."""
+
+    def __reduce__(self):
+        return (eval, ("__import__('pathlib').Path('ran').touch()",))
+
+
+def test_a_checkpoint_of_ultralytics_says_how_its_owner_exports_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"epoch": -1, "model": _Foreign(), "note": "ultralytics.nn.tasks"}, "yolo11n-pose.pt")
+    for load in (load_checkpoint, open_network, load_pose_network):
+        message = refusal(load, Path("yolo11n-pose.pt"))
+        assert message.startswith("yolo11n-pose.pt is a checkpoint of Ultralytics, which runs code when it is loaded")
+        assert message.endswith("pip install ultralytics; yolo export model=yolo11n-pose.pt format=onnx")
+    assert not Path("ran").exists()
+    torch.save({"model": torch.zeros(1)}, "yolo11n.pt")
+    assert "is no detector by its name" in refusal(open_network, Path("yolo11n.pt"))
+    assert "is no detector by its name" in refusal(open_network, Path("missing.pt"))

@@ -167,10 +167,11 @@ class Pipeline:
     """Detector, flow, pose estimator and tracker put together.
 
     detector: None where the estimator finds people by itself, which then stands for it in what follows; people who are
-    known beforehand stand for the detector, or for the estimator without a detector. flow:
-    recognises cuts, also where no setting makes use of its motion. detect_every: the detector looks at every N-th
-    frame, propagation carries people in between. detector_batch: frames that the detector is given at once, which uses
-    a GPU better; latency grows with it. times: busy seconds per stage, over all runs.
+    known beforehand stand for the detector, or for the estimator without a detector. flow: recognises cuts, also where
+    no setting makes use of its motion. config: where it has no keypoint threshold, the estimator's own is taken.
+    detect_every: the detector looks at every N-th frame, propagation carries people in between. detector_batch: frames
+    that the detector is given at once, which uses a GPU better; latency grows with it. times: busy seconds per stage,
+    over all runs.
     """
 
     detector: PersonDetector | KnownPeople | None
@@ -184,6 +185,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         if self.detect_every < 1 or self.detector_batch < 1:
             raise ValueError("detect_every and detector_batch must be 1 or more")
+        own = getattr(self.estimator, "keypoint_threshold", None)
+        object.__setattr__(self, "config", self.config.settled(own))
 
     @property
     def skeleton(self) -> Skeleton:

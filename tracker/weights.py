@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -179,11 +180,12 @@ def refuse_ultralytics(path: Path) -> None:
     """Raise ModelError, with how its owner exports it, for a checkpoint of Ultralytics; nothing in it is run."""
     try:
         with zipfile.ZipFile(path) as archive:
-            pickles = [archive.open(name) for name in archive.namelist() if name.endswith("/data.pkl")]
-            is_theirs = any(b"ultralytics." in pickle.read(_PICKLE_START) for pickle in pickles)
+            names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            with contextlib.ExitStack() as stack:
+                starts = [stack.enter_context(archive.open(name)).read(_PICKLE_START) for name in names]
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return
-    if is_theirs:
+    if any(b"ultralytics." in start for start in starts):
         raise ModelError(
             f"{path} is a checkpoint of Ultralytics, which runs code when it is loaded, so it is refused; "
             f"export it where you trust it: pip install ultralytics; yolo export model={path.name} format=onnx"

@@ -40,6 +40,7 @@ def test_people_keep_their_ids_and_are_carried(run: Run, clip: Path, tmp_path: P
     assert (tmp_path / "out.mp4").stat().st_size > 0
     header, *frames = read_lines(tmp_path / "out.jsonl")
     first_is_red = int(frames[0]["people"][0]["box"][0] > SIZE_WH[0] / 2) ^ (frames[0]["people"][0]["track_id"] == 2)
+    assert header["settings"]["keypoint_threshold"] == 0.5
     assert (header["settings"]["detector"], header["settings"]["pose_model"]) == (None, "model.onnx")
     for number, frame in enumerate(frames):
         people = {person["track_id"]: person for person in frame["people"]}
@@ -56,4 +57,9 @@ def test_people_keep_their_ids_and_are_carried(run: Run, clip: Path, tmp_path: P
     again = run("track", "--input", clip, "--pose", "bottom-up", "--pose-model", model, "--poses", "again.jsonl")
     assert again.code == 0
     assert read_lines(tmp_path / "again.jsonl")[1:] == frames
+    # From 0.81 on no keypoint is left to follow people by.
+    run("track", "--input", clip, "--pose-model", model, "--poses", "all.jsonl", "--keypoint-threshold", "0.81")
+    header, *frames = read_lines(tmp_path / "all.jsonl")
+    assert header["settings"]["keypoint_threshold"] == 0.81
+    assert not [one for frame in frames for one in frame["people"] if one["origin"] == "propagated"]
     assert run("track", "--input", clip, "--pose-model", model, "--detector", model, "--poses", "no.csv").code == 1

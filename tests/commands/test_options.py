@@ -74,7 +74,9 @@ def test_the_help_shows_defaults(shown: Callable[..., str], option: str, ending:
     assert options_in(shown("track", "--help-all"))[option].endswith(ending)
 
 
-@pytest.mark.parametrize(("option", "defaults"), [("--tracker", TrackerConfig()), ("--grouping", TRACKED_GROUPING)])
+@pytest.mark.parametrize(
+    ("option", "defaults"), [("--tracker", TrackerConfig().settled()), ("--grouping", TRACKED_GROUPING)]
+)
 def test_settings_are_listed_with_types_defaults_and_meanings(
     shown: Callable[..., str], option: str, defaults: TrackerConfig | GroupingConfig
 ) -> None:

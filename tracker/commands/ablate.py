@@ -96,7 +96,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table to stdout, in Markdown."""
-    config = tracker_config(args)
+    config = tracker_config(args).settled()
     if args.input:
         return _ablate_dataset(args, config)
     for option in _FOR_DATA_SETS:

@@ -33,7 +33,7 @@ _OWN = (
     *("similarity", "propagation", "merge", "queue_length", "gate"),
     *("keypoint_threshold", "confirm_after_s", "forget_after_s"),
 )
-_DEFAULTS = TrackerConfig()
+_DEFAULTS = TrackerConfig().settled()
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -294,7 +294,7 @@ def add_tracking_options(parser: Parser) -> None:
     group = parser.add_rare_group("the paper's ablation, and the rest of the tracker")
     _add_settings(group, "similarity", "propagation", "merge", "queue_length", "gate")
     group.add_argument(
-        "--tracker", action=SettingAction, load=TrackerConfig,
+        "--tracker", action=SettingAction, load=lambda: _DEFAULTS,
         help="another number of the tracker; --tracker help lists them",
     )  # fmt: skip
 

@@ -157,7 +157,7 @@ def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
     threshold = args.keypoint_threshold
     if threshold is None:
         stated = results.header.settings.get("keypoint_threshold")
-        threshold = stated if isinstance(stated, float) else TrackerConfig().keypoint_threshold
+        threshold = stated if isinstance(stated, float) else TrackerConfig().least_keypoint_score
     return OverlayRenderer(
         results.header.skeleton, keypoint_threshold=threshold, show_unconfirmed=args.show_unconfirmed
     )

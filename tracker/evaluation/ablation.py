@@ -104,7 +104,7 @@ class Ablation:
             recording = self._recordings[sequence.name]
             for setting, of_setting in sums.items():
                 predicted = track_sequence(truth, recording, setting, of_setting.times)
-                of_setting.add(measure_sequence(truth, predicted, setting.config.keypoint_threshold), len(recording))
+                of_setting.add(measure_sequence(truth, predicted, setting.config.least_keypoint_score), len(recording))
                 on_sequence()
             recording.forget_pictures()
         return {setting: of_setting.outcome(has_speed=not setting.knows_truth) for setting, of_setting in sums.items()}

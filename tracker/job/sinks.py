@@ -124,7 +124,7 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
     if outputs.overlay or window:
         overlay = OverlayRenderer(
             pipeline.skeleton,
-            keypoint_threshold=pipeline.config.keypoint_threshold,
+            keypoint_threshold=pipeline.config.least_keypoint_score,
             show_unconfirmed=outputs.show_unconfirmed,
         )
         drawing: VideoWriter | PictureWriter | None = None

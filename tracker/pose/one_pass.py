@@ -18,6 +18,8 @@ from tracker.types import DoubleArray, Image, Poses
 _PADDING = 114
 # Sides of an open input are multiples of it, or of what the file states.
 _STRIDE = "32"
+# Scores are probabilities that a keypoint is to be seen; from here on it more likely is than not.
+KEYPOINT_THRESHOLD = 0.5
 # The outputs for one picture, without their batch axis, the network, and the least score of a person → people in pixels
 # of the input, best first.
 Decode: TypeAlias = Callable[[Outputs, PoseNetwork, float], Poses]
@@ -39,6 +41,7 @@ class OnePassEstimator:
         self.engine = network.engine
         self.note = network.note
         self.skeleton = network.skeleton
+        self.keypoint_threshold = KEYPOINT_THRESHOLD
         self._network = network
         self._reader = OutputReader(network, family)
         self._decode = decode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 from tracker.tracking.similarities import SIMILARITIES
@@ -13,6 +13,9 @@ MERGES: tuple[str, ...] = get_args(Merge)
 
 FRAME_S = 1 / 25
 """The time between frames for which the factors that work frame by frame were measured."""
+
+# For heights of peaks.
+_KEYPOINT_THRESHOLD = 0.4
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class TrackerConfig:
     """Past frames in the queue (L_Q), above 30 per second some; multi-flow compares with all, others with the last."""
     age_decay: float = 0.97
     """Factor on the similarity to a queue entry for each 1/25 s of its age: errors of the flow add up."""
-    keypoint_threshold: float = 0.4
-    """Keypoints under this score are not tracked (section 4.3)."""
+    keypoint_threshold: float | None = None
+    """Keypoints under this score are not tracked (section 4.3); 0.5 if not given where scores say what is in sight."""
     propagation: bool = True
     """Carry people by the flow into frames in which the detector misses them."""
     propagation_score: float = 0.4
@@ -69,8 +72,18 @@ class TrackerConfig:
             raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
         shares = ("gate", "age_decay", "score_decay", "merge_iou", "duplicate_oks", "newcomer_oks")
         for name in (*shares, "keypoint_threshold", "propagation_score", "min_box_score"):
-            if not 0 <= getattr(self, name) <= 1:
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
+
+    @property
+    def least_keypoint_score(self) -> float:
+        """The keypoint threshold, the usual one if none is given."""
+        return _KEYPOINT_THRESHOLD if self.keypoint_threshold is None else self.keypoint_threshold
+
+    def settled(self, keypoint_threshold: float | None = None) -> TrackerConfig:
+        """The same with a keypoint threshold: that given, else a network's own, else the usual one."""
+        own = self.keypoint_threshold if self.keypoint_threshold is not None else keypoint_threshold
+        return replace(self, keypoint_threshold=_KEYPOINT_THRESHOLD if own is None else own)
 
     @property
     def needs_motion(self) -> bool:

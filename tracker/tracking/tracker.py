@@ -125,7 +125,7 @@ class PoseTracker:
         return self._queue.newest if self.config.propagation and len(self._queue) else None
 
     def _entry(self, poses: Poses) -> QueueEntry:
-        return QueueEntry.of(poses.at(self._body), self.config.keypoint_threshold)
+        return QueueEntry.of(poses.at(self._body), self.config.least_keypoint_score)
 
     def _without_duplicates(self, poses: Poses, entry: QueueEntry) -> tuple[Poses, QueueEntry]:
         """The poses that count, best first, and their entry."""
