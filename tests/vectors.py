@@ -74,6 +74,15 @@ def cases(pattern: str, names: str = "()") -> list[Any]:
     ]
 
 
+def evaluations(truth: str) -> list[Any]:
+    """A test parameter for each folder with expected.json and a ground truth of that name, in both folders."""
+    found = []
+    for label, folder in FOLDERS.items():
+        cases = [path.parent for path in sorted(folder.rglob("expected.json")) if path.with_name(truth).exists()]
+        found += [pytest.param(case, id=f"{label}-{case.name}") for case in cases] or [_absent(label)]
+    return found
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 

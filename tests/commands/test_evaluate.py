@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, Run, cells, refused, texture
-from tests.evaluation.coco_cases import coco_cases
-from tests.vectors import read_json
+from tests.vectors import evaluations, read_json
 from tracker.skeletons import CROWDPOSE_14
 
 ONE = pytest.approx(1)
@@ -105,7 +104,7 @@ def test_saved_poses_are_the_measure_of_themselves(run: Run, evaluate: Run, tmp_
 
 
 @pytest.mark.vectors_coco
-@pytest.mark.parametrize("case", coco_cases())
+@pytest.mark.parametrize("case", evaluations("gt.json"))
 def test_the_figures_are_the_official_ones(case: Path, run: Run) -> None:
     options = ["--gt", case / "gt.json", "--pred", case / "results.json", "--json", "out.json"]
     assert run("evaluate", "coco", *options).code == 0

@@ -10,25 +10,13 @@ import pytest
 
 from tests.commands.conftest import Outcome, Run, refused
 from tests.evaluation.posetrack.people import FIRST_ID
-from tests.vectors import FOLDERS, read_json
+from tests.vectors import FOLDERS, evaluations, read_json
 from tracker.skeletons import POSETRACK_17
 
 CASE = FOLDERS["own"] / "posetrack" / "edge_dummy"
 NAMES = ["000700_mpii_test", "000701_bonn_train"]
 # What newer libraries make of MOTP, and messages of the official programs.
 INFORMATIVE = {"motp_with_motmetrics_1_4", "sum_dist_all_events", "hota_pose_error", "posemap_error"}
-
-
-def official_cases() -> list[Any]:
-    """A parameter for each folder of ground truth, predictions and figures, in both folders of reference numbers."""
-    found = []
-    for label, folder in FOLDERS.items():
-        cases = [path.parent for path in sorted(folder.rglob("expected.json")) if (path.parent / "gt").is_dir()]
-        found += [pytest.param(case, id=f"{label}-{case.name}") for case in cases]
-        if not cases:
-            reason = f"{folder} holds no PoseTrack evaluations; name another folder with TRACKER_VECTORS"
-            found.append(pytest.param(None, id=label, marks=pytest.mark.skip(reason=reason)))
-    return found
 
 
 def to_be_compared(expected: dict[str, Any], check: list[str]) -> dict[str, Any]:
@@ -64,7 +52,7 @@ def differences(expected: Any, found: Any, path: str = "") -> list[str]:
 
 
 @pytest.mark.vectors_posetrack
-@pytest.mark.parametrize("case", official_cases())
+@pytest.mark.parametrize("case", evaluations("gt"))
 def test_the_figures_are_the_official_ones(case: Path, run: Run) -> None:
     expected = read_json(case / "expected.json")
     check = expected.get("check", ["ap", "mot"])
@@ -133,15 +121,6 @@ def test_weak_keypoints_are_left_out_of_mota_alone(run: Run) -> None:
     done = evaluate(run, gt, pred, "--keypoint-score", "0.6")
     assert "| AP                         | 100.0 |" in done.out
     assert "| MOTA                       |   0.0 |" in done.out
-
-
-def test_images_in_another_order_are_noted(run: Run) -> None:
-    gt = save("gt", a=file([1], [2]))
-    backwards = file([1], [2])
-    backwards["images"].reverse()
-    done = evaluate(run, gt, save("pred", a=backwards))
-    assert "note: a: the prediction lists the images in another order" in done.err
-    assert "| AP                         | 100.0 |" in done.out
 
 
 @pytest.mark.parametrize(

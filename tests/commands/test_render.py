@@ -80,12 +80,6 @@ def test_people_of_a_part_are_drawn_where_they_were_tracked(run: Run, track: Run
         assert times_of(Path("again.mp4")) == pytest.approx(np.subtract(times_s, times_s[0]), abs=1e-4)
 
 
-def test_a_start_that_is_named_is_where_drawing_begins(run: Run, track: Run, clip: Path) -> None:
-    track("--poses", "out.txt", "--start", "0.2")
-    assert run("render", "out.txt", clip, "--output", "again.mp4", "--start", "0.3").code == 0
-    assert len(pictures(Path("again.mp4"))) == 4
-
-
 def test_a_longer_video_is_told(run: Run, track: Run, clip: Path) -> None:
     track("--poses", "out.jsonl", "--max-frames", "6")
     done = run("render", "out.jsonl", clip, "--output", "again.mp4")

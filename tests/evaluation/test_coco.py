@@ -16,8 +16,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tests.evaluation.coco_cases import coco_cases
-from tests.vectors import read_json
+from tests.vectors import evaluations, read_json
 from tracker.datasets.coco import GroundTruth, check_pictures, read_ground_truth, read_picture, read_results
 from tracker.errors import InputError
 from tracker.evaluation.coco import (
@@ -247,7 +246,7 @@ def test_figures_are_those_of_pycocotools_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.vectors_coco
-@pytest.mark.parametrize("case", coco_cases())
+@pytest.mark.parametrize("case", evaluations("gt.json"))
 def test_oks_is_the_official_one(case: Path) -> None:
     """That of tracking, with the sigmas and areas that the evaluation takes; of people with visible keypoints."""
     truth = read_ground_truth(case / "gt.json")

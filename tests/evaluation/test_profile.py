@@ -20,27 +20,6 @@ NUM_KEYPOINTS = {"coco": 17, "crowdpose": 14, "coco17": 17, "mpii16": 16}
 SMALL = LitePoseConfig(8, (8, 8, 16), (16, 8), num_blocks=(2, 1, 2), expansion=2, kernel=5)
 
 
-@pytest.mark.parametrize(
-    ("layer", "cost"),
-    [
-        # 8×8 pixels of 3 channels in.
-        pytest.param(nn.Conv2d(3, 4, 3, stride=2, padding=1), Cost(4 * 28, *[4 * 27 * 16] * 3), id="4×4 out"),
-        pytest.param(nn.Conv2d(3, 3, 5, padding=2, groups=3, bias=False), Cost(75, *[75 * 64] * 3), id="depthwise"),
-        pytest.param(
-            nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1, bias=False),
-            Cost(96, 96 * 64, 96 * 256, 96 * 256),
-            id="a deconvolution at input or output positions",
-        ),
-        pytest.param(nn.Linear(8, 2), Cost(18, *[16 * 24] * 3), id="linear over 3×8 rows"),
-        pytest.param(nn.BatchNorm2d(3), Cost(6, 0, 0, 2 * 192), id="batch norm: 2 per element"),
-        pytest.param(nn.ReLU6(), Cost(0, 0, 0, 192), id="activation: 1 per element"),
-        pytest.param(nn.MaxPool2d(2), Cost(), id="pooling is free"),
-    ],
-)
-def test_layers_by_hand(layer, cost):
-    assert measure(nn.Sequential(layer), (8, 8)) == {"0": cost}
-
-
 def test_a_layer_that_runs_twice_costs_twice_but_has_its_parameters_once():
     class Twice(nn.Module):
         def __init__(self):

@@ -53,11 +53,6 @@ def test_what_describes_a_network_in_json_builds_it(name: str) -> None:
     assert maps[0].shape[2:] == (height // stride, width // stride)
 
 
-def test_a_networks_own_arguments_come_last() -> None:
-    _, arguments = describe_network("LitePose-S", 5, tags_at_each_scale=True)
-    assert (arguments["stem"], arguments["tags_at_each_scale"]) == (16, True)
-
-
 def test_everything_receives_a_gradient(model: nn.Module) -> None:
     seen = model.look(images(2, 64, 64)) if isinstance(model, BottomUpMobileNet) else outputs(model, images(2, 64, 64))
     torch.stack([maps.square().mean() for maps in seen]).sum().backward()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tracker.nets.depthwise import DepthwiseConv, StridedDepthwiseConv, depthwise_conv
+from tracker.nets.depthwise import DepthwiseConv, StridedDepthwiseConv
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,3 @@ def test_every_second_pixel_of_stride_1_is_stride_2(size: tuple[int, int]) -> No
         assert torch.equal(conv(x), native(x))
     # frozen, there are no weights to learn, and the plain one is faster
     assert conv.requires_grad_(False)(x.requires_grad_()).grad_fn.name() == results[1][0].grad_fn.name()
-
-
-@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (1, 5), (2, 3)])
-def test_depthwise_convolutions_are_padded_by_half_their_kernel(stride: int, kernel: int) -> None:
-    conv = depthwise_conv(4, stride, kernel)
-    assert (conv.groups, conv.stride, conv.kernel_size) == (4, (stride, stride), (kernel, kernel))
-    assert conv.bias is not None
-    assert conv(torch.zeros(1, 4, 6, 8)).shape == (1, 4, 6 // stride, 8 // stride)

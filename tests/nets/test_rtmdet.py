@@ -30,9 +30,3 @@ def test_shortcuts_are_the_trunks_alone() -> None:
     has_shortcuts = {name: m._has_shortcuts for name, m in model.named_modules() if isinstance(m, CSPLayer)}
     # not in the last stage, which is that of the pools
     assert [name for name, has in has_shortcuts.items() if has] == [f"trunk.stages.{i}.1" for i in range(3)]
-
-
-def test_strided_convolutions_train_as_they_infer() -> None:
-    model, images = like_trained(RTMDetNano()), torch.rand(1, 3, 64, 64)
-    for inferred, trained in zip(model(images), model.train()(images), strict=True):
-        torch.testing.assert_close(trained, inferred, rtol=1e-4, atol=1e-3)

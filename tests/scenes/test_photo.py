@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tracker.scenes.photo import SIZE_WH, WALKERS, PhotoFrame, PhotoScene
-from tracker.skeletons import COCO_17
+from tracker.scenes.photo import WALKERS, PhotoFrame, PhotoScene
 
 data = pytest.importorskip("skimage.data", reason="the photographs come with scikit-image (the extra `demo`)")
 
 FAR, NEAR = 0, 1
-KNOWN = [COCO_17.index(name) for name in ("nose", "left_eye", "right_eye", "left_shoulder", "right_shoulder")]
 
 
 @pytest.fixture(scope="module")
@@ -69,21 +67,3 @@ def test_the_nearer_one_hides_the_other(
     assert frame.people.visible.sum(axis=1).tolist() == [num_visible, 5]
     assert least_seen <= frame.seen[FAR] <= most_seen
     assert frame.seen[NEAR] == 1
-
-
-def test_both_stay_in_the_picture_and_cross_twice(scene: PhotoScene) -> None:
-    crossings = 0
-    side = None
-    for frame in scene.frames():
-        people = frame.people
-        known = people.keypoints[:, KNOWN]
-        assert ((known >= 10) & (known < np.array(SIZE_WH) - 10)).all()
-        heights = people.boxes[:, 3] - people.boxes[:, 1]
-        assert ((heights >= 250) & (heights <= 450)).all()
-        assert people.boxes[:, 3].tolist() == [SIZE_WH[1]] * 2
-        nose, left, right, *_ = known.transpose(1, 0, 2)
-        assert (right[:, 0] < nose[:, 0]).all()
-        assert (nose[:, 0] < left[:, 0]).all()
-        crossings += side is not None and side != (nose[FAR, 0] < nose[NEAR, 0])
-        side = nose[FAR, 0] < nose[NEAR, 0]
-    assert crossings == 2

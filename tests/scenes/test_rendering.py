@@ -47,12 +47,6 @@ def test_the_same_arguments_give_the_same_frames_however_many_follow():
         np.testing.assert_array_equal(one.people.keypoints, other.people.keypoints)
 
 
-@pytest.mark.parametrize("size_wh", [(180, 320), (64, 64), (321, 181)])
-def test_any_size_is_rendered(size_wh):
-    for frame in render_scene("pan", size_wh, 2):
-        assert frame.size_wh == size_wh
-
-
 def test_an_unknown_scene_is_refused_at_once():
     with pytest.raises(ValueError, match=r"unknown scene 'street'; known: crossing, hidden"):
         render_scene("street")

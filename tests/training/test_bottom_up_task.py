@@ -113,19 +113,6 @@ def test_the_right_heatmaps_cost_nothing(tmp_path: Path, weights: dict[str, Any]
     assert loss == 0 if least == 0 else loss > least
 
 
-def test_what_does_not_count_has_no_gradient(tmp_path: Path) -> None:
-    task = make_task(tmp_path, STILL)
-    batch = task.make_batch(0)
-    masked = replace(batch.targets[0], mask=batch.targets[0].mask.clone())
-    masked.mask[:, :10] = False
-    outputs = [torch.ones(2, 34, 32, 32, requires_grad=True), torch.ones(2, 17, 64, 64, requires_grad=True)]
-    task.loss(Say(*outputs), replace(batch, targets=(masked, batch.targets[1])), torch.Generator()).backward()
-    gradient = outputs[0].grad
-    assert gradient is not None
-    assert not gradient[:, :17, :10].any()
-    assert (gradient[:, :17, 10:] != 0).any()
-
-
 def stick_people(folder: Path) -> Annotations:
     """Two pictures of two people side by side, whose limbs have many colours."""
     rng, people, paths = np.random.default_rng(0), [], []

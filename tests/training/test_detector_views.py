@@ -182,13 +182,3 @@ def test_pictures_without_people_are_rotated_and_mirrored_beyond_their_sides(tmp
     assert min(angles) < -10
     assert max(angles) > 10
     assert np.abs(angles).max() < 33
-
-
-def test_people_of_whom_little_is_seen_are_left_out(store: PictureStore) -> None:
-    layouts = Layouts(ALONE, (3.0, 4.0), negatives=0)
-    for seed in range(12):
-        scene = compose(store, seed, layouts)
-        sizes = scene.boxes[:, 2:] - scene.boxes[:, :2]
-        assert (sizes >= 4).all()
-        assert (scene.boxes >= 0).all()
-        assert (scene.boxes <= 192).all()

@@ -48,10 +48,3 @@ def test_a_store_is_made_once(tmp_path: Path, sources: list[Path]) -> None:
     with pytest.raises(InputError, match=r"0\.png cannot be read"):
         open_store(tmp_path / "cache", ["halves", 2], sources, halves, "halving")
     assert not list(tmp_path.glob("cache/*partial*"))
-
-
-def test_a_store_that_was_cut_off_is_made_again(tmp_path: Path, sources: list[Path]) -> None:
-    open_halves(tmp_path, sources)
-    for index in tmp_path.glob("cache/*.npz"):
-        index.unlink()
-    assert len(open_halves(tmp_path, sources)) == 10

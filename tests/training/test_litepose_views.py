@@ -175,15 +175,6 @@ def test_pasted_people_come_with_their_keypoints_and_hide_others(tmp_path: Path)
     assert hidden > 5
 
 
-def test_who_can_be_pasted(tmp_path: Path) -> None:
-    pictures = standing(tmp_path, 4)
-    annotations = pictures.annotations
-    annotations.boxes[1, 3] = 80  # too small
-    annotations.keypoints[2, COCO_17.index("left_hip")] = np.nan
-    annotations.box_scores[3], annotations.weights[3] = 0.4, 0.1  # in doubt
-    assert store_scenes(annotations, 140, tmp_path / "cache").donors.tolist() == [0]
-
-
 def test_pictures_without_people_are_shown_as_often_as_wished(tmp_path: Path) -> None:
     pictures = standing(tmp_path, 2)
     pictures = replace(pictures, negatives=np.array([1]), with_people=np.array([0]))

@@ -17,7 +17,7 @@ from tests.training.people import annotate, assert_batches_depend_on_seed_and_st
 from tracker.errors import ModelError
 from tracker.pose.networks import Normalization
 from tracker.runtime import TensorInfo
-from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, Skeleton
+from tracker.skeletons import BODY_19, COCO_17, Skeleton
 from tracker.training.augmentation import normalise
 from tracker.training.pose_task import HeatmapTeacher, PoseTask
 from tracker.training.pose_views import store_crops
@@ -172,18 +172,6 @@ def test_a_teacher_beside_true_labels(tmp_path: Path) -> None:
     assert torch.equal(counts, weights)
 
 
-def test_a_teachers_keypoints_are_found_by_their_names(tmp_path: Path) -> None:
-    teacher = make_teacher(tmp_path, CROWDPOSE_14)
-    corrected, counts = teacher.correct(
-        torch.zeros(1, 3, 64, 32), torch.zeros(1, 14, 16, 8), torch.zeros(1, 14), share=0.5
-    )
-    for name in ("left_shoulder", "right_ankle"):
-        taught = torch.from_numpy(TAUGHT[0, COCO_17.index(name)])
-        torch.testing.assert_close(corrected[0, CROWDPOSE_14.index(name)], taught)
-    assert not corrected[0, CROWDPOSE_14.index("neck")].any()
-    assert counts[0].sum() == 12
-
-
 def test_a_teacher_sees_what_the_network_sees_as_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher, seen = make_teacher(tmp_path), []
     maps = {"heatmaps": TAUGHT.repeat(2, axis=0)}
@@ -194,15 +182,6 @@ def test_a_teacher_sees_what_the_network_sees_as_pixels(tmp_path: Path, monkeypa
     assert (seen[0].shape, seen[0].dtype) == ((2, 64, 32, 3), np.uint8)
     # blue, green, red
     assert seen[0][1, 7, 9].tolist() == [0, 21, 255]
-
-
-def test_saying_what_the_teacher_says_costs_nothing(tmp_path: Path) -> None:
-    task = make_task(tmp_path, make_teacher(tmp_path), **STILL)
-    batch = task.make_batch(0)
-    heatmaps = torch.from_numpy(TAUGHT).repeat(4, 1, 1, 1)
-    heatmaps[:, 0] = torch.from_numpy(batch.targets[:, 0])
-    assert task.loss(_Constant(heatmaps), batch, torch.Generator()).item() == pytest.approx(0, abs=1e-9)
-    assert task.loss(_Constant(heatmaps + 1), batch, torch.Generator()).item() > 0.1
 
 
 def test_a_teacher_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -30,15 +30,6 @@ def test_one_file(tmp_path: Path) -> None:
         pair_files(gt, pred / "a.json")
 
 
-def test_predictions_too_many_are_left_out(tmp_path: Path) -> None:
-    gt = folder(tmp_path / "gt", "a.json")
-    pred = folder(tmp_path / "pred", *(f"{name}.json" for name in "eadcb"))
-    pairs, note = pair_files(gt, pred)
-    assert pairs == [(gt / "a.json", pred / "a.json")]
-    assert note is not None
-    assert note.endswith("has 4 files without ground truth, which are left out: b.json, c.json, d.json, …")
-
-
 @pytest.mark.parametrize(
     ("gt", "pred", "message"),
     [
