@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tracker"
 
 GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs", "ending"}
-ENGINES = GROUND | {"runtime", "weights"}
+ENGINES = GROUND | {"runtime", "engines", "weights"}
 PARTS = {"tracking", "flow", "video", "nets", "formats"} | ENGINES
 BELOW_COMMANDS = PARTS | {"pose", "detection", "pipeline"}
 
@@ -26,6 +26,7 @@ ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     **dict.fromkeys(("tracking", "flow", "video", "nets", "formats"), GROUND),
     "runtime": GROUND,
+    "engines": GROUND | {"runtime"},
     "weights": GROUND | {"runtime", "nets"},
     "pose": ENGINES | {"nets"},
     "detection": ENGINES | {"nets"},

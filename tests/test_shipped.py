@@ -31,7 +31,12 @@ def test_all_of_the_folder_stays_small():
 
 def test_no_file_is_there_that_the_manifest_does_not_list():
     listed = {path.name for network in read_manifest() for path in paths_of(network)}
-    assert {path.name for path in MANIFEST.parent.iterdir()} == listed | {"manifest.toml", "catalogue.toml", "NOTICE", "README.md"}
+    assert {path.name for path in MANIFEST.parent.iterdir()} == listed | {
+        "manifest.toml",
+        "catalogue.toml",
+        "NOTICE",
+        "README.md",
+    }
 
 
 @pytest.mark.parametrize("network", NETWORKS)

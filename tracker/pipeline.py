@@ -301,6 +301,7 @@ def build_pipeline(
     detector_score: float = 0.5,
     detector_type: str | None = None,
     num_threads: int = 0,
+    engine: str = "auto",
     grouping: GroupingConfig = TRACKED_GROUPING,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
@@ -308,8 +309,8 @@ def build_pipeline(
     detector, pose_model: a file or a name of `weights list`, an object of your own, or None for what is shipped. pose:
     top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
     detector is named. grouping: of bottom-up estimation. device: auto, cpu, cuda or cuda:N. flow: dis, lk or none.
-    detector_type, num_threads: as for `load_detector`. Raises ModelError, DeviceError and UsageError, ValueError for an
-    unknown pose or flow.
+    detector_type, num_threads, engine: as for `load_detector`. Raises ModelError, DeviceError and UsageError,
+    ValueError for an unknown pose or flow.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
@@ -320,15 +321,15 @@ def build_pipeline(
         network = (_path(pose_model), device, num_threads)
         settings = FinderSettings(grouping, flip_test, detector_score)
         if pose != "top-down":
-            pose_model = load_finder(*network, settings)
+            pose_model = load_finder(*network, settings, engine)
         elif detector is None:
-            pose_model = load_poses(*network, settings)
+            pose_model = load_poses(*network, settings, engine)
         else:
-            pose_model = load_estimator(*network, flip_test=flip_test)
+            pose_model = load_estimator(*network, flip_test=flip_test, engine=engine)
     if isinstance(pose_model, PoseFinder):
         detector = None
     elif detector is None or isinstance(detector, str | Path):
-        size = (detector_score, detector_size, num_threads, detector_type)
+        size = (detector_score, detector_size, num_threads, detector_type, engine)
         detector = load_detector(_path(detector), device, *size)
     return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch)
 

@@ -104,7 +104,7 @@ class OnnxNetwork:
         as float32. Raises ModelError when the engine fails, OutOfMemoryError when memory is short, ValueError for
         another number of inputs.
         """
-        feeds = {info.name: _in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
+        feeds = {info.name: in_precision(array, info.dtype) for info, array in zip(self.inputs, inputs, strict=True)}
         options = _onnxruntime().RunOptions()
         forget = stop_at_end(functools.partial(setattr, options, "terminate", True))
         try:
@@ -306,10 +306,15 @@ def _engine_errors() -> tuple[type[Exception], ...]:
 def _session_options(num_threads: int) -> Any:
     options = _onnxruntime().SessionOptions()
     # A given number also keeps ONNX Runtime from pinning its threads to cores, where other stages run too.
-    options.intra_op_num_threads = num_threads or min(4, max(1, num_cores() // 2))
+    options.intra_op_num_threads = default_threads(num_threads)
     # Threads that spin for work take it from the other stages; small networks swing by a factor of two.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def default_threads(num_threads: int) -> int:
+    """The threads of a network: as many as are given, for 0 half of the cores, at most four."""
+    return num_threads or min(4, max(1, num_cores() // 2))
 
 
 def num_cores() -> int:
@@ -386,7 +391,8 @@ def _tensor_info(path: Path, node: Any) -> TensorInfo:
     return TensorInfo(node.name, shape, _DTYPES[node.type])
 
 
-def _in_precision(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+def in_precision(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+    """An array in the precision that a graph wants, where both are floating."""
     both_floating = array.dtype.kind == "f" and dtype.startswith("float")
     return array.astype(dtype, copy=False) if both_floating else array
 

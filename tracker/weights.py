@@ -108,15 +108,16 @@ def read_manifest(manifest: Path = MANIFEST) -> tuple[ShippedNetwork, ...]:
         raise ModelError(f"{manifest} is malformed ({error}); install the program again") from error
 
 
-def find_default(kind: Kind, device: str = "auto", manifest: Path = MANIFEST) -> Path:
+def find_default(kind: Kind, device: str = "auto", manifest: Path = MANIFEST, engine: str = "auto") -> Path:
     """The file of the first shipped network of a kind that suits the device, its content verified.
 
-    device: auto, cpu, cuda or cuda:N; torch runs on CUDA, ONNX Runtime elsewhere. Raises ModelError when none
-    is shipped, or when the file is missing or is not the one that was shipped.
+    device: auto, cpu, cuda or cuda:N; torch runs on CUDA, ONNX Runtime elsewhere, unless the engine says otherwise.
+    Raises ModelError when none is shipped, or when the file is missing or is not the one that was shipped.
     """
+    is_torchs = engine == "torch" or (engine == "auto" and torch_runs_on_cuda(device))
     for network in read_manifest(manifest):
         if network.kind == kind:
-            shipped = network.safetensors if torch_runs_on_cuda(device) else network.onnx
+            shipped = network.safetensors if is_torchs else network.onnx
             path = manifest.parent / shipped.file
             _check_file(path)
             if sha256_of(path) != shipped.sha256:

@@ -30,7 +30,7 @@ def test_the_scripts_of_the_readme_run(
     # Networks that see somebody in every picture stand in for the included ones.
     files = {"detector": Path(models[1]), "pose": Path(models[3])}
     for module in ("detection.detector", "pose.loading"):
-        monkeypatch.setattr(f"tracker.{module}.find_default", lambda kind, *_: files[kind])
+        monkeypatch.setattr(f"tracker.{module}.find_default", lambda kind, *_, **__: files[kind])
     monkeypatch.chdir(tmp_path)
     exec(compile(script.replace('"clip.mp4"', repr(str(clip))), "README.md", "exec"), {})
     if name == "track_video":

@@ -68,15 +68,15 @@ def load_detector_of(args: argparse.Namespace) -> PersonDetector:
     """The detector that the options name, said on stderr."""
     from tracker.detection import load_detector
 
-    settings = (args.detector_score, args.detector_size)
-    return _tell(load_detector(args.detector, args.device, *settings, detector_type=args.detector_type))
+    settings = {"size": args.detector_size, "detector_type": args.detector_type, "engine": args.engine}
+    return _tell(load_detector(args.detector, args.device, args.detector_score, **settings))
 
 
 def load_estimator_of(args: argparse.Namespace) -> TopDownEstimator:
     """The top-down estimator that the options name, said on stderr."""
     from tracker.pose import load_estimator
 
-    return _tell(load_estimator(args.pose_model, args.device, flip_test=args.flip_test))
+    return _tell(load_estimator(args.pose_model, args.device, flip_test=args.flip_test, engine=args.engine))
 
 
 def load_finder_of(args: argparse.Namespace) -> PoseFinder:
@@ -85,7 +85,7 @@ def load_finder_of(args: argparse.Namespace) -> PoseFinder:
     from tracker.pose.family import FinderSettings
 
     settings = FinderSettings(flip_test=args.flip_test, least_score=args.detector_score)
-    return _tell(load_finder(args.pose_model, args.device, settings=settings))
+    return _tell(load_finder(args.pose_model, args.device, settings=settings, engine=args.engine))
 
 
 def _tell(network: Any) -> Any:

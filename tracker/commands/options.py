@@ -28,6 +28,8 @@ FLOWS = ("dis", "lk", "none")
 # Likewise, the names that `tracker.pipeline` and `tracker.detection` know.
 POSES = ("top-down", "bottom-up")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "yolo", "yolo-nms", "picodet")
+# Likewise, the names that `tracker.engines` knows.
+ENGINES = ("auto", "onnxruntime", "openvino", "openvino-bf16", "torch")
 # The settings of the tracker that are options of their own; all can be given by --tracker.
 _OWN = (
     *("similarity", "propagation", "merge", "queue_length", "gate"),
@@ -250,9 +252,10 @@ _NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "pose_model": {"type": network_file, "metavar": "FILE", "help": "pose network, or its name; default: as shipped"},
     "flip_test": {"action": "store_true", "help": "average with the mirrored picture"},
     "device": {"default": "auto", "metavar": "D", "help": "auto, cpu, cuda or cuda:N"},
+    "engine": {"choices": ENGINES, "default": "auto", "help": "what runs networks; auto takes the fastest at hand"},
 }
 OF_DETECTORS = ("detector", "detector_size", "detector_type", "detector_score")
-OF_POSES = ("pose_model", "flip_test", "device")
+OF_POSES = ("pose_model", "flip_test", "device", "engine")
 
 
 def add_network_options(group: Any, *names: str, **changes: Mapping[str, Any]) -> None:
@@ -353,7 +356,7 @@ def read_engine(args: argparse.Namespace) -> Engine:
     """By what networks are run."""
     from tracker.job.job import Engine
 
-    return Engine(args.device, args.detector_batch, getattr(args, "threads", None) or 0)
+    return Engine(args.device, args.detector_batch, getattr(args, "threads", None) or 0, args.engine)
 
 
 def refuse_networks(args: argparse.Namespace, why: str, remedy: str) -> None:

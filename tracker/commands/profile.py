@@ -64,7 +64,7 @@ def add_parser(commands: Any) -> None:
     add_truth_options(group, required=False)
     group.add_argument("--plot", type=Path, metavar="FILE", help="draw mean OKS over milliseconds as PNG")
     score = {"default": 0.01, "help": "least score of a person; AP wants a low one"}
-    add_network_options(group, "boxes", *OF_DETECTORS, "flip_test", "device", detector_score=score)
+    add_network_options(group, "boxes", *OF_DETECTORS, "flip_test", "device", "engine", detector_score=score)
     parser.set_defaults(run=run)
 
 
@@ -104,7 +104,7 @@ def _time(profiles: Sequence[Profile], rows: Sequence[dict[str, Any]], args: arg
 
     files = [(Path(one.network), one.size_hw) for one in profiles]
     columns = [f"{threads} thr × {batch}" for threads, batch in LOADS]
-    for row, times in zip(rows, time_networks(files, args.device, args.rounds), strict=True):
+    for row, times in zip(rows, time_networks(files, args.device, args.rounds, args.engine), strict=True):
         row["ms"] = dict(zip(columns, times, strict=True))
     return columns
 

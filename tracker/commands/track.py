@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # What has no meaning where a file stands for the detector, and for the pose network; and values that are not None
 # without the option.
 _OF_DETECTOR = ("detector", "detector_type", "detector_size", "detector_batch")
-_OF_POSES = ("pose", "pose_model", "flip_test", "grouping", "device")
-_UNSET = {"pose": "top-down", "flip_test": False, "device": "auto", "detector_batch": 1}
+_OF_POSES = ("pose", "pose_model", "flip_test", "grouping", "device", "engine")
+_UNSET = {"pose": "top-down", "flip_test": False, "device": "auto", "engine": "auto", "detector_batch": 1}
 
 
 def add_parser(commands: Any) -> None:

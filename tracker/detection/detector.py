@@ -16,8 +16,9 @@ from tracker.detection.picodet import PICODET
 from tracker.detection.rtmdet import RTMDET, RTMDET_RAW
 from tracker.detection.yolo import YOLO, YOLO_NMS
 from tracker.detection.yolox import YOLOX, YOLOX_NMS
+from tracker.engines import open_onnx, refuse_engine
 from tracker.errors import ModelError, UsageError
-from tracker.runtime import OnnxNetwork, SplittingRunner
+from tracker.runtime import SplittingRunner
 from tracker.types import Detections, FloatArray, Image, IntArray
 from tracker.weights import find_default, load_network, refuse_ultralytics
 
@@ -48,13 +49,15 @@ def load_detector(
     size: int | None = None,
     num_threads: int = 0,
     detector_type: str | None = None,
+    engine: str = "auto",
 ) -> NetworkDetector:
     """The person detector in an .onnx file, of whichever family it is, or in a .safetensors file of ours.
 
-    path: None stands for what is shipped. device, num_threads: as for `OnnxNetwork`; torch, which runs .safetensors,
-    keeps its own number. score_threshold: people with this score or more are kept, 0–1. size: longer side of the input
-    in pixels, for a network that leaves it open; None stands for 416 there. detector_type: a name of FAMILIES; None has
-    the family told by the network's inputs and outputs, and by the file's name where several have the same.
+    path: None stands for what is shipped. device, num_threads, engine: as for `open_onnx`; torch, which runs
+    .safetensors, keeps its own number. score_threshold: people with this score or more are kept, 0–1. size: longer side
+    of the input in pixels, for a network that leaves it open; None stands for 416 there. detector_type: a name of
+    FAMILIES; None has the family told by the network's inputs and outputs, and by the file's name where several have
+    the same.
     Raises ModelError for a file that is damaged or of no known family, UsageError for a size that does not
     suit the network, a threshold outside 0–1 or a type that does not exist, DeviceError for a CUDA device that does
     not work.
@@ -63,18 +66,19 @@ def load_detector(
         raise UsageError(f"there is no detector type {detector_type!r}; use {', '.join(FAMILIES)}")
     if not 0 <= score_threshold <= 1:
         raise UsageError(f"a detector's score threshold is between 0 and 1, not {score_threshold}")
-    network = open_network(path or find_default("detector", device), device, num_threads)
+    network = open_network(path or find_default("detector", device, engine=engine), device, num_threads, engine)
     return NetworkDetector(network, _recognise(network, detector_type), score_threshold, size)
 
 
-def open_network(path: Path, device: str = "auto", num_threads: int = 0) -> DetectionNetwork:
+def open_network(path: Path, device: str = "auto", num_threads: int = 0, engine: str = "auto") -> DetectionNetwork:
     """The network in an .onnx file, or in a .safetensors file of ours; arguments and errors as for `load_detector`."""
     if path.suffix == ".safetensors":
+        refuse_engine(path, engine)
         return TorchDetectionNetwork(load_network(path, "detector"), path, device)
     if path.suffix != ".onnx":
         refuse_ultralytics(path)
         raise ModelError(f"{path} is no detector by its name; supported are files ending in .onnx, .safetensors")
-    return OnnxNetwork(path, device, num_threads)
+    return open_onnx(path, device, num_threads, engine)
 
 
 class NetworkDetector:

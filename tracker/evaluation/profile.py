@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.detection.detector import DEFAULT_SIZE
 from tracker.detection.family import takes_images
+from tracker.engines import GraphNetwork
 from tracker.errors import ModelError, UsageError
 from tracker.nets.build import INPUT_SIZES_HW, NETWORKS, build_network, describe_network
 from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
@@ -81,7 +82,7 @@ def profile(network: str, size_hw: tuple[int, int] | None = None, num_keypoints:
     return Profile(network, (height, width), sum(stages.values(), Cost()), stages)
 
 
-def image_input(network: OnnxNetwork) -> TensorInfo:
+def image_input(network: GraphNetwork) -> TensorInfo:
     """The input of a network that takes pictures alone; ModelError for another one."""
     if len(network.inputs) != 1 or not takes_images(network.inputs[0]):
         inputs = ", ".join(map(str, network.inputs))

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tracker.engines import open_onnx, refuse_engine
 from tracker.errors import ModelError
 from tracker.evaluation.profile import image_input, load_module
-from tracker.runtime import OnnxNetwork, TorchNetwork
+from tracker.runtime import TorchNetwork
 
 # Threads and pictures at once.
 LOADS = ((1, 1), (1, 4), (2, 1), (2, 4))
@@ -39,7 +40,7 @@ class _Trial:
 
 
 def time_networks(
-    networks: Sequence[tuple[Path, tuple[int, int]]], device: str, rounds: int
+    networks: Sequence[tuple[Path, tuple[int, int]]], device: str, rounds: int, engine: str = "auto"
 ) -> list[list[float | None]]:
     """Medians for each of the networks, files with the height and width of their input, by LOADS.
 
@@ -47,7 +48,7 @@ def time_networks(
     machine does hits all alike. Raises ModelError for files that do not load, DeviceError for a CUDA device that does
     not work.
     """
-    rows = [_prepare(path, device, size_hw) for path, size_hw in networks]
+    rows = [_prepare(path, device, engine, size_hw) for path, size_hw in networks]
     trials = [trial for row in rows for trial in row if trial]
     order = random.Random(0)
     for _ in range(rounds):
@@ -57,8 +58,8 @@ def time_networks(
     return [[statistics.median(trial.times_ms) if trial else None for trial in row] for row in rows]
 
 
-def _prepare(path: Path, device: str, size_hw: tuple[int, int]) -> list[_Trial | None]:
-    opened = {threads: _open(path, device, threads) for threads, _ in LOADS}
+def _prepare(path: Path, device: str, engine: str, size_hw: tuple[int, int]) -> list[_Trial | None]:
+    opened = {threads: _open(path, device, threads, engine) for threads, _ in LOADS}
     return [_try(*opened[threads], size_hw, batch) for threads, batch in LOADS]
 
 
@@ -76,11 +77,12 @@ def _try(run: Runner, takes_one: bool, size_hw: tuple[int, int], batch: int) -> 
     return _Trial(run, images) if all(len(output) == batch for output in outputs) else None
 
 
-def _open(path: Path, device: str, threads: int) -> tuple[Runner, bool]:
+def _open(path: Path, device: str, threads: int, engine: str) -> tuple[Runner, bool]:
     """What runs the network, and whether it takes one picture at a time."""
     if path.suffix == ".onnx":
-        graph = OnnxNetwork(path, device, threads)
+        graph = open_onnx(path, device, threads, engine)
         return graph.run, image_input(graph).shape[0] == 1
+    refuse_engine(path, engine)
     network = TorchNetwork(load_module(path)[0], device)
 
     def run(images: Images) -> list[npt.NDArray[Any]]:

@@ -58,19 +58,20 @@ def describe_settings(job: Job, engine: Engine) -> dict[str, Any]:
     files = {name: settings.pop(name) for name in ("pose_model", "detector")}
     outputs = {name: getattr(job.outputs, name) for name in ("format", "confirmed_only", "show_unconfirmed", "crf")}
     has_boxes = job.settings.pose == "top-down"
-    networks = {"pose network": _digest(files["pose_model"], "pose" if has_boxes else "bottom-up", engine.device)}
+    networks = {"pose network": _digest(files["pose_model"], "pose" if has_boxes else "bottom-up", engine)}
     if has_boxes:
-        networks["detector"] = _digest(files["detector"], "detector", engine.device)
+        networks["detector"] = _digest(files["detector"], "detector", engine)
     flat = settings | settings.pop("config") | {"grouping": settings["grouping"]} | asdict(job.span) | outputs
     return {"version": __version__, "settings": flat, "networks": networks}
 
 
-def _digest(path: Path | None, kind: Kind, device: str) -> list[str]:
-    """The sha256 of a network's file and of the settings beside it."""
-    path = path or find_default(kind, device)
+def _digest(path: Path | None, kind: Kind, engine: Engine) -> list[str]:
+    """The sha256 of a network's file and of the settings beside it, and a precision that changes results."""
+    path = path or find_default(kind, engine.device, engine=engine.engine)
     if not path.is_file():
         raise ModelError(f"there is no network file {path}; check the name")
-    return [sha256_of(file) for file in (path, settings_path(path)) if file.is_file()]
+    files = [sha256_of(file) for file in (path, settings_path(path)) if file.is_file()]
+    return [*files, *(["bfloat16"] if engine.engine == "openvino-bf16" else [])]
 
 
 def _check_options(job: Job, engine: Engine, crew: Crew) -> None:

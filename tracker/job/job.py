@@ -37,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Engine:
-    """By what networks are run, which changes no results: likewise arguments of `build_pipeline`.
+    """By what networks are run, which changes no results but in bfloat16: likewise arguments of `build_pipeline`.
 
     num_threads: of ONNX Runtime, OpenCV and torch alike, 0 for their own choices.
     """
@@ -45,6 +45,7 @@ class Engine:
     device: str = "auto"
     detector_batch: int = 1
     num_threads: int = 0
+    engine: str = "auto"
 
 
 @dataclass(frozen=True)

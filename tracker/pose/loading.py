@@ -13,23 +13,23 @@ from tracker.weights import find_default
 
 
 def load_poses(
-    path: Path | None, device: str, num_threads: int, settings: FinderSettings
+    path: Path | None, device: str, num_threads: int, settings: FinderSettings, engine: str = "auto"
 ) -> TopDownEstimator | PoseFinder:
     """Estimation by the network in a file, whatever it sees, or the shipped one of crops; errors as of the others."""
-    network = load_pose_network(path or find_default("pose", device), device, num_threads)
+    network = load_pose_network(path or find_default("pose", device, engine=engine), device, num_threads, engine)
     if isinstance(network.family, TopDownFamily):
         return TopDownEstimator(network, network.family, flip_test=settings.flip_test)
     return network.family.finder(network, settings)
 
 
 def load_estimator(
-    path: Path | None, device: str = "auto", num_threads: int = 0, *, flip_test: bool = False
+    path: Path | None, device: str = "auto", num_threads: int = 0, *, flip_test: bool = False, engine: str = "auto"
 ) -> TopDownEstimator:
     """Top-down estimation by the network in a file, or by the shipped one.
 
     As `load_pose_network`; ModelError also for a network that needs no detector.
     """
-    found = load_poses(path, device, num_threads, FinderSettings(flip_test=flip_test))
+    found = load_poses(path, device, num_threads, FinderSettings(flip_test=flip_test), engine)
     if isinstance(found, TopDownEstimator):
         return found
     raise ModelError(
@@ -38,13 +38,18 @@ def load_estimator(
 
 
 def load_finder(
-    path: Path | None, device: str = "auto", num_threads: int = 0, settings: FinderSettings | None = None
+    path: Path | None,
+    device: str = "auto",
+    num_threads: int = 0,
+    settings: FinderSettings | None = None,
+    engine: str = "auto",
 ) -> PoseFinder:
     """Estimation without a detector by the network in a file, or by the shipped one.
 
     As `load_pose_network`; ModelError also for a network of crops, UsageError for settings that its family has not.
     """
-    network = load_pose_network(path or find_default("bottom-up", device), device, num_threads)
+    path = path or find_default("bottom-up", device, engine=engine)
+    network = load_pose_network(path, device, num_threads, engine)
     if isinstance(network.family, WholePictureFamily):
         return network.family.finder(network, settings or FinderSettings())
     raise ModelError(f"{network.name} sees one person in a crop; take --pose top-down, or name another file")

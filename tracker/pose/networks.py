@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from tracker.engines import GraphNetwork, open_onnx, refuse_engine
 from tracker.errors import ModelError
 from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.nets.build import NETWORKS
@@ -20,7 +21,7 @@ from tracker.pose.rtmo import RTMO
 from tracker.pose.settings import parse_settings, settings_path, skeleton_by_number, stated_settings
 from tracker.pose.simcc_family import SIMCC
 from tracker.pose.yolo_pose import YOLO_POSE, stated_count
-from tracker.runtime import OnnxNetwork, TensorInfo, TorchNetwork, explained_faults
+from tracker.runtime import TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
 from tracker.weights import load_network, read_metadata
@@ -109,8 +110,8 @@ class OnnxPoseNetwork:
     was found, where they are not known or the graph is another one.
     """
 
-    def __init__(self, path: Path, device: str = "auto", num_threads: int = 0) -> None:
-        self._network = OnnxNetwork(path, device, num_threads)
+    def __init__(self, path: Path, device: str = "auto", num_threads: int = 0, engine: str = "auto") -> None:
+        self._network = open_onnx(path, device, num_threads, engine)
         # Before somebody describes a detector as a pose network.
         family = _family_of_graph(self._network, stated_count(self._network.metadata))
         self.metadata: Mapping[str, str] = self._network.metadata
@@ -157,10 +158,12 @@ class OnnxPoseNetwork:
         return {info.name: join_batches(part) for info, part in named}
 
 
-def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) -> OnnxPoseNetwork | TorchPoseNetwork:
+def load_pose_network(
+    path: Path, device: str = "auto", num_threads: int = 0, engine: str = "auto"
+) -> OnnxPoseNetwork | TorchPoseNetwork:
     """The pose network in an .onnx file, a .safetensors file of ours, or a checkpoint of a PoseResNet or LitePose.
 
-    device, num_threads: as for `OnnxNetwork`; torch, which runs checkpoints, keeps its own number.
+    device, num_threads, engine: as for `open_onnx`; torch, which runs checkpoints, keeps its own number.
     Files of ours state in their metadata what they are. What a checkpoint (.pth, .pth.tar, .pt, .safetensors)
     leaves open is taken from a .toml beside it (`skeleton`, `input_size` as height and width, `style`, `color`,
     `mean`, `std`, `crop`, `dark_kernel`). Otherwise it is as published: the skeleton that so many keypoints mostly are,
@@ -170,10 +173,11 @@ def load_pose_network(path: Path, device: str = "auto", num_threads: int = 0) ->
     for a file that is missing, damaged, of another kind or not described.
     """
     if path.name.endswith(".onnx"):
-        return OnnxPoseNetwork(path, device, num_threads)
+        return OnnxPoseNetwork(path, device, num_threads, engine)
     if not path.name.endswith(CHECKPOINT_SUFFIXES):
         supported = ", ".join((".onnx", *CHECKPOINT_SUFFIXES))
         raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
+    refuse_engine(path, engine)
     metadata = read_metadata(path)
     model, settings = _load_ours(path, metadata) if "network" in metadata else load_published(path)
     skeleton = settings.get("skeleton")
@@ -199,14 +203,14 @@ def _family_of(shapes: Shapes, num_keypoints: int | None) -> TopDownFamily | Who
     return next((family for family in FAMILIES if family.pick(shapes, num_keypoints)), None)
 
 
-def _family_of_graph(network: OnnxNetwork, num_keypoints: int | None) -> TopDownFamily | WholePictureFamily:
+def _family_of_graph(network: GraphNetwork, num_keypoints: int | None) -> TopDownFamily | WholePictureFamily:
     family = _family_of({info.name: info.shape for info in network.outputs}, num_keypoints)
     if family is not None and len(network.inputs) == 1 and _is_image(network.inputs[0]):
         return family
     raise _unsupported(network, num_keypoints)
 
 
-def _unsupported(network: OnnxNetwork, num_keypoints: int | None) -> ModelError:
+def _unsupported(network: GraphNetwork, num_keypoints: int | None) -> ModelError:
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
     return ModelError(
         f"{network.path} takes {inputs} and gives {outputs}; supported is one image [1 or ?, 3, H, W] in, and out "
