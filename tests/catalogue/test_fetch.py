@@ -29,6 +29,8 @@ from tracker.pose.settings import parse_settings
 from tracker.runtime import TensorInfo
 
 DETECTOR = "rtmdet-nano"
+# Entries of the catalogue as a test has them.
+CHANGED: dict[str, Entry] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,8 @@ def folder(tmp_path, monkeypatch):
     """An empty folder of weights."""
     monkeypatch.setenv("POSE_TRACKER_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    CHANGED.clear()
+    monkeypatch.setattr(store, "read_catalogue", lambda: {**read_catalogue(), **CHANGED})
     monkeypatch.setattr(fetching, "download", partial(fetching.download, wait=lambda _: None))
     return tmp_path / "weights"
 
@@ -56,6 +60,7 @@ def on(server, name: str, content: bytes, **changes) -> Entry:
     """An entry of the catalogue as if its makers had this server, and what they publish."""
     entry = replace(read_catalogue()[name], address=f"{server.url}/", mirrors=[], **{"sha256": "", **changes})
     server.files[f"/{entry.file}"] = content
+    CHANGED[name] = entry
     return entry
 
 
@@ -191,8 +196,7 @@ def test_what_is_not_the_network_is_refused_and_not_kept(server, tmp_path, folde
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert names_in(folder) == []
-    server.files[f"/{entry.file}"] = zip_of(end2end__onnx=graph(tmp_path, 320))
-    fetch(replace(entry, sha256="", member="end2end.onnx"))
+    fetch(on(server, DETECTOR, zip_of(end2end__onnx=graph(tmp_path, 320))))
     assert load_detector(find_network(DETECTOR), "cpu")
 
 
@@ -210,6 +214,7 @@ def test_another_network_than_the_first_one_is_refused(server, tmp_path, folder)
         find_network(DETECTOR)
     fetch(entry)
     assert find_network(DETECTOR)
+    assert "is not rtmdet-nano as published" in str(store.fault_of(replace(entry, sha256="0" * 64)))
     (folder / "rtmdet-nano.json").write_text("{}")
     with pytest.raises(ModelError, match="is damaged, the record of what was fetched as rtmdet-nano; delete it"):
         find_network(DETECTOR)

@@ -70,9 +70,12 @@ def fault_of(entry: Entry) -> str | None:
     if record is None:
         return f"{path} lies there without a record of how it came"
     try:
-        return None if sha256_of(path) == record["network"]["sha256"] else f"{path} has changed since it was fetched"
+        sha256 = sha256_of(path)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
+    if sha256 != record["network"]["sha256"]:
+        return f"{path} has changed since it was fetched"
+    return None if sha256.startswith(entry.sha256) else f"{path} is not {entry.name} as published"
 
 
 def record_path(entry: Entry) -> Path:
