@@ -108,10 +108,11 @@ def test_a_part_of_another_address_or_of_unknown_origin_is_not_gone_on_with(serv
 
 def test_nothing_endless_fills_the_disk(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", HALF)
-    server.faults.append(Fault(lie=None))
-    with pytest.raises(ModelError, match=f"more comes than {HALF} bytes"):
-        fetch(server, tmp_path / "a.part")
-    assert list(tmp_path.iterdir()) == []
+    for fault in (Fault(lie=None), Fault()):
+        server.faults.append(fault)
+        with pytest.raises(ModelError, match=f"more comes than {HALF} bytes"):
+            fetch(server, tmp_path / "a.part")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_redirects_are_followed_but_not_to_what_is_less_safe(server, tmp_path, monkeypatch):

@@ -162,16 +162,15 @@ class _Attempt:
                 _note_path(self.target).write_text(json.dumps({"address": self.address, "validator": validator}))
 
     def _copy(self, answer: Any, total: int | None) -> None:
-        start = _size(self.target)
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=self.label, disable=None, leave=False)
+        size, most = _size(self.target), MOST_BYTES if total is None else total
+        bar = tqdm(total=total, initial=size, unit="B", unit_scale=True, desc=self.label, disable=None, leave=False)
         with bar, explained(self.target), self.target.open("ab") as file:
-            while chunk := _read(answer):
-                start += len(chunk)
-                if start > (MOST_BYTES if total is None else total):
-                    discard(self.target)
-                    raise self._refusal(f"more comes than {total or MOST_BYTES} bytes; {_OTHERWISE}")
-                file.write(chunk)
+            while size <= most <= MOST_BYTES and (chunk := _read(answer)):
+                size += file.write(chunk)
                 bar.update(len(chunk))
+        if size > most or most > MOST_BYTES:
+            discard(self.target)
+            raise self._refusal(f"more comes than {min(most, MOST_BYTES)} bytes; {_OTHERWISE}")
 
     def _judge(self, error: HTTPError) -> None:
         """What an answer other than the file means; nothing if all of it is there already."""
