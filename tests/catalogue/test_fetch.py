@@ -134,6 +134,7 @@ def curves(num_keypoints: int) -> dict[str, np.ndarray]:
 OUTPUTS = {
     "RTMPose": curves(17),
     "RTMPose, Halpe-26": curves(26),
+    "DWPose": curves(133),
     "ViTPose": {"output_0": np.zeros((1, 17, 64, 48), np.float32)},
     "RTMO": {"dets": np.zeros((1, 3, 5), np.float32), "keypoints": np.zeros((1, 3, 17, 3), np.float32)},
     "RTMDet": boxes(),
