@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import IO
 
 import pytest
+
+from tests.video.clips import noise_images, write_clip
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +41,27 @@ def results():
 ahead = run_ahead(results(), 1)
 next(ahead)
 time.sleep(0.1)
+"""
+
+# Takes minutes, in many calls of torch.
+_SLOW_TORCH = """
+import time
+import torch
+from tracker import pipeline
+from tracker.pipeline import run_ahead
+from tracker.runtime import TorchNetwork
+
+pipeline._PATIENCE_S = 600
+layer = torch.nn.Conv2d(64, 64, 3, padding=1)
+network = TorchNetwork(torch.nn.Sequential(*[layer] * 3000), "cpu")
+
+def results():
+    yield 0
+    yield network.run(torch.zeros(4, 64, 256, 256))
+
+ahead = run_ahead(results(), 1)
+next(ahead)
+time.sleep(0.5)
 """
 
 # A sender that falls silent after its first pictures; the reader would wait for minutes.
@@ -68,6 +95,7 @@ next(ahead)
     "script",
     [
         pytest.param(_SLOW_NETWORK, id="a network"),
+        pytest.param(_SLOW_TORCH, id="torch"),
         pytest.param(_SILENT_STREAM, id="a stream"),
     ],
 )
@@ -77,6 +105,37 @@ def test_what_is_in_native_code_does_not_hold_up_or_abort_the_end(tmp_path: Path
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def num_unread(pipe: IO[bytes]) -> int:
+    """Bytes that a pipe holds."""
+    import fcntl
+    import termios
+
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has neither such pipes nor such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_silent_sender_does_not_keep_the_program_from_ending(
+    tmp_path: Path, number: signal.Signals, has_begun: bool
+) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", noise_images(30)).read_bytes()
+    begun = tmp_path / "poses.partial.jsonl"
+    command = [sys.executable, "-m", "tracker", "track", "--input", "-", "--poses", str(tmp_path / "poses.jsonl")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdin
+        assert program.stderr
+        program.stdin.write(clip if has_begun else clip[:100])
+        program.stdin.flush()
+        while num_unread(program.stdin) or (has_begun and not begun.exists()):
+            assert program.poll() is None
+            time.sleep(0.05)
+        program.send_signal(number)
+        program.wait(30)
+        assert program.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+        assert b"interrupted" in program.stderr.read()
 
 
 def test_an_interactive_session_is_left_cleanly(tmp_path: Path) -> None:

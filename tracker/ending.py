@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -25,6 +27,15 @@ def stop_at_end(stop: Callable[[], object], wait: Callable[[], object] = lambda:
     if _is_ending:
         stop()
     return partial(_open.pop, entry, None)
+
+
+class Interrupted(BaseException):
+    """Raised in a thread that has to end; never seen outside of it."""
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Have a running thread raise `Interrupted` as soon as it is not in native code."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted))
 
 
 def _end() -> None:

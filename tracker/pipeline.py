@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from tracker.catalogue import find_network
 from tracker.detection import load_detector
-from tracker.ending import stop_at_end
+from tracker.ending import interrupt, stop_at_end
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pose import load_estimator, load_finder, load_poses
@@ -81,17 +81,18 @@ class StageTimes:
 
 # Marks the end of a queue, and the lack of a previous frame; a flow may well prepare None.
 _END = _NOTHING = object()
-# How long the end of the program waits for what a thread is at in native code.
-_PATIENCE_S = 20.0
+# How long the end of the program waits for an item in hand, and then for what a thread is at in native code.
+_GRACE_S, _PATIENCE_S = 0.2, 20.0
 
 
-def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
+def run_ahead(items: Generator[T], depth: int, wake: Callable[[], object] = lambda: None) -> Generator[T]:
     """The same items, made in a thread that runs up to `depth` items ahead of who takes them.
 
     An exception of the maker is raised here. When this generator is closed or left by an exception, the
     maker stops after the item in hand, closes `items` in its own thread and is joined. A generator that takes
     from this one closes it when it ends (`contextlib.closing`), so that a whole chain of them ends together. At the
-    end of the program, too, the maker stops; whoever takes on then finds no more items.
+    end of the program, too, the maker stops; whoever takes on then finds no more items. wake: called before the maker
+    is waited for, which may itself wait for something far away.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
@@ -99,6 +100,9 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
 
     def wait() -> None:
         if maker.ident:  # it was started
+            maker.join(_GRACE_S)
+        if maker.is_alive():  # in the many calls of a torch network, say
+            interrupt(maker)
             maker.join(_PATIENCE_S)
 
     forget = stop_at_end(stop.set, wait)
@@ -114,6 +118,7 @@ def run_ahead(items: Generator[T], depth: int) -> Generator[T]:
     finally:
         forget()
         stop.set()
+        wake()
         maker.join()
 
 
@@ -204,13 +209,14 @@ class Pipeline:
         is delivered is fresh; fewer frames are under way, and fewer are done per second.
         """
         stored: deque[Frame] = deque()
+        wake = getattr(frames, "stop", lambda: None)  # a video source may wait for a camera or a sender
         decoded = _square_frames(self.times.measure_each("decode", frames), stored)
         if is_live:
-            chain = look_ahead(self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1)), 0)
+            chain = look_ahead(self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1, wake=wake)), 0)
         else:
             detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
             prepared = run_ahead(self._add_motion(detected), depth=2)
-            chain = run_ahead(look_ahead(self._track(prepared), self.config.confirm_after_s), depth=2)
+            chain = run_ahead(look_ahead(self._track(prepared), self.config.confirm_after_s), depth=2, wake=wake)
         with closing(chain) as tracked:
             for square, people in tracked:
                 frame = stored.popleft()

@@ -255,6 +255,9 @@ class SceneReader(Reader):
             self.people.append(frame.people)
             yield frame.time_s, frame.image
 
+    def stop(self) -> None:
+        """Nothing is waited for."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import stat
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tracker.errors import InputError
 from tracker.types import Image
 from tracker.video.clock import LONGEST_PAUSE_S, Clock, find_rate, has_timestamps, is_joinable, skip_to
 from tracker.video.pictures import Pictures
+from tracker.video.piped import PipedInput
 
 # Of what has neither timestamps nor a rate.
 DEFAULT_FPS = Fraction(25)
@@ -36,7 +38,7 @@ _MAX_PIXELS = 1 << 27
 
 _STDIN = 0
 _PIPED = "pipe mkv, ts, webm, y4m or fragmented mp4"
-_NO_STDIN = f"stdin holds no video that FFmpeg can read; {_PIPED}"
+_EMPTY_PIPE = f"holds no video that FFmpeg can read; {_PIPED}"
 
 # By how much the sound of a whole file may outlast its pictures.
 _SOUND_TAIL_S = 0.5
@@ -45,6 +47,9 @@ _SOUND_TAIL_S = 0.5
 def open_file(path: Path, fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
     """A video file; InputError if it cannot be read or is none. fps: rate to take instead of its own, if any."""
     _check_readable(path)
+    if path.is_fifo():
+        pipe = PipedInput(partial(os.open, path, os.O_RDONLY))
+        return _open_pipe(pipe, path.name, fps, deinterlace=deinterlace)
     container = _open_container(path)
     connect = partial(_open_container, path) if path.is_file() else None
     return FileReader(container, connect, path.name, fps, deinterlace=deinterlace)
@@ -54,13 +59,29 @@ def open_stdin(fps: Fraction | None, *, deinterlace: bool = True) -> FileReader:
     """A video that comes through stdin, every frame of it; InputError if there is none. fps: as for `open_file`."""
     if sys.stdin is None or os.isatty(_STDIN):
         raise InputError("nothing is piped into stdin; as in: ffmpeg ... -f matroska - | run_video.py --input -")
+    if not stat.S_ISREG(os.fstat(_STDIN).st_mode):
+        return _open_pipe(PipedInput(partial(os.dup, _STDIN)), "stdin", fps, deinterlace=deinterlace)
     try:
         container = av.open("fd:", options={"fd": str(_STDIN)}, metadata_errors="replace")
     except av.FFmpegError as error:
-        raise InputError(_NO_STDIN) from error
+        raise InputError(f"stdin {_EMPTY_PIPE}") from error
     if not _is_video(container):
-        raise InputError(_NO_STDIN)
+        raise InputError(f"stdin {_EMPTY_PIPE}")
     return FileReader(container, None, "stdin", fps, deinterlace=deinterlace)
+
+
+def _open_pipe(pipe: PipedInput, name: str, fps: Fraction | None, *, deinterlace: bool) -> FileReader:
+    """A video that comes through a pipe; InputError if there is none."""
+    try:
+        container = av.open(pipe, metadata_errors="replace")
+    except av.FFmpegError as error:
+        pipe.close()
+        pipe.raise_interrupt()
+        raise InputError(f"{name} {_EMPTY_PIPE}") from error
+    pipe.raise_interrupt()
+    if not _is_video(container):
+        raise InputError(f"{name} {_EMPTY_PIPE}")
+    return FileReader(container, None, name, fps, deinterlace=deinterlace, pipe=pipe)
 
 
 def best_video_stream(container: Any, name: str) -> Any:
@@ -93,16 +114,18 @@ class FileReader:
         fps: Fraction | None,
         *,
         deinterlace: bool,
+        pipe: PipedInput | None = None,
     ) -> None:
         """connect: opens the same again, for another start; None for what can be read only once.
 
-        fps: rate to take instead of the file's own, if any.
+        fps: rate to take instead of the file's own, if any. pipe: what the container reads, if it is one.
         """
         self.name = name
         self.warning: str | None = None
         self.place: int | None = None
         self._num_before = 0
         self._connect = connect
+        self._pipe = pipe
         self._container = container
         self._stream = best_video_stream(container, name)
         self.pictures = Pictures(self._stream, deinterlace=deinterlace)
@@ -126,6 +149,8 @@ class FileReader:
                 count += 1
                 self.place = self._num_before + number
                 yield time_s, self.pictures.convert(frame)
+        if self._pipe and self._pipe.is_stopped:
+            return
         notes = [*self._faults(time_s, count if start_s == 0 else 0), *self._oddities(time_s)]
         self.warning = "; ".join(notes) or None
 
@@ -147,6 +172,11 @@ class FileReader:
                 own = self._stamp(packet)
                 count += own is not None and own < stamp and not packet.is_discard
         return count
+
+    def stop(self) -> None:
+        """As for `tracker.video.source.Reader`."""
+        if self._pipe:
+            self._pipe.stop()
 
     def close(self) -> None:
         """Close the file."""
@@ -202,6 +232,8 @@ class FileReader:
             yield from self._container.demux(self._stream)
         except av.FFmpegError:
             self._damaged_packets += 1
+        if self._pipe:
+            self._pipe.raise_interrupt()
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         for packet in packets:

@@ -58,6 +58,9 @@ class ImagesReader:
                 self.place, self.file = position, path.relative_to(self._folder).as_posix()
                 yield float(position / self._rate), image
 
+    def stop(self) -> None:
+        """Nothing is waited for."""
+
     def close(self) -> None:
         """Nothing is held open."""
 

@@ -71,7 +71,7 @@ class LiveReader:
         self._thread = threading.Thread(target=self._grab, name=name, daemon=True)
         self._thread.start()
         patience_s = _CLOSE_TIMEOUT_S if capture.is_cpp else _PATIENCE_S
-        self._forget = stop_at_end(self._end, partial(self._thread.join, patience_s))
+        self._forget = stop_at_end(self.stop, partial(self._thread.join, patience_s))
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of frames from `start_s` on, until the source ends or is closed."""
@@ -87,10 +87,11 @@ class LiveReader:
     def close(self) -> None:
         """Stop the thread and give the source back."""
         self._forget()
-        self._end()
+        self.stop()
         self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def _end(self) -> None:
+    def stop(self) -> None:
+        """As for `tracker.video.source.Reader`; it comes from this thread, too, at the end."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -118,4 +119,4 @@ class LiveReader:
             self._error = error
         finally:
             self._capture.release()
-            self._end()
+            self.stop()

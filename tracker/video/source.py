@@ -57,6 +57,9 @@ class Reader(Protocol):
     def pictures(self) -> Pictures | None:
         """What makes the pictures of decoded frames, if anything is done to them."""
 
+    def stop(self) -> None:
+        """Let reading end soon even where pictures are waited for; from any thread."""
+
     def close(self) -> None:
         """Release what the reader holds; may be called twice."""
 
@@ -126,6 +129,10 @@ class VideoSource:
     def pixel_aspect(self) -> Fraction:
         """Width of the stored pixels by their height."""
         return self._reader.pictures.pixel_aspect if self._reader.pictures else Fraction(1)
+
+    def stop(self) -> None:
+        """Let the frames end soon even where one is waited for, as from a camera or a pipe; from any thread."""
+        self._reader.stop()
 
     def close(self) -> None:
         """Release the file, camera or connection."""
