@@ -275,6 +275,13 @@ def test_settings_that_do_not_fit_are_named(tmp_path, write_graph, name, text, w
     assert "\n" not in str(error.value)
 
 
+def test_curves_of_other_names_in_the_other_order_are_refused():
+    curves = {name: np.ones((3, 17, length), np.float32) for name, length in (("first", 512), ("second", 384))}
+    estimator = TopDownEstimator(Given(curves), SIMCC)
+    with pytest.raises(ModelError, match="gives 512×384 cells for crops of 192×256 px, which do not go together"):
+        estimator.estimate(picture(), candidates())
+
+
 def test_a_number_of_keypoints_that_nobody_has_is_named(tmp_path):
     with pytest.raises(ModelError, match="has 25 keypoints and is not described; write the skeleton"):
         load_pose_network(write_heatmaps(tmp_path / "vitpose-s-coco_25.onnx", 25), "cpu")

@@ -187,3 +187,9 @@ def test_a_teacher_sees_what_the_network_sees_as_pixels(tmp_path: Path, monkeypa
 def test_a_teacher_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"teacher.onnx takes 32×64 px, not 96×128; name another teacher"):
         make_teacher(tmp_path, input_wh=(96, 128))
+
+
+def test_a_teacher_of_other_crops_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "teacher.toml").write_text('crop = "udp"')
+    with pytest.raises(ModelError, match=r"teacher.onnx gives no heatmaps of the crops of Simple Baselines; name"):
+        make_teacher(tmp_path)

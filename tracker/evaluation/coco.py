@@ -37,14 +37,14 @@ def keypoint_results(
     """COCO results of the poses by image id, brought to the keypoints of the target by name.
 
     A keypoint that is missing, or that the skeleton does not have, is 0, 0, 0. Coordinates have 3 decimals. A person's
-    score is `pose_scores`, or that of the box unless `is_rescored`.
+    score is `pose_scores` of the skeleton's body, or that of the box unless `is_rescored`.
     """
     results = []
     for image_id, people in poses.items():
         keypoints, heights = convert_keypoints(people.keypoints, people.scores, skeleton, target)
         triples = np.nan_to_num(np.concatenate([keypoints, heights[..., None]], axis=2).astype(np.float64))
         rows = triples.round(3).reshape(len(people), 3 * target.num_keypoints).tolist()
-        scores = people.pose_scores() if is_rescored else people.box_scores
+        scores = people.at(skeleton.body).pose_scores() if is_rescored else people.box_scores
         for row, score in zip(rows, _scores(scores), strict=True):
             results.append({"image_id": image_id, "category_id": 1, "keypoints": row, "score": score})
     return results

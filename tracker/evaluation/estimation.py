@@ -33,9 +33,10 @@ def in_found_boxes(estimator: PoseEstimator, detector: PersonDetector) -> Estima
 
     def estimate(_: Picture, image: Image) -> Poses:
         poses = estimator.estimate(image, Candidates.from_detections(detector.detect([image])[0]))
-        areas, scores = box_areas(poses.boxes), poses.pose_scores()
-        return poses[oks_nms(poses.keypoints, areas, scores, estimator.skeleton.sigmas, _DUPLICATE_OKS)]
+        bodies, areas = poses.at(body), box_areas(poses.boxes)
+        return poses[oks_nms(bodies.keypoints, areas, bodies.pose_scores(), sigmas, _DUPLICATE_OKS)]
 
+    body, sigmas = estimator.skeleton.body, estimator.skeleton.sigmas[estimator.skeleton.body]
     return Estimation(estimate, estimator.skeleton)
 
 

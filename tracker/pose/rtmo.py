@@ -45,7 +45,7 @@ def _finder(network: PoseNetwork, settings: FinderSettings) -> OnePassEstimator:
 RTMO = WholePictureFamily(
     signature="people as RTMO's: dets [b, n, 5], keypoints [b, n, K, 3]",
     pick=_pick,
-    usual={"family": "rtmo", "color": "bgr", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
+    usual={"color": "bgr", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     counts=_counts,
     numbers=(14, 17),  # as published: COCO and CrowdPose
     finder=_finder,

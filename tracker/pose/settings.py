@@ -70,7 +70,7 @@ def stated_settings(
     settings = parse_settings(stated, f"the metadata of {path}") | settings_beside(path)
     named = [{"family": name} for name in PRESETS if name in path.name.lower() and "color" not in settings]
     settings = {**usual, **parse_settings(named[0] if named else {}, path.name), **settings}
-    needed = ("color", "mean", "std") if "family" in settings else ("skeleton", "color", "mean", "std")
+    needed = ("color", "mean", "std") if usual or "family" in settings else ("skeleton", "color", "mean", "std")
     if unknown := [key for key in needed if key not in settings]:
         raise ModelError(
             f"{path} does not state its {', '.join(unknown)}; write them into {settings_path(path)}, "

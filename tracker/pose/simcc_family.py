@@ -62,5 +62,5 @@ SIMCC = TopDownFamily(
     average=_average,
     decode=_decode,
     draw=_draw,
-    usual={"family": "simcc", "color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    usual={"color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
 )

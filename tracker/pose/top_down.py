@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.boxes import xyxy_to_xywh
+from tracker.errors import ModelError
 from tracker.pose.crops import centres_and_scales, crop_matrices, heatmap_to_image, warp_crops
 from tracker.pose.family import OutputReader, Outputs, PoseNetwork, TopDownFamily
 from tracker.pose.heatmap_family import HEATMAPS
@@ -48,8 +49,17 @@ class CropMaps:
         return crop_matrices(self.centres, self.scales, self.heatmap_wh, udp=self.family.udp)
 
     def keypoints(self) -> tuple[FloatArray, FloatArray]:
-        """(N, K, 2) pixels of the image, and scores (N, K), 0 or less where one is missing."""
+        """(N, K, 2) pixels of the image, and scores (N, K), 0 or less where one is missing.
+
+        Raises ModelError where width and height in cells do not go together as those of the crop do.
+        """
         cells, scores, grid_wh = self.family.decode(self.outputs)
+        height, width = self.crops.shape[1:3]
+        if grid_wh[0] * height != grid_wh[1] * width:
+            raise ModelError(
+                f"the pose network gives {grid_wh[0]}×{grid_wh[1]} cells for crops of {width}×{height} px, which do "
+                f"not go together as {self.family.signature} do; name another model"
+            )
         return heatmap_to_image(cells, self.centres, self.scales, grid_wh, udp=self.family.udp), scores
 
 

@@ -134,7 +134,7 @@ def _finder(network: PoseNetwork, settings: FinderSettings) -> OnePassEstimator:
 YOLO_POSE = WholePictureFamily(
     signature="people as YOLO's: [b, 4 + classes + 3 K, cells] or [b, n, 6 + 3 K]",
     pick=_pick,
-    usual={"family": "yolo-pose", "color": "rgb", "mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)},
+    usual={"color": "rgb", "mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)},
     told=_told,
     counts=_counts,
     numbers=(17,),

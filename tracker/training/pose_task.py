@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from tracker.errors import ModelError
 from tracker.pose.crops import invert_matrices
-from tracker.pose.family import OutputReader
+from tracker.pose.family import OutputReader, TopDownFamily
+from tracker.pose.heatmap_family import HEATMAPS
 from tracker.pose.heatmaps import encode_heatmaps
 from tracker.pose.networks import load_pose_network
 from tracker.skeletons import Skeleton
@@ -41,7 +42,8 @@ class PoseBatch:
 class HeatmapTeacher:
     """A pose network whose heatmaps are learnt where no true label stands.
 
-    Its input must be as large as that of the network in training. Raises ModelError for a file that is none.
+    Its input must be as large as that of the network in training, and its crops those of Simple Baselines. Raises
+    ModelError for a file that is none.
     """
 
     def __init__(self, path: Path, skeleton: Skeleton, input_wh: tuple[int, int]) -> None:
@@ -49,7 +51,10 @@ class HeatmapTeacher:
         height, width = self._network.input_size_hw
         if (width, height) != input_wh:
             raise ModelError(f"{path} takes {width}×{height} px, not {input_wh[0]}×{input_wh[1]}; name another teacher")
-        self._reader = OutputReader(self._network, self._network.family)
+        family = self._network.family
+        if not isinstance(family, TopDownFamily) or family.udp or family.draw is not HEATMAPS.draw:
+            raise ModelError(f"{path} gives no heatmaps of the crops of Simple Baselines; name another teacher")
+        self._reader = OutputReader(self._network, family)
         known = self._network.skeleton.keypoint_names
         pairs = [(i, known.index(name)) for i, name in enumerate(skeleton.keypoint_names) if name in known]
         self._ours, self._theirs = map(list, zip(*pairs, strict=True))
