@@ -27,7 +27,8 @@ def _counts(shapes: Shapes, _metadata: Mapping[str, str]) -> set[int | None]:
 def _decode(outputs: Outputs, _network: PoseNetwork, least_score: float) -> Poses:
     """People of dets (n, 5), xyxy and score, and keypoints (n, K, 3), x, y and visibility.
 
-    In a batch pictures with fewer people are filled up with copies of a cell, which NMS drops once more.
+    After the people comes a copy of some cell, in a batch as many as the fullest picture has people. Where the cell is
+    a person's, NMS drops it once more.
     Source: `RTMOHead.forward` of MMDeploy.
     """
     dets, keypoints = outputs.values()
