@@ -32,7 +32,6 @@ ALLOWED = {
     "detection": ENGINES | {"nets"},
     "published": GROUND | {"nets"},
     "export": ENGINES | {"nets", "published", "pose", "detection"},
-    "quantisation": ENGINES | {"nets", "pose", "detection", "export"},
     "catalogue": ENGINES | {"nets", "pose", "detection"},
     "pipeline": (BELOW_COMMANDS - {"formats"}) | {"catalogue"},
     "datasets": GROUND | {"formats", "video"},
@@ -41,9 +40,7 @@ ALLOWED = {
     "job": BELOW_COMMANDS | {"given"},
     "evaluation": BELOW_COMMANDS | {"datasets"},
     "training": BELOW_COMMANDS | {"datasets", "evaluation", "published"},
-    "commands": BELOW_COMMANDS
-    | {"datasets", "job", "evaluation", "export", "quantisation", "scenes", "training"}
-    | {"catalogue"},
+    "commands": BELOW_COMMANDS | {"datasets", "job", "evaluation", "export", "scenes", "training"} | {"catalogue"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
     "__init__": {"pipeline", "tracking", "video", "formats", "given", "skeletons", "types", "errors"},

@@ -22,7 +22,7 @@ from tests.trained import like_trained
 from tests.vectors import SHARED
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import DependencyError, ModelError
-from tracker.export import export_network
+from tracker.export.pair import export_network
 from tracker.nets.pose_lite_hrnet import PoseLiteHRNet
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.nets.rtmdet import RTMDetNano

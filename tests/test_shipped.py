@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tracker.detection.detector import load_detector, open_network
-from tracker.export import MAX_BYTES, TOLERANCE, largest_difference
+from tracker.export.pair import MAX_BYTES, TOLERANCE, pair_difference
 from tracker.pose import load_finder, load_pose_network
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING
@@ -59,7 +59,7 @@ def test_files_state_what_the_manifest_states(network):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_torch_and_onnx_runtime_agree(network):
-    assert largest_difference(network.kind, paths_of(network)) <= TOLERANCE
+    assert pair_difference(paths_of(network)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -54,6 +54,13 @@ def numbers(count: int, above: float = -math.inf) -> Parse:
     return parse
 
 
+def text(value: Any) -> str:
+    """Words."""
+    if not isinstance(value, str):
+        raise ValueError("it must be a text")
+    return value
+
+
 def from_text(value: Any) -> Any:
     """A value that may have come as JSON text."""
     return json.loads(value) if isinstance(value, str) else value

@@ -1,7 +1,8 @@
-"""The export command: two files, and their entry for the manifest on stdout; in 8 bits one file that is a detector."""
+"""The export command: one graph and a table, or two files and their entry for the manifest."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run, refused
-from tests.trained import DETECTOR, write_weights
+from tests.trained import DETECTOR, POSE, write_weights
 from tracker.detection import load_detector
 
-INT8 = ["--output", "a", "--precision", "int8", "--calibrate"]
+INT8 = ["--output", "a", "--precision", "int8", "--pictures"]
 
 
 def test_it_writes_two_files_and_prints_their_entry(run: Run, tmp_path: Path) -> None:
@@ -25,27 +26,40 @@ def test_it_writes_two_files_and_prints_their_entry(run: Run, tmp_path: Path) ->
     assert entry["onnx"]["bytes"] == (tmp_path / "det.onnx").stat().st_size
 
 
-def test_it_writes_a_detector_and_prints_what_it_costs(run: Run, tmp_path: Path) -> None:
+def test_it_writes_a_graph_in_8_bits_and_prints_what_it_costs(run: Run, tmp_path: Path) -> None:
     write_weights(tmp_path / "det.safetensors", DETECTOR)
     picture = np.random.default_rng(0).integers(0, 256, (80, 60, 3), np.uint8)
     (tmp_path / "pictures").mkdir()
     cv2.imwrite(str(tmp_path / "pictures" / "a.png"), picture)
-    done = run("export", "det.safetensors", "--output", "small", "--precision", "int8", "--calibrate", "pictures")
-    assert (done.code, done.out[:30]) == (0, 'onnx = { file = "small.onnx", ')
-    first, last = done.err.splitlines()
-    assert first.startswith("1 inputs: outputs differ by at most ")
-    assert last == "written: small.onnx"
-    load_detector(tmp_path / "small.onnx", "cpu").detect([picture])
+    done = run("export", "det.safetensors", *INT8, "pictures", "--licence", "mine")
+    assert (done.code, done.err.splitlines()[-1]) == (0, "written: a.onnx")
+    assert "licence: mine" in done.err
+    header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()]
+    assert header[6] == "1 seen"
+    assert [row[0] for row in rows] == ["det.safetensors", "fp32", "int8"]
+    assert int(rows[2][2]) == (tmp_path / "a.onnx").stat().st_size
+    assert float(rows[1][5]) < 1e-4 < float(rows[2][5])
+    load_detector(tmp_path / "a.onnx", "cpu").detect([picture])
+
+
+def test_without_pictures_it_is_compared_on_rendered_people(run: Run, tmp_path: Path) -> None:
+    write_weights(tmp_path / "pose.safetensors", POSE)
+    done = run("export", "pose.safetensors", "--output", "pose.onnx")
+    assert done.code == 0
+    assert re.search(r"\| [1-9]\d seen \|", done.out)
+    assert done.err.startswith("skeleton: body19; color: rgb; mean: [127.5, 127.5, 127.5]; ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         pytest.param(["--output", "no/a"], 1, "the folder no does not exist", id="no folder"),
+        pytest.param(["--output", "no/a.onnx"], 1, "the folder no does not exist", id="no folder of a graph"),
         pytest.param([], 2, "--output", id="no output"),
-        pytest.param(["--output", "a", "--precision", "int8"], 2, "add --calibrate and a folder", id="no pictures"),
-        pytest.param(["--output", "a", "--calibrate", "."], 2, "are for --precision int8", id="pictures without use"),
+        pytest.param(["--output", "a", "--precision", "int8"], 2, "add --pictures and a folder", id="no pictures"),
+        pytest.param(["--output", "a", "--pictures", "."], 2, "are for --output FILE.onnx", id="pictures without use"),
         pytest.param(["--output", "a", "--precision", "int4"], 2, "invalid choice: 'int4'", id="no such precision"),
+        pytest.param(["--output", "a.onnx", "--size", "50", "64"], 2, "multiples of 32", id="no such size"),
         pytest.param([*INT8, "empty"], 1, "empty holds no pictures", id="an empty folder"),
         pytest.param([*INT8, "absent.png"], 1, "there is no picture or folder absent.png", id="no such picture"),
     ],

@@ -11,7 +11,7 @@ import torch
 
 from tests.trained import DETECTOR, write_weights
 from tracker.detection import load_detector
-from tracker.export import export_network
+from tracker.export.pair import export_network
 from tracker.types import Detections, Image
 
 

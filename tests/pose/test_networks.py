@@ -17,7 +17,7 @@ from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, like_trained, write_weights
 from tests.vectors import SHARED
 from tracker.errors import ModelError
-from tracker.export import export_network
+from tracker.export.pair import export_network
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose import TopDownEstimator, load_estimator, load_finder, load_pose_network

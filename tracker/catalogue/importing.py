@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tracker.catalogue.entries import Entry, read_catalogue
 from tracker.catalogue.store import COMMAND
 from tracker.errors import ModelError
-from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.outputs import check_apart, check_output, writing
 from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
-from tracker.pose.settings import settings_path
-from tracker.skeletons import SKELETONS, Skeleton
+from tracker.pose.settings import settings_as_text, settings_path
 from tracker.weights import read_metadata, sha256_of
 
 # What a file of ours states beside its network, and no checkpoint leaves out.
@@ -40,27 +37,23 @@ def import_checkpoint(path: Path, output: Path | None = None, overwrite: bool = 
     if entry and entry.suffix != ".pth":
         raise ModelError(f"{path} is {entry.name}, which runs as ONNX alone; run: {COMMAND} fetch {entry.name}")
     model, found = load_published(path)
-    settings: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, **found}
-    if missing := [name for name in _STATED if name not in settings]:
+    if missing := [name for name in _STATED if name not in found]:
         raise ModelError(f"{path} leaves its {', '.join(missing)} open; write them into {settings_path(path)}")
     name = type(model).__name__
-    metadata = {"network": name, "arguments": json.dumps(model.arguments), **_as_text(settings)}
+    metadata = {
+        "network": name,
+        "arguments": json.dumps(model.arguments),
+        **settings_as_text(found),
+    }
     _write(model, metadata | {"source": path.name, "source_sha256": sha256_of(path)}, output)
-    size = "×".join(map(str, settings["input_size"]))
-    return output, f"{entry.name if entry else name}, {settings['skeleton'].name}, {size} px, {settings['color']}"
+    size = "×".join(map(str, found["input_size"]))
+    return output, f"{entry.name if entry else name}, {found['skeleton'].name}, {size} px, {found['color']}"
 
 
 def _known(path: Path) -> Entry | None:
     """Which network of the catalogue a file is, by its content: OpenMMLab names all files after the checkpoint's."""
     digits = f"-{sha256_of(path)[:8]}" if path.is_file() else None
     return next((entry for entry in read_catalogue().values() if digits and digits in entry.file), None)
-
-
-def _as_text(settings: Mapping[str, Any]) -> dict[str, str]:
-    skeleton: Skeleton = settings["skeleton"]
-    known = skeleton.name if SKELETONS.get(skeleton.name) is skeleton else skeleton.as_json()
-    stated = {key: settings[key] for key in _STATED} | {"skeleton": known}
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in stated.items()}
 
 
 def _write(model: Any, metadata: dict[str, str], output: Path) -> None:

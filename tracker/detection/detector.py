@@ -67,7 +67,7 @@ def load_detector(
     if not 0 <= score_threshold <= 1:
         raise UsageError(f"a detector's score threshold is between 0 and 1, not {score_threshold}")
     network = open_network(path or find_default("detector", device, engine=engine), device, num_threads, engine)
-    return NetworkDetector(network, _recognise(network, detector_type), score_threshold, size)
+    return NetworkDetector(network, recognise(network, detector_type), score_threshold, size)
 
 
 def open_network(path: Path, device: str = "auto", num_threads: int = 0, engine: str = "auto") -> DetectionNetwork:
@@ -197,7 +197,8 @@ def _vote(boxes: FloatArray, scores: FloatArray, kept: IntArray, nms_iou: float,
     return np.partition(votes, -num_votes, axis=1)[:, -num_votes:].mean(axis=1)
 
 
-def _recognise(network: DetectionNetwork, detector_type: str | None) -> DetectorFamily:
+def recognise(network: DetectionNetwork, detector_type: str | None = None) -> DetectorFamily:
+    """The family of a network, as `load_detector` tells it; ModelError for one of no family."""
     families = [FAMILIES[detector_type]] if detector_type else list(FAMILIES.values())
     is_fed_images = len(network.inputs) == 1 and takes_images(network.inputs[0])
     fitting = [family for family in families if is_fed_images and family.fits(network)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ModelError
+from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.pose.settings import settings_beside, size_in_name
 from tracker.skeletons import USUAL_SKELETONS
 from tracker.weights import load_checkpoint, load_strictly
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors")
 # Height and width of PoseResNet's input, by the number of its keypoints.
 _SIZES_HW = {16: (256, 256), 17: (256, 192)}
+_LICENCE = "code {}; weights: none stated"
 _MMPOSE_PREFIX = re.compile(r"^(backbone|keypoint_head|head)\.")
 
 
@@ -43,9 +45,15 @@ def load_published(path: Path) -> tuple[LitePose | PoseResNet, dict[str, Any]]:
         )
     model, size_hw = found
     load_strictly(model, state, path)
-    usual = {"skeleton": USUAL_SKELETONS.get(model.num_keypoints), "input_size": size_hw, "color": "rgb"}
-    # The authors' data loader normalises what cv2.imread gives without reordering it; others convert to RGB.
-    if state.keys() == checkpoint.keys() and hasattr(model, "final_layer"):
+    usual: dict[str, Any] = {"skeleton": USUAL_SKELETONS.get(model.num_keypoints), "input_size": size_hw}
+    usual |= {"color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    if not hasattr(model, "final_layer"):
+        usual["licence"] = _LICENCE.format("MIT (LitePose)")
+    elif state.keys() != checkpoint.keys():
+        usual["licence"] = _LICENCE.format("Apache-2.0 (MMPose)")
+    else:
+        usual["licence"] = _LICENCE.format("MIT (Simple Baselines)")
+        # The authors' data loader normalises what cv2.imread gives without reordering it; others convert to RGB.
         usual["color"] = "bgr"
     return model.eval(), {name: value for name, value in usual.items() if value} | beside
 

@@ -126,6 +126,7 @@ class OnnxPoseNetwork:
         self._runs_singly = batch == 1
         self._normalization = normalization_of(settings)
         self.skeleton: Skeleton = settings.get("skeleton") or self._skeleton_by_number(family, path)
+        self.settings: Mapping[str, Any] = settings | {"skeleton": self.skeleton, "input_size": self.input_size_hw}
         counts = self._counts(family, self._shapes)
         if not counts & {None, self.skeleton.num_keypoints}:
             raise _unsupported(self._network, self.skeleton.num_keypoints)
@@ -151,11 +152,14 @@ class OnnxPoseNetwork:
 
     def run(self, images: Image) -> Outputs:
         """As `PoseNetwork.run`."""
-        inputs = self._normalization.apply(images)
-        batches = np.split(inputs, len(inputs)) if self._runs_singly else [inputs]
-        parts = zip(*(self._network.run(batch) for batch in batches), strict=True)
+        parts = zip(*(self._network.run(batch) for batch in self.prepare(images)), strict=True)
         named = zip(self._network.outputs, parts, strict=True)
         return {info.name: join_batches(part) for info, part in named}
+
+    def prepare(self, images: Image) -> list[FloatArray]:
+        """What the graph is fed for images (N, H, W, 3) uint8 BGR, one after the other: (N, 3, H, W), or N of one."""
+        inputs = self._normalization.apply(images)
+        return np.split(inputs, len(inputs)) if self._runs_singly else [inputs]
 
 
 def load_pose_network(
@@ -174,6 +178,12 @@ def load_pose_network(
     """
     if path.name.endswith(".onnx"):
         return OnnxPoseNetwork(path, device, num_threads, engine)
+    model, settings = load_pose_module(path, engine)
+    return torch_pose_network(model, settings, path, device)
+
+
+def load_pose_module(path: Path, engine: str = "auto") -> tuple[nn.Module, dict[str, Any]]:
+    """The module, in inference mode, and the settings of a file that torch runs; as `load_pose_network`."""
     if not path.name.endswith(CHECKPOINT_SUFFIXES):
         supported = ", ".join((".onnx", *CHECKPOINT_SUFFIXES))
         raise ModelError(f"{path} is no pose network by its name; supported are files ending in {supported}")
@@ -183,9 +193,15 @@ def load_pose_network(
     skeleton = settings.get("skeleton")
     if skeleton is None or skeleton.num_keypoints != model.num_keypoints:
         raise _undescribed(path, f"has {model.num_keypoints} keypoints")
-    size_hw = _input_size_hw(settings, path)
-    normalization = normalization_of(settings)
-    network = TorchPoseNetwork(model, skeleton, size_hw, normalization=normalization, device=device, name=path.name)
+    return model, settings | {"input_size": _input_size_hw(settings, path)}
+
+
+def torch_pose_network(model: nn.Module, settings: Mapping[str, Any], path: Path, device: str) -> TorchPoseNetwork:
+    """The network of a module with all its settings; path: of its file."""
+    normalization, size_hw = normalization_of(settings), settings["input_size"]
+    network = TorchPoseNetwork(
+        model, settings["skeleton"], size_hw, normalization=normalization, device=device, name=path.name
+    )
     network.family = _with_settings(network.family, settings, path)
     return network
 

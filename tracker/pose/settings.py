@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -10,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from tracker.errors import ModelError
-from tracker.fields import Parse, from_text, numbers, one_of, read_fields
+from tracker.fields import Parse, from_text, numbers, one_of, read_fields, text
 from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
-from tracker.skeletons import AP10K_17, USUAL_SKELETONS, Skeleton, skeleton_of
+from tracker.skeletons import AP10K_17, SKELETONS, USUAL_SKELETONS, Skeleton, skeleton_of
 
 # What networks of a family were trained with, all of which its name states.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -52,10 +53,20 @@ def parse_settings(stated: Mapping[str, Any], source: str) -> dict[str, Any]:
     skeleton: its name, its keypoints or its table, as `skeleton_of` has them. color: rgb or bgr. mean, std: three
     numbers, of 0–255 values. input_size: height and width in pixels, multiples of 32. style: pytorch or caffe. crop:
     udp or simple-baselines. dark_kernel: heatmaps are decoded by DARK, with a Gaussian of this odd width. family: one
-    of PRESETS, whose settings stand for those that are not stated. Raises ModelError, naming `source`, for any other.
+    of PRESETS, whose settings stand for those that are not stated. licence: of the weights, in words. Raises
+    ModelError, naming `source`, for any other.
     """
     settings = read_fields(stated, SETTINGS, source)
     return {**PRESETS.get(settings.get("family", ""), {}), **settings}
+
+
+def settings_as_text(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as a file's metadata states them, from which `parse_settings` makes the same.
+
+    >>> settings_as_text({"color": "rgb", "input_size": (256, 192)})
+    {'color': 'rgb', 'input_size': '[256, 192]'}
+    """
+    return {name: _as_text(value) for name, value in settings.items()}
 
 
 def stated_settings(
@@ -91,6 +102,12 @@ def skeleton_by_number(num_keypoints: int, path: Path) -> Skeleton | None:
     return USUAL_SKELETONS.get(num_keypoints)
 
 
+def _as_text(value: Any) -> str:
+    if isinstance(value, Skeleton):
+        return value.name if SKELETONS.get(value.name) is value else json.dumps(value.as_json())
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _size_hw(value: Any) -> tuple[int, int]:
     height, width = from_text(value)
     if not all(isinstance(side, int) and side > 0 and side % 32 == 0 for side in (height, width)):
@@ -116,6 +133,7 @@ SETTINGS: Mapping[str, Parse] = MappingProxyType(
         "crop": one_of("udp", "simple-baselines"),
         "dark_kernel": _odd,
         "family": one_of(*PRESETS),
+        "licence": text,
     }
 )
 

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, write_weights
-from tracker import export
 from tracker.errors import DependencyError, ModelError, OutputError
-from tracker.export import export_network, manifest_entry
+from tracker.export import pair
+from tracker.export.pair import export_network, manifest_entry
+from tracker.nets.pose_resnet import PoseResNet
 from tracker.runtime import OnnxNetwork, _onnxruntime
 from tracker.weights import read_metadata, sha256_of
 
@@ -32,19 +33,19 @@ def exported(request, tmp_path_factory):
     return trained, *export_network([trained], folder / "small")
 
 
-def test_both_files_are_there_and_nothing_else(exported):
+def test_both_files_hold_the_weights_and_state_the_same(exported):
     trained, on_onnx, on_torch = exported
     assert (on_onnx.name, on_torch.name) == ("small.onnx", "small.safetensors")
     assert set(trained.parent.iterdir()) == set(exported)
-
-
-def test_safetensors_hold_weights_in_half_and_vectors_in_single_precision(exported):
-    trained, _, on_torch = exported
     state, before = load_file(on_torch), load_file(trained)
     assert state.keys() == before.keys()
     for name, value in state.items():
         assert value.dtype == (torch.float16 if value.ndim >= 2 else before[name].dtype), name
         assert torch.equal(value, before[name].to(value.dtype))
+    stated = OnnxNetwork(on_onnx, "cpu").metadata
+    assert stated == read_metadata(on_torch)
+    assert read_metadata(trained).items() <= stated.items()
+    assert {"network", "arguments", "color", "mean", "std", "input_size"} <= stated.keys()
 
 
 def test_the_graph_stores_weights_in_half_precision_without_batch_norm(exported):
@@ -67,14 +68,6 @@ def test_onnx_runtime_casts_weights_once_at_load(exported, tmp_path):
     weights = {tensor.name for tensor in graph.initializer}
     assert not [node for node in graph.node if node.op_type == "Cast" and node.input[0] in weights]
     assert {tensor.data_type for tensor in graph.initializer if len(tensor.dims) >= 2} == {onnx.TensorProto.FLOAT}
-
-
-def test_both_carry_what_the_trained_file_states(exported):
-    trained, on_onnx, on_torch = exported
-    stated = OnnxNetwork(on_onnx, "cpu").metadata
-    assert stated == read_metadata(on_torch)
-    assert read_metadata(trained).items() <= stated.items()
-    assert {"network", "arguments", "color", "mean", "std", "input_size"} <= stated.keys()
 
 
 def test_batches_are_open_and_sizes_those_of_detectors_too(exported):
@@ -136,7 +129,7 @@ def test_what_exists_is_not_overwritten(tmp_path):
 
 
 def test_files_above_the_limit_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(pair, "MAX_BYTES", 1_000_000)
     trained = write_weights(tmp_path / "weights.safetensors", DETECTOR)
     assert re.search(r"would have \d{7} bytes, above 1000000", refuse(trained, tmp_path / "small"))
 
@@ -151,9 +144,9 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path):
 
 def test_files_that_state_nothing_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
-    assert "does not state in its metadata that it is a PoseLiteHRNet or" in refuse(
-        tmp_path / "a.safetensors", tmp_path / "b"
-    )
+    assert "holds no PoseResNet or LitePose" in refuse(tmp_path / "a.safetensors", tmp_path / "b")
+    torch.save(PoseResNet(18, 17).state_dict(), tmp_path / "a.pth")
+    assert "does not state what it is built with" in refuse(tmp_path / "a.pth", tmp_path / "b")
     assert "there is no network file" in refuse(tmp_path / "absent.safetensors", tmp_path / "b")
 
 
