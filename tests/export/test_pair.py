@@ -18,7 +18,6 @@ from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, write_
 from tracker.errors import DependencyError, ModelError, OutputError
 from tracker.export import pair
 from tracker.export.pair import export_network, manifest_entry
-from tracker.nets.pose_resnet import PoseResNet
 from tracker.runtime import OnnxNetwork, _onnxruntime
 from tracker.weights import read_metadata, sha256_of
 
@@ -145,8 +144,6 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path):
 def test_files_that_state_nothing_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     assert "holds no PoseResNet or LitePose" in refuse(tmp_path / "a.safetensors", tmp_path / "b")
-    torch.save(PoseResNet(18, 17).state_dict(), tmp_path / "a.pth")
-    assert "does not state what it is built with" in refuse(tmp_path / "a.pth", tmp_path / "b")
     assert "there is no network file" in refuse(tmp_path / "absent.safetensors", tmp_path / "b")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.commands.options import network_file
 from tracker.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def add_parser(commands: Any) -> None:
         "weights/manifest.toml is printed, to which licence, data and accuracy must be added.",
     )
     parser.add_argument(
-        "weights", type=Path, nargs="+", metavar="WEIGHTS",
-        help="any file that --pose-model or --detector takes; of several from one start the weights are averaged",
+        "weights", type=network_file, nargs="+", metavar="WEIGHTS",
+        help="any file, or name, that --pose-model or --detector takes; of several from one start weights are averaged",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="or STEM, for two files")
     parser.add_argument(
@@ -51,7 +52,7 @@ def add_parser(commands: Any) -> None:
         "they show the range of each layer: name some like those that will be seen, none of those to measure on",
     )  # fmt: skip
     parser.add_argument(
-        "--detector", type=Path, metavar="FILE", help="what finds people in the pictures; default: as shipped"
+        "--detector", type=network_file, metavar="FILE", help="what finds people in the pictures; default: as shipped"
     )
     parser.add_argument("--licence", metavar="TEXT", help="of the weights; default: what they state")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")

@@ -39,7 +39,7 @@ class Difference:
     """Of outputs: the largest, as it is; and as shares of the largest value of the same channel.
 
     share: the largest. typical: the root of the mean square of the output that differs most. Tags change by steps
-    between two people, so of each of their channels the worst hundredth has no part in largest and share; jumps is how
+    between two people, so of each of their channels the worst tenth has no part in largest and share; jumps is how
     many of their cells are off by more than a hundredth, 0 without tags.
     """
 
@@ -64,7 +64,7 @@ def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Diffe
         shares = differences / np.where(scale > 0, scale, 1)
         typical, jumps = np.sqrt(np.square(shares).mean()), 0.0
         if name.startswith("tags"):
-            jumps, kept = (shares > _STEP).mean(), int(0.99 * shares.shape[1])
+            jumps, kept = (shares > _STEP).mean(), int(0.9 * shares.shape[1])
             shares, differences = np.sort(shares)[:, :kept], np.sort(differences)[:, :kept]
         parts.append((differences.max(), shares.max(), typical, jumps))
     # NumPy's maximum is NaN if one of them is.

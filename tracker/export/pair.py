@@ -32,12 +32,10 @@ def export_network(paths: Sequence[Path], stem: Path, overwrite: bool = False) -
     Weights are those of `load_modules`. Tensors of two or more dimensions are stored in half precision, the others in
     single. In the ONNX file each of them is followed by a Cast, which ONNX Runtime computes once, when it loads the
     file. Both files state the same. They are kept if each has at most 10 MB and both give the same on noise.
-    Raises what `load_modules` does, ModelError for a network that does not stand that test or whose arguments are not
-    stated, OutputError for files that must not be written, DependencyError without the package onnx.
+    Raises what `load_modules` does, ModelError for a network that does not stand that test, OutputError for files that
+    must not be written, DependencyError without the package onnx.
     """
     source = load_modules(paths)
-    if "arguments" not in source.metadata:
-        raise ModelError(f"{source.path} does not state what it is built with, as files of `train` do; name FILE.onnx")
     files = stem.with_name(f"{stem.name}.onnx"), stem.with_name(f"{stem.name}.safetensors")
     for file in files:
         check_output(file, overwrite)
