@@ -59,7 +59,7 @@ def test_files_state_what_the_manifest_states(network):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_torch_and_onnx_runtime_agree(network):
-    assert pair_difference(paths_of(network)) <= TOLERANCE
+    assert pair_difference(paths_of(network)).is_within(TOLERANCE)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -28,7 +28,7 @@ Picture: TypeAlias = tuple[Image, FloatArray | None]
 Input: TypeAlias = npt.NDArray[Any]
 
 _ROUNDS = 10
-# What a tag is off by, as a share of the largest, where it is that of somebody else.
+# What a tag is off by, as a share of the largest, at least, where it is another person's.
 _STEP = 0.01
 # Shapes (N, H, W) of noise for networks of any size.
 _NOISE = ((2, 64, 128), (1, 256, 448))
@@ -38,9 +38,9 @@ _NOISE = ((2, 64, 128), (1, 256, 448))
 class Difference:
     """Of outputs: the largest, as it is; and as shares of the largest value of the same channel.
 
-    share: the largest. typical: the root of the mean square of the output that differs most. Tags change by steps
-    between two people, so of each of their channels the worst tenth has no part in largest and share; jumps is how
-    many of their cells are off by more than a hundredth, 0 without tags.
+    share: the largest. typical: the root of the mean square of the output that differs most. Tags, which change by
+    steps, can be another person's in some cells, where two heights nearly equal one another: those have no part in
+    largest and share; jumps is how many of the tags they are, 0 without tags.
     """
 
     num_inputs: int
@@ -48,6 +48,10 @@ class Difference:
     share: float
     typical: float
     jumps: float
+
+    def is_within(self, tolerance: float) -> bool:
+        """Whether no share is larger, and nine tags in ten are the same person's; NaN is not."""
+        return self.share <= tolerance and self.jumps <= 0.1
 
 
 def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Difference | None:
@@ -62,11 +66,9 @@ def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Diffe
         scale = np.abs(expected).max(axis=1, keepdims=True)
         # A channel without anything must stay so.
         shares = differences / np.where(scale > 0, scale, 1)
-        typical, jumps = np.sqrt(np.square(shares).mean()), 0.0
-        if name.startswith("tags"):
-            jumps, kept = (shares > _STEP).mean(), int(0.9 * shares.shape[1])
-            shares, differences = np.sort(shares)[:, :kept], np.sort(differences)[:, :kept]
-        parts.append((differences.max(), shares.max(), typical, jumps))
+        typical, jumped = np.sqrt(np.square(shares).mean()), name.startswith("tags") & (shares > _STEP)
+        largest, share = (np.where(jumped, 0, values).max() for values in (differences, shares))
+        parts.append((largest, share, typical, jumped.mean()))
     # NumPy's maximum is NaN if one of them is.
     return Difference(len(inputs), *np.max(parts, axis=0).tolist())
 

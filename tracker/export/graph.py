@@ -130,9 +130,9 @@ def _compare(source: Source, networks: Sequence[Any], files: Sequence[Path], see
 
 
 def _check(rows: Sequence[Row]) -> None:
-    """Nothing is written where the graph is another function; NaN is no agreement either."""
+    """Nothing is written where the graph is another function."""
     for difference in (rows[1].noise, rows[1].pictures):
-        if difference and not difference.share <= TOLERANCE:
+        if difference and not difference.is_within(TOLERANCE):
             raise ModelError(
                 f"the graph in single precision differs from {rows[0].name} by {difference.share:.1e} of its largest "
                 f"value, above {TOLERANCE:.0e}, so nothing was written; its weights may be damaged: get them again"

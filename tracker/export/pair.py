@@ -6,7 +6,6 @@ Weights are stored in half precision and computed with in single precision.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracker.errors import ModelError
-from tracker.export.comparison import compare, noise_for
+from tracker.export.comparison import Difference, compare, noise_for
 from tracker.export.sources import Runnable, Source, load_modules, open_graph
 from tracker.export.tracing import trace, with_metadata
 from tracker.nets.build import NETWORKS
@@ -67,11 +66,12 @@ def manifest_entry(onnx: Path, safetensors: Path) -> str:
     return "\n".join([*lines, *(_manifest_line(file) for file in (onnx, safetensors))])
 
 
-def pair_difference(paths: Sequence[Path]) -> float:
-    """What the outputs of two files of one network on noise differ by, as `Difference.share` has it."""
+def pair_difference(paths: Sequence[Path]) -> Difference:
+    """What the outputs of two files of one network on noise differ by."""
     one, other = map(_open, paths)
     difference = compare(one, other, noise_for(one))
-    return difference.share if difference else math.inf
+    assert difference is not None  # maps always have the same shapes
+    return difference
 
 
 def _manifest_line(file: Path) -> str:
@@ -134,9 +134,8 @@ def _check_sizes(paths: list[Path]) -> None:
 
 def _check_agreement(paths: list[Path]) -> None:
     difference = pair_difference(paths)
-    # NaN is no agreement either.
-    if not difference <= TOLERANCE:
+    if not difference.is_within(TOLERANCE):
         raise ModelError(
-            f"the two files of {paths[0].name} differ by {difference:.1%} of their output, above {TOLERANCE:.0%}; "
-            "its weights do not bear half precision, so nothing was written: train with weight decay"
+            f"the two files of {paths[0].name} differ by {difference.share:.1%} of their output, above {TOLERANCE:.0%}, as "
+            "weights that half precision cannot hold do, so nothing was written: train with weight decay"
         )
