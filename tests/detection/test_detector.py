@@ -227,6 +227,7 @@ def test_families_are_recognised_and_their_boxes_go_back_to_the_image(
         pytest.param("any.onnx", None, -103.53 / 57.375, id="RTMDet by default"),
         pytest.param("any.onnx", "yolox-nms", 0, id="YOLOX by its type"),
         pytest.param("YOLOX_m_humanart.onnx", None, 0, id="YOLOX by the file's name"),
+        pytest.param("yolox_m_8xb8-300e_humanart/end2end.onnx", None, 0, id="YOLOX by the folder's name"),
         pytest.param("yolox.onnx", "rtmdet", -103.53 / 57.375, id="the type weighs more than the name"),
     ],
 )
@@ -240,6 +241,7 @@ def test_with_nms_in_the_graph_type_or_name_tell_the_family(
         return [np.zeros((1, 0, 5), np.float32), np.zeros((1, 0), np.int64)]
 
     monkeypatch.setattr(OnnxNetwork, "run", run)
+    (tmp_path / file_name).parent.mkdir(exist_ok=True)
     _detect_one(_write_rows(tmp_path / file_name, []), detector_type=detector_type)
     assert inputs[0][0, 0, 0, 0] == pytest.approx(pixel)
 

@@ -56,8 +56,8 @@ def load_detector(
     path: None stands for what is shipped. device, num_threads, engine: as for `open_onnx`; torch, which runs
     .safetensors, keeps its own number. score_threshold: people with this score or more are kept, 0–1. size: longer side
     of the input in pixels, for a network that leaves it open; None stands for 416 there. detector_type: a name of
-    FAMILIES; None has the family told by the network's inputs and outputs, and by the file's name where several have
-    the same.
+    FAMILIES; None has the family told by the network's inputs and outputs, and by the name of the file or its
+    folder where several have the same.
     Raises ModelError for a file that is damaged or of no known family, UsageError for a size that does not
     suit the network, a threshold outside 0–1 or a type that does not exist, DeviceError for a CUDA device that does
     not work.
@@ -203,7 +203,9 @@ def recognise(network: DetectionNetwork, detector_type: str | None = None) -> De
     is_fed_images = len(network.inputs) == 1 and takes_images(network.inputs[0])
     fitting = [family for family in families if is_fed_images and family.fits(network)]
     if fitting:
-        return max(fitting, key=lambda family: family.name.lower() in network.path.name.lower())
+        # Graphs are called end2end.onnx in the folders that MMDeploy names after the network.
+        named = f"{network.path.absolute().parent.name}/{network.path.name}".lower()
+        return max(fitting, key=lambda family: family.name.lower() in named)
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
     raise ModelError(
         f"{network.path} is no detector of {'type ' + detector_type if detector_type else 'a known kind'}: its inputs "
