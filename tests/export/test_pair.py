@@ -138,7 +138,7 @@ def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path):
     state = load_file(trained)
     state["decoder.last.weight"][0, 0] = 1e6
     save_file(state, trained, POSE)
-    assert "half precision cannot hold" in refuse(trained, tmp_path / "small")
+    assert "do not bear half precision" in refuse(trained, tmp_path / "small")
 
 
 def test_files_that_state_nothing_are_refused(tmp_path):

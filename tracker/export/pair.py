@@ -136,6 +136,6 @@ def _check_agreement(paths: list[Path]) -> None:
     difference = pair_difference(paths)
     if not difference.is_within(TOLERANCE):
         raise ModelError(
-            f"the two files of {paths[0].name} differ by {difference.share:.1%} of their output, above {TOLERANCE:.0%}, as "
-            "weights that half precision cannot hold do, so nothing was written: train with weight decay"
+            f"the files of {paths[0].name} differ by {difference.share:.1%} of their output, above {TOLERANCE:.0%}; "
+            "its weights do not bear half precision, so nothing was written: train with weight decay"
         )
