@@ -25,8 +25,10 @@ BOXES = np.array([[80, 60, 210, 300], [100, 90, 190, 280], [60, 100, 230, 270]],
 
 
 def colors_of(num_keypoints: int) -> np.ndarray:
-    order = next((s.flip_order for s in SKELETONS.values() if s.num_keypoints == num_keypoints), np.arange(99))
-    return np.minimum(np.arange(num_keypoints), order[:num_keypoints]) % 3
+    order = next(
+        (s.flip_order for s in SKELETONS.values() if s.num_keypoints == num_keypoints), np.arange(num_keypoints)
+    )
+    return np.minimum(np.arange(num_keypoints), order) % 3
 
 
 def write(path, nodes, outputs, constants, batch="batch", size_hw=SIZE_HW, num_keypoints=None):

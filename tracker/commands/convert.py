@@ -18,6 +18,8 @@ from tracker.skeletons import SKELETONS
 
 # The forms between which PoseTrack's files are converted as its own tool does.
 _POSETRACK_VERSIONS = {"posetrack17": "17", "posetrack18": "18"}
+# Of keypoints that are dropped; there may be a hundred more.
+_MOST_NAMES = 12
 
 
 def add_parser(commands: Any) -> None:
@@ -60,7 +62,10 @@ def run(args: argparse.Namespace) -> int:
         for frame in results.frames:
             writer.write(frame, frame.tracked)
     has_files = any(frame.file for frame in results.frames)
-    dropped = sorted(writer.drops - (set() if has_files else {FILES})) + missing_in(writer.skeleton or wanted, skeleton)
+    names = missing_in(writer.skeleton or wanted, skeleton)
+    if len(names) > _MOST_NAMES:
+        names = [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} other keypoints"]
+    dropped = sorted(writer.drops - (set() if has_files else {FILES})) + names
     if dropped:
         print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
     num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})

@@ -42,7 +42,7 @@ _LISTS = {
 _EVERYTHING = Skeleton("openpose", tuple(itertools.chain(*_LISTS.values())))
 _PLACES = {name: place for place, name in enumerate(_EVERYTHING.keypoint_names)}
 # What is held, by a keypoint that tells it.
-_HELD = {"face-0": WHOLEBODY_133, "left_heel": HALPE_26, "nose": COCO_17}
+_HELD = {"face-0": WHOLEBODY_133, "left_heel": Skeleton("body25", _BODY), "nose": COCO_17}
 # Neck and middle of the hips are halfway between two keypoints of BODY_25: the shoulders, the hips.
 _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "hip": ("left_hip", "right_hip")}
 _SUFFIX = "_keypoints.json"
@@ -62,7 +62,9 @@ class OpenPoseWriter(ResultWriter):
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
-        self.skeleton = next((_HELD[name] for name in _HELD if name in header.skeleton.keypoint_names), COCO_17)
+        names = header.skeleton.keypoint_names
+        self.skeleton = next((_HELD[name] for name in _HELD if name in names), COCO_17)
+        self._held = {*names} & {*self.skeleton.keypoint_names}
 
     def _open(self) -> None:
         check_folder(self.path, overwrite=True)
@@ -72,7 +74,7 @@ class OpenPoseWriter(ResultWriter):
         folder.mkdir()
 
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
-        lists = _lists(tracked.poses, self.skeleton)
+        lists = _lists(tracked.poses, self.skeleton, self._held)
         people: list[dict[str, Any]] = [{"person_id": [track_id]} for track_id in tracked.track_ids.tolist()]
         for row, person in enumerate(people):
             person.update({name: values[row] for name, values in lists.items()}, pose_keypoints_3d=())
@@ -112,24 +114,24 @@ def check_folder(path: Path, overwrite: bool) -> None:
         check_output(path, overwrite)
 
 
-def _lists(poses: Poses, skeleton: Skeleton) -> dict[str, list[list[float]]]:
-    """x, y and score of the keypoints in each list of each person; empty are those of which the skeleton has nothing.
+def _lists(poses: Poses, skeleton: Skeleton, held: set[str]) -> dict[str, list[list[float]]]:
+    """x, y and score of the keypoints in each list of each person; empty are those of which none is held.
 
-    Neck and middle of the hips are added where it has none.
+    Neck and middle of the hips are added if they are not.
     """
     keypoints, scores = convert_keypoints(poses.keypoints, poses.scores, skeleton, _EVERYTHING)
     triples = np.nan_to_num(np.concatenate([keypoints, scores[..., np.newaxis]], axis=2).astype(np.float64))
     for middle, ends in _MIDDLES.items():
         pair = triples[:, [_PLACES[end] for end in ends]]
-        are_seen = (pair[..., 2] > 0).all(axis=1) & (middle not in skeleton.keypoint_names)
+        are_seen = (pair[..., 2] > 0).all(axis=1) & (middle not in held)
         triples[are_seen, _PLACES[middle], :2] = pair[are_seen, :, :2].mean(axis=1)
         triples[are_seen, _PLACES[middle], 2] = pair[are_seen, :, 2].min(axis=1)
     rounded = np.concatenate([triples[..., :2].round(3), triples[..., 2:].round(6)], axis=2)
     lists = {}
     for name, names in _LISTS.items():
-        held = names if set(names) & set(skeleton.keypoint_names) else ()
-        part = rounded[:, [_PLACES[each] for each in held]]
-        lists[name] = part.reshape(len(part), 3 * len(held)).tolist()
+        written = () if held.isdisjoint(names) else names
+        part = rounded[:, [_PLACES[each] for each in written]]
+        lists[name] = part.reshape(len(part), 3 * len(written)).tolist()
     return lists
 
 

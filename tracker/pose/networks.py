@@ -278,5 +278,5 @@ def _input_size_hw(settings: Mapping[str, Any], path: Path) -> tuple[int, int]:
 def _undescribed(path: Path, what: str) -> ModelError:
     return ModelError(
         f"{path} {what} and is not described; write the skeleton of so many keypoints and the input_size into "
-        f'{settings_path(path)}, such as skeleton = "coco17", input_size = [256, 192]'
+        f'{settings_path(path)}, such as skeleton = "coco17", or a list of names, and input_size = [256, 192]'
     )
