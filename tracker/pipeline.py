@@ -53,19 +53,34 @@ PoseMethod: TypeAlias = Literal["top-down", "bottom-up", "litepose"]
 
 
 class StageTimes:
-    """Seconds that each stage was busy; stages run side by side, so their sum may exceed the wall clock."""
+    """Seconds that each stage was busy; stages run side by side, so their sum may exceed the wall clock.
+
+    cpu_s: of these the CPU time of the stage's own thread; libraries' threads are not in it.
+    """
 
     def __init__(self) -> None:
         self.busy_s: dict[str, float] = defaultdict(float)
+        self.cpu_s: dict[str, float] = defaultdict(float)
+        self._threads: dict[str, int] = {}
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
         """Add the time spent inside to a stage; each stage is measured by one thread only."""
-        start = time.perf_counter()
+        self._threads[stage] = threading.get_ident()
+        start, cpu_start = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
+            self.cpu_s[stage] += time.thread_time() - cpu_start
             self.busy_s[stage] += time.perf_counter() - start
+
+    @property
+    def chains(self) -> list[list[str]]:
+        """The stages that run one after another, each group in a thread of its own."""
+        groups = defaultdict[int, list[str]](list)
+        for stage, thread in self._threads.items():
+            groups[thread].append(stage)
+        return list(groups.values())
 
     def measure_each(self, stage: str, items: Iterable[T]) -> Generator[T]:
         """The same items; the time that getting each takes is added to a stage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -47,7 +47,7 @@ class SceneFrame(Frame):
 
 
 def render_scene(
-    name: str,
+    name: str | Callable[[float], Stage],
     size_wh: tuple[int, int] = (640, 360),
     num_frames: int = 60,
     seed: int = 0,
@@ -55,12 +55,13 @@ def render_scene(
 ) -> Iterator[SceneFrame]:
     """The frames of a scene, one by one; at another rate the same happens in the same time.
 
-    name: a key of `SCENARIOS`. seed: of the looks, the background and the phases of the gaits: the same arguments
-    give the same frames. ValueError for an unknown name.
+    name: a key of `SCENARIOS`, or a function like its values. seed: of the looks, the background and the phases of the
+    gaits: the same arguments give the same frames. ValueError for an unknown name.
     """
-    if name not in SCENARIOS:
+    if isinstance(name, str) and name not in SCENARIOS:
         raise ValueError(f"unknown scene {name!r}; known: {', '.join(SCENARIOS)}")
-    return _Set(SCENARIOS[name](size_wh[0] * _LINES / size_wh[1]), size_wh, seed).frames(num_frames, fps)
+    stage = SCENARIOS[name] if isinstance(name, str) else name
+    return _Set(stage(size_wh[0] * _LINES / size_wh[1]), size_wh, seed).frames(num_frames, fps)
 
 
 class _Set:

@@ -164,6 +164,25 @@ def _crowd(width: float) -> Stage:
     return Stage((*walkers, *standing), _DRIFT)
 
 
+def crowd_of(num_people: int) -> Callable[[float], Stage]:
+    """So many people near and far, who walk both ways."""
+
+    def stage(width: float) -> Stage:
+        grounds = [450 + 250 * (i + 0.5) / num_people for i in range(num_people)]
+        actors = (
+            Actor(
+                (0.1 + 0.618 * i) % 0.9 * width + 0.05 * width,
+                ground,
+                (-1) ** i * 0.028 * 1.23 * (ground - HORIZON),
+                between=(0.03 * width, 0.97 * width),
+            )
+            for i, ground in enumerate(grounds)
+        )
+        return Stage(tuple(actors), _DRIFT)
+
+    return stage
+
+
 def _exercise(width: float) -> Stage:
     """Two people stand half in front of each other and beat their arms in turn.
 
