@@ -11,6 +11,7 @@ from tracker.boxes import iou
 from tracker.errors import ModelError, UsageError
 from tracker.pose import load_estimator, load_finder, load_pose_network
 from tracker.pose.family import FinderSettings
+from tracker.pose.grouping import GroupingConfig
 from tracker.pose.networks import FAMILIES
 from tracker.runtime import TensorInfo
 from tracker.skeletons import COCO_17
@@ -245,6 +246,8 @@ def test_what_such_networks_have_not(tmp_path):
     path = write_people(tmp_path / "a.onnx", "rows")
     with pytest.raises(UsageError, match=r"a\.onnx gives people, which a flip test cannot average; leave out --flip"):
         load_finder(path, "cpu", settings=FinderSettings(flip_test=True))
+    with pytest.raises(UsageError, match=r"a\.onnx gives people, whose keypoints are grouped; leave out --grouping"):
+        load_finder(path, "cpu", settings=FinderSettings(GroupingConfig(max_people=3)))
     with pytest.raises(ModelError, match=r"a\.onnx sees everybody in a picture; take --pose bottom-up without"):
         load_estimator(path, "cpu")
     assert load_finder(path, "cpu").note.endswith(

@@ -12,6 +12,7 @@ from tracker.boxes import clip_boxes, padded_size_wh
 from tracker.errors import UsageError
 from tracker.pose.crops import fit_in_middle, invert_matrices, transform_points, warp_crops
 from tracker.pose.family import FinderSettings, OutputReader, Outputs, PoseNetwork, WholePictureFamily
+from tracker.pose.grouping import TRACKED_GROUPING
 from tracker.types import DoubleArray, Image, Poses
 
 # The grey beside the picture in the input of RTMO and YOLO.
@@ -37,6 +38,8 @@ class OnePassEstimator:
     ) -> None:
         if settings.flip_test:
             raise UsageError(f"{network.name} gives people, which a flip test cannot average; leave out --flip-test")
+        if settings.grouping not in (None, TRACKED_GROUPING):
+            raise UsageError(f"{network.name} gives people, whose keypoints are grouped; leave out --grouping")
         self.name = network.name
         self.engine = network.engine
         self.note = network.note
