@@ -108,8 +108,9 @@ def write_record(entry: Entry, record: Mapping[str, Any]) -> None:
 def write_settings(entry: Entry, path: Path) -> None:
     """Write what a network's loader is told into the .toml beside it, where that says something else."""
     # Words, numbers and lists are written in JSON as in TOML. The families of detectors know their settings.
-    lines = [f"{key} = {json.dumps(value)}\n" for key, value in entry.settings.items() if entry.kind != "detector"]
-    file, text = path.with_suffix(".toml"), "".join(lines)
-    if text and not (file.is_file() and file.read_text(encoding="utf-8") == text):
+    stated = {} if entry.kind == "detector" else {**entry.settings, "licence": entry.licence}
+    content = "".join(f"{key} = {json.dumps(value)}\n" for key, value in stated.items()).encode()
+    file = path.with_suffix(".toml")
+    if content and not (file.is_file() and file.read_bytes() == content):
         with writing(file) as partial:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_bytes(content)
