@@ -88,7 +88,7 @@ def test_litepose(run: Run, gt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--pose", "bottom-up", "--pose-model", "xs.pth", "--device", "cpu", "--flip-test", "--gt", gt]
     done = run("inspect", "gt", *options, "--output", "out")
     assert (done.code, done.err.splitlines()[0]) == (0, "blue: numpy")
-    assert loaded == [((Path("xs.pth"), "cpu"), {"settings": FinderSettings(flip_test=True)})]
+    assert loaded == [((Path("xs.pth"), "cpu"), {"settings": FinderSettings(flip_test=True), "engine": "auto"})]
     drawn = ("heatmaps", "sum", "skeletons", "tags")
     assert written() == sorted(f"{stem}_{name}.png" for stem in (1, 2) for name in drawn)
 
