@@ -66,6 +66,12 @@ def xyxy_to_xywh(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
+def cxcywh_to_xyxy(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Boxes (N, 4) of centre, width and height as xyxy."""
+    centres, halves = boxes[:, :2], boxes[:, 2:] / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1)
+
+
 def clip_boxes(boxes: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
     """xyxy boxes (N, 4) cut to an image of that width and height."""
     limit = np.array([*size_wh, *size_wh], np.float32)

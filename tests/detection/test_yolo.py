@@ -13,6 +13,7 @@ from tracker.detection import load_detector
 from tracker.detection.family import DetectionNetwork
 from tracker.detection.letterbox import letterbox, margins
 from tracker.detection.yolo import YOLO, YOLO_NMS
+from tracker.errors import ModelError
 from tracker.runtime import TensorInfo
 
 COCO = str({0: "person", 1: "bicycle"} | {number: f"class {number}" for number in range(2, 80)})
@@ -95,3 +96,11 @@ def test_both_layouts_give_what_the_documentation_says(tmp_path: Any) -> None:
         np.testing.assert_allclose(found.boxes, np.clip(expected[:, :4], 0, [192, 96, 192, 96]), atol=1e-4)
     (everything,) = load_detector(tmp_path / "rows.onnx", "cpu", 0).detect([np.zeros((96, 192, 3), np.uint8)])
     assert len(everything) == len(expected)
+
+
+def test_a_network_of_keypoints_is_named_elsewhere(tmp_path: Any) -> None:
+    image = TensorInfo("images", (1, 3, 64, 96), "float32")
+    outputs = {"output0": np.zeros((1, 56, 126), np.float32)}
+    path = write_constant_graph(tmp_path / "a.onnx", [image], outputs, {"task": "pose"})
+    with pytest.raises(ModelError, match="states the task pose, so it needs no detector; name it with --pose-model"):
+        load_detector(path, "cpu")

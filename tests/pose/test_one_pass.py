@@ -223,7 +223,7 @@ def test_networks_are_recognised(tmp_path, outputs, stated, toml, *, family, ske
         pytest.param(outputs_of(1, 84, NUM_CELLS), {}, "supported is one image", id="a detector's cells"),
         pytest.param(outputs_of(1, 300, 6), {}, "supported is one image", id="a detector's rows"),
         pytest.param(outputs_of(1, 56, 100), {}, "supported is one image", id="no cells of any input"),
-        pytest.param(outputs_of(1, 84, NUM_CELLS), {"task": "detect"}, "supported is one image", id="and says so"),
+        pytest.param(outputs_of(1, 84, NUM_CELLS), {"task": "detect"}, "name it with --detector", id="and says so"),
         pytest.param(outputs_of(1, 300, 57), {"task": "segment"}, "states the task segment", id="masks"),
         pytest.param(outputs_of(1, 68, NUM_CELLS), {}, "has 21 keypoints and is not described; write the", id="21"),
         pytest.param(
@@ -246,7 +246,7 @@ def test_what_such_networks_have_not(tmp_path):
     path = write_people(tmp_path / "a.onnx", "rows")
     with pytest.raises(UsageError, match=r"a\.onnx gives people, which a flip test cannot average; leave out --flip"):
         load_finder(path, "cpu", settings=FinderSettings(flip_test=True))
-    with pytest.raises(UsageError, match=r"a\.onnx gives people, whose keypoints are grouped; leave out --grouping"):
+    with pytest.raises(UsageError, match=r"a\.onnx gives people, whose keypoints are grouped already; leave"):
         load_finder(path, "cpu", settings=FinderSettings(GroupingConfig(max_people=3)))
     with pytest.raises(ModelError, match=r"a\.onnx sees everybody in a picture; take --pose bottom-up without"):
         load_estimator(path, "cpu")

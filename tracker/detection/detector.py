@@ -206,6 +206,8 @@ def recognise(network: DetectionNetwork, detector_type: str | None = None) -> De
         # Graphs are called end2end.onnx in the folders that MMDeploy names after the network.
         named = f"{network.path.absolute().parent.name}/{network.path.name}".lower()
         return max(fitting, key=lambda family: family.name.lower() in named)
+    if network.metadata.get("task") == "pose":
+        raise ModelError(f"{network.path} states the task pose, so it needs no detector; name it with --pose-model")
     inputs, outputs = (", ".join(map(str, infos)) for infos in (network.inputs, network.outputs))
     raise ModelError(
         f"{network.path} is no detector of {'type ' + detector_type if detector_type else 'a known kind'}: its inputs "

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tracker.boxes import cxcywh_to_xyxy
 from tracker.detection.family import PERSON, DetectionNetwork, DetectorFamily, Outputs
 from tracker.detection.letterbox import letterbox
 from tracker.fields import class_names
@@ -67,8 +68,7 @@ def _decode_cells(
     (columns,) = outputs
     scores = columns[4 + PERSON]
     kept = ~(scores < score_threshold)
-    centres, sizes = columns[:2, kept].T, columns[2:4, kept].T
-    return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1), scores[kept]
+    return cxcywh_to_xyxy(columns[:4, kept].T), scores[kept]
 
 
 def _decode_rows(outputs: Outputs, _input_wh: tuple[int, int], score_threshold: float) -> tuple[FloatArray, FloatArray]:

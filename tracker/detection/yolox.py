@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from tracker.boxes import cxcywh_to_xyxy
 from tracker.detection.family import (
     PERSON,
     DetectionNetwork,
@@ -66,7 +67,7 @@ def _boxes(rows: FloatArray, input_wh: tuple[int, int], kept: BoolArray) -> Floa
         centres = (centres + cells[kept]) * strides[kept]
         with np.errstate(over="ignore"):  # an infinite box is found out by the caller
             sizes = np.exp(sizes) * strides[kept]
-    return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
+    return cxcywh_to_xyxy(np.concatenate([centres, sizes], axis=1))
 
 
 def _is_in_pixels(rows: FloatArray) -> bool:

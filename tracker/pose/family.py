@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -49,8 +48,7 @@ class PoseFamily:
     none for a network of another family. None in a shape is a size that the graph leaves open, None keypoints any
     number.
     usual: settings, as of `parse_settings`, of all its networks, which need not state them.
-    told: a file's metadata, in the words of the family's makers, and its path → what they say, as it is stated in
-    settings. Raises ModelError for a network of another kind.
+    told: a file's metadata, in the words of the family's makers → what they say, as it is stated in settings.
     counts: shapes of the outputs that are read, and metadata → how many keypoints there are, None where that is open.
     numbers: of keypoints that tell the skeleton; None for all that `skeleton_by_number` knows.
     """
@@ -58,7 +56,7 @@ class PoseFamily:
     signature: str
     pick: Callable[[Shapes, int | None], Sequence[str]]
     usual: Mapping[str, Any] = field(default_factory=dict)
-    told: Callable[[Mapping[str, str], Path], Mapping[str, Any]] = lambda _metadata, _path: {}
+    told: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda _metadata: {}
     counts: Callable[[Shapes, Mapping[str, str]], set[int | None]] = _second_sizes
     numbers: Collection[int] | None = None
 

@@ -20,7 +20,7 @@ from tracker.pose.heatmap_family import HEATMAPS, heatmap_family
 from tracker.pose.rtmo import RTMO
 from tracker.pose.settings import parse_settings, settings_path, skeleton_by_number, stated_settings
 from tracker.pose.simcc_family import SIMCC
-from tracker.pose.yolo_pose import YOLO_POSE, stated_count
+from tracker.pose.yolo_pose import YOLO_POSE, refuse_other_tasks, stated_count
 from tracker.runtime import TensorInfo, TorchNetwork, explained_faults
 from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
@@ -113,9 +113,10 @@ class OnnxPoseNetwork:
     def __init__(self, path: Path, device: str = "auto", num_threads: int = 0, engine: str = "auto") -> None:
         self._network = open_onnx(path, device, num_threads, engine)
         # Before somebody describes a detector as a pose network.
+        refuse_other_tasks(self._network.metadata, path)
         family = _family_of_graph(self._network, stated_count(self._network.metadata))
         self.metadata: Mapping[str, str] = self._network.metadata
-        told = parse_settings(family.told(self.metadata, path), f"the metadata of {path}")
+        told = parse_settings(family.told(self.metadata), f"the metadata of {path}")
         settings = stated_settings(self.metadata, path, {**family.usual, **told})
         self.name = path.name
         self.engine = self._network.engine

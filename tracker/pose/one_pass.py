@@ -17,8 +17,6 @@ from tracker.types import DoubleArray, Image, Poses
 
 # The grey beside the picture in the input of RTMO and YOLO.
 _PADDING = 114
-# Sides of an open input are multiples of it, or of what the file states.
-_STRIDE = "32"
 # Scores are probabilities that a keypoint is to be seen; from here on it more likely is than not.
 KEYPOINT_THRESHOLD = 0.5
 # The outputs for one picture, without their batch axis, the network, and the least score of a person → people in pixels
@@ -39,7 +37,7 @@ class OnePassEstimator:
         if settings.flip_test:
             raise UsageError(f"{network.name} gives people, which a flip test cannot average; leave out --flip-test")
         if settings.grouping not in (None, TRACKED_GROUPING):
-            raise UsageError(f"{network.name} gives people, whose keypoints are grouped; leave out --grouping")
+            raise UsageError(f"{network.name} gives people, whose keypoints are grouped already; leave out --grouping")
         self.name = network.name
         self.engine = network.engine
         self.note = network.note
@@ -75,8 +73,8 @@ class OnePassEstimator:
         height, width = self._network.input_size_hw
         if not self._network.has_open_size:
             return width, height
-        stride = self._network.metadata.get("stride", _STRIDE)
-        return padded_size_wh(image_wh, max(height, width), int(stride if stride.isdecimal() else _STRIDE))
+        stride = 64 if self._network.metadata.get("stride") == "64" else 32
+        return padded_size_wh(image_wh, max(height, width), stride)
 
 
 def _in_image(poses: Poses, to_image: DoubleArray, image_wh: tuple[int, int]) -> Poses:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.boxes import nms
+from tracker.boxes import cxcywh_to_xyxy, nms
 from tracker.errors import ModelError
 from tracker.fields import class_names, literal
 from tracker.pose.family import FinderSettings, Outputs, PoseNetwork, Shapes, WholePictureFamily
@@ -20,6 +20,7 @@ from tracker.types import Candidates, Detections, FloatArray, Poses
 
 _NMS_IOU = 0.7
 _PERSON = "person"
+_OTHER_TASKS = ("detect", "segment", "obb", "classify", "semantic", "depth")
 # Rather than compare all cells with one another.
 _MAX_CANDIDATES = 1000
 # Cells for each square of the coarsest stride: of strides 8 to 32, and 4 to 32 or 8 to 64.
@@ -75,12 +76,15 @@ def stated_count(metadata: Mapping[str, str]) -> int | None:
         return None
 
 
-def _told(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The input's size, and the skeleton where the keypoints have names."""
-    task = metadata.get("task", "pose")
-    if task != "pose":
+def refuse_other_tasks(metadata: Mapping[str, str], path: Path) -> None:
+    """Raise ModelError for an export of Ultralytics that finds no keypoints."""
+    if (task := metadata.get("task")) in _OTHER_TASKS:
         remedy = "name it with --detector" if task == "detect" else "export a model of the task pose"
         raise ModelError(f"{path} states the task {task}, so it finds no keypoints; {remedy}")
+
+
+def _told(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The input's size, and the skeleton where the keypoints have names."""
     size = {"input_size": metadata.get("imgsz", "[640, 640]")}
     try:
         names: Any = next(iter(dict(literal(metadata.get("kpt_names", "{}"))).values()), [])
@@ -103,28 +107,28 @@ def _decode(outputs: Outputs, network: PoseNetwork, least_score: float) -> Poses
     is_rows, dims = layout
     table = values if is_rows else values.T
     split = table.shape[1] - dims * num_keypoints
-    person = next((number for number, name in class_names(network.metadata).items() if name.lower() == _PERSON), None)
-    boxes, scores = (_read_rows if is_rows else _read_cells)(table[:, :split], person)
+    scores = (_row_scores if is_rows else _cell_scores)(table[:, 4:split], class_names(network.metadata))
     best = np.argsort(-scores, kind="stable")[:_MAX_CANDIDATES]
     best = best[(scores[best] >= least_score) & (scores[best] > 0)]
-    found = Candidates.from_detections(Detections(boxes[best], scores[best]))
+    boxes, scores = table[best, :4], scores[best]
+    found = Candidates.from_detections(Detections(boxes if is_rows else cxcywh_to_xyxy(boxes), scores))
     keypoints = table[best, split:].reshape(-1, num_keypoints, dims)
-    visible = keypoints[..., 2] if dims > 2 else np.repeat(scores[best, None], num_keypoints, axis=1)
+    visible = keypoints[..., 2] if dims > 2 else np.repeat(scores[:, None], num_keypoints, axis=1)
     people = Poses.in_boxes(found, keypoints[..., :2], visible)
     return people if is_rows else people[nms(people.boxes, people.box_scores, _NMS_IOU)]
 
 
-def _read_rows(rows: FloatArray, person: int | None) -> tuple[FloatArray, FloatArray]:
-    """Boxes (n, 4) and scores (n,), 0 of another class than people."""
-    others = False if person is None else rows[:, 5] != person
-    return rows[:, :4], np.where(others, np.float32(0), rows[:, 4])
+def _row_scores(values: FloatArray, names: Mapping[int, str]) -> FloatArray:
+    """Scores (n,) of rows of score and class, 0 of other classes than people where one is called so."""
+    people = [number for number, name in names.items() if name.lower() == _PERSON]
+    return np.where(np.isin(values[:, 1], people or values[:, 1]), values[:, 0], np.float32(0))
 
 
-def _read_cells(cells: FloatArray, person: int | None) -> tuple[FloatArray, FloatArray]:
-    """As `_read_rows`; of several classes none of which is called person, the surest counts."""
-    centres, sizes, classes = cells[:, :2], cells[:, 2:4], cells[:, 4:]
-    boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
-    return boxes, classes.max(axis=1) if person is None else classes[:, person]
+def _cell_scores(values: FloatArray, names: Mapping[int, str]) -> FloatArray:
+    """Scores (n,) of cells with one for each class: that of people, or the surest where none is called so."""
+    people = [number for number, name in names.items() if name.lower() == _PERSON and number < values.shape[1]]
+    highest: FloatArray = values[:, people or slice(None)].max(axis=1)
+    return highest
 
 
 def _finder(network: PoseNetwork, settings: FinderSettings) -> OnePassEstimator:
