@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Sequence
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from tracker.pipeline import Pipeline, StageTimes, run_ahead
+from tracker.pipeline import Pipeline, StageTimes, run_ahead, run_just_ahead
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Poses
@@ -73,6 +75,24 @@ def test_closing_a_chain_closes_every_generator_in_its_own_thread() -> None:
     next(chain)
     chain.close()
     assert closed == ["run-ahead"]
+    assert running() == 0
+
+
+def test_live_items_are_begun_so_that_they_are_ready_just_in_time() -> None:
+    begun_s: list[float] = []
+
+    def making() -> Generator[int]:
+        for number in range(10**9):
+            begun_s.append(time.monotonic())
+            yield number
+
+    ahead = run_just_ahead(making())
+    ages_s = []
+    for number in islice(ahead, 12):
+        ages_s.append(time.monotonic() - begun_s[number])
+        time.sleep(0.2)
+    ahead.close()
+    assert np.median(ages_s[2:]) < 0.1  # of one begun as the last one was taken it would be 0.2
     assert running() == 0
 
 

@@ -98,6 +98,8 @@ class StageTimes:
 _END = _NOTHING = object()
 # How long the end of the program waits for an item in hand, and then for what a thread is at in native code.
 _GRACE_S, _PATIENCE_S = 0.2, 20.0
+# How much more time than it took last an item of a live source is given, and how long its thread may sleep at once.
+_LEAD, _LEAD_S, _TURN_S = 1.25, 0.005, 0.1
 
 
 def run_ahead(items: Generator[T], depth: int, wake: Callable[[], object] = lambda: None) -> Generator[T]:
@@ -135,6 +137,69 @@ def run_ahead(items: Generator[T], depth: int, wake: Callable[[], object] = lamb
         stop.set()
         wake()
         maker.join()
+
+
+def run_just_ahead(items: Generator[T], wake: Callable[[], object] = lambda: None) -> Generator[T]:
+    """As `run_ahead`, by one item, which is begun as late as it can be, by the times that the last ones took."""
+    turns = _Turns()
+
+    def end() -> None:
+        turns.end()
+        wake()
+
+    return turns.taken(run_ahead(turns.made(items), 1, end))
+
+
+class _Turns:
+    """When the next item of a live source is to be begun: so that it is ready just as it is asked for.
+
+    What was made earlier would be older than it need be.
+    """
+
+    def __init__(self) -> None:
+        self._making_s, self._using_s = deque[float](maxlen=5), deque[float](maxlen=5)
+        self._begin_s = 0.0
+        self._is_taken = threading.Event()
+        self._is_taken.set()
+        self._is_over = False
+
+    def made(self, items: Generator[T]) -> Generator[T]:
+        """The same items, each begun in its turn; in the maker's thread."""
+        with closing(items):
+            while self._wait():
+                start_s = time.monotonic()
+                for item in items:
+                    self._making_s.append(time.monotonic() - start_s)
+                    yield item
+                    break
+                else:
+                    return
+
+    def taken(self, items: Generator[T]) -> Generator[T]:
+        """The same items; who takes them is seen to need some time for each."""
+        with closing(items):
+            for item in items:
+                taken_s = time.monotonic()
+                if self._using_s:
+                    # Rather early than late: what is waited for takes longer than what is a little older.
+                    lead_s = _LEAD * max(self._making_s) + _LEAD_S
+                    self._begin_s = taken_s + min(self._using_s) - lead_s
+                self._is_taken.set()
+                yield item
+                self._using_s.append(time.monotonic() - taken_s)
+
+    def end(self) -> None:
+        """Wait no more."""
+        self._is_over = True
+
+    def _wait(self) -> bool:
+        """Whether there is a turn; waits until the last item was taken, and then for as long as there is time."""
+        while not (self._is_over or self._is_taken.wait(_TURN_S)):
+            pass
+        self._is_taken.clear()
+        while not self._is_over and (left_s := self._begin_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _TURN_S))
+        return not self._is_over
 
 
 def _square_frames(frames: Generator[Frame], stored: deque[Frame]) -> Generator[Frame]:
@@ -227,7 +292,7 @@ class Pipeline:
         wake = getattr(frames, "stop", lambda: None)  # a video source may wait for a camera or a sender
         decoded = _square_frames(self.times.measure_each("decode", frames), stored)
         if is_live:
-            chain = look_ahead(self._track(run_ahead(self._add_motion(self._look(decoded)), depth=1, wake=wake)), 0)
+            chain = look_ahead(self._track(run_just_ahead(self._add_motion(self._look(decoded)), wake)), 0)
         else:
             detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
             prepared = run_ahead(self._add_motion(detected), depth=2)

@@ -40,6 +40,7 @@ class Frame:
     cannot be read, of a live source among the frames delivered. time_s: the source's own clock, 0 at its beginning.
     image: (H, W, 3) uint8, BGR. file: name of an image, from the folder that holds all of them; None for a video.
     pixel_aspect: width of its pixels by their height; where not 1, `tracker.square_pixels` gives true proportions.
+    arrived_s: when it came from a live source, by `time.monotonic`; None elsewhere.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Frame:
     image: Image
     file: str | None = field(default=None, kw_only=True)
     pixel_aspect: float = field(default=1.0, kw_only=True)
+    arrived_s: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check("image", self.image, ("H", "W", 3), np.uint8)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +23,7 @@ import pytest
 from tests.commands.conftest import SIZE_WH, Run, read_lines, texture
 from tests.video.clips import write_clip
 
+ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[[Path], str | Path]
 
 
@@ -94,10 +101,35 @@ def test_poses_of_mixed_sizes_are_in_the_pixels_of_each_picture(track: Run, tmp_
     np.testing.assert_allclose(large["people"][0]["box"], 2 * np.array(small["people"][0]["box"]), atol=0.5)
 
 
-@pytest.fixture
-def live_address(tmp_path: Path) -> Iterator[str]:
-    """A server that sends a stream without an end and then hangs up."""
-    data = write_clip(tmp_path / "sent.ts", [texture()] * 20).read_bytes()
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stream_that_drops_is_opened_again_until_the_user_ends_it(
+    tmp_path: Path, models: list[str], number: signal.Signals
+) -> None:
+    """Each connection gets some pictures; the files are whole."""
+    data = write_clip(tmp_path / "sent.ts", [texture()] * 30).read_bytes()
+    partial = tmp_path / "out.partial.jsonl"
+    with serving(data) as address:
+        command = [sys.executable, "-m", "tracker", "track", "--input", address, *models]
+        outputs = ["--output", str(tmp_path / "out.mp4"), "--poses", str(tmp_path / "out.jsonl")]
+        with subprocess.Popen([*command, *outputs], cwd=ROOT, stderr=subprocess.PIPE, text=True) as program:
+            times_s: list[float] = []
+            while max(np.diff(times_s), default=0) < 0.9:  # the first pause
+                assert program.poll() is None
+                time.sleep(0.1)
+                lines = partial.read_text().splitlines(keepends=True)[1:] if partial.exists() else []
+                times_s = [json.loads(line)["time_s"] for line in lines if line.endswith("\n")]
+            program.send_signal(number)
+            said = program.communicate(timeout=60)[1]
+    assert program.returncode == 0, said
+    assert re.search(r"^http.*/live dropped after .*; trying to open it again$", said, re.MULTILINE)
+    assert re.search(r"^live: \d+ ms from picture to output \(95 %: \d+ ms\); .*; opened again ", said, re.MULTILINE)
+    check_outputs(tmp_path, None, SIZE_WH)
+
+
+@contextmanager
+def serving(data: bytes) -> Iterator[str]:
+    """The address of a server that sends this to everybody and hangs up."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -109,14 +141,16 @@ def live_address(tmp_path: Path) -> Iterator[str]:
             """Nothing on stderr."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://user:secret@127.0.0.1:{server.server_port}/live"
+        server.shutdown()
         thread.join()
 
 
-def test_a_stream_that_stops_ends_the_run_with_its_files_closed(track: Run, tmp_path: Path, live_address: str) -> None:
-    done = track("--output", "out.mp4", "--poses", "out.jsonl", source=live_address)
+def test_a_stream_that_stops_ends_the_run_with_its_files_closed(track: Run, tmp_path: Path) -> None:
+    with serving(write_clip(tmp_path / "sent.ts", [texture()] * 20).read_bytes()) as address:
+        done = track("--output", "out.mp4", "--poses", "out.jsonl", "--reconnect", "0", source=address)
     assert done.code == 0
     assert "/live stopped after " in done.err
     assert "check the sender and the network" in done.err

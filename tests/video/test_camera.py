@@ -68,7 +68,7 @@ def test_an_unplugged_camera_ends_the_video_with_a_warning(
 ) -> None:
     device = FakeDevice(num_pictures=2, error=error)
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: device)
-    with open_source("0") as source:
+    with open_source("0", reconnect_s=0) as source:
         assert 1 <= len(list(source)) <= 2
     assert device.is_released
     assert source.warning is not None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from tests.video.clips import number_of, numbered_image
 from tracker.errors import InputError
 from tracker.types import Image
+from tracker.video import live
 from tracker.video.live import LiveReader
 from tracker.video.source import VideoSource
 
@@ -23,7 +26,8 @@ class FakeCapture:
     is_cpp = False
     pictures = None
 
-    def __init__(self) -> None:
+    def __init__(self, start_s: float = 1000.0) -> None:
+        self._start_s = start_s
         self._due = threading.Semaphore(0)
         self._changed = threading.Condition()
         self._num_given = self._num_asked = 0
@@ -52,7 +56,10 @@ class FakeCapture:
         assert self._due.acquire(timeout=PATIENCE_S)
         if self._end:
             raise self._end
-        return 1000.0 + self._num_asked, numbered_image(self._num_asked - 1)
+        return self._start_s + self._num_asked, numbered_image(self._num_asked - 1)
+
+    def convert(self, picture: Image) -> Image:
+        return picture
 
     def release(self) -> None:
         self.is_released = True
@@ -77,6 +84,8 @@ def test_only_the_newest_picture_is_delivered(capture: FakeCapture) -> None:
     capture.wait_until_taken()
     frames = iter(source)
     assert [number_of(next(frames).image) for _ in range(2)] == [0, 6]
+    assert source.live
+    assert source.live.num_dropped == 5
 
 
 def test_no_picture_is_delivered_twice(capture: FakeCapture) -> None:
@@ -134,3 +143,66 @@ def test_closing_releases_the_capture_and_ends_the_frames(capture: FakeCapture) 
     assert "camera 3" not in {thread.name for thread in threading.enumerate()}
     reader.close()
     assert len(list(reader.read(0))) <= 1
+
+
+class Broken(FakeCapture):
+    """A camera that is back, and gives nothing."""
+
+    def read(self) -> tuple[float, Image]:
+        raise EOFError
+
+
+def test_what_drops_is_opened_again_after_ever_longer_pauses(
+    capture: FakeCapture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again, broken, tried_s = FakeCapture(1007), Broken(), list[float]()
+    again.give(2)
+
+    def reopen() -> FakeCapture:
+        tried_s.append(time.monotonic())
+        if len(tried_s) == 1:
+            raise InputError("nobody there")
+        return broken if len(tried_s) == 2 else again
+
+    monkeypatch.setattr(live, "_PAUSES_S", (0.05, 0.1, 0.2))
+    source = VideoSource(LiveReader("camera 3", capture, reopen=reopen))
+    capture.unplug(EOFError("the cable is out"))
+    frames = iter(source)
+    first, second = next(frames), next(frames)
+    assert second.time_s - first.time_s >= 7
+    assert (np.diff(tried_s) >= (0.1, 0.2)).all()
+    assert capture.is_released
+    assert broken.is_released
+    assert source.live
+    assert source.live.num_reopened == 1
+    assert source.live.gaps_s == 7
+    assert re.fullmatch(r"camera 3 dropped after .* s, at .*: the cable is out; trying .*\n", capsys.readouterr().err)
+    again.unplug(EOFError("out"))
+    source.close()
+
+
+def test_it_is_given_up_in_the_end(capture: FakeCapture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reopen() -> FakeCapture:
+        raise InputError("nobody there")
+
+    monkeypatch.setattr(live, "_PAUSES_S", (0.05, 0.1))
+    source = VideoSource(LiveReader("camera 3", capture, reopen=reopen, reconnect_s=0.2))
+    capture.unplug(EOFError("the cable is out"))
+    assert len(list(source)) == 1
+    assert source.warning
+    assert "camera 3 stopped after " in source.warning
+
+
+def test_who_stops_waits_for_no_picture(capture: FakeCapture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where none comes, nor while it is tried again."""
+    monkeypatch.setattr(live, "_PAUSES_S", (600,))
+    source = VideoSource(LiveReader("camera 3", capture, reopen=FakeCapture))
+    threading.Timer(0.1, source.stop).start()
+    assert len(list(source)) == 1
+    again = FakeCapture()
+    again.give(1)
+    source = VideoSource(LiveReader("camera 4", again, reopen=FakeCapture))
+    again.unplug(EOFError("out"))
+    threading.Timer(0.1, source.stop).start()
+    assert len(list(source)) == 1
+    assert source.warning is None

@@ -165,20 +165,23 @@ def check_live(source: VideoSource, reason: str) -> None:
 
 
 def test_a_live_http_stream_ends_with_its_sender(server: str) -> None:
-    source = open_source(f"{server}/live/clip.ts")
+    source = open_source(f"{server}/live/clip.ts", reconnect_s=0)
     assert source.fps == 30
     check_live(source, r"the connection ended \(.*\); check the sender and the network$")
 
 
 def test_an_mjpeg_camera_has_no_rate_of_its_own(server: str) -> None:
-    source = open_source(f"{server}/mjpeg")
+    source = open_source(f"{server}/mjpeg", reconnect_s=0)
     assert source.fps is None
     check_live(source, "the (sender|connection) ended")
 
 
 def test_a_sender_that_falls_silent_is_given_up(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_TIMEOUT_S", 1.0)
-    check_live(open_source(f"{server}/silent/clip.ts"), "nothing came for 1 s; check the sender and the network$")
+    check_live(
+        open_source(f"{server}/silent/clip.ts", reconnect_s=0),
+        "nothing came for 1 s; check the sender and the network$",
+    )
 
 
 def test_a_stream_is_left_early(server: str) -> None:
@@ -226,7 +229,7 @@ class RtspServer:
 
 def test_an_rtsp_camera_is_asked_for_tcp(folder: Path) -> None:
     camera = RtspServer((folder / "clip.ts").read_bytes())
-    source = open_source(f"rtsp://user:secret@{HOST}:{camera.port}/1")
+    source = open_source(f"rtsp://user:secret@{HOST}:{camera.port}/1", reconnect_s=0)
     check_live(source, "the sender ended it$")
     camera.close()
     assert source.name == f"rtsp://{HOST}:{camera.port}/1"
@@ -246,7 +249,7 @@ def test_udp_is_received(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        source = open_source(f"udp://{HOST}:{port}")
+        source = open_source(f"udp://{HOST}:{port}", reconnect_s=0)
     finally:
         opened.set()
         thread.join()

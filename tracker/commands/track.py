@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -75,6 +76,14 @@ def add_parser(commands: Any) -> None:
     group = parser.add_rare_group("poses of other programs")
     group.add_argument("--skeleton", choices=SKELETONS, help="keypoints of --poses-in, where it does not say")
     _add_batch_options(parser)
+    group = parser.add_rare_group("cameras and live streams")
+    group.add_argument(
+        "--reconnect",
+        type=float,
+        default=math.inf,
+        metavar="S",
+        help="seconds for which one that drops is tried again, 0: not at all",
+    )
     group = parser.add_rare_group("interlaced video")
     group.add_argument(
         "--no-deinterlace", dest="deinterlace", action="store_false", help="leave pictures that are flagged as they are"
@@ -158,7 +167,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         crf=args.crf,
         overwrite=args.overwrite,
     )
-    span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace)
+    span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace, args.reconnect)
     settings, known = _read_people(args)
     wanted = Job("", settings, span, outputs, known=known)
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Span:
     end_s: float | None = None
     max_frames: int | None = None
     deinterlace: bool = True
+    reconnect_s: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,33 @@ from tracker.pipeline import Pipeline
 from tracker.types import TrackedPoses
 
 
+class Delays:
+    """How long pictures of a live source took from their coming to their outputs, to the millisecond."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, delay_s: float) -> None:
+        """Count a picture."""
+        self._counts[round(1e3 * delay_s)] += 1
+
+    def quantile_ms(self, share: float) -> int:
+        """The delay that this share of the pictures did not exceed; there must be one."""
+        delays_ms = sorted(self._counts)
+        below = list(accumulate(self._counts[delay_ms] for delay_ms in delays_ms))
+        return delays_ms[bisect_left(below, share * below[-1])]
+
+    def line(self) -> str:
+        """Median and 95th percentile, for the summary."""
+        return f"{self.quantile_ms(0.5)} ms from picture to output (95 %: {self.quantile_ms(0.95)} ms)"
+
+
 @dataclass
 class Report:
     """Counts of a run.
 
     outputs: files. parts: what really ran, in lines of the summary. confirm_after_s: until a person is confirmed.
-    busy_s: seconds by stage. warning: on the source, None without.
+    busy_s: seconds by stage. delays: of a live source. warning: on the source, None without.
     """
 
     outputs: list[Path]
@@ -31,6 +54,7 @@ class Report:
     confirm_after_s: float = 0.0
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
+    delays: Delays = field(default_factory=Delays)
     warning: str | None = None
 
     @classmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import cv2
 from tqdm import tqdm
@@ -23,6 +25,7 @@ from tracker.job.sinks import Sink, Watch, open_sinks
 from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.types import Frame, KnownPeople
+from tracker.video.live import LiveReader
 from tracker.video.source import VideoSource, open_images, open_source
 
 
@@ -38,6 +41,8 @@ def track(
         for frame, people in tracked:
             report.count(people)
             go_on = [sink.write(frame, people) for sink in sinks]
+            if frame.arrived_s is not None:
+                report.delays.add(time.monotonic() - frame.arrived_s)
             if not all(go_on):
                 break
     report.wall_s = time.perf_counter() - start
@@ -48,12 +53,33 @@ def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) 
     """Do a job by itself, behind a progress bar; says what a failure leaves behind. source: the open input."""
     report = Report.on(pipeline, job.outputs.files)
     try:
-        with tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
+        with _ended_by_signals(source), tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
             _fill_outputs(job, source, None, pipeline, report, Watch(lambda *_: bar.update()), *watchers)
     except BaseException:
         report.print_partial()
         raise
     return report
+
+
+@contextmanager
+def _ended_by_signals(source: VideoSource) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end a live source, as its own end would, so that all is completed; a second one interrupts."""
+    previous: dict[signal.Signals, Any] = {}
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def end(*_: Any) -> None:
+        restore()
+        source.stop()
+
+    if source.live:
+        previous |= {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        restore()
 
 
 def try_job(job: Job, pipeline: Pipeline, on_frame: Callable[[], object]) -> Outcome:
@@ -108,7 +134,18 @@ def _fill_outputs(
     sinks = [*watchers, *open_sinks(job, source, pipeline, truth)]
     track(pipeline, source, sinks, report, is_live=source.is_live)
     report.warning = source.warning
+    if source.live and report.frames:
+        report.parts.append(_live_line(source.live, report))
     report.parts.extend(f"note: {note}" for note in (source.note,) if note)
+
+
+def _live_line(live: LiveReader, report: Report) -> str:
+    """What the summary says of a live source."""
+    line = f"live: {report.delays.line()}; {live.num_dropped} pictures dropped that came before they were asked for"
+    if not live.num_reopened:
+        return line
+    times = "once" if live.num_reopened == 1 else f"{live.num_reopened} times"
+    return f"{line}; opened again {times}, without pictures for {live.gaps_s:.1f} s"
 
 
 def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
+
+import numpy as np
 
 from tracker.formats import Header, ResultWriter, open_writer
 from tracker.formats.posetrack import PoseTrackSequence
@@ -87,6 +90,7 @@ class OverlaySink(Sink):
         self._stack = ExitStack()
         self._num_frames = 0
         self._start = time.perf_counter()
+        self._delays_ms = deque[float](maxlen=100)
 
     def __enter__(self) -> Self:
         for output in (self._drawing, self._window):
@@ -103,11 +107,17 @@ class OverlaySink(Sink):
         rate = self._num_frames / (time.perf_counter() - self._start)
         with self._times.measure("draw"):
             frame, people = square_pixels(frame, people)
-            picture = self._overlay.draw(frame.image, people, time_s=frame.time_s, frames_per_s=rate)
+            delays_ms = np.percentile(self._delays_ms, (50, 95)).tolist() if self._delays_ms else None
+            picture = self._overlay.draw(
+                frame.image, people, time_s=frame.time_s, frames_per_s=rate, delays_ms=delays_ms
+            )
+        go_on = self._window.show(picture) if self._window else True
+        if frame.arrived_s is not None:
+            self._delays_ms.append(1e3 * (time.monotonic() - frame.arrived_s))
         if self._drawing:
             with self._times.measure("encode"):
                 self._drawing.write(picture, frame.time_s)
-        return self._window.show(picture) if self._window else True
+        return go_on
 
 
 def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTrackSequence | None = None) -> list[Sink]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from functools import partial
 from typing import Any
 
 import cv2
@@ -13,13 +15,18 @@ from tracker.video.live import LiveReader
 from tracker.video.opencv_log import opencv_silenced
 
 
-def open_camera(index: int) -> LiveReader:
-    """The camera of that number; InputError if there is none."""
+def open_camera(index: int, *, reconnect_s: float = math.inf) -> LiveReader:
+    """The camera of that number; InputError if there is none. reconnect_s: as for `LiveReader`."""
+    reopen = partial(_open, index)
+    return LiveReader(f"camera {index}", reopen(), reopen=reopen, reconnect_s=reconnect_s)
+
+
+def _open(index: int) -> CameraCapture:
     with opencv_silenced():
         capture = cv2.VideoCapture(index)
     if not capture.isOpened():
         raise InputError(f"there is no camera {index}, or another program uses it; try another number")
-    return LiveReader(f"camera {index}", CameraCapture(capture))
+    return CameraCapture(capture)
 
 
 class CameraCapture:
@@ -40,6 +47,10 @@ class CameraCapture:
         if not arrived:
             raise EOFError("it gives no more pictures; check its cable, and whether another program uses it")
         return time.monotonic(), image
+
+    def convert(self, picture: Image) -> Image:
+        """It is one."""
+        return picture
 
     def release(self) -> None:
         """Give the camera back."""

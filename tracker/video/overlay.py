@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,18 +86,27 @@ class OverlayRenderer:
         self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
         self._parts = _parts_of(skeleton)
 
-    def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float, frames_per_s: float | None = None) -> Image:
+    def draw(
+        self,
+        image: Image,
+        tracked: TrackedPoses,
+        *,
+        time_s: float,
+        frames_per_s: float | None = None,
+        delays_ms: Sequence[float] | None = None,
+    ) -> Image:
         """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
 
-        time_s: of the frame; trails start anew when it goes back. frames_per_s: for the status line. A person whose
-        box is not finite is left out.
+        time_s: of the frame; trails start anew when it goes back. frames_per_s, delays_ms: for the status line; the
+        latter are median and 95th percentile of how late a live source is shown. A person whose box is not finite is
+        left out.
         """
         canvas = image.copy()
         style = _Style.suiting(image)
         self._trails.extend(tracked, time_s)
         is_shown = tracked.confirmed | tracked.cut_off | self._show_unconfirmed
         shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & is_shown]
-        _draw_status(canvas, len(shown), frames_per_s, style)  # first, so that it never covers a tag
+        _draw_status(canvas, len(shown), frames_per_s, delays_ms, style)  # first, so that it never covers a tag
         nearest_last = np.argsort(shown.poses.boxes[:, 3], kind="stable").tolist()
         for row in nearest_last:
             self._draw_person(canvas, shown, row, style)
@@ -308,9 +317,12 @@ def _draw_tag(canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> No
     _draw_text(canvas, text, (left + pad, top + pad + height), _INK, style)
 
 
-def _draw_status(canvas: Image, num_people: int, frames_per_s: float | None, style: _Style) -> None:
+def _draw_status(
+    canvas: Image, num_people: int, frames_per_s: float | None, delays_ms: Sequence[float] | None, style: _Style
+) -> None:
     speed = "" if frames_per_s is None else f"{frames_per_s:.1f} fps   "
-    text = f"{speed}{num_people} {'person' if num_people == 1 else 'people'}"
+    delay = "{:.0f} ms (95 %: {:.0f})   ".format(*delays_ms) if delays_ms else ""
+    text = f"{speed}{delay}{num_people} {'person' if num_people == 1 else 'people'}"
     (width, height), pad = _text_size(text, style), round(style.text / 2)
     rect = (0, 0, min(width + 2 * pad, canvas.shape[1]), min(height + 2 * pad, canvas.shape[0]))
     with _translucent(canvas, rect):

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -21,7 +20,7 @@ from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
 from tracker.video.file import DEFAULT_FPS, open_file, open_stdin
 from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
-from tracker.video.live import refuse_rate
+from tracker.video.live import LiveReader, refuse_rate
 from tracker.video.pictures import Pictures
 from tracker.video.stream import is_address, open_stream
 
@@ -103,6 +102,11 @@ class VideoSource:
         return self._reader.is_live
 
     @property
+    def live(self) -> LiveReader | None:
+        """The reader of a live source, which knows what was dropped; None of all others."""
+        return self._reader if isinstance(self._reader, LiveReader) else None
+
+    @property
     def fps(self) -> Fraction | None:
         """Average frame rate, not rounded; None if unknown."""
         return self._reader.fps
@@ -154,7 +158,14 @@ class VideoSource:
             if previous_s >= self._end_s:
                 return
             index = count if self._reader.place is None else self._reader.place
-            frame = Frame(index, previous_s, image, file=self._reader.file, pixel_aspect=float(self.pixel_aspect))
+            frame = Frame(
+                index,
+                previous_s,
+                image,
+                file=self._reader.file,
+                pixel_aspect=float(self.pixel_aspect),
+                arrived_s=self.live.arrived_s if self.live else None,
+            )
             if count > 0:
                 self._note_size(frame)
             yield frame
@@ -192,17 +203,21 @@ def open_source(
     end_s: float | None = None,
     max_frames: int | None = None,
     deinterlace: bool = True,
+    reconnect_s: float = math.inf,
 ) -> VideoSource:
     """Open a video file, an image, a folder of images, a camera or a stream.
 
     spec: the path of a file or folder, a pattern that images match, the number of a camera, an address such as
     rtsp://host/path, or `-` for stdin. fps: rate to take instead of the source's own, and of images and raw streams,
     which have none, 25 if not given. start_s, end_s: part to deliver, in seconds by that rate; the end is exclusive.
-    deinterlace: pictures that are flagged as interlaced. Raises InputError for what cannot be read, and UsageError for
+    deinterlace: pictures that are flagged as interlaced. reconnect_s: for how long a live source that drops is tried
+    again, 0 for not at all. Raises InputError for what cannot be read, and UsageError for
     an empty name, a pattern that videos match, a range without frames or the rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
-    reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace)
+    if not reconnect_s >= 0:
+        raise UsageError(f"--reconnect must be 0 or more seconds, not {reconnect_s}")
+    reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace, reconnect_s=reconnect_s)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
     except BaseException:
@@ -297,16 +312,19 @@ def _exact(fps: float | Fraction) -> Fraction:
     return Fraction(fps).limit_denominator(100_000)
 
 
-def _reader_of(spec: str, fps: Fraction | None, *, deinterlace: bool) -> Reader:
+def _reader_of(spec: str, fps: Fraction | None, *, deinterlace: bool, reconnect_s: float) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
     if _is_camera(spec):
         refuse_rate(f"camera {spec}", fps)
-        return open_camera(int(spec))
+        return open_camera(int(spec), reconnect_s=reconnect_s)
     if not spec:
         raise UsageError("--input is empty; name a video, an image folder, an address or the number of a camera")
-    if not _is_path(spec):
-        open_stream_or_stdin = open_stdin if spec == str(PIPE) else partial(open_stream, spec)
-        return open_stream_or_stdin(fps, deinterlace=deinterlace)
+    if is_address(spec):
+        return open_stream(spec, fps, deinterlace=deinterlace, reconnect_s=reconnect_s)
+    return open_stdin(fps, deinterlace=deinterlace) if spec == str(PIPE) else _reader_of_path(spec, fps, deinterlace)
+
+
+def _reader_of_path(spec: str, fps: Fraction | None, deinterlace: bool) -> Reader:
     if paths := _match(spec):
         return _open_images(spec, paths, fps or DEFAULT_FPS)
     path = Path(spec)

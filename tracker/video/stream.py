@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -47,11 +48,13 @@ def public_address(address: str) -> str:
     return re.sub(r"(?<=://).*@|[?#].*", "", address)
 
 
-def open_stream(address: str, fps: Fraction | None, *, deinterlace: bool = True) -> LiveReader | FileReader:
+def open_stream(
+    address: str, fps: Fraction | None, *, deinterlace: bool = True, reconnect_s: float = math.inf
+) -> LiveReader | FileReader:
     """Whatever FFmpeg reads from an address: live, unless it has an end that is known, as a file on a server.
 
-    fps: rate to take instead of a recording's own, if any. InputError if nothing can be read there, UsageError for the
-    rate of a live stream.
+    fps: rate to take instead of a recording's own, if any. reconnect_s: as for `LiveReader`. InputError if nothing can
+    be read there, UsageError for the rate of a live stream.
     """
     name = public_address(address)
     connect = partial(_connect, address, name)
@@ -62,8 +65,11 @@ def open_stream(address: str, fps: Fraction | None, *, deinterlace: bool = True)
     if fps is not None:
         container.close()
     refuse_rate(name, fps)
-    capture = StreamCapture(container, name, deinterlace=deinterlace)
-    return LiveReader(name, capture, capture.fps)
+    open_capture = partial(StreamCapture, name=name, deinterlace=deinterlace)
+    has_end = container.duration is not None
+    reopen = None if has_end else lambda: open_capture(connect())
+    capture = open_capture(container)
+    return LiveReader(name, capture, capture.fps, reopen=reopen, reconnect_s=reconnect_s)
 
 
 class StreamCapture:
@@ -82,8 +88,8 @@ class StreamCapture:
         self.pictures = Pictures(self._stream, deinterlace=deinterlace)
         self._frames = self.pictures.deinterlace((self._time(frame), frame) for frame in self._decode())
 
-    def read(self) -> tuple[float, Image]:
-        """The next picture and its time; EOFError once the stream ends, fails or is silent for too long."""
+    def read(self) -> tuple[float, Any]:
+        """The next frame of FFmpeg's and its time; EOFError once the stream ends, fails or is silent for too long."""
         try:
             time_s, frame = next(self._frames)
         except StopIteration:
@@ -92,7 +98,11 @@ class StreamCapture:
             raise EOFError(f"nothing came for {_TIMEOUT_S:g} s; check the sender and the network") from error
         except av.FFmpegError as error:
             raise EOFError(f"the connection ended ({error.strerror}); check the sender and the network") from error
-        return time_s, self.pictures.convert(frame)
+        return time_s, frame
+
+    def convert(self, picture: Any) -> Image:
+        """As for `Pictures`."""
+        return self.pictures.convert(picture)
 
     def release(self) -> None:
         """Close the connection."""
