@@ -31,7 +31,6 @@ from tracker.runtime import (
 )
 
 IMAGE = TensorInfo("image", (1, 3, 4, 6), "float32")
-ZEROS = np.zeros((1, 3, 4, 6), np.float32)
 ANSWER = np.array([[1.5, -2.0]], np.float32)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands.conftest import Run, read_lines, refused
 from tests.formats.examples import HEADER, example
-from tests.formats.posetrack_files import posetrack_17, posetrack_18, save, with_change
+from tests.formats.posetrack_files import posetrack_17, posetrack_18, save
 from tests.vectors import read_json
 from tracker.formats import FORMATS, open_writer, read_results
 from tracker.formats.posetrack import read_posetrack
@@ -81,7 +81,6 @@ def test_keypoints_go_to_another_skeleton_by_name(run: Run, poses: Path) -> None
 )  # fmt: skip
 def test_what_is_refused(run: Run, poses: Path, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
     (tmp_path / "old.csv").write_text("precious")
-    (tmp_path / "bad.csv").write_text("frame,track_id\n1\n")
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "a.txt").write_text("precious")
     header, *_ = poses.read_text().splitlines()
@@ -139,7 +138,6 @@ class TestPoseTrack:
     def test_what_is_refused(self, run: Run, tmp_path: Path, arguments: str, code: int, message: str) -> None:
         save(posetrack_18(), tmp_path / "18.json")
         save(posetrack_17(), tmp_path / "17.json")
-        save(with_change(posetrack_18(), "images/0/id", ...), tmp_path / "bad.json")
         save(posetrack_18(), tmp_path / "mixed/a.json")
         save(posetrack_17(), tmp_path / "mixed/b.json")
         (tmp_path / "none").mkdir()

@@ -90,17 +90,13 @@ def mot(path: Path, first: int = 1, rest: str = ",0.9,-1,-1,-1") -> Path:
     return path
 
 
-def check_ids(results: Results, frames: int = len(TIMES_S)) -> None:
+def check_ids(results: Results) -> None:
     """Everybody has one id in all frames, whatever the order in the file."""
-    assert len(results.frames) == frames
-    for frame in results.frames:
-        tracked = frame.tracked
-        by_place = tracked.track_ids[np.argsort(tracked.poses.boxes[:, 0])].tolist()
-        assert (
-            by_place
-            == results.frames[0].tracked.track_ids[np.argsort(results.frames[0].tracked.poses.boxes[:, 0])].tolist()
-        )
-        assert sorted(by_place) == [1, 2]
+    assert len(results.frames) == len(TIMES_S)
+    everybody = [frame.tracked for frame in results.frames]
+    by_place = [tracked.track_ids[np.argsort(tracked.poses.boxes[:, 0])].tolist() for tracked in everybody]
+    assert sorted(by_place[0]) == [1, 2]
+    assert by_place == [by_place[0]] * len(everybody)
 
 
 @pytest.fixture

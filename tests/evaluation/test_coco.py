@@ -282,8 +282,8 @@ def crowd_person(image_id: int, **changed: Any) -> dict[str, Any]:
     return person(image_id, **{"keypoints": CROWD_KEYPOINTS} | changed)
 
 
-def found_exactly(*image_ids: int, keypoints: list[float] = CROWD_KEYPOINTS) -> list[dict[str, Any]]:
-    return [{"image_id": image_id, "keypoints": keypoints, "score": 0.5} for image_id in image_ids]
+def found_exactly(*image_ids: int) -> list[dict[str, Any]]:
+    return [{"image_id": image_id, "keypoints": CROWD_KEYPOINTS, "score": 0.5} for image_id in image_ids]
 
 
 def test_crowdpose_is_known_by_its_keypoints(truth: Truth) -> None:

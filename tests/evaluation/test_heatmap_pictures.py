@@ -151,21 +151,21 @@ def test_the_sheet_has_a_line_for_each_person_and_side() -> None:
 # --- tags
 
 
-def tag_picture(people_at: dict[int, float], tag_threshold: float = 1.0, channels: int = 1) -> Image:
+def tag_picture(*people_at: int) -> Image:
     """Noses at x (in view pixels) with those tags, in boxes of their own; everywhere else the tag is far off."""
     heatmaps = maps(*((NOSE, x, 320) for x in (160, 480, 800)))
-    tags = np.full((channels, *heatmaps.shape), 50, np.float32)
+    tags = np.full((1, *heatmaps.shape), 50, np.float32)
     for x, tag in zip((160, 480, 800), (1.0, 4.0, 9.0), strict=True):
         tags[:, NOSE, :, x - 160 : x + 160] = tag
     boxes = [[x / 3.2 - 10, 90, x / 3.2 + 10, 110] for x in people_at]
     found = side(heatmaps, *boxes)
     lonely = np.full_like(found.poses.keypoints, np.nan)
     lonely[:, NOSE] = found.poses.keypoints[:, NOSE]
-    return draw_tags(IMAGE, COCO_17, replace(found, poses=replace(found.poses, keypoints=lonely)), tags, tag_threshold)
+    return draw_tags(IMAGE, COCO_17, replace(found, poses=replace(found.poses, keypoints=lonely)), tags, 1.0)
 
 
 def test_tags_have_the_colours_of_their_people_and_grey_without() -> None:
-    picture = tag_picture({160: 1.0, 480: 4.0})
+    picture = tag_picture(160, 480)
     right = 960 + GAP
     np.testing.assert_allclose(picture[345, right + 160], id_color(1), atol=2)
     np.testing.assert_allclose(picture[345, right + 480], id_color(2), atol=2)

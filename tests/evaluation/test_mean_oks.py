@@ -26,8 +26,8 @@ def person(x: float, *, num: int = 17, area: float | None = 100.0, crowd: int = 
             "num_keypoints": num, "extra_keypoints": []}  # fmt: skip
 
 
-def truth_of(*people: dict[str, Any], image_id: int = 1) -> GroundTruth:
-    return GroundTruth(Path("truth.json"), (Picture(image_id, "1.png", None, people, is_negative=False),), 1)
+def truth_of(*people: dict[str, Any]) -> GroundTruth:
+    return GroundTruth(Path("truth.json"), (Picture(1, "1.png", None, people, is_negative=False),), 1)
 
 
 def pose(x: float, *, image_id: int = 1, num: int = 17, score: float = 0.5) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tracker.skeletons import COCO_17, Skeleton
+from tracker.skeletons import COCO_17
 from tracker.training.annotations import Annotations
 from tracker.training.loop import Task
 
@@ -34,16 +34,15 @@ def assert_batches_depend_on_seed_and_step_alone(task: Task, other_seed: Task) -
 def annotate(
     paths: Sequence[Path],
     people: Sequence[tuple[int, Sequence[float], Points]],
-    skeleton: Skeleton = COCO_17,
     negatives: Sequence[int] = (),
 ) -> Annotations:
     """People as picture, box and keypoints by name, all sure; some pictures show nobody."""
-    keypoints = np.full((len(people), skeleton.num_keypoints, 2), np.nan, np.float32)
+    keypoints = np.full((len(people), COCO_17.num_keypoints, 2), np.nan, np.float32)
     for row, (_, _, points) in enumerate(people):
         for name, point in points.items():
-            keypoints[row, skeleton.index(name)] = point
+            keypoints[row, COCO_17.index(name)] = point
     return Annotations(
-        skeleton=skeleton,
+        skeleton=COCO_17,
         paths=tuple(paths),
         is_negative=np.isin(np.arange(len(paths)), negatives),
         picture=np.array([picture for picture, _, _ in people], np.int64),

@@ -65,11 +65,11 @@ def test_views_are_the_official_ones(case: Case) -> None:
             np.testing.assert_array_equal(mask, case[f"{prefix}_mask{i}"] > 0.5)
 
 
-def write_pictures(folder: Path, count: int, size_wh: tuple[int, int] = (160, 140)) -> list[Path]:
+def write_pictures(folder: Path, count: int) -> list[Path]:
     """Pictures, each of one grey: 40, 80 and so on."""
     paths = [folder / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):
-        cv2.imwrite(str(path), np.full((size_wh[1], size_wh[0], 3), 40 * (number + 1), np.uint8))
+        cv2.imwrite(str(path), np.full((140, 160, 3), 40 * (number + 1), np.uint8))
     return paths
 
 

@@ -23,11 +23,11 @@ BOX = (60, 30, 140, 190)
 INPUT_WH = (96, 128)
 
 
-def write_dots(path: Path, points: Points, size_wh: tuple[int, int] = (240, 220)) -> None:
+def write_dots(path: Path, points: Points) -> None:
     """Dots of different brightness, the first one the brightest."""
-    image = np.zeros((size_wh[1], size_wh[0], 3), np.float32)
+    image = np.zeros((220, 240, 3), np.float32)
     for i, (x, y) in enumerate(points.values()):
-        rows, columns = np.mgrid[: size_wh[1], : size_wh[0]]
+        rows, columns = np.mgrid[:220, :240]
         dot = (250 - 60 * i) * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 3.0**2))
         image = np.maximum(image, dot[..., None])
     cv2.imwrite(str(path), image.astype(np.uint8))

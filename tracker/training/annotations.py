@@ -94,9 +94,9 @@ def join_annotations(parts: Sequence[Annotations]) -> Annotations:
     )
 
 
-def held_out_negatives(annotations: Annotations, every: int = 10) -> IntArray:
+def held_out_negatives(annotations: Annotations) -> IntArray:
     """Every tenth negative picture (M',), which training leaves out so that false alarms can be measured."""
-    return np.flatnonzero(annotations.is_negative)[::every]
+    return np.flatnonzero(annotations.is_negative)[::10]
 
 
 def read_coco(
