@@ -9,7 +9,7 @@ import pytest
 
 from tests.catalogue.server import Fault, Server, serving
 from tracker.catalogue import download as module
-from tracker.catalogue.download import download, part_of
+from tracker.catalogue.download import discard, download, part_of
 from tracker.errors import ModelError, OutputError
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -31,7 +31,7 @@ def fetch(server: Server, target: Path) -> list[float]:
     waited: list[float] = []
     download(f"{server.url}/file", target, "net", waited.append)
     assert target.read_bytes() == CONTENT
-    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    assert {path.name for path in target.parent.iterdir()} <= {target.name, f"{target.name}.note"}
     return waited
 
 
@@ -93,6 +93,8 @@ def test_what_came_is_kept_when_it_is_given_up(server, tmp_path):
     assert part_of(tmp_path / "a.part") == f"{server.url}/file"
     assert fetch(server, tmp_path / "a.part") == []
     assert server.asked[-1] == ("/file", f"bytes={HALF}-")
+    assert fetch(server, tmp_path / "a.part") == []  # as when what comes after it was interrupted
+    assert server.asked[-1] == ("/file", f"bytes={len(CONTENT)}-")
 
 
 def test_a_part_of_another_address_or_of_unknown_origin_is_not_gone_on_with(server, tmp_path):
@@ -101,6 +103,7 @@ def test_a_part_of_another_address_or_of_unknown_origin_is_not_gone_on_with(serv
     with pytest.raises(KeyboardInterrupt):
         download(f"{server.url}/other", tmp_path / "a.part", "net", interrupt)
     fetch(server, tmp_path / "a.part")
+    discard(tmp_path / "a.part")
     (tmp_path / "a.part").write_bytes(b"x" * HALF)
     fetch(server, tmp_path / "a.part")
     assert [asked for _, asked in server.asked] == [None] * 3

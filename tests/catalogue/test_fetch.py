@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -22,7 +23,7 @@ from tracker.catalogue import find_network, store
 from tracker.catalogue.entries import CATALOGUE, Entry, read_catalogue
 from tracker.catalogue.fetch import fetch
 from tracker.detection import load_detector
-from tracker.errors import InputError, ModelError, TrackerError
+from tracker.errors import InputError, ModelError, OutputError, TrackerError
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pipeline import build_pipeline
 from tracker.pose import load_pose_network
@@ -262,6 +263,21 @@ def test_a_part_of_a_mirror_is_gone_on_with_there(server, tmp_path, folder):
         fetch(entry)
     fetch(entry)
     assert server.asked[-1] == (f"/mirror/{entry.file}", "bytes=100-")
+
+
+def test_what_is_interrupted_after_all_has_come_is_not_fetched_again(server, tmp_path, monkeypatch):
+    entry = on(server, DETECTOR, zip_of(end2end__onnx=graph(tmp_path, 320)))
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching.shutil, "copyfileobj", full_disk)
+        with pytest.raises(OutputError, match="No space left"):
+            fetch(entry)
+    fetch(entry)
+    assert find_network(DETECTOR)
+    assert server.asked[-1] == (f"/{entry.file}", f"bytes={len(server.files[f'/{entry.file}'])}-")
+
+
+def full_disk(*_) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_two_processes_do_not_fetch_into_one_folder(server, tmp_path, folder):

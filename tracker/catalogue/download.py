@@ -56,8 +56,8 @@ def download(address: str, target: Path, label: str, wait: Callable[[float], Non
     """Fetch an address into a file, behind a progress bar; the sha256 that the server stated, "" for none.
 
     What the file has of it already is kept if the server vouches that it is of the same content: a note beside it says
-    which that was. What may pass (no answer, a break, 429, 5xx) is tried again after `wait` seconds, as long as more
-    comes. Raises ModelError, and OutputError for a file that cannot be written.
+    which that was, also when all has come, until `discard`. What may pass (no answer, a break, 429, 5xx) is tried again
+    after `wait` seconds, as long as more comes. Raises ModelError, and OutputError for a file that cannot be written.
     """
     attempt, idle = _Attempt(address, target, label), 0
     while True:
@@ -73,7 +73,6 @@ def download(address: str, target: Path, label: str, wait: Callable[[float], Non
             print(f"{label}: {fault}; again in {seconds:.0f} s", file=sys.stderr)
             wait(seconds)
         else:
-            _note_path(target).unlink(missing_ok=True)
             return attempt.redirects.sha256
 
 
