@@ -187,6 +187,13 @@ def test_the_channel_order_is_that_of_the_training(tmp_path, rename, stated, col
     assert load_published(save(tmp_path / "a.pth", weights(), rename))[1]["color"] == color
 
 
+def test_a_checkpoint_of_udp_says_so_beside_it(tmp_path):
+    (tmp_path / "a.toml").write_text('crop = "udp"\ndark_kernel = 17')
+    family = load_pose_network(save(tmp_path / "a.pth", weights()), "cpu").family
+    assert family.udp
+    assert family.decode.keywords == {"dark_kernel": 17}
+
+
 def test_torch_gets_normalised_pixels_in_the_order_of_its_training():
     pixels = crops(2)
     for color in ("rgb", "bgr"):
