@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
+import cv2
 import numpy as np
 import pytest
 
+from tracker.cli import main
 from tracker.detection.detector import load_detector, open_network
 from tracker.export.pair import MAX_BYTES, TOLERANCE, pair_difference
 from tracker.pose import load_finder, load_pose_network
@@ -77,3 +80,12 @@ def test_they_are_found_and_load(network):
     else:
         assert open_network(path, "cpu").inputs[0].shape == (None, 3, None, None)
         assert load_detector(path, "cpu").detect([np.zeros((40, 60, 3), np.uint8)])[0].boxes.shape[1] == 4
+
+
+@pytest.mark.parametrize("method", ["top-down", "bottom-up"])
+def test_a_run_needs_no_torch(tmp_path, monkeypatch, method):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("a.png", np.full((64, 96, 3), 128, np.uint8))
+    assert main(["track", "--input", "a.png", "--pose", method, "--device", "cpu"]) == 0
+    assert (tmp_path / "a_tracked.jsonl").is_file()

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pickle
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 
 from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tracker.detection.detector import open_network
-from tracker.errors import ModelError
+from tracker.errors import DependencyError, ModelError
 from tracker.pose import load_pose_network
 from tracker.weights import (
     NETWORKS,
@@ -377,3 +378,26 @@ def test_a_checkpoint_of_ultralytics_says_how_its_owner_exports_it(tmp_path, mon
     torch.save({"model": torch.zeros(1)}, "yolo11n.pt")
     assert "is no detector by its name" in refusal(open_network, Path("yolo11n.pt"))
     assert "is no detector by its name" in refusal(open_network, Path("missing.pt"))
+
+
+@pytest.mark.parametrize("name", ["pose_resnet_50_256x192.pth.tar", "ours.safetensors"])
+@pytest.mark.parametrize("fault", [ModuleNotFoundError("No module named 'torch'"), OSError("[WinError 126] c10.dll")])
+def test_without_a_working_torch_its_files_say_what_to_install(tmp_path, monkeypatch, name, fault):
+    (tmp_path / name).write_bytes(b"weights")
+    if name.endswith(".safetensors"):
+        save_file({"a": torch.zeros(1)}, tmp_path / name, {"network": "PoseLiteHRNet"})
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setattr(sys, "meta_path", [Refusing(fault), *sys.meta_path])
+    with pytest.raises(DependencyError, match=r"which does not load here.*pip install --force-reinstall torch"):
+        load_pose_network(tmp_path / name, "cpu")
+
+
+class Refusing:
+    """Finds torch, which does not load."""
+
+    def __init__(self, fault):
+        self._fault = fault
+
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise self._fault

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tracker.errors import ModelError
+from tracker.errors import DependencyError, ModelError
 from tracker.nets.build import NETWORKS, Kind, build_network
 from tracker.runtime import torch_runs_on_cuda
 from tracker.skeletons import SKELETONS
@@ -134,7 +134,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
     _check_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -154,6 +154,7 @@ def load_network(path: Path, kind: Kind) -> nn.Module:
         if kind in _POSE_METHODS and stated in _POSE_METHODS:
             remedy += f", or take --pose {_POSE_METHODS[stated]}"
         raise ModelError(f"{path} states {name} in its metadata, but must be {known}; {remedy}")
+    _need_torch(path)
     arguments = metadata.get("arguments", "{}")
     try:
         model = _build(name, json.loads(arguments))
@@ -169,9 +170,10 @@ def load_checkpoint(path: Path) -> dict[str, Tensor]:
 
     It is taken out of a training run's checkpoint (`state_dict` beside other things), and DataParallel's
     `module.` off its names. No code in the file is run. Raises ModelError for a file that is missing, damaged
-    or of another kind, or whose content does not fit the hash in its name.
+    or of another kind, or whose content does not fit the hash in its name, DependencyError without a working torch.
     """
     _check_file(path)
+    _need_torch(path)
     refuse_ultralytics(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _state_dict(content, path)
@@ -295,6 +297,17 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's content in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _need_torch(path: Path) -> None:
+    try:
+        import torch  # noqa: F401
+    except (ImportError, OSError) as error:  # the latter on Windows, where a library of its own is missing
+        reason = " ".join(str(error).split())[:100]
+        raise DependencyError(
+            f"{path} runs on torch, which does not load here ({reason}); run: pip install --force-reinstall torch; or, "
+            "where torch works, make a file that needs none: python -m tracker export"
+        ) from error
 
 
 def _read_safetensors(path: Path) -> Any:
