@@ -179,6 +179,10 @@ def test_nobody_copies_and_the_hidden(tmp_path):
     assert len(found) == 1
     assert np.isnan(found.keypoints[0, 4]).all()
     assert found.scores[0, 3:5].tolist() == [0.5, 0]
+    with pytest.raises(ModelError, match=r"given gave dets \(1, 2, 5\), keypoints \(1, 1, 17, 3\) for 1 pictures"):
+        find([[person, person]], [[keypoints]])
+    with pytest.raises(ModelError, match="given gave values that are not finite"):
+        find([[person]], [[keypoints * np.nan]])
     # Beside the picture, in the grey: nobody.
     assert len(find([[[20, 0, 40, 3, 0.9]]], [[keypoints]])) == 0
 
@@ -203,6 +207,7 @@ NAMED = STATED | {"kpt_shape": "[3, 2]", "kpt_names": "{0: ['head', 'left_end', 
         pytest.param(outputs_of(1, 56, NUM_CELLS), {}, "", YOLO_POSE, "coco17", id="cells, nothing stated"),
         pytest.param(outputs_of(1, 300, 57), {}, "", YOLO_POSE, "coco17", id="rows, nothing stated"),
         pytest.param(outputs_of(1, 4 + 80 + 51, NUM_CELLS), STATED, "", YOLO_POSE, "coco17", id="80 classes"),
+        pytest.param(outputs_of(1, 300, 57), {"kpt_shape": "{}"}, "", YOLO_POSE, "coco17", id="a damaged statement"),
         pytest.param(outputs_of(1, 300, 12), NAMED, "", YOLO_POSE, "own3", id="names of its own, no visibility"),
         pytest.param(outputs_of(1, 68, NUM_CELLS), {}, 'skeleton = "hand21"', YOLO_POSE, "hand21", id="described"),
     ],

@@ -237,7 +237,7 @@ _NETWORKS: Mapping[str, Mapping[str, Any]] = {
         "type": lambda name: "bottom-up" if name == "litepose" else name,
         "choices": POSES,
         "default": "top-down",
-        "help": "in a detector's boxes, or everybody at once, which files of RTMO and YOLO need not be told",
+        "help": "in a detector's boxes, or everybody at once; RTMO and YOLO are told by their files",
     },
     "detector": {"type": network_file, "metavar": "FILE", "help": "person detector, or its name; default: as shipped"},
     "detector_size": {"type": int, "metavar": "PX", "help": "its input side, where open; default: 416"},

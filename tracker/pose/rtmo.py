@@ -15,8 +15,9 @@ _NMS_IOU = 0.65
 
 def _pick(shapes: Shapes, num_keypoints: int | None) -> Sequence[str]:
     match list(shapes.values()):
-        case [(_, _, 5 | None), (_, _, count, 3)]:
-            return list(shapes) if None in (count, num_keypoints) or count == num_keypoints else []
+        case [(_, rows, 5 | None), (_, people, count, 3)]:
+            pairs = (rows, people), (count, num_keypoints)
+            return list(shapes) if all(None in pair or len(set(pair)) == 1 for pair in pairs) else []
     return []
 
 

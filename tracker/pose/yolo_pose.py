@@ -71,9 +71,10 @@ def _counts(shapes: Shapes, metadata: Mapping[str, str]) -> set[int | None]:
 def stated_count(metadata: Mapping[str, str]) -> int | None:
     """The number of keypoints that an export of Ultralytics states, None where a file states none."""
     try:
-        return int(literal(metadata.get("kpt_shape", ""))[0])
-    except (ValueError, TypeError, IndexError):
+        count = int(literal(metadata.get("kpt_shape", ""))[0])
+    except (ValueError, TypeError, LookupError):
         return None
+    return count if count > 0 else None
 
 
 def refuse_other_tasks(metadata: Mapping[str, str], path: Path) -> None:
