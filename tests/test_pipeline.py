@@ -6,14 +6,18 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tracker.pace import SPEEDS
 from tracker.pipeline import Pipeline, StageTimes, run_ahead, run_just_ahead
+from tracker.scenes.oracle import SceneNetworks
+from tracker.scenes.rendering import render_scene
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
-from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Poses
+from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Origin, Poses
 
 
 def count(limit: int, closed: list[str] | None = None) -> Generator[int]:
@@ -311,6 +315,26 @@ def test_of_a_live_source_few_frames_are_under_way(detector_batch: int) -> None:
         assert len(taken) <= delivered + 1 + detector_batch
     assert delivered == 60
     assert running() == 0
+
+
+def walk(speed: str, **options: Any) -> list[tuple[list[int], list[int], list[float]]]:
+    """Ids, origins and scores of the people in each frame of a drawn scene."""
+    networks = SceneNetworks()
+    pipeline = networks.pipeline("dis", TrackerConfig(), pace=SPEEDS[speed])
+    scene = networks.watch(render_scene("crossing", (320, 180), 24))
+    return [
+        (people.track_ids.tolist(), people.poses.origin.tolist(), people.poses.scores.sum(axis=1).round(4).tolist())
+        for _, people in pipeline.run(scene, **options)
+    ]
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_one_by_one_gives_the_same_as_threads(speed: str) -> None:
+    one_by_one = walk(speed, one_by_one=True)
+    assert one_by_one == walk(speed)
+    assert {track_id for ids, _, _ in one_by_one for track_id in ids} == {1, 2}
+    origins = {origin for _, of_frame, _ in one_by_one for origin in of_frame}
+    assert (Origin.CARRIED in origins) == (speed == "fast")
 
 
 @pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])

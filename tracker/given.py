@@ -217,7 +217,7 @@ def _with_box(poses: Poses) -> Poses:
 def _of_score(poses: Poses, least: float) -> Poses:
     """Those who score enough, or were carried by the flow; scores end at 1."""
     poses = replace(poses, box_scores=np.minimum(poses.box_scores, np.float32(1)))
-    return poses[np.flatnonzero((poses.box_scores >= least) | (poses.origin == Origin.PROPAGATED))]
+    return poses[np.flatnonzero((poses.box_scores >= least) | (poses.origin != Origin.DETECTED))]
 
 
 def _in_square_pixels(poses: Poses, source: VideoSource) -> Poses:

@@ -1,4 +1,4 @@
-"""A frame's way: decode → detect → flow → track, each in a thread of its own, with bounded queues between.
+"""A frame's way: decode → flow → detect → track, each in a thread of its own, with bounded queues between.
 
 `track_video` is the whole of it in one call.
 """
@@ -9,10 +9,10 @@ import itertools
 import queue
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -21,6 +21,7 @@ from tracker.detection import load_detector
 from tracker.ending import interrupt, stop_at_end
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
+from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
 from tracker.pose import load_estimator, load_finder, load_poses
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
@@ -55,13 +56,15 @@ PoseMethod: TypeAlias = Literal["top-down", "bottom-up", "litepose"]
 class StageTimes:
     """Seconds that each stage was busy; stages run side by side, so their sum may exceed the wall clock.
 
-    cpu_s: of these the CPU time of the stage's own thread; libraries' threads are not in it.
+    cpu_s: of these the CPU time of the stage's own thread; libraries' threads are not in it. counts: `looks` for
+    people, poses `estimated` by the network, and those `carried` instead.
     """
 
     def __init__(self) -> None:
         self.busy_s: dict[str, float] = defaultdict(float)
         self.cpu_s: dict[str, float] = defaultdict(float)
         self._threads: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
@@ -243,8 +246,8 @@ class _Prepared:
     """A frame with all that depends on pixels alone."""
 
     frame: Frame
-    found: Found
     motion: Motion | None
+    found: Found = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,7 @@ class Pipeline:
     no setting makes use of its motion. config: where it has no keypoint threshold, the estimator's own is taken.
     detect_every: the detector looks at every N-th frame, propagation carries people in between. detector_batch: frames
     that the detector is given at once, which uses a GPU better; latency grows with it. times: busy seconds per stage,
-    over all runs.
+    over all runs. pace: which frames the networks look at, of those; batches hold no more than it foresees.
     """
 
     detector: PersonDetector | KnownPeople | None
@@ -266,6 +269,7 @@ class Pipeline:
     detect_every: int = 1
     detector_batch: int = 1
     times: StageTimes = field(default_factory=StageTimes)
+    pace: Pace = EXACT
 
     def __post_init__(self) -> None:
         if self.detect_every < 1 or self.detector_batch < 1:
@@ -278,41 +282,59 @@ class Pipeline:
         """Of the poses."""
         return self.estimator.skeleton
 
-    def run(self, frames: Iterable[Frame], *, is_live: bool = False) -> Generator[tuple[Frame, TrackedPoses]]:
+    def run(
+        self, frames: Iterable[Frame], *, is_live: bool = False, one_by_one: bool = False
+    ) -> Generator[tuple[Frame, TrackedPoses]]:
         """Track the people of one video: each frame with its people, in order, as soon as it is done.
 
         Who is confirmed is so from their first frame on, except of live sources, where nothing is known ahead.
         Networks and tracker see frames in true proportions, the people are in the pixels of the frames as given.
 
-        Every run has a fresh tracker. Decoding, detection, flow and tracking run in four threads; closing
-        the generator ends them all. is_live: only detection and flow run ahead, by a single frame, so that what
-        is delivered is fresh; fewer frames are under way, and fewer are done per second.
+        Every run has a fresh tracker. Decoding, flow, detection and tracking run in four threads; closing
+        the generator ends them all. is_live: only flow and detection run ahead, by a single frame, so that what
+        is delivered is fresh; fewer frames are under way, and fewer are done per second; where that is too few, the
+        pace is lowered. one_by_one: without threads, with the same results.
         """
         stored: deque[Frame] = deque()
+        schedule = Schedule(self.pace, self.detect_every, has_boxes=not isinstance(self.estimator, PoseFinder))
         wake = getattr(frames, "stop", lambda: None)  # a video source may wait for a camera or a sender
         decoded = _square_frames(self.times.measure_each("decode", frames), stored)
+        confirm_after_s = 0.0 if is_live else self.config.confirm_after_s
+        ahead: Any = (lambda items, depth, **_: items) if one_by_one else run_ahead
         if is_live:
-            chain = look_ahead(self._track(run_just_ahead(self._add_motion(self._look(decoded)), wake)), 0)
+            prepared = self._look(self._add_motion(schedule.keep_up(decoded)), schedule)
+            prepared = prepared if one_by_one else run_just_ahead(prepared, wake)
         else:
-            detected = run_ahead(self._look(run_ahead(decoded, depth=2 * self.detector_batch)), depth=2)
-            prepared = run_ahead(self._add_motion(detected), depth=2)
-            chain = run_ahead(look_ahead(self._track(prepared), self.config.confirm_after_s), depth=2, wake=wake)
-        with closing(chain) as tracked:
+            moved = ahead(self._add_motion(ahead(decoded, 2)), 2 * self.detector_batch)
+            prepared = ahead(self._look(moved, schedule), 2)
+        chain = look_ahead(self._track(prepared, schedule), confirm_after_s)
+        with closing(chain if is_live else ahead(chain, 2, wake=wake)) as tracked:
             for square, people in tracked:
                 frame = stored.popleft()
                 yield frame, fit_people(people, square, frame)
 
-    def _look(self, frames: Generator[Frame]) -> Generator[tuple[Frame, Found]]:
-        stage, look = self._eyes
+    def _add_motion(self, frames: Generator[Frame]) -> Generator[_Prepared]:
+        flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
+        previous: Any = _NOTHING
         with closing(frames):
-            numbered = enumerate(frames)
-            while batch := list(itertools.islice(numbered, self.detector_batch)):
-                due = {number: frame for number, frame in batch if number % self.detect_every == 0}
+            for frame in frames:
+                with self.times.measure("flow"):
+                    current = flow.prepare(frame.image)
+                    motion = None if previous is _NOTHING else flow.between(previous, current)
+                    previous = current
+                yield _Prepared(frame, motion)
+
+    def _look(self, moved: Generator[_Prepared], schedule: Schedule) -> Generator[_Prepared]:
+        stage, look = self._eyes
+        size = min(self.detector_batch, LAG) if schedule.pace != EXACT else self.detector_batch
+        with closing(moved):
+            while batch := list(itertools.islice(moved, size)):
+                due = [schedule.is_due(item.frame, item.motion) for item in batch]
+                self.times.counts["looks"] += sum(due)
                 with self.times.measure(stage):
-                    results = look(list(due.values())) if due else []
-                found = dict(zip(due, results, strict=True))
-                for number, frame in batch:
-                    yield frame, found.get(number)
+                    results = iter(look([item.frame for item in itertools.compress(batch, due)]) if any(due) else ())
+                for item, is_due in zip(batch, due, strict=True):
+                    yield replace(item, found=next(results)) if is_due else item
 
     @property
     def _eyes(self) -> tuple[str, Callable[[Sequence[Frame]], Sequence[Found]]]:
@@ -327,38 +349,32 @@ class Pipeline:
             raise ValueError("an estimator of poses in boxes needs a detector")
         return "detect", _at_images(self.detector.detect)
 
-    def _add_motion(self, seen: Generator[tuple[Frame, Found]]) -> Generator[_Prepared]:
-        flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
-        previous: Any = _NOTHING
-        with closing(seen):
-            for frame, found in seen:
-                with self.times.measure("flow"):
-                    current = flow.prepare(frame.image)
-                    motion = None if previous is _NOTHING else flow.between(previous, current)
-                    previous = current
-                yield _Prepared(frame, found, motion)
-
-    def _track(self, prepared: Generator[_Prepared]) -> Generator[tuple[Frame, TrackedPoses, bool]]:
+    def _track(self, prepared: Generator[_Prepared], schedule: Schedule) -> Generator[tuple[Frame, TrackedPoses, bool]]:
         """Frames with their people, and whether a scene begins with them."""
         tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
-        with closing(prepared):
+        with closing(prepared), closing(schedule):
             for item in prepared:
                 if isinstance(estimator, PoseFinder | KnownPeople):
                     poses = self._merge(tracker, item)
                 else:
-                    poses = self._estimate(estimator, tracker, item)
+                    poses = self._estimate(estimator, tracker, item, schedule.pace.rest)
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
+                schedule.note(is_calm=tracker.is_calm)
                 yield item.frame, tracked, item.motion is not None and item.motion.is_cut
 
-    def _estimate(self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared) -> Poses:
-        """Top-down: poses in the boxes of detector and propagation together."""
+    def _estimate(self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, rest: int) -> Poses:
+        """Top-down: poses in the boxes of detector and propagation together, and of those who rest from the network."""
         with self.times.measure("track"):
-            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=item.found is not None)
+            has_looked = item.found is not None
+            rest = 0 if has_looked else rest
+            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, rest=rest)
             detections = item.found if isinstance(item.found, Detections) else Detections.empty()
             candidates = merge_candidates(detections, propagated, self.config)
+        self.times.counts.update(estimated=len(candidates), carried=len(tracker.resting))
         with self.times.measure("pose"):
-            return estimator.estimate(item.frame.image, candidates)
+            poses = estimator.estimate(item.frame.image, candidates)
+        return Poses.join([poses, tracker.resting])
 
     def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
         """Without boxes: the poses that were found or known, and propagated ones of people who were not."""
@@ -380,6 +396,8 @@ def build_pipeline(
     device: str = "auto",
     flow: str = "dis",
     config: TrackerConfig | None = None,
+    speed: Speed | None = None,
+    is_live: bool = False,
     detect_every: int = 1,
     detector_batch: int = 1,
     flip_test: bool = False,
@@ -394,13 +412,14 @@ def build_pipeline(
 
     detector, pose_model: a file or a name of `weights list`, an object of your own, or None for what is shipped. pose:
     top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
-    detector is named. grouping: of bottom-up estimation. device: auto, cpu, cuda or cuda:N. flow: dis, lk or none.
-    detector_type, num_threads, engine: as for `load_detector`. Raises ModelError, DeviceError and UsageError,
-    ValueError for an unknown pose or flow.
+    detector is named. speed, is_live: as for `choose_pace`. grouping: of bottom-up estimation. device: auto, cpu, cuda
+    or cuda:N. flow: dis, lk or none. detector_type, num_threads, engine: as for `load_detector`. Raises ModelError,
+    DeviceError and UsageError, ValueError for an unknown pose, flow or speed.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, motion = config or TrackerConfig(), create_flow(flow)
+    pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
     if pose_model is None or isinstance(pose_model, str | Path):
@@ -417,7 +436,22 @@ def build_pipeline(
     elif detector is None or isinstance(detector, str | Path):
         size = (detector_score, detector_size, num_threads, detector_type, engine)
         detector = load_detector(_path(detector), device, *size)
-    return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch)
+    return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch, pace=pace)
+
+
+def choose_pace(speed: Speed | None, config: TrackerConfig, flow: str, *, is_live: bool = False) -> Pace:
+    """What a speed means; None stands for balanced, of live sources for fast; for exact where no flow carries people.
+
+    Raises UsageError where such a flow is needed and missing, ValueError for an unknown speed.
+    """
+    carries = config.propagation and flow != "none"
+    if speed is None:
+        speed = "exact" if not carries else "fast" if is_live else "balanced"
+    if speed not in SPEEDS:
+        raise ValueError(f"unknown speed {speed!r}; known: {', '.join(SPEEDS)}")
+    if speed != "exact" and not carries:
+        raise UsageError(f"speed {speed} needs propagation and a flow, to carry people between; take speed exact")
+    return SPEEDS[speed]
 
 
 def _path(name: str | Path | None) -> Path | None:
@@ -447,7 +481,7 @@ def track_video(
         "max_frames": max_frames,
         "deinterlace": deinterlace,
     }
-    return track_source(source, lambda _: build_pipeline(**settings), span)
+    return track_source(source, lambda frames: build_pipeline(is_live=frames.is_live, **settings), span)
 
 
 def track_source(

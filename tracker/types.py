@@ -26,10 +26,12 @@ Rows: TypeAlias = npt.NDArray[Any] | Sequence[int] | slice
 
 
 class Origin(IntEnum):
-    """Where a person's box came from."""
+    """Where a person's box came from, and whether any network looked into it."""
 
     DETECTED = 0
     PROPAGATED = 1
+    CARRIED = 2
+    """Box and keypoints were both moved by the flow."""
 
 
 @dataclass(frozen=True)

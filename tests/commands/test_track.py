@@ -196,10 +196,12 @@ def test_confirmed_only_leaves_others_out_of_the_file(track: Run, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "origins"),
     [
-        pytest.param([], "dddddddddd", id="every frame"),
+        pytest.param(["--speed", "exact"], "dddddddddd", id="every frame"),
+        pytest.param([], "ddddddpdpd", id="once they are known, carried in between"),
         pytest.param(["--detect-every", "3"], "dppdppdppd", id="carried in between"),
         pytest.param(["--detect-every", "3", "--flow", "lk"], "dppdppdppd", id="by Lucas-Kanade"),
         pytest.param(["--detect-every", "3", "--flow", "none"], "dppdppdppd", id="in place"),
+        pytest.param(["--speed", "fast"], "dppdcpcdpc", id="keypoints, too"),
     ],
 )
 def test_how_people_are_found(track: Run, tmp_path: Path, options: list[str], origins: str) -> None:
@@ -223,7 +225,9 @@ def test_options_reach_the_networks_and_the_header(track: Run, tmp_path: Path) -
 def test_the_summary_says_how_much_how_fast_and_by_what(track: Run) -> None:
     done = track("--output", "out.mp4", "--poses", "out.jsonl", "--device", "cpu")
     assert done.out == ""
-    speed, people, stages, detector, pose, *written = done.err.splitlines()
+    speed, people, stages, detector, pose, pace, looks, *written = done.err.splitlines()
+    assert pace.startswith("speed: balanced: the detector looks every 0.13 s, every 0.07 s where people come, go, meet")
+    assert looks == "looks for people: 8; poses estimated: 20, carried instead: 0"
     assert speed.startswith("10 frames in ")
     assert speed.endswith(" frames/s end to end")
     assert people == "20 poses with 2 ids, of which 2 are confirmed people"

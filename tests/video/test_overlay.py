@@ -153,13 +153,17 @@ def test_every_id_colour_carries_dark_text() -> None:
         assert 110 < 0.114 * blue + 0.587 * green + 0.299 * red < 190
 
 
-def test_only_propagated_boxes_are_dashed() -> None:
-    def share_of_top_edge(origin: Origin) -> float:
-        edge = draw(person(origin=origin))[80:81, 330:490]
+@pytest.mark.parametrize("origin", [Origin.PROPAGATED, Origin.CARRIED])
+def test_a_box_is_dashed_once_its_person_was_not_detected_for_half_a_second(origin: Origin) -> None:
+    def share_of_top_edge(origin: Origin, time_s: float) -> float:
+        edge = overlay.draw(plain(), person(origin=origin), time_s=time_s)[80:81, 330:490]
         return count_color(edge, id_color(1)) / edge.shape[1]
 
-    assert share_of_top_edge(Origin.DETECTED) == 1
-    assert 0.4 < share_of_top_edge(Origin.PROPAGATED) < 0.7
+    overlay = OverlayRenderer(COCO_17, trail_s=0)
+    assert 0.4 < share_of_top_edge(origin, 0) < 0.7  # never detected
+    assert share_of_top_edge(Origin.DETECTED, 0.1) == 1
+    assert share_of_top_edge(origin, 0.6) == 1
+    assert 0.4 < share_of_top_edge(origin, 0.7) < 0.7
 
 
 @pytest.mark.parametrize(

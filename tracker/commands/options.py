@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
+SPEEDS = ("exact", "balanced", "fast")
 # Likewise, the names that `tracker.pipeline` and `tracker.detection` know.
 POSES = ("top-down", "bottom-up")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "yolo", "yolo-nms", "picodet")
@@ -243,6 +245,10 @@ _NETWORKS: Mapping[str, Mapping[str, Any]] = {
     "detector_size": {"type": int, "metavar": "PX", "help": "its input side, where open; default: 416"},
     "detector_type": {"choices": DETECTOR_TYPES, "help": "its family; default: told by the file"},
     "detector_score": {"type": float, "default": 0.5, "metavar": "S", "help": "least score of a person"},
+    "speed": {
+        "choices": SPEEDS,
+        "help": "how much networks look at; default: balanced, of live sources fast, of data sets exact",
+    },
     "detect_every": {"type": natural, "default": 1, "metavar": "N", "help": "detect in every N-th frame only"},
     "boxes": {
         "choices": ("detector", "ground-truth"),
@@ -267,7 +273,7 @@ def add_network_options(group: Any, *names: str, **changes: Mapping[str, Any]) -
 def add_model_options(parser: Parser) -> None:
     """--pose, --detector, --pose-model, --device and what belongs to them."""
     add_network_options(
-        parser.add_argument_group("networks"), "pose", "detector", "detector_size", "detect_every", *OF_POSES
+        parser.add_argument_group("networks"), "speed", "pose", "detector", "detector_size", "detect_every", *OF_POSES
     )
     group = parser.add_rare_group("the detector")
     add_network_options(group, "detector_type", "detector_score")
@@ -304,7 +310,7 @@ def add_tracking_options(parser: Parser) -> None:
 
 def _add_settings(group: Any, *names: str) -> None:
     """Options for fields of TrackerConfig; what is not given is not in the namespace."""
-    choices, meanings = {"similarity": SIMILARITIES, "merge": MERGES}, meanings_of(TrackerConfig)
+    choices, meanings = {"similarity": SIMILARITIES, "merge": MERGES}, _tracker_meanings()
     for name in names:
         default, meaning = getattr(_DEFAULTS, name), meanings[name].rstrip(".").replace("%", "%%")
         metavar = "S" if name.endswith("_s") else "N" if isinstance(default, int) else "X"
@@ -315,6 +321,12 @@ def _add_settings(group: Any, *names: str) -> None:
             options = {"choices": choices[name]}
         shown = f"{meaning[0].lower()}{meaning[1:]} (default: {_shown(default)})"
         group.add_argument(spell(name), default=argparse.SUPPRESS, help=shown, **options)
+
+
+@cache
+def _tracker_meanings() -> dict[str, str]:
+    """Of the tracker's settings, which eight groups of options ask for at every start."""
+    return meanings_of(TrackerConfig)
 
 
 def spell(name: str) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # What has no meaning where a file stands for the detector, and for the pose network; and values that are not None
 # without the option.
-_OF_DETECTOR = ("detector", "detector_type", "detector_size", "detector_batch")
+_OF_DETECTOR = ("speed", "detector", "detector_type", "detector_size", "detector_batch")
 _OF_POSES = ("pose", "pose_model", "flip_test", "grouping", "device", "engine")
 _UNSET = {"pose": "top-down", "flip_test": False, "device": "auto", "engine": "auto", "detector_batch": 1}
 

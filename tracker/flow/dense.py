@@ -21,7 +21,7 @@ _COARSE = 3
 
 # Correlation from which the surroundings of a point count as found again. It keeps 19 of 20 points that were
 # followed well, as a check backwards does, which would double the time.
-_FOUND = 0.65
+_FOUND = 0.69
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class _FineSearch:
         """The same of the points of a region."""
         arrival, step = moved_region(region, np.median(_sample(self.coarse, points), axis=0), self.previous.shape)
         previous, current = self.previous[region].copy(), self.current[arrival].copy()
-        field = compute_flow(previous, current, start=self.coarse[region] - step)
+        field = compute_flow(previous, current, refinements=2, start=self.coarse[region] - step)
         correlation, _ = compare_windows(previous, current, field)
         rows, columns = region
         places = points - np.array([columns.start, rows.start], np.float32)

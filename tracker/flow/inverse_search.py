@@ -19,17 +19,20 @@ def compute_flow(
     preset: int = cv2.DISOPTICAL_FLOW_PRESET_FAST,
     *,
     finest_scale: int = 1,
+    refinements: int = 5,
     start: FloatArray | None = None,
 ) -> FloatArray:
     """Flow field (h, w, 2): where each pixel of the previous picture went, in pixels along x and y.
 
     previous, current: (h, w) uint8 grey. preset: one of OpenCV's, but for what is set here. finest_scale: how often the
-    resolution is halved where the search ends. start: (h, w, 2), a field that is tried, too, which is written over.
+    resolution is halved where the search ends. refinements: rounds of variational smoothing at each scale. start:
+    (h, w, 2), a field that is tried, too, which is written over.
     """
     # One object per call: it keeps buffers, so threads cannot share it, and making it takes 10 µs.
     search: Any = cv2.DISOpticalFlow.create(preset)
     # The fast presets stop at a quarter of the resolution, where limbs melt into the background.
     search.setFinestScale(finest_scale)
+    search.setVariationalRefinementIterations(refinements)
     # Patches of 8 pixels and fewer steps lose people who move by half their width.
     search.setPatchSize(6)
     search.setGradientDescentIterations(25)

@@ -41,7 +41,7 @@ class NpzWriter(ResultWriter):
 
     Per frame: `frames` the index, `times_s`, NaN if unknown, and of images `files`, their names, and `sizes`, width and
     height where not all are alike, 0 for those of the header. Per person: `person_frames` the index of their frame, and
-    `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (0 detected, 1 carried by flow), `similarities`,
+    `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (as `tracker.types.Origin`), `similarities`,
     `keypoints` and `keypoint_scores` as `TrackedPoses` has them. They are kept in memory, about 300 bytes per person
     and frame, and written at the end, also when an exception ends the run; what kills the process loses them.
     """

@@ -12,6 +12,7 @@ from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.given import Kind
 from tracker.job.fingerprint import Fingerprint
 from tracker.outputs import PIPE
+from tracker.pace import Speed
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.skeletons import Skeleton
@@ -29,6 +30,7 @@ class Settings:
     detector_type: str | None = None
     detector_size: int | None = None
     detector_score: float = 0.5
+    speed: Speed | None = None
     detect_every: int = 1
     flip_test: bool = False
     flow: str = "dis"

@@ -92,11 +92,14 @@ def _plan_sequences(wanted: Job, dataset: PoseTrackDataset, split: str | None, o
         raise UsageError(f"{dataset.root} has the splits {', '.join(dataset.splits)}; name one with --split")
     suffix = FORMATS[wanted.outputs.format or "posetrack"].suffix
     folder = wanted.outputs.overlay or Path()
+    settings = replace(wanted.settings, speed=wanted.settings.speed or "exact")
     jobs = []
     for sequence in dataset.sequences(chosen):
         overlay = folder / f"{sequence.name}.mp4" if overlays else None
         outputs = replace(wanted.outputs, overlay=overlay, poses=folder / f"{sequence.name}{suffix}")
-        jobs.append(replace(wanted, input=str(sequence.annotation), outputs=outputs, sequence=sequence))
+        jobs.append(
+            replace(wanted, input=str(sequence.annotation), outputs=outputs, sequence=sequence, settings=settings)
+        )
     return jobs
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline
-from tracker.types import TrackedPoses
+from tracker.types import KnownPeople, TrackedPoses
 
 
 class Delays:
@@ -42,7 +42,8 @@ class Report:
     """Counts of a run.
 
     outputs: files. parts: what really ran, in lines of the summary. confirm_after_s: until a person is confirmed.
-    busy_s: seconds by stage. delays: of a live source. warning: on the source, None without.
+    busy_s: seconds by stage. counts: as of `StageTimes`. delays: of a live source. warning: on the source, None
+    without.
     """
 
     outputs: list[Path]
@@ -55,6 +56,7 @@ class Report:
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
     delays: Delays = field(default_factory=Delays)
+    counts: Counter[str] = field(default_factory=Counter)
     warning: str | None = None
 
     @classmethod
@@ -65,6 +67,8 @@ class Report:
         parts = [f"{role}: {network.name}, {network.engine}" for role, network in used.items()]
         lines = (line for network in used.values() for line in (network.note or "").splitlines())
         notes = dict.fromkeys(f"note: {line}" for line in lines)
+        if not isinstance(pipeline.estimator, KnownPeople):
+            parts.append(f"speed: {pipeline.pace.describe(has_boxes=pipeline.detector is not None)}")
         return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s)
 
     def count(self, tracked: TrackedPoses) -> None:
@@ -102,6 +106,9 @@ class Report:
             f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people",
             f"ms per frame: {', '.join(per_frame)}",
             *self.parts,
+            "looks for people: {looks}; poses estimated: {estimated}, carried instead: {carried}".format_map(
+                self.counts
+            ),
             *([f"note: {self.hint}"] if self.hint else []),
             *([f"warning: {self.warning}"] if self.warning else []),
             *(f"written: {path}" for path in self.outputs),
@@ -132,4 +139,5 @@ def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
         merged.ids |= {(number, track_id) for track_id in report.ids}
         merged.confirmed_ids |= {(number, track_id) for track_id in report.confirmed_ids}
         merged.busy_s.update(report.busy_s)
+        merged.counts.update(report.counts)
     return merged

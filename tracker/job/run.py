@@ -47,6 +47,7 @@ def track(
                 break
     report.wall_s = time.perf_counter() - start
     report.busy_s.update(pipeline.times.busy_s)
+    report.counts.update(pipeline.times.counts)
 
 
 def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) -> Report:
@@ -163,7 +164,7 @@ def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
     """The pipeline of a job; source: the open input. Raises what `load_pipeline` and `tracker.given.read_given` do."""
     known, settings, span = job.known, job.settings, job.span
     if known is None:
-        return load_pipeline(settings, engine)
+        return load_pipeline(settings, engine, is_live=source.is_live)
     people = read_given(
         known.path,
         known.kind,
@@ -178,11 +179,11 @@ def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
     return Pipeline(None, people, create_flow(settings.flow), settings.config, settings.detect_every)
 
 
-def load_pipeline(settings: Settings, engine: Engine, **parts: KnownPeople) -> Pipeline:
+def load_pipeline(settings: Settings, engine: Engine, *, is_live: bool = False, **parts: KnownPeople) -> Pipeline:
     """The pipeline of a process, with these parts made already; raises what `tracker.pipeline.build_pipeline` does."""
     from tracker.pipeline import build_pipeline
 
-    pipeline = build_pipeline(**(vars(settings) | parts), **vars(engine))
+    pipeline = build_pipeline(**(vars(settings) | parts), **vars(engine), is_live=is_live)
     if engine.num_threads:
         cv2.setNumThreads(engine.num_threads)
         if torch := sys.modules.get("torch"):  # where no network needs it, it is not loaded

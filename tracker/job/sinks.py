@@ -154,6 +154,7 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         "detector": pipeline.detector and pipeline.detector.name,
         "pose_model": pipeline.estimator.name,
         "flow": job.settings.flow,
+        "speed": pipeline.pace.name,
         "detect_every": job.settings.detect_every,
         "flip_test": job.settings.flip_test,
     }

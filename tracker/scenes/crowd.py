@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tracker.pace import EXACT
 from tracker.pipeline import Pipeline
 from tracker.scenes.oracle import OracleEstimator
 from tracker.scenes.rendering import FRAMES_PER_SECOND, People, SceneFrame, render_scene
@@ -54,8 +55,8 @@ class CrowdNetworks:
         self.engine, self.note = like.estimator.engine, like.estimator.note
 
     def pipeline(self) -> Pipeline:
-        """The pipeline with these in the place of its networks."""
-        return replace(self._like, detector=self, estimator=self)
+        """The pipeline with these in the place of its networks; they look at every frame, since they count them."""
+        return replace(self._like, detector=self, estimator=self, pace=EXACT)
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Who is in the next frames that are looked at."""

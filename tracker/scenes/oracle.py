@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from tracker.boxes import box_areas, clip_boxes, iou
 from tracker.flow import create_flow
+from tracker.pace import EXACT, Pace
 from tracker.pipeline import Pipeline
 from tracker.scenes.rendering import FRAMES_PER_SECOND, People, SceneFrame
 from tracker.skeletons import COCO_17
@@ -209,11 +210,16 @@ class SceneNetworks:
         self._frames: dict[int, SceneFrame] = {}
 
     def pipeline(
-        self, flow: str | FlowEstimator, config: TrackerConfig, detect_every: int = 1, detector_batch: int = 1
+        self,
+        flow: str | FlowEstimator,
+        config: TrackerConfig,
+        detect_every: int = 1,
+        detector_batch: int = 1,
+        pace: Pace = EXACT,
     ) -> Pipeline:
         """Put together with flow, one of that name or an object, and tracker."""
         flow = create_flow(flow) if isinstance(flow, str) else flow
-        return Pipeline(self, self, flow, config, detect_every, detector_batch)
+        return Pipeline(self, self, flow, config, detect_every, detector_batch, pace=pace)
 
     def watch(self, frames: Iterable[SceneFrame]) -> Iterator[SceneFrame]:
         """The same frames, known from now on."""
@@ -263,11 +269,15 @@ class SceneReader(Reader):
 
 
 def track_scene(
-    frames: Iterable[SceneFrame], flow: FlowEstimator, config: TrackerConfig, oracle: OracleEstimator
+    frames: Iterable[SceneFrame],
+    flow: FlowEstimator,
+    config: TrackerConfig,
+    oracle: OracleEstimator,
+    pace: Pace = EXACT,
 ) -> Generator[tuple[SceneFrame, TrackedPoses]]:
     """Track the people of a rendered scene: the oracle sees them, all else is the real pipeline."""
     networks = SceneNetworks(oracle)
-    with closing(networks.pipeline(flow, config).run(networks.watch(frames))) as tracked:
+    with closing(networks.pipeline(flow, config, pace=pace).run(networks.watch(frames))) as tracked:
         yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
 
 

@@ -16,7 +16,7 @@ from tracker.types import BoolArray, Candidates, Detections, FloatArray, Origin,
 _MIN_KEYPOINTS = 3
 # With less than this share of the keypoints kept, the box around them would leave out part of the person, and
 # shrink from frame to frame.
-_WHOLE = 0.6
+WHOLE = 0.6
 
 
 def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, factor: float) -> Candidates:
@@ -29,7 +29,7 @@ def propagated_candidates(entry: QueueEntry, config: TrackerConfig, *, factor: f
     worthy = (entry.kept.sum(axis=1) >= _MIN_KEYPOINTS) & (scores >= config.min_box_score)
     worthy &= entry.mean_scores >= config.propagation_score
     boxes = boxes_around(entry.moved[worthy], config.box_expansion)
-    partial = entry.kept[worthy].mean(axis=1) < _WHOLE
+    partial = entry.kept[worthy].mean(axis=1) < WHOLE
     boxes = np.where(partial[:, None], entry.moved_boxes[worthy], boxes)
     return Candidates(boxes, scores[worthy], np.full(len(boxes), Origin.PROPAGATED, np.int8))
 
@@ -48,6 +48,21 @@ def propagated_poses(entry: QueueEntry, config: TrackerConfig, *, factor: float)
         boxes=entry.moved_boxes,
         box_scores=decay * entry.box_scores,
         origin=np.full(len(entry), Origin.PROPAGATED, np.int8),
+    )
+
+
+def carried_poses(entry: QueueEntry, config: TrackerConfig) -> Poses:
+    """People of the last frame where the flow carried them, in place of a network's answer.
+
+    Their keypoints score less than before by `score_decay`, but count still.
+    """
+    scores = np.maximum(entry.scores * np.float32(config.score_decay), np.float32(config.least_keypoint_score))
+    return Poses(
+        keypoints=entry.moved,
+        scores=np.where(entry.kept, scores, 0).astype(np.float32),
+        boxes=entry.moved_boxes,
+        box_scores=entry.box_scores,
+        origin=np.full(len(entry), Origin.CARRIED, np.int8),
     )
 
 

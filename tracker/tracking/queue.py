@@ -122,13 +122,17 @@ class PoseQueue:
         self._counts.clear()
         self.times_s.clear()
 
-    def carry(self, motion: Motion, paces: FloatArray) -> None:
-        """Move everybody by one frame of flow, with one question to it; paces: (M, 2), for where it is unreliable."""
+    def carry(self, motion: Motion, paces: FloatArray) -> BoolArray:
+        """Move everybody by one frame of flow, with one question to it; paces: (M, 2), for where it is unreliable.
+
+        Returns which keypoints (N, K) of the newest people it followed reliably.
+        """
         people, older = self.people, self._num_older
         arrived = motion.move(people.moved.reshape(-1, 2))
         reliable = arrived.reliable.reshape(people.kept.shape).copy()
         reliable[:older] &= ~people[:older].covered_by(people[older:])
         self.people = people.carried(arrived.points.reshape(people.moved.shape), reliable, paces)
+        return reliable[older:]
 
     @property
     def _num_older(self) -> int:

@@ -9,10 +9,11 @@ import numpy as np
 from tracker.boxes import box_areas
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import FRAME_S, TrackerConfig
+from tracker.tracking.ease import Ease
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
-from tracker.tracking.propagation import propagated_candidates, propagated_poses
+from tracker.tracking.propagation import carried_poses, propagated_candidates, propagated_poses
 from tracker.tracking.queue import PoseQueue, QueueEntry
 from tracker.tracking.similarities import SIMILARITIES
 from tracker.types import (
@@ -51,17 +52,34 @@ class PoseTracker:
         self._is_begun = False
         self._time_s: float | None = None
         self._now_s = self._step_s = 0.0
+        self._ease = Ease()
+        self._has_looked = True
+        self.resting = Poses.empty(skeleton.num_keypoints)
 
-    def predict(self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True) -> Candidates:
+    @property
+    def is_calm(self) -> bool:
+        """Whether the flow carries everybody so well that the detector need not look for a while."""
+        return self._ease.is_calm
+
+    def predict(
+        self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True, rest: int = 0
+    ) -> Candidates:
         """Carry the queue to the new frame; the boxes (N, 4) in which known people are to be looked for.
 
         motion: from the previous frame to this one; None where nothing is known (the first frame, or no
         flow wanted): the queue stays in place. A cut empties the queue and the memory. time_s: of the new frame.
-        decay: lower the carried scores; false in a frame in which the detector does not run.
+        decay: lower the carried scores; false in a frame in which the detector does not run. rest: in how many frames
+        in a row people whom the flow follows surely are left out, and have their carried poses in `resting`, for
+        `update`; nobody with face, fingers or toes beside the body, of which nothing is carried.
         """
         newest = self._newest_carried(motion, time_s)
+        self._has_looked = decay
+        self.resting = Poses.empty(self._num_keypoints)
         if newest is None:
             return Candidates.from_detections(Detections.empty())
+        if rest and len(self._body) == self._num_keypoints:
+            rests = self._ease.rest(newest, rest, self.config)
+            self.resting, newest = carried_poses(newest[rests], self.config), newest[~rests]
         return propagated_candidates(newest, self.config, factor=self._score_factor(decay=decay))
 
     def predict_poses(self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True) -> Poses:
@@ -70,6 +88,7 @@ class PoseTracker:
         Of face, fingers and toes beside a body nothing is carried.
         """
         newest = self._newest_carried(motion, time_s)
+        self._has_looked = decay
         if newest is None:
             return Poses.empty(self._num_keypoints)
         carried = propagated_poses(newest, self.config, factor=self._score_factor(decay=decay))
@@ -93,7 +112,9 @@ class PoseTracker:
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = self._last_id + 1 + np.arange(len(fresh))
         self._last_id += len(fresh)
+        before = self._queue.newest.track_ids
         tracked = self._remember(replace(entry, track_ids=track_ids), poses, similarities)
+        self._ease.see(before, tracked, has_looked=self._has_looked)
         self._is_begun = False
         return tracked
 
@@ -121,7 +142,8 @@ class PoseTracker:
             self._forget_everybody()
         if motion is not None and len(self._queue):
             paces = self._tracks.paces[self._tracks.rows(self._queue.people.track_ids)]
-            self._queue.carry(motion, (self._step_s * paces).astype(np.float32))
+            reliable = self._queue.carry(motion, (self._step_s * paces).astype(np.float32))
+            self._ease.follow(self._queue.newest, reliable)
         return self._queue.newest if self.config.propagation and len(self._queue) else None
 
     def _entry(self, poses: Poses) -> QueueEntry:

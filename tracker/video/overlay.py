@@ -31,8 +31,14 @@ _PAPER: Color = (245, 245, 245)
 # are not the colours of the sides.
 _HUE_STEP = math.pi * (3 - math.sqrt(5))
 _HUE_START = 0.35
+# To linear sRGB (IEC 61966-2-1), whose white is D65.
+_XYZ_TO_BGR = np.array(
+    [[0.055648, -0.204043, 1.057311], [-0.969256, 1.875991, 0.041556], [3.240479, -1.53715, -0.498535]]
+)
 
 _SHADE_OPACITY = 0.55
+# A box is dashed once no detector has found its person for so long; by default it does not look at every frame.
+_UNFOUND_S = 0.5
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_HEIGHT = 22  # of capitals at scale 1
@@ -62,8 +68,16 @@ class _Style:
 def id_color(track_id: int) -> Color:
     """BGR colour in 0–255 of an id, always the same; light enough for dark text on it."""
     hue = _HUE_START + track_id * _HUE_STEP
-    lab = np.array([[[70, 55 * math.cos(hue), 55 * math.sin(hue)]]], np.float32)
-    blue, green, red = (cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)[0, 0] * 255).tolist()
+    return _lab_to_bgr(70, 55 * math.cos(hue), 55 * math.sin(hue))
+
+
+def _lab_to_bgr(lightness: float, a: float, b: float) -> Color:
+    """BGR in 0–255 of a light colour in CIE L*a*b*; OpenCV's own takes 0.1 s to fill tables first."""
+    root = (lightness + 16) / 116
+    xyz = np.array([0.950456, 1, 1.088754]) * np.array([root + a / 500, root, root - b / 200]) ** 3
+    linear = np.clip(_XYZ_TO_BGR @ xyz, 0, 1)
+    gamma = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    blue, green, red = (255 * gamma).tolist()
     return blue, green, red
 
 
@@ -84,6 +98,7 @@ class OverlayRenderer:
         self._threshold = keypoint_threshold
         self._show_unconfirmed = show_unconfirmed
         self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
+        self._found_s: dict[int, float] = {}
         self._parts = _parts_of(skeleton)
 
     def draw(
@@ -104,17 +119,27 @@ class OverlayRenderer:
         canvas = image.copy()
         style = _Style.suiting(image)
         self._trails.extend(tracked, time_s)
+        self._note_found(tracked, time_s)
         is_shown = tracked.confirmed | tracked.cut_off | self._show_unconfirmed
         shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & is_shown]
         _draw_status(canvas, len(shown), frames_per_s, delays_ms, style)  # first, so that it never covers a tag
         nearest_last = np.argsort(shown.poses.boxes[:, 3], kind="stable").tolist()
         for row in nearest_last:
-            self._draw_person(canvas, shown, row, style)
+            is_found = self._found_s[int(shown.track_ids[row])] >= time_s - _UNFOUND_S
+            self._draw_person(canvas, shown, row, style, is_found=is_found)
         for row in nearest_last:
             _draw_tag(canvas, shown, row, style)
         return canvas
 
-    def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> None:
+    def _note_found(self, tracked: TrackedPoses, time_s: float) -> None:
+        """Keep when each of these people was detected last."""
+        origins = zip(tracked.track_ids.tolist(), tracked.poses.origin.tolist(), strict=True)
+        self._found_s = {
+            track_id: time_s if origin == Origin.DETECTED else self._found_s.get(track_id, -math.inf)
+            for track_id, origin in origins
+        }
+
+    def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style, *, is_found: bool) -> None:
         poses = shown.poses
         keypoints, scores, box = poses.keypoints[row], poses.scores[row], _clip(poses.boxes[row], canvas)
         present = np.isfinite(keypoints).all(axis=1)
@@ -122,7 +147,7 @@ class OverlayRenderer:
         is_fine = np.logical_or.reduce([part.keypoints for part in self._parts if part.is_fine])
         faint = keypoints[present & ~kept & (scores > 0) & ~is_fine]
         color = id_color(int(shown.track_ids[row]))
-        frame = _box_lines(box, style.dash if poses.origin[row] == Origin.PROPAGATED else None)
+        frame = _box_lines(box, None if is_found else style.dash)
         trail = self._trails.points_of(int(shown.track_ids[row]))
         # Small people get thin limbs.
         limb = min(max(round((box[3] - box[1]) / 90), 1), style.limb)

@@ -43,6 +43,14 @@ _MIN_FPS, _MAX_FPS = Fraction(1, 3 * 3600), Fraction(1000)
 
 # FFmpeg's numbers of BT.709 (space, primaries and transfer) and of limited range.
 _BT709, _LIMITED_RANGE = 1, 1
+# From blue, green and red in 0–255, by BT.709.
+_BGR_TO_YUV = np.array(
+    [
+        [0.0620, 0.6142, 0.1826, 16],
+        [0.4392, -0.3386, -0.1006, 128],
+        [-0.0403, -0.3989, 0.4392, 128],
+    ]
+)
 
 
 def check_container(path: Path) -> None:
@@ -248,6 +256,15 @@ def _fit(image: Image, size_wh: tuple[int, int]) -> Image:
 
 
 def _to_yuv(image: Image) -> Any:
-    # Without a copy, the memory of the picture is the frame's.
-    frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), "bgr24")
-    return frame.reformat(format="yuv420p", dst_colorspace=_BT709)
+    """The frame of a picture whose sides are even; OpenCV's matrix takes half the time of FFmpeg's conversion."""
+    height, width = image.shape[:2]
+    frame = av.VideoFrame(width, height, "yuv420p")
+    planes = [
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]  # type: ignore[call-overload]
+        for plane in frame.planes
+    ]
+    yuv = cv2.transform(image, _BGR_TO_YUV)
+    small = cv2.resize(yuv, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    for channel, (source, plane) in enumerate(zip((yuv, small, small), planes, strict=True)):
+        cv2.extractChannel(source, channel, plane)
+    return frame
