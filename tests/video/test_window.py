@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +15,7 @@ from tracker.types import Image
 from tracker.video import window
 from tracker.video.window import LiveWindow, window_problem
 
+ROOT = Path(__file__).resolve().parents[2]
 NO_KEY = -1
 
 
@@ -112,6 +116,62 @@ def test_a_window_never_shown_is_never_touched() -> None:
     with LiveWindow("x", backend=backend):
         pass
     assert backend.calls == []
+
+
+# --- a real window
+
+_SHOW = """
+import sys
+from tracker.video.window import LiveWindow, window_problem
+import numpy as np
+
+assert window_problem() is None
+with LiveWindow("people") as window:
+    while window.show(np.load(sys.argv[1])):
+        pass
+"""
+
+# Until the screen shows the picture in its corner. PyAV's and OpenCV's parts for X11 do not go together.
+_WATCH = """
+import os, sys
+import av
+import numpy as np
+
+picture = np.load(sys.argv[1])
+options = {"video_size": "800x600", "framerate": "10", "draw_mouse": "0"}
+screen = av.open(os.environ["DISPLAY"], format="x11grab", options=options)
+for frame in screen.decode(video=0):
+    if np.array_equal(frame.to_ndarray(format="bgr24")[:240, :320], picture):
+        break
+"""
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An X server of our own."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout
+        monkeypatch.setenv("DISPLAY", f":{server.stdout.readline().strip()}")
+        monkeypatch.delenv("QT_LOGGING_RULES", raising=False)
+        yield
+        server.terminate()
+
+
+@pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("xdotool")), reason="needs Xvfb and xdotool")
+@pytest.mark.usefixtures("display")
+def test_a_real_window_shows_the_picture_alone_and_takes_keys(tmp_path: Path) -> None:
+    colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
+    np.save(tmp_path / "picture.npy", colours.repeat(120, axis=0).repeat(160, axis=1))
+    command = [sys.executable, "-c", _SHOW, str(tmp_path / "picture.npy")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as program:
+        try:
+            subprocess.run([sys.executable, "-c", _WATCH, command[-1]], check=True, timeout=60)
+            subprocess.run(["xdotool", "search", "--name", "people", "key", "q"], check=True, capture_output=True)
+            said = program.communicate(timeout=30)[1]
+        finally:
+            program.kill()
+    assert (program.returncode, said) == (0, "")
 
 
 # --- the probe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,9 @@ def window_problem() -> str | None:
 
     Asks a child process, because OpenCV's windows end the process that opens one without a display.
     """
+    loaded = list(sys.modules)
+    if "av" in loaded[: loaded.index("cv2")]:  # both bring X11's libraries along
+        return "PyAV was imported before OpenCV, whose windows hang then; import cv2, or tracker.video, first"
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE],
@@ -96,7 +100,9 @@ class LiveWindow:
     def _open(self, image: Image) -> None:
         height, width = image.shape[:2]
         scale = min(_MAX_WINDOW_WH[0] / width, _MAX_WINDOW_WH[1] / height, 1)
-        self._backend.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        # Qt, of OpenCV's wheels, misses fonts that are not needed without its toolbar, and says so ten times.
+        os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
+        self._backend.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._backend.resizeWindow(self._title, max(round(width * scale), 1), max(round(height * scale), 1))
         self._is_open = True
 
