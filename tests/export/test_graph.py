@@ -16,15 +16,17 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from tests.onnx_graphs import write_constant_graph
 from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, BUILDERS, DETECTOR, POSE, like_trained, write_weights
 from tracker.detection import load_detector
 from tracker.errors import DependencyError, InputError, ModelError, OutputError, UsageError
 from tracker.export import graph
+from tracker.export.comparison import Difference
 from tracker.export.graph import TOLERANCE, Export, export_graph
 from tracker.export.tracing import trace
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose import load_estimator, load_finder, load_pose_network
-from tracker.runtime import OnnxNetwork
+from tracker.runtime import OnnxNetwork, TensorInfo
 from tracker.scenes.rendering import render_scene
 from tracker.types import Candidates, Detections
 
@@ -136,6 +138,22 @@ def test_included_networks_in_other_precisions(tmp_path: Path, name: str, precis
     image, boxes = PICTURES[0]
     candidates = Candidates.from_detections(Detections(boxes, np.ones(len(boxes), np.float32)))
     assert len(load_estimator(path, "cpu").estimate(image, candidates)) == len(boxes)
+
+
+def test_a_graph_of_others_states_what_its_name_told(tmp_path: Path) -> None:
+    image = TensorInfo("image", (1, 3, 64, 96), "float32")
+    people = {"dets": np.float32([[[0, 0, 9, 9, 0.9]]]), "labels": np.zeros((1, 1), np.int64)}
+    source = write_constant_graph(tmp_path / "yolox_s.onnx", [image], people)
+    done = export_graph([source], tmp_path / "a.onnx", PICTURES, licence="mine")
+    assert done.metadata == {"detector_type": "yolox-nms", "licence": "mine"}
+    assert done.rows[1].pictures == Difference(len(PICTURES), 0, 0, 0, 0)
+    assert "YOLOX" in load_detector(tmp_path / "a.onnx", "cpu").name
+    image = TensorInfo("image", (1, 3, 256, 192), "float32")
+    source = write_constant_graph(tmp_path / "vitpose-s.onnx", [image], {"maps": np.ones((1, 17, 64, 48), np.float32)})
+    stated = export_graph([source], tmp_path / "b.onnx", PICTURES).metadata
+    assert {"skeleton": "coco17", "crop": "udp", "dark_kernel": "11", "mean": "[123.675, 116.28, 103.53]"}.items() <= (
+        stated.items()
+    )
 
 
 def test_sizes(tmp_path: Path) -> None:

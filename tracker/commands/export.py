@@ -98,8 +98,8 @@ def _export_graph(args: argparse.Namespace) -> int:
 def _table(rows: Sequence[Row]) -> str:
     from tracker.evaluation.tables import markdown_table
 
-    last = rows[-1].pictures
-    seen = f"{last.num_inputs} seen" if last else "seen"
+    compared = rows[1].pictures
+    seen = f"{compared.num_inputs} seen" if compared else "seen"
     header = ["file", "engine", "bytes", "CPU ms", "noise", "share", seen, "share", "typical"]
     cells = [
         [row.name, row.engine, row.num_bytes, row.cpu_ms, *_cells(row.noise)[:2], *_cells(row.pictures)] for row in rows
@@ -117,10 +117,12 @@ def _notes(done: Export) -> Iterator[str]:
     stated = ("skeleton", "color", "mean", "std", "input_size", "licence")
     yield "; ".join(f"{key}: {done.metadata[key]}" for key in stated if key in done.metadata)
     last = done.rows[-1].pictures
-    if last and last.jumps:
+    if last is None:
+        yield "on the pictures it finds other numbers of people than before; `evaluate` tells what that means"
+    elif last.jumps:
         yield f"of the tags, which change by steps between people, {last.jumps:.2%} are not those of the same person"
     if done.rows[-1].name == "fp16":
-        yield "fp16 is for GPUs: on CPUs ONNX Runtime computes it in single precision, with conversions between"
+        yield "fp16 is for GPUs: on CPUs ONNX Runtime computes it in single precision, with conversions in between"
 
 
 def _read(sources: Sequence[Path]) -> Iterator[Picture]:

@@ -198,8 +198,9 @@ def _vote(boxes: FloatArray, scores: FloatArray, kept: IntArray, nms_iou: float,
 
 
 def recognise(network: DetectionNetwork, detector_type: str | None = None) -> DetectorFamily:
-    """The family of a network, as `load_detector` tells it; ModelError for one of no family."""
-    families = [FAMILIES[detector_type]] if detector_type else list(FAMILIES.values())
+    """The family of a network, as `load_detector` tells it, or as its file states; ModelError for one of no family."""
+    stated = FAMILIES.get(detector_type or network.metadata.get("detector_type", ""))
+    families = [stated] if stated else list(FAMILIES.values())
     is_fed_images = len(network.inputs) == 1 and takes_images(network.inputs[0])
     fitting = [family for family in families if is_fed_images and family.fits(network)]
     if fitting:

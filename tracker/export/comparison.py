@@ -58,10 +58,11 @@ def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Diffe
     """The difference of two networks, NaN if one gives such; None if they find different numbers of people."""
     pairs = [(outputs_of(before, images), outputs_of(after, images)) for images in inputs]
     parts = []
-    for name in pairs[0][0]:
+    # Whole numbers are classes, or cells, which the other outputs tell.
+    for name in (name for name, output in pairs[0][0].items() if output.dtype.kind == "f"):
         if any(expected[name].shape != given[name].shape for expected, given in pairs):
             return None
-        expected, given = (np.concatenate([_by_channel(pair[i][name]) for pair in pairs], axis=1) for i in (0, 1))
+        expected, given = (_by_channel([pair[i][name] for pair in pairs]) for i in (0, 1))
         differences = np.abs(given - expected)
         scale = np.abs(expected).max(axis=1, keepdims=True)
         # A channel without anything must stay so.
@@ -155,6 +156,8 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _by_channel(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(C, n) of an output (b, C, …)."""
-    return np.moveaxis(output, 1, 0).reshape(output.shape[1], -1) if output.ndim > 1 else output[None]
+def _by_channel(outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """(C, n) of outputs (b, C, …); of those that have as many rows as they find people, (1, n)."""
+    if len({output.shape[1:2] for output in outputs}) > 1:
+        outputs = [output.reshape(1, 1, -1) for output in outputs]
+    return np.concatenate([np.moveaxis(output, 1, 0).reshape(output.shape[1], -1) for output in outputs], axis=1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tracker.detection.detector import recognise
+from tracker.detection.detector import FAMILIES, recognise
 from tracker.detection.family import DetectionNetwork
 from tracker.detection.person_detector import INPUT_DESCRIPTION, TorchDetectionNetwork
 from tracker.errors import ModelError, UsageError
@@ -84,7 +84,10 @@ def load_graph(path: Path) -> Source:
     """The source in an .onnx file; ModelError for one that is no detector or pose network."""
     network = open_graph(path)
     if isinstance(network, OnnxNetwork):
-        return Source(path, _with_licence(path, network.metadata))
+        # Which may be told by the file's name, and that of the new file is another.
+        family = recognise(network)
+        stated = next({"detector_type": name} for name, known in FAMILIES.items() if known is family)
+        return Source(path, _with_licence(path, network.metadata | stated))
     assert isinstance(network, OnnxPoseNetwork)
     metadata = {**network.metadata, **settings_as_text(network.settings)}
     return Source(path, _with_licence(path, metadata), settings=dict(network.settings))
