@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -75,6 +75,16 @@ class OnePassEstimator:
             return width, height
         stride = 64 if self._network.metadata.get("stride") == "64" else 32
         return padded_size_wh(image_wh, max(height, width), stride)
+
+
+def one_pass_family(decode: Decode, **facts: Any) -> WholePictureFamily:
+    """The family of networks that give people whom `decode` reads; facts: as of `PoseFamily`."""
+
+    def finder(network: PoseNetwork, settings: FinderSettings) -> OnePassEstimator:
+        return OnePassEstimator(network, family, decode, settings)
+
+    family = WholePictureFamily(finder=finder, **facts)
+    return family
 
 
 def _in_image(poses: Poses, to_image: DoubleArray, image_wh: tuple[int, int]) -> Poses:

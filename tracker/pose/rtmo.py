@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tracker.boxes import nms
-from tracker.pose.family import FinderSettings, Outputs, PoseNetwork, Shapes, WholePictureFamily
-from tracker.pose.one_pass import OnePassEstimator
+from tracker.pose.family import Outputs, PoseNetwork, Shapes
+from tracker.pose.one_pass import one_pass_family
 from tracker.types import Candidates, Detections, Poses
 
 # Of the graph's own NMS.
@@ -40,15 +40,11 @@ def _decode(outputs: Outputs, _network: PoseNetwork, least_score: float) -> Pose
     return people[nms(people.boxes, people.box_scores, _NMS_IOU)]
 
 
-def _finder(network: PoseNetwork, settings: FinderSettings) -> OnePassEstimator:
-    return OnePassEstimator(network, RTMO, _decode, settings)
-
-
-RTMO = WholePictureFamily(
+RTMO = one_pass_family(
+    _decode,
     signature="people as RTMO's: dets [b, n, 5], keypoints [b, n, K, 3]",
     pick=_pick,
     usual={"color": "bgr", "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     counts=_counts,
     numbers=(14, 17),  # as published: COCO and CrowdPose
-    finder=_finder,
 )

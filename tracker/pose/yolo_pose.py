@@ -14,8 +14,8 @@ import numpy as np
 from tracker.boxes import cxcywh_to_xyxy, nms
 from tracker.errors import ModelError
 from tracker.fields import class_names, literal
-from tracker.pose.family import FinderSettings, Outputs, PoseNetwork, Shapes, WholePictureFamily
-from tracker.pose.one_pass import OnePassEstimator
+from tracker.pose.family import Outputs, PoseNetwork, Shapes
+from tracker.pose.one_pass import one_pass_family
 from tracker.types import Candidates, Detections, FloatArray, Poses
 
 _NMS_IOU = 0.7
@@ -132,16 +132,12 @@ def _cell_scores(values: FloatArray, names: Mapping[int, str]) -> FloatArray:
     return highest
 
 
-def _finder(network: PoseNetwork, settings: FinderSettings) -> OnePassEstimator:
-    return OnePassEstimator(network, YOLO_POSE, _decode, settings)
-
-
-YOLO_POSE = WholePictureFamily(
+YOLO_POSE = one_pass_family(
+    _decode,
     signature="people as YOLO's: [b, 4 + classes + 3 K, cells] or [b, n, 6 + 3 K]",
     pick=_pick,
     usual={"color": "rgb", "mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)},
     told=_told,
     counts=_counts,
     numbers=(17,),
-    finder=_finder,
 )
