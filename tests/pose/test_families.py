@@ -284,6 +284,24 @@ def test_curves_of_other_names_in_the_other_order_are_refused():
         estimator.estimate(picture(), candidates())
 
 
+@pytest.mark.parametrize(
+    ("num_keypoints", "name", "skeleton", "udp"),
+    [
+        (17, "vitpose-b-coco.onnx", "coco17", True),
+        (16, "vitpose-b-mpii.onnx", "mpii16", True),
+        (17, "vitpose-b-apt36k.onnx", "ap10k17", False),
+        (133, "vitpose-b-wholebody.onnx", "wholebody133", False),
+    ],
+)
+def test_of_vitpose_only_people_of_coco_and_mpii_have_udp(tmp_path, num_keypoints, name, skeleton, udp):
+    network = load_pose_network(write_heatmaps(tmp_path / name, num_keypoints), "cpu")
+    assert (network.skeleton.name, network.family.udp) == (skeleton, udp)
+    assert network.family.decode.keywords == {"dark_kernel": 11 if udp else None}
+    (tmp_path / name).with_suffix(".toml").write_text('crop = "simple-baselines"')
+    assert not load_pose_network(tmp_path / name, "cpu").family.udp
+
+
 def test_a_number_of_keypoints_that_nobody_has_is_named(tmp_path):
-    with pytest.raises(ModelError, match="has 25 keypoints and is not described; write the skeleton"):
-        load_pose_network(write_heatmaps(tmp_path / "vitpose-s-coco_25.onnx", 25), "cpu")
+    for number, name in ((25, "vitpose-s-coco_25.onnx"), (14, "vitpose-b-aic.onnx")):
+        with pytest.raises(ModelError, match=f"has {number} keypoints and is not described; write the skeleton"):
+            load_pose_network(write_heatmaps(tmp_path / name, number), "cpu")

@@ -41,8 +41,8 @@ _LISTS = {
 }
 _EVERYTHING = Skeleton("openpose", tuple(itertools.chain(*_LISTS.values())))
 _PLACES = {name: place for place, name in enumerate(_EVERYTHING.keypoint_names)}
-# What is held, by a keypoint that tells it.
-_HELD = {"face-0": WHOLEBODY_133, "left_heel": Skeleton("body25", _BODY), "nose": COCO_17}
+# What is held beside COCO's keypoints, by one that tells it.
+_HELD = {"face-0": WHOLEBODY_133, "left_heel": Skeleton("body25", _BODY)}
 # Neck and middle of the hips are halfway between two keypoints of BODY_25: the shoulders, the hips.
 _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "hip": ("left_hip", "right_hip")}
 _SUFFIX = "_keypoints.json"

@@ -18,7 +18,7 @@ from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
 from tracker.pose.family import Outputs, PoseFamily, Shapes, TopDownFamily, WholePictureFamily, join_batches
 from tracker.pose.heatmap_family import HEATMAPS, heatmap_family
 from tracker.pose.rtmo import RTMO
-from tracker.pose.settings import parse_settings, settings_path, skeleton_by_number, stated_settings
+from tracker.pose.settings import parse_settings, settings_path, skeleton_by_number, stated_settings, with_crop
 from tracker.pose.simcc_family import SIMCC
 from tracker.pose.yolo_pose import YOLO_POSE, refuse_other_tasks, stated_count
 from tracker.runtime import TensorInfo, TorchNetwork, explained_faults
@@ -127,6 +127,7 @@ class OnnxPoseNetwork:
         self._runs_singly = batch == 1
         self._normalization = normalization_of(settings)
         self.skeleton: Skeleton = settings.get("skeleton") or self._skeleton_by_number(family, path)
+        settings = with_crop(settings, self.skeleton)
         self.settings: Mapping[str, Any] = settings | {"skeleton": self.skeleton, "input_size": self.input_size_hw}
         counts = self._counts(family, self._shapes)
         if not counts & {None, self.skeleton.num_keypoints}:

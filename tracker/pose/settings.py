@@ -15,15 +15,13 @@ from tracker.fields import Parse, from_text, numbers, one_of, read_fields, text
 from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.skeletons import AP10K_17, SKELETONS, USUAL_SKELETONS, Skeleton, skeleton_of
 
-# What networks of a family were trained with, all of which its name states.
+# What networks of a family were trained with, which its name states.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "vitpose": {
-            "color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD,
-            "crop": "udp", "dark_kernel": 11,
-        },
-    }
-)  # fmt: skip
+    {"vitpose": {"color": "rgb", "mean": IMAGENET_MEAN, "std": IMAGENET_STD}}
+)
+# ViTPose's authors trained networks of these skeletons so, and all others with the crop of Simple Baselines.
+_VITPOSE_UDP = ("coco17", "mpii16")
+_UDP = {"crop": "udp", "dark_kernel": 11}
 
 
 def settings_path(path: Path) -> Path:
@@ -53,8 +51,8 @@ def parse_settings(stated: Mapping[str, Any], source: str) -> dict[str, Any]:
     skeleton: its name, its keypoints or its table, as `skeleton_of` has them. color: rgb or bgr. mean, std: three
     numbers, of 0–255 values. input_size: height and width in pixels, multiples of 32. style: pytorch or caffe. crop:
     udp or simple-baselines. dark_kernel: heatmaps are decoded by DARK, with a Gaussian of this odd width. family: one
-    of PRESETS, whose settings stand for those that are not stated. licence: of the weights, in words. Raises
-    ModelError, naming `source`, for any other.
+    of PRESETS, whose settings stand for those that are not stated; `with_crop` adds to them. licence: of the weights,
+    in words. Raises ModelError, naming `source`, for any other.
     """
     settings = read_fields(stated, SETTINGS, source)
     return {**PRESETS.get(settings.get("family", ""), {}), **settings}
@@ -91,12 +89,22 @@ def stated_settings(
     return settings
 
 
+def with_crop(settings: Mapping[str, Any], skeleton: Skeleton) -> dict[str, Any]:
+    """The settings with those of the crop and of decoding that the family had for this skeleton, if not stated."""
+    is_udp = settings.get("family") == "vitpose" and skeleton.name in _VITPOSE_UDP
+    return {**(_UDP if is_udp else {}), **settings}
+
+
 def skeleton_by_number(num_keypoints: int, path: Path) -> Skeleton | None:
     """The skeleton that most likely has so many keypoints; of 17, animals' where the file's name says so.
+
+    None is known of 14 that are AI Challenger's by the name, in another order than CrowdPose's.
 
     >>> skeleton_by_number(17, Path("vitpose-b-ap10k.onnx")).name
     'ap10k17'
     """
+    if num_keypoints == 14 and "aic" in path.name.lower() and "crowdpose" not in path.name.lower():
+        return None
     if num_keypoints == AP10K_17.num_keypoints and re.search("ap.?10k|apt.?36k", path.name, re.IGNORECASE):
         return AP10K_17
     return USUAL_SKELETONS.get(num_keypoints)
