@@ -88,5 +88,16 @@ def test_propagation_finds_people_whom_the_detector_misses(scene: str) -> None:
 
 
 @pytest.mark.parametrize("scene", ["hidden", "leaving"])
+@pytest.mark.parametrize("fps", [5, 120])
+def test_a_camera_of_few_and_a_clip_of_many_frames_per_second_are_tracked_alike(scene: str, fps: int) -> None:
+    frames = render_scene(scene, (320, 180), round(2.4 * fps), fps=fps)
+    tracked = list(track_scene(frames, create_flow("dis"), TrackerConfig(), OracleEstimator()))
+    result = count_switches((frame.people, people) for frame, people in tracked)
+    assert result.switches == 0
+    assert result.num_matched >= 0.9 * result.num_people
+    assert all(people.confirmed.all() for _, people in tracked)
+
+
+@pytest.mark.parametrize("scene", ["hidden", "leaving"])
 def test_it_is_the_memory_that_keeps_an_id_over_a_long_absence(scene: str) -> None:
     assert count(scene, "dis", TrackerConfig(forget_after_s=0)).switches > 0

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +24,7 @@ import pytest
 
 from tests.video.clips import noise_images, number_of, numbered_image, write_clip
 from tracker.errors import InputError
-from tracker.video import stream
+from tracker.video import live, stream
 from tracker.video.pictures import Pictures
 from tracker.video.source import VideoSource, open_source
 from tracker.video.stream import StreamCapture, public_address
@@ -234,6 +238,56 @@ def test_an_rtsp_camera_is_asked_for_tcp(folder: Path) -> None:
     camera.close()
     assert source.name == f"rtsp://{HOST}:{camera.port}/1"
     assert any(b"RTP/AVP/TCP" in request for request in camera.requests)
+
+
+DEBIAN_PYTHON = "/usr/bin/python3"
+HAS_GSTREAMER = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+
+
+@contextmanager
+def real_camera(folder: Path, port: int) -> Iterator[None]:
+    """GStreamer's RTSP server, until it is killed."""
+    command = [DEBIAN_PYTHON, str(Path(__file__).with_name("rtsp_server.py")), str(port), str(folder), "15"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout
+        assert server.stdout.readline() == b"ready\n"
+        try:
+            yield
+        finally:
+            server.kill()
+
+
+@pytest.mark.slow
+def test_a_real_rtsp_camera_is_pulled_out_and_put_in_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not Path(DEBIAN_PYTHON).exists() or subprocess.run([DEBIAN_PYTHON, "-c", HAS_GSTREAMER], check=False).returncode:
+        pytest.skip("needs GStreamer's RTSP server and Debian's Python (gir1.2-gst-rtsp-server-1.0)")
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 64, 48, "yuv420p", Fraction(1, 15)
+    encoder.options = {"tune": "zerolatency", "g": "15"}
+    images = [
+        av.VideoFrame.from_ndarray(numbered_image(n), format="bgr24").reformat(format="yuv420p") for n in range(30)
+    ]
+    for number, packet in enumerate(packet for image in images for packet in encoder.encode(image)):
+        (tmp_path / f"{number:02}.h264").write_bytes(bytes(packet))
+    monkeypatch.setattr(live, "_PAUSES_S", (0.5, 1, 2))
+    port = free_port()
+    with ExitStack() as stack:
+        with real_camera(tmp_path, port):
+            source = stack.enter_context(open_source(f"rtsp://{HOST}:{port}/live"))
+            frames = [next(iter(source)) for _ in range(20)]
+        time.sleep(2)
+        with real_camera(tmp_path, port):
+            while source.live and not source.live.num_reopened:
+                frames.append(next(iter(source)))
+            frames += [next(iter(source)) for _ in range(20)]
+    gaps_s = np.diff([frame.time_s for frame in frames])
+    waited_s = np.diff([frame.arrived_s for frame in frames if frame.arrived_s])
+    assert {number_of(frame.image) for frame in frames} <= {*range(30)}
+    assert gaps_s.argmax() == waited_s.argmax()
+    assert source.live
+    assert source.live.num_reopened == 1
+    # FFmpeg looks at a stream for a while before it gives the first picture, and then all of them at once.
+    assert 2 <= source.live.gaps_s <= gaps_s.max() + 0.1 <= waited_s.max() + 0.5
 
 
 def test_udp_is_received(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
