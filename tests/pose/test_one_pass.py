@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from tracker.pose import load_estimator, load_finder, load_pose_network
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import GroupingConfig
 from tracker.pose.networks import FAMILIES
-from tracker.runtime import TensorInfo
+from tracker.runtime import OutOfMemoryError, TensorInfo
 from tracker.skeletons import COCO_17
 
 RTMO, YOLO_POSE = FAMILIES[1:3]
@@ -60,6 +62,30 @@ def test_an_open_input_has_the_shape_of_the_picture(tmp_path):
     network.metadata = STATED | {"stride": "64"}
     finder.find([np.zeros((100, 99, 3), np.uint8)])
     assert sizes == [(384, 640), (640, 640)]
+
+
+class AfraidOfBatches:
+    """A network that gives as many people as the picture is blue, and whose memory holds one picture."""
+
+    name, engine, note, skeleton, input_size_hw, has_open_size = "given", "numpy", None, COCO_17, SIZE_HW, False
+    metadata: Mapping[str, str] = {}
+
+    def run(self, images):
+        if len(images) > 1:
+            raise OutOfMemoryError("too many")
+        number = int(images[0, 32, 48, 0])
+        dets = np.tile(np.float32([0, 20, 8, 40, 0]), (1, number, 1))
+        dets[0, :, [0, 2]] += 10 * np.arange(number)
+        dets[..., 4] = 0.9
+        return {"dets": dets, "keypoints": np.full((1, number, 17, 3), 0.75, np.float32)}
+
+
+def test_parts_of_a_batch_may_have_other_numbers_of_people():
+    finder = RTMO.finder(AfraidOfBatches(), FinderSettings())
+    found = finder.find([np.full((64, 96, 3), number, np.uint8) for number in (1, 0, 4, 2)])
+    assert [len(people) for people in found] == [1, 0, 4, 2]
+    assert found[2].boxes[:, 0].tolist() == [0, 10, 20, 30]
+    assert (found[3].keypoints == 0.75).all()
 
 
 class Given:
