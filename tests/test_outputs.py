@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tracker.errors import OutputError
-from tracker.outputs import check_apart, check_output, partial_path, publish, real_path
+from tracker.outputs import check_apart, check_output, partial_path, publish, real_path, writing
+
+
+def test_of_what_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OutputError, match="cannot write"), writing(tmp_path / "a.json") as partial:
+        partial.write_text("whole")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
 
 def test_publish_moves_the_partial_file_into_place(tmp_path: Path) -> None:

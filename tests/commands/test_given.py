@@ -387,6 +387,14 @@ def test_boxes_that_do_not_fit_are_told_in_one_line(run: Run, clip: Path, line: 
     assert message in refused(run("track", "--input", clip, "--boxes", "det.txt", "--output", "out.mp4"))
 
 
+def test_people_who_are_partly_outside_are_told(
+    tracked: Callable[..., Results], run: Run, clip: Path, tmp_path: Path
+) -> None:
+    path = scaled(coco(tmp_path / "given.json"), 1.5)
+    done = run("track", "--input", clip, "--poses-in", path, "--poses", "out.jsonl")
+    assert f"note: 10 of 20 people in {path} are outside the 96 by 64 pixels" in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -258,7 +258,7 @@ def test_litepose_finds_people_without_a_detector(clip: Path, litepose: list[str
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("top-down", "name one with --detector FILE"),
+        ("top-down", "name one with --pose-model FILE"),
         ("bottom-up", "no default bottom-up network"),
         ("litepose", "no default bottom-up network"),  # its old name
     ],

@@ -80,9 +80,11 @@ def test_a_run_from_beginning_to_end(train: Callable[..., Outcome], kind: str, n
     assert figure in log()[-1]
     metadata = read_metadata(Path("run/weights.safetensors"))
     assert metadata["network"] == network
-    stated = {"network", "arguments"} | (
-        set() if kind == "detector" else {"skeleton", "color", "mean", "std", "input_size"}
-    )
+    stated = {"network", "arguments"}
+    if kind != "detector":
+        stated |= {"skeleton", "color", "mean", "std", "input_size"}
+    if kind == "pose":
+        stated.add("dark_kernel")
     assert set(metadata) == stated
     assert len(list(Path("runs/cache").glob("*.jpegs"))) == 1
     again = train(kind)

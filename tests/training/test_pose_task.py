@@ -184,6 +184,15 @@ def test_a_teacher_sees_what_the_network_sees_as_pixels(tmp_path: Path, monkeypa
     assert seen[0][1, 7, 9].tolist() == [0, 21, 255]
 
 
+def test_saying_what_the_teacher_says_costs_nothing(tmp_path: Path) -> None:
+    task = make_task(tmp_path, make_teacher(tmp_path), **STILL)
+    batch = task.make_batch(0)
+    heatmaps = torch.from_numpy(TAUGHT).repeat(4, 1, 1, 1)
+    heatmaps[:, 0] = torch.from_numpy(batch.targets[:, 0])
+    assert task.loss(_Constant(heatmaps), batch, torch.Generator()).item() == pytest.approx(0, abs=1e-9)
+    assert task.loss(_Constant(heatmaps + 1), batch, torch.Generator()).item() > 0.1
+
+
 def test_a_teacher_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"teacher.onnx takes 32×64 px, not 96×128; name another teacher"):
         make_teacher(tmp_path, input_wh=(96, 128))
