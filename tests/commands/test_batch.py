@@ -92,12 +92,14 @@ def test_predictions_have_the_form_of_the_data_set(
 
 
 def test_the_summary(track_data: Run) -> None:
-    first, second, speed, people, times, detector, pose, written = track_data().err.splitlines()
+    first, second, speed, people, times, detector, pose, pace, looks, written = track_data().err.splitlines()
     assert first.startswith(f"[1/2] {FIRST}: 5 frames, ")
     assert second.startswith(f"[2/2] {SECOND}: 5 frames, ")
     assert speed.startswith("10 frames in ")
     assert people == "20 poses with 4 ids, of which 4 are confirmed people"
     assert [line.split(":")[0] for line in (times, detector, pose)] == ["ms per frame", "detector", "pose"]
+    assert pace == "speed: exact: networks look at every frame"
+    assert looks == "looks for people: 6; poses estimated: 20, carried instead: 0"  # of every second frame
     assert written == "written: out"
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.commands.conftest import Run
 from tracker.job import measure
 
-STAGES = ["decode", "detect", "flow", "track", "pose", "write", "draw", "encode"]
+STAGES = ["decode", "flow", "detect", "track", "pose", "write", "draw", "encode"]
 
 
 def read_table(text: str) -> dict[str, list[float]]:

@@ -24,6 +24,7 @@ from tracker.job.report import Outcome, Report
 from tracker.job.sinks import Sink, Watch, open_sinks
 from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline, StageTimes
+from tracker.runtime import default_threads
 from tracker.types import Frame, KnownPeople
 from tracker.video.live import LiveReader
 from tracker.video.source import VideoSource, open_images, open_source
@@ -184,8 +185,8 @@ def load_pipeline(settings: Settings, engine: Engine, *, is_live: bool = False, 
     from tracker.pipeline import build_pipeline
 
     pipeline = build_pipeline(**(vars(settings) | parts), **vars(engine), is_live=is_live)
-    if engine.num_threads:
-        cv2.setNumThreads(engine.num_threads)
-        if torch := sys.modules.get("torch"):  # where no network needs it, it is not loaded
-            torch.set_num_threads(engine.num_threads)
+    # By default OpenCV takes all cores for each picture, in every stage at once, and its threads spin for work.
+    cv2.setNumThreads(default_threads(engine.num_threads))
+    if engine.num_threads and (torch := sys.modules.get("torch")):  # where no network needs it, it is not loaded
+        torch.set_num_threads(engine.num_threads)
     return pipeline

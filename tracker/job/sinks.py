@@ -139,11 +139,11 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
         )
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
-            is_one = is_picture(outputs.overlay)
+            preset = "ultrafast" if pipeline.pace.name == "fast" else "superfast"
             drawing = (
                 PictureWriter(outputs.overlay)
-                if is_one
-                else VideoWriter(outputs.overlay, fps=source.fps, crf=outputs.crf)
+                if is_picture(outputs.overlay)
+                else VideoWriter(outputs.overlay, fps=source.fps, crf=outputs.crf, preset=preset)
             )
         sinks.append(OverlaySink(overlay, drawing, pipeline.times, window))
     return sinks
