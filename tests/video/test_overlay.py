@@ -84,6 +84,14 @@ def test_nobody_leaves_everything_but_the_status_line() -> None:
     assert not touched[:, 200:].any()
 
 
+def test_of_a_live_source_the_status_line_says_how_late_it_is() -> None:
+    renderer, nobody, lengths = OverlayRenderer(COCO_17), TrackedPoses.empty(17), list[int]()
+    for delays_ms in (None, (8, 9), (1234, 5678)):
+        touched = changed(renderer.draw(plain(), nobody, time_s=0, delays_ms=delays_ms))
+        lengths.append(np.flatnonzero(touched.any(axis=0)).max())
+    assert np.diff(lengths).min() > 10
+
+
 @pytest.mark.parametrize(
     ("confirmed", "show_unconfirmed", "is_drawn"),
     [(True, False, True), (False, False, False), (False, True, True), (True, True, True)],

@@ -17,7 +17,14 @@ from tracker.types import KnownPeople, TrackedPoses
 
 
 class Delays:
-    """How long pictures of a live source took from their coming to their outputs, to the millisecond."""
+    """How long pictures of a live source took from their coming to their outputs, to the millisecond.
+
+    >>> delays = Delays()
+    >>> for delay_ms in range(100):
+    ...     delays.add(delay_ms / 1000)
+    >>> delays.quantile_ms(0.5), delays.quantile_ms(0.95)
+    (49, 94)
+    """
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
