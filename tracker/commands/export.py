@@ -126,11 +126,11 @@ def _notes(done: Export) -> Iterator[str]:
 
 
 def _read(sources: Sequence[Path]) -> Iterator[Picture]:
-    from tracker.export.graph import MOST_INPUTS
+    from tracker.export.graph import MOST_PICTURES
     from tracker.video.images import read_image
 
     paths = [path for source in sources for path in _pictures_in(source)]
-    return ((read_image(path), None) for path in paths[:: -(-len(paths) // MOST_INPUTS)])
+    return ((read_image(path), None) for path in paths[:: -(-len(paths) // MOST_PICTURES)])
 
 
 def _render() -> Iterator[Picture]:

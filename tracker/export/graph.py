@@ -19,8 +19,9 @@ from tracker.pose.networks import OnnxPoseNetwork
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 
-# Crops or pictures that show the ranges for int8, and that networks are compared on, at most.
-MOST_INPUTS = 100
+# Pictures that are read at most; crops or pictures that show the ranges for int8, and that networks are compared on.
+MOST_PICTURES = 100
+_CALIBRATED = 32
 _COMPARED = 24
 # What outputs in single precision may differ by, as a share of the largest value of the same channel.
 TOLERANCE = 1e-4
@@ -108,7 +109,7 @@ def _in_precision(precision: Precision, files: Sequence[Path], seen: Sequence[An
     if precision == "fp16":
         return halve(import_onnx().load(plain))
     network = open_graph(plain)
-    chosen = _some(seen, MOST_INPUTS)
+    chosen = _some(seen, _CALIBRATED)
     feeds = [network.prepare(images)[0] for images in chosen] if isinstance(network, OnnxPoseNetwork) else chosen
     return quantise(plain, feeds, path)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ _QUANTISED = (
     *("Conv", "Relu", "Sigmoid", "Mul", "Add", "MaxPool", "GlobalAveragePool"),
     *("Concat", "Split", "Gather", "Resize"),
 )
+# Of the values of a feature that its range holds: the largest of all make it too coarse for the others.
+_PERCENTILE = 99.99
 
 
 def fold(path: Path, folded: Path) -> Any:
@@ -46,7 +50,7 @@ def halve(model: Any) -> Any:
     return halved.model
 
 
-def quantise(plain: Path, inputs: Iterable[FloatArray], path: Path) -> Any:
+def quantise(plain: Path, inputs: Sequence[FloatArray], path: Path) -> Any:
     """Write a graph in 8 bits, the ranges of whose features are those seen on the inputs; the ONNX model of it.
 
     Weights are quantised by channel, to 7 bits, so that sums do not saturate on CPUs without VNNI; the last layers,
@@ -60,29 +64,42 @@ def quantise(plain: Path, inputs: Iterable[FloatArray], path: Path) -> Any:
     # Otherwise it logs that graphs had better be optimised first, as this one is.
     onnx.helper.set_model_props(folded, {"onnx.quant.pre_process": "onnxruntime.quant"})
     onnx.save(folded, folded_path)
-    quantization.quantize_static(
-        str(folded_path),
-        str(path),
-        _Reader(inputs, folded.graph.input[0].name),
-        op_types_to_quantize=list(_QUANTISED),
-        nodes_to_exclude=_last_layers(folded.graph),
-        per_channel=True,
-        reduce_range=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells what it does
+        quantization.quantize_static(
+            str(folded_path),
+            str(path),
+            _Reader(inputs, folded.graph.input[0].name),
+            op_types_to_quantize=list(_QUANTISED),
+            nodes_to_exclude=_last_layers(folded.graph),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            # One input at a time, whatever its size: the features of all together can be more than memory holds.
+            extra_options={"CalibPercentile": _PERCENTILE, "CalibStridedMinMax": 1},
+        )
     return onnx.load(path)
 
 
 class _Reader:
     """ONNX Runtime's CalibrationDataReader."""
 
-    def __init__(self, inputs: Iterable[FloatArray], name: str) -> None:
-        self._feeds = ({name: image} for image in inputs)
+    def __init__(self, inputs: Sequence[FloatArray], name: str) -> None:
+        self._inputs = inputs
+        self._name = name
+        self._left: list[FloatArray] = []
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Begin with this input, and end before that one."""
+        self._left = list(self._inputs[start_index:end_index])
 
     def get_next(self) -> dict[str, FloatArray] | None:
         """The next input by its name, None after the last."""
-        return next(self._feeds, None)
+        return {self._name: self._left.pop(0)} if self._left else None
 
 
 def _last_layers(graph: Any) -> list[str]:
