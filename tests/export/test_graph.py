@@ -188,6 +188,8 @@ def test_nothing_is_written_of_what_cannot_be_used(tmp_path: Path, monkeypatch: 
         with pytest.raises(DependencyError, match="pip install 'pose-tracker"):
             export_graph([source], path, PICTURES)
     assert set(tmp_path.iterdir()) == {source}
+    with pytest.raises(UsageError, match="would overwrite the input"):
+        export_graph([source], source, PICTURES, overwrite=True)
     path.write_text("mine")
     with pytest.raises(OutputError, match="pass --overwrite"):
         export_graph([source], path, PICTURES)

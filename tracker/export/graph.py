@@ -14,7 +14,7 @@ from tracker.export.comparison import Difference, Picture, compare, cpu_times_ms
 from tracker.export.precision import fold, halve, quantise
 from tracker.export.sources import Source, load_graph, load_modules, open_graph
 from tracker.export.tracing import import_onnx, trace, with_metadata
-from tracker.outputs import check_output, writing
+from tracker.outputs import check_apart, check_output, writing
 from tracker.pose.networks import OnnxPoseNetwork
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
@@ -67,8 +67,11 @@ def export_graph(
     known; None is the included one.
     Raises what `load_modules` does, ModelError for a file that does not compute the same in single precision, or gives
     values that are not finite, InputError if no picture shows anybody, UsageError for a size that does not fit,
-    OutputError for a file that must not be written, DependencyError without the package onnx.
+    and for an output that is one of the weights, OutputError for a file that must not be written, DependencyError
+    without the package onnx.
     """
+    for weight in weights:
+        check_apart(path, weight)
     check_output(path, overwrite)
     onnx = import_onnx()
     source = _source(weights, size_hw)
