@@ -29,7 +29,7 @@ _FIRST_FRAMES = 10
 class Measurement:
     """One run over a clip; milliseconds are per frame, and CPU time is that of all threads of the process.
 
-    wall_ms, cpu_ms: by stage; a stage's CPU time is that of its own thread. chains: the stages that run one after
+    size_wh: of the frames, the largest where they differ. wall_ms, cpu_ms: by stage; a stage's CPU time is that of its own thread. chains: the stages that run one after
     another, in a thread each. other_cpu_ms: threads of codecs and engines. memory_mb: the most of the process.
     growth_kb: by 1,000 frames in the second half of the run, None where it is too short or memory is not known.
     fresh_mb: see `fresh_memory_mb`.
@@ -72,11 +72,11 @@ class Measurement:
 
 def measure(job: Job, source: VideoSource, pipeline: Pipeline) -> Measurement:
     """Do a job by itself, with times of its own."""
-    pipeline, memory, sizes = replace(pipeline, times=StageTimes()), _Memory(), list[tuple[int, int]]()
+    pipeline, memory, sizes = replace(pipeline, times=StageTimes()), _Memory(), set[tuple[int, int]]()
 
     def watch(frame: Any, _: Any) -> None:
         memory.sample()
-        sizes.append(frame.size_wh)
+        sizes.add(frame.size_wh)
 
     cpu_start = time.process_time()
     report = run_job(job, source, pipeline, Watch(watch))
@@ -84,7 +84,7 @@ def measure(job: Job, source: VideoSource, pipeline: Pipeline) -> Measurement:
     frames, times = max(report.frames, 1), pipeline.times
     return Measurement(
         report.frames,
-        sizes[0] if sizes else (0, 0),
+        max(sizes, default=(0, 0)),
         {stage: 1e3 * busy_s / frames for stage, busy_s in times.busy_s.items()},
         {stage: 1e3 * cpu_s / frames for stage, cpu_s in times.cpu_s.items()},
         times.chains,
