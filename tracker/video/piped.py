@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -57,8 +58,11 @@ class PipedInput:
 
     def _pump(self) -> None:
         with suppress(OSError), open(self._open(), "rb", buffering=0) as pipe:  # noqa: PTH123 - a descriptor
-            while (piece := pipe.read(_PIECE_BYTES)) and self._put(piece):
-                pass
+            while (piece := pipe.read(_PIECE_BYTES)) != b"":
+                if piece is None:  # its descriptor does not wait, and nothing has come yet
+                    time.sleep(_TURN_S)
+                elif not self._put(piece):
+                    return
         self._put(b"")
 
     def _put(self, piece: bytes) -> bool:
