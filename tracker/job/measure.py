@@ -29,8 +29,8 @@ _FIRST_FRAMES = 10
 class Measurement:
     """One run over a clip; milliseconds are per frame, and CPU time is that of all threads of the process.
 
-    size_wh: of the frames, the largest where they differ. wall_ms, cpu_ms: by stage; a stage's CPU time is that of its own thread. chains: the stages that run one after
-    another, in a thread each. other_cpu_ms: threads of codecs and engines. memory_mb: the most of the process.
+    size_wh: of the frames, the largest where they differ. wall_ms, cpu_ms: by stage; a stage's CPU time is that of its
+    own thread. chains: the stages that run one after another, in a thread each. memory_mb: the most of the process.
     growth_kb: by 1,000 frames in the second half of the run, None where it is too short or memory is not known.
     fresh_mb: see `fresh_memory_mb`.
     """
