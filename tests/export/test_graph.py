@@ -15,6 +15,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from safetensors.torch import save_file
 
 from tests.onnx_graphs import write_constant_graph
 from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, BUILDERS, DETECTOR, POSE, like_trained, write_weights
@@ -38,7 +39,11 @@ def write_simple_baselines(path: Path, num_keypoints: int, heads: str = "", trun
     """A checkpoint under the authors' names, or with the prefixes of another program's."""
     state = like_trained(PoseResNet(18, num_keypoints)).state_dict()
     is_head = ("deconv_layers", "final_layer")
-    torch.save({(heads if name.startswith(is_head) else trunk) + name: value for name, value in state.items()}, path)
+    state = {(heads if name.startswith(is_head) else trunk) + name: value for name, value in state.items()}
+    if path.suffix == ".safetensors":
+        save_file(state, path, {"format": "pt"})
+    else:
+        torch.save(state, path)
     return path
 
 
@@ -61,9 +66,14 @@ SOURCES: dict[str, tuple[Any, dict[str, str]]] = {
             "licence": "code MIT (Simple Baselines); weights: none stated",
         },
     ),
-    "res18_coco_96x64.pth": (
+    "res18_coco_96x64.safetensors": (
         lambda path: write_simple_baselines(path, 17, "keypoint_head.", "backbone."),
-        {"skeleton": "coco17", "color": "rgb", "licence": "code Apache-2.0 (MMPose); weights: none stated"},
+        {
+            "skeleton": "coco17",
+            "color": "rgb",
+            "arguments": '{"depth": 18, "num_keypoints": 17, "style": "pytorch"}',
+            "licence": "code Apache-2.0 (MMPose); weights: none stated",
+        },
     ),
     "litepose.pth.tar": (write_litepose, {"skeleton": "crowdpose14", "input_size": "[64, 64]", "licence": "mine"}),
     "pose.safetensors": (lambda path: write_weights(path, POSE), {"mean": "[127.5, 127.5, 127.5]"} | POSE),

@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="or STEM, for two files")
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "int8"),
-        help="fp32 (default); fp16: for GPUs, on CPUs no faster; int8: for CPUs, measure its accuracy with `evaluate`",
+        help="fp32 (default); fp16: for GPUs, slower on CPUs; int8: for CPUs, measure its accuracy with `evaluate`",
     )  # fmt: skip
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("H", "W"),

@@ -121,7 +121,7 @@ def _load(path: Path) -> Source:
     else:
         model, settings = load_pose_module(path)
     name = type(model).__name__
-    arguments = "{}" if stated else json.dumps(model.arguments)
+    arguments = "{}" if "network" in stated else json.dumps(model.arguments)
     described = {"network": name, "arguments": arguments, **(settings_as_text(settings) or INPUT_DESCRIPTION)}
     return Source(path, _with_licence(path, described | stated), model, NETWORKS[name], settings)
 
