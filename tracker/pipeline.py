@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
 import time
@@ -466,11 +467,12 @@ def track_video(
     end_s: float | None = None,
     max_frames: int | None = None,
     deinterlace: bool = True,
+    reconnect_s: float = math.inf,
     **settings: Any,
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Track the people of a video: each frame with its people, as soon as it is done.
 
-    source, fps to deinterlace: as for `open_source`. settings: those of `build_pipeline`. Leaving the loop early closes
+    source, fps to reconnect_s: as for `open_source`. settings: those of `build_pipeline`. Leaving the loop early closes
     everything. Raises InputError, ModelError and DeviceError at the call.
     """
 
@@ -480,6 +482,7 @@ def track_video(
         "end_s": end_s,
         "max_frames": max_frames,
         "deinterlace": deinterlace,
+        "reconnect_s": reconnect_s,
     }
     return track_source(source, lambda frames: build_pipeline(is_live=frames.is_live, **settings), span)
 
