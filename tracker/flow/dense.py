@@ -35,7 +35,7 @@ class DenseFlow:
     max_side: longest side of the pictures in pixels; the time taken grows with its square.
     """
 
-    max_side: int = 480
+    max_side: int = 384
 
     def prepare(self, image: Image) -> Picture:
         """The small grey picture of an image (H, W, 3) uint8 BGR."""
