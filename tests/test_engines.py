@@ -17,7 +17,7 @@ from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tracker import engines
 from tracker.detection.detector import open_network
 from tracker.engines import OpenVinoNetwork, open_onnx
-from tracker.errors import DependencyError, DeviceError, TrackerError, UsageError
+from tracker.errors import DependencyError, DeviceError, ModelError, TrackerError, UsageError
 from tracker.job.batch import describe_settings
 from tracker.job.job import Engine, Job
 from tracker.pose import load_pose_network
@@ -64,6 +64,20 @@ def test_auto_takes_what_was_measured_to_be_faster(measured: Any, path: Path, ti
     assert type(network) is kind
     assert f"a.onnx was measured to take {times_ms[1]:.1f} ms of CPU with OpenVINO and 10.0" in str(network.note)
     assert shapes == [(1, 3, 256, 32)]
+
+
+def test_a_network_that_openvino_does_not_run_is_run_by_onnx_runtime(
+    measured: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(10, 5)
+
+    def fail(*_: Any) -> None:
+        raise ModelError("a.onnx failed on OpenVINO 9.9: no such operator")
+
+    monkeypatch.setattr(engines, "_measure", fail)
+    network = open_onnx(path)
+    assert type(network) is OnnxNetwork
+    assert "OpenVINO is not used: a.onnx failed on OpenVINO 9.9" in str(network.note)
 
 
 @pytest.mark.parametrize("cache", [None, "[]", "{}", "no json"])

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from platformdirs import user_cache_path
 
-from tracker.errors import DependencyError, DeviceError, UsageError
+from tracker.errors import DependencyError, DeviceError, TrackerError, UsageError
 from tracker.outputs import write_json
 from tracker.runtime import OnnxNetwork, default_threads, explained_faults, in_precision
 
@@ -127,15 +127,15 @@ def refuse_engine(path: Path, engine: str) -> None:
 
 def _faster(network: OnnxNetwork, num_threads: int) -> GraphNetwork:
     """The network, by whichever of the two engines takes less CPU time, which its note tells."""
-    try:
-        other = OpenVinoNetwork(network, num_threads)
-    except DependencyError as error:
-        network.note = _joined(network.note, f"OpenVINO is not used: {error}")
-        return network
     shape = _picture_shape(network)
     if shape is None:
         return network
-    times_ms = _known_times(network, other, shape, default_threads(num_threads))
+    try:
+        other = OpenVinoNetwork(network, num_threads)
+        times_ms = _known_times(network, other, shape, default_threads(num_threads))
+    except TrackerError as error:  # what one of them cannot run is no reason to run nothing
+        network.note = _joined(network.note, f"OpenVINO is not used: {error}")
+        return network
     is_faster = times_ms[1] <= _LEAST_GAIN * times_ms[0]
     both = f"{times_ms[1]:.1f} ms of CPU with OpenVINO and {times_ms[0]:.1f} with ONNX Runtime"
     chosen = other if is_faster else network

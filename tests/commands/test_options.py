@@ -10,10 +10,19 @@ from typing import Any, get_args
 
 import pytest
 
-from tracker import __version__
+from tracker import __version__, engines
 from tracker.cli import build_parser
 from tracker.commands.demo import _RENDERED
-from tracker.commands.options import DETECTOR_TYPES, FLOWS, POSES, read_engine, read_settings, spell, tracker_config
+from tracker.commands.options import (
+    DETECTOR_TYPES,
+    ENGINES,
+    FLOWS,
+    POSES,
+    read_engine,
+    read_settings,
+    spell,
+    tracker_config,
+)
 from tracker.detection.detector import DEFAULT_SIZE, FAMILIES
 from tracker.errors import UsageError
 from tracker.flow import FLOW_NAMES
@@ -92,6 +101,7 @@ def test_names_that_are_repeated_are_those_that_exist() -> None:
     assert get_args(PoseMethod) == (*POSES, "litepose")
     assert tuple(FAMILIES) == DETECTOR_TYPES
     assert FLOW_NAMES == FLOWS
+    assert engines.ENGINES == ENGINES
     assert tuple(SCENARIOS) == _RENDERED
 
 
