@@ -20,11 +20,11 @@ SIZE = 416
 
 
 def ours(clip: str, detector: str, pose: str, folder: str, max_frames: int) -> Callable[[], Any]:
-    """The whole pipeline, with ids, flow, overlay and results."""
+    """The whole pipeline, with ids, flow, overlay and results; networks look at every frame, as the others' do."""
     from tracker.job.job import Engine, Job, Outputs, Settings, Span
     from tracker.job.run import load_pipeline, open_input, run_job
 
-    settings = Settings(detector=Path(detector), pose_model=Path(pose))
+    settings = Settings(detector=Path(detector), pose_model=Path(pose), speed="exact")
     outputs = Outputs(overlay=Path(folder, "ours.mp4"), poses=Path(folder, "ours.jsonl"), overwrite=True)
     pipeline = load_pipeline(settings, Engine("cpu", engine="onnxruntime"))
 
