@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from tracker.boxes import iou
@@ -17,18 +20,17 @@ _MEETING = 0.3
 
 
 class Ease:
-    """What is known of how easily people are carried; `follow` and `see` take turns, as a tracker's two verbs.
-
-    is_calm: the people of the last frame are those of the one before, all of them confirmed, found by the detector
-    when it looked last, surely followed by the flow, and apart from one another. Nobody is calm, too.
-    """
+    """What is known of how easily people are carried; `follow` and `see` take turns, as a tracker's two verbs."""
 
     def __init__(self) -> None:
-        self.is_calm = False
         self._surely = np.zeros(0, np.bool_)
-        self._settled: set[int] = set()
         self._rests: dict[int, int] = {}
-        self._all_found = False
+        self._seen: _Seen | None = None
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether all people of the last frame are carried well; nobody is calm, too."""
+        return self._seen is not None and self._seen.is_calm
 
     def follow(self, newest: QueueEntry, reliable: BoolArray) -> None:
         """Say which keypoints (N, K) of the newest entry the flow followed reliably into a new frame."""
@@ -40,19 +42,44 @@ class Ease:
 
         Those are whole, confirmed, apart from others and surely followed.
         """
-        ids = newest.track_ids.tolist()
+        ids, settled = newest.track_ids.tolist(), self._seen.settled if self._seen else frozenset()
         may = self._surely & (newest.kept.mean(axis=1) >= WHOLE)
         may &= config.score_decay * newest.mean_scores >= config.propagation_score
-        may &= np.array([i in self._settled and self._rests.get(i, 0) < frames for i in ids], np.bool_)
+        may &= np.array([i in settled and self._rests.get(i, 0) < frames for i in ids], np.bool_)
         self._rests = {i: self._rests.get(i, 0) + 1 for i, rests in zip(ids, may.tolist(), strict=True) if rests}
         return may
 
     def see(self, before: IntArray, people: TrackedPoses, *, has_looked: bool) -> None:
         """Take the people of a new frame; before: ids of the last one. has_looked: the detector did."""
-        boxes = people.poses.boxes
-        meeting = (iou(boxes, boxes) > _MEETING) & ~np.eye(len(boxes), dtype=np.bool_)
-        self._settled = set(people.track_ids[people.confirmed & ~meeting.any(axis=1)].tolist())
         if has_looked:
-            self._all_found = bool((people.poses.origin == Origin.DETECTED).all())
-        is_same = set(before.tolist()) == set(people.track_ids.tolist()) == self._settled
-        self.is_calm = is_same and self._all_found and bool(self._surely.all())
+            all_found = bool((people.poses.origin == Origin.DETECTED).all())
+        else:
+            all_found = self._seen is not None and self._seen.all_found
+        self._seen = _Seen(before, people, self._surely, all_found)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The people of a frame. What follows from them is worked out where it is asked for: by the quicker paces alone.
+
+    before: ids of the frame before. surely: who of them was surely followed. all_found: by the detector, when it looked
+    last.
+    """
+
+    before: IntArray
+    people: TrackedPoses
+    surely: BoolArray
+    all_found: bool
+
+    @cached_property
+    def settled(self) -> frozenset[int]:
+        """Ids of those who are confirmed and apart from one another."""
+        boxes = self.people.poses.boxes
+        meeting = (iou(boxes, boxes) > _MEETING) & ~np.eye(len(boxes), dtype=np.bool_)
+        return frozenset(self.people.track_ids[self.people.confirmed & ~meeting.any(axis=1)].tolist())
+
+    @cached_property
+    def is_calm(self) -> bool:
+        """Whether these are the people of the frame before, all of them settled, found and surely followed."""
+        is_same = set(self.before.tolist()) == set(self.people.track_ids.tolist()) == self.settled
+        return is_same and self.all_found and bool(self.surely.all())
