@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tracker.pace import SPEEDS
-from tracker.pipeline import Pipeline, StageTimes, run_ahead, run_just_ahead
+from tracker.pipeline import Pipeline, StageTimes, build_pipeline, run_ahead, run_just_ahead
 from tracker.scenes.oracle import SceneNetworks
 from tracker.scenes.rendering import render_scene
 from tracker.skeletons import COCO_17
@@ -341,6 +341,11 @@ def test_one_by_one_gives_the_same_as_threads(speed: str) -> None:
 def test_numbers_below_one_are_refused(setting: str) -> None:
     with pytest.raises(ValueError, match="1 or more"):
         Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: 0})
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown engine 'openVINO'; known: auto, "):
+        build_pipeline(engine="openVINO")
 
 
 def test_an_estimator_in_boxes_needs_a_detector() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tracker.tracking.config import TrackerConfig as TrackerConfig
     from tracker.tracking.tracker import PoseTracker as PoseTracker
     from tracker.types import Person as Person
+    from tracker.types import Poses as Poses
     from tracker.video.aspect import square_pixels as square_pixels
     from tracker.video.overlay import OverlayRenderer as OverlayRenderer
     from tracker.video.source import open_source as open_source
@@ -35,6 +36,7 @@ _HOMES = {
     "Person": "tracker.types",
     "Pipeline": "tracker.pipeline",
     "PoseTracker": "tracker.tracking.tracker",
+    "Poses": "tracker.types",
     "Skeleton": "tracker.skeletons",
     "TrackerConfig": "tracker.tracking.config",
     "VideoWriter": "tracker.video.writer",

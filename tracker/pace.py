@@ -39,19 +39,21 @@ class Pace:
     busy_s: float = 0.0
     rest: int = 0
 
-    def describe(self, *, has_boxes: bool = True) -> str:
+    def describe(self, *, has_boxes: bool = True, detect_every: int = 1) -> str:
         """What it means, in words; has_boxes: a detector gives them to the pose network."""
+        at_most = f", in 1 of {detect_every} frames at most (--detect-every)" if detect_every > 1 else ""
+        return f"{self.name}: {self._looks(has_boxes=has_boxes)}{at_most}"
+
+    def _looks(self, *, has_boxes: bool) -> str:
         some = f"1 of {self.rest + 1} frames"
-        if not self.calm_s or not (has_boxes or self.rest):
-            return f"{self.name}: networks look at every frame"
         if not has_boxes:
-            return f"{self.name}: the network looks at {some} where the flow carries everybody well"
-        busy = f"every {self.busy_s:g} s" if self.busy_s else "at every frame"
-        poses = f"; the pose network at {some} where somebody is followed surely" if self.rest else ""
-        return (
-            f"{self.name}: the detector looks every {self.calm_s:g} s, {busy} where people come, go, meet or are hard "
-            f"to follow{poses}"
-        )
+            return "the network looks at " + (f"{some} where everybody is carried well" if self.rest else "every frame")
+        poses = f"{some} where somebody is followed surely" if self.rest else "every frame"
+        looks = "at every frame"
+        if self.calm_s:
+            busy = f"every {self.busy_s:g} s" if self.busy_s else "at every frame"
+            looks = f"every {self.calm_s:g} s, {busy} where people come, go, meet or are hard to follow"
+        return f"the pose network looks at {poses}, the detector {looks}"
 
 
 EXACT = Pace("exact")

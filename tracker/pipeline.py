@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 from tracker.catalogue import find_network
 from tracker.detection import load_detector
 from tracker.ending import interrupt, stop_at_end
+from tracker.engines import ENGINES
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
@@ -423,6 +424,8 @@ def build_pipeline(
     pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
     if pose_model is None or isinstance(pose_model, str | Path):
         network = (_path(pose_model), device, num_threads)
         settings = FinderSettings(grouping, flip_test, detector_score)

@@ -226,7 +226,9 @@ def test_the_summary_says_how_much_how_fast_and_by_what(track: Run) -> None:
     done = track("--output", "out.mp4", "--poses", "out.jsonl", "--device", "cpu")
     assert done.out == ""
     speed, people, stages, detector, pose, pace, looks, *written = done.err.splitlines()
-    assert pace.startswith("speed: balanced: the detector looks every 0.13 s, every 0.07 s where people come, go, meet")
+    assert pace.startswith(
+        "speed: balanced: the pose network looks at every frame, the detector every 0.13 s, every 0.07 s where"
+    )
     assert looks == "looks for people: 8; poses estimated: 20, carried instead: 0"
     assert speed.startswith("10 frames in ")
     assert speed.endswith(" frames/s end to end")
@@ -364,7 +366,10 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--tracker", "queue_length=few"], "must be a whole number, such as 8, not 'few'", id="few"),
         pytest.param(["--max-lost", "9"], "--max-lost is now --forget-after, in seconds: of 25 frames", id="in frames"),
         pytest.param(["--tracker", "min_hits=3"], "min_hits is now --confirm-after, in seconds", id="number in frames"),
-        pytest.param(["--forget-after", "-1"], "--forget-after must be 0 or more, not -1", id="less than no time"),
+        pytest.param(
+            ["--forget-after", "-1"], "--forget-after must be a number of seconds, 0 or more, not -1", id="less"
+        ),
+        pytest.param(["--forget-after", "inf"], "must be a number of seconds, 0 or more, not inf", id="for ever"),
         pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
     ],
 )

@@ -78,6 +78,10 @@ def test_list_info_and_verify(run: Run, server: Server, folder: Path) -> None:
     verified = run("weights", "verify")
     assert verified.code == 1
     assert "has changed since it was fetched; run: python -m tracker weights fetch" in verified.out
+    (folder / f"{DETECTOR}.onnx").unlink()
+    verified = run("weights", "verify")
+    assert verified.code == 1
+    assert f"{DETECTOR}.onnx is gone; run: " in verified.out
 
 
 def test_one_that_fails_keeps_no_other_from_being_fetched(run: Run, server: Server) -> None:

@@ -261,7 +261,8 @@ def test_curves_are_told_apart_by_their_names_or_their_order(tmp_path, names, si
     [
         (write_heatmaps, "a.onnx", "", "or its family, vitpose"),
         (write_heatmaps, "a.onnx", 'family = "vitpos"', "states family = 'vitpos', which makes no sense (it must be"),
-        (write_heatmaps, "vitpose.onnx", "dark_kernel = 10", "odd number from 3 on"),
+        (write_heatmaps, "vitpose.onnx", "dark_kernel = 10", "odd number from 3 to 63"),
+        (write_heatmaps, "vitpose.onnx", "dark_kernel = 999", "odd number from 3 to 63"),
         (write_heatmaps, "vitpose.onnx", 'crop = "half"', "udp or simple-baselines"),
         (write_heatmaps, "vitpose.onnx", 'skeleton = "halpe26"', "of 26 keypoints: export it so"),
         (write_simcc, "rtmpose.onnx", 'crop = "udp"', "states its crop, but gives curves"),

@@ -128,11 +128,9 @@ def test_a_raw_stream_gets_its_times_from_the_rate(tmp_path: Path, fps: Fraction
 # --- pixels
 
 
-def patch_rotation(path: Path, clockwise: int) -> None:
+def patch_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
     """Give an mp4 the matrix that phones write: the 36 bytes before width and height in `tkhd`."""
-    cosine, sine = round(math.cos(math.radians(clockwise))), round(math.sin(math.radians(clockwise)))
-    rows = (cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 14)
-    matrix = struct.pack(">9i", *(value << 16 for value in rows))
+    matrix = struct.pack(">9i", *(value << 16 for value in (a, b, 0, c, d, 0, 0, 0, 1 << 14)))
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 4 + 20 + 16
     data[at : at + 36] = matrix
@@ -140,19 +138,23 @@ def patch_rotation(path: Path, clockwise: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clockwise", "size_wh", "corners"),
+    ("matrix", "size_wh", "corners"),
     [
-        (0, (128, 64), (RED, GREEN, BLUE, WHITE)),  # as recorded
-        (90, (64, 128), (BLUE, RED, WHITE, GREEN)),  # the usual portrait
-        (180, (128, 64), (WHITE, BLUE, GREEN, RED)),  # upside down
-        (270, (64, 128), (GREEN, WHITE, RED, BLUE)),  # portrait the other way round
+        ((1, 0, 0, 1), (128, 64), (RED, GREEN, BLUE, WHITE)),  # as recorded
+        ((0, 1, -1, 0), (64, 128), (BLUE, RED, WHITE, GREEN)),  # the usual portrait
+        ((-1, 0, 0, -1), (128, 64), (WHITE, BLUE, GREEN, RED)),  # upside down
+        ((0, -1, 1, 0), (64, 128), (GREEN, WHITE, RED, BLUE)),  # portrait the other way round
+        ((-1, 0, 0, 1), (128, 64), (GREEN, RED, WHITE, BLUE)),  # mirrored, as front cameras do
+        ((1, 0, 0, -1), (128, 64), (BLUE, WHITE, RED, GREEN)),
+        ((0, 1, 1, 0), (64, 128), (RED, BLUE, GREEN, WHITE)),  # mirrored portraits
+        ((0, -1, -1, 0), (64, 128), (WHITE, GREEN, BLUE, RED)),
     ],
 )
-def test_rotation_is_honoured_once(
-    tmp_path: Path, clockwise: int, size_wh: tuple[int, int], corners: tuple[Any, ...]
+def test_turns_and_mirrors_are_honoured_once(
+    tmp_path: Path, matrix: tuple[int, int, int, int], size_wh: tuple[int, int], corners: tuple[Any, ...]
 ) -> None:
     path = write_clip(tmp_path / "turned.mp4", [corner_image()] * 3)
-    patch_rotation(path, clockwise)
+    patch_matrix(path, *matrix)
     with open_source(str(path)) as source:
         assert source.size_wh == size_wh
         image = next(iter(source)).image
@@ -745,3 +747,18 @@ def test_leaving_the_context_closes_the_reader() -> None:
 @pytest.mark.parametrize(("max_frames", "expected"), [(None, None), (5, 5)])
 def test_an_unknown_length_stays_unknown(max_frames: int | None, expected: int | None) -> None:
     assert VideoSource(ListReader(0), max_frames=max_frames).num_frames == expected
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "music.m4a"
+    with av.open(path, "w", format="mp4") as container:
+        sound, cover = container.add_stream("aac", rate=44_100), container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.int16), format="s16", layout="mono")
+        silence.rate = 44_100
+        picture = av.VideoFrame.from_ndarray(corner_image(64, 48), format="bgr24")
+        for stream, frame in ((cover, picture), (cover, None), (sound, silence), (sound, None)):
+            container.mux(stream.encode(frame))
+    with pytest.raises(InputError, match="sound with a cover picture"):
+        open_source(str(path))

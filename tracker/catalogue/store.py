@@ -66,7 +66,7 @@ def fault_of(entry: Entry) -> str | None:
     """Why the network of an entry cannot be used as it lies there: it is absent, unrecorded or changed."""
     path, record = path_of(entry), read_record(entry)
     if not path.is_file():
-        return f"{entry.name} has not been fetched"
+        return f"{path} is gone" if record else f"{entry.name} has not been fetched"
     if record is None:
         return f"{path} lies there without a record of how it came"
     try:
@@ -76,6 +76,11 @@ def fault_of(entry: Entry) -> str | None:
     if sha256 != record["network"]["sha256"]:
         return f"{path} has changed since it was fetched"
     return None if sha256.startswith(entry.sha256) else f"{path} is not {entry.name} as published"
+
+
+def was_fetched(entry: Entry) -> bool:
+    """Whether a network lies there, or its record alone."""
+    return path_of(entry).exists() or record_path(entry).exists()
 
 
 def record_path(entry: Entry) -> Path:

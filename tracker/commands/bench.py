@@ -88,6 +88,8 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what does not go together."""
     if args.input is None and args.pose == "bottom-up":
         raise UsageError("bottom-up networks find nobody in a drawn crowd; name a clip with --input")
+    if args.input is None and args.speed not in (None, "exact"):
+        raise UsageError(f"--speed {args.speed} leaves out no work where the truth answers; name a clip with --input")
     if args.input is None and args.height % 2:
         raise UsageError(f"--height must be even, not {args.height}")
     if args.input is not None and {"people", "height"} & set(args.scale):

@@ -30,8 +30,8 @@ def add_parser(commands: Any) -> None:
         "render",
         help="draw the overlay again from results, without networks",
         description="Draw the people in POSES, a results file of any format, into VIDEO. Frames are matched by their "
-        "number in the video and checked by time. Of a part that was tracked with --start that part is drawn, if POSES "
-        "is .jsonl or .npz, which state times.",
+        "number in the video and checked by time. What was tracked from --start is drawn from there, and to the end of "
+        "the video, if POSES is .jsonl or .npz, which state times.",
     )
     parser.add_argument(
         "poses", type=Path, metavar="POSES", help="results that `track` or `convert` wrote; - for stdin"

@@ -121,7 +121,7 @@ def _verify(_: argparse.Namespace) -> int:
     from tracker.catalogue import store
     from tracker.catalogue.entries import read_catalogue
 
-    there = [entry for entry in read_catalogue().values() if store.path_of(entry).exists()]
+    there = [entry for entry in read_catalogue().values() if store.was_fetched(entry)]
     faults = {entry.name: store.fault_of(entry) for entry in there}
     for name, fault in faults.items():
         print(f"{name}: {f'{fault}; run: {store.COMMAND} fetch {name}' if fault else 'whole'}")

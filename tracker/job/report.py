@@ -75,7 +75,10 @@ class Report:
         lines = (line for network in used.values() for line in (network.note or "").splitlines())
         notes = dict.fromkeys(f"note: {line}" for line in lines)
         if not isinstance(pipeline.estimator, KnownPeople):
-            parts.append(f"speed: {pipeline.pace.describe(has_boxes=pipeline.detector is not None)}")
+            meaning = pipeline.pace.describe(
+                has_boxes=pipeline.detector is not None, detect_every=pipeline.detect_every
+            )
+            parts.append(f"speed: {meaning}")
         return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s)
 
     def count(self, tracked: TrackedPoses) -> None:
@@ -108,14 +111,15 @@ class Report:
     def lines(self) -> list[str]:
         """The summary: frames, poses, ids, speed, milliseconds per stage, engines."""
         per_frame = (f"{name} {1e3 * busy / max(self.frames, 1):.1f}" for name, busy in self.busy_s.items())
+        in_boxes = ""
+        if self.counts["estimated"] or self.counts["carried"]:
+            in_boxes = f"; poses estimated: {self.counts['estimated']}, carried instead: {self.counts['carried']}"
         return [
             f"{self.frames} frames in {self.wall_s:.1f} s: {self.frames / self.wall_s:.1f} frames/s end to end",
             f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people",
             f"ms per frame: {', '.join(per_frame)}",
             *self.parts,
-            "looks for people: {looks}; poses estimated: {estimated}, carried instead: {carried}".format_map(
-                self.counts
-            ),
+            f"looks for people: {self.counts['looks']}{in_boxes}",
             *([f"note: {self.hint}"] if self.hint else []),
             *([f"warning: {self.warning}"] if self.warning else []),
             *(f"written: {path}" for path in self.outputs),

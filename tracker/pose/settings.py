@@ -39,7 +39,7 @@ def settings_beside(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is no TOML ({error}); correct it") from error
     return parse_settings(content, str(file))
@@ -123,10 +123,14 @@ def _size_hw(value: Any) -> tuple[int, int]:
     return height, width
 
 
+# In cells, about as wide as a heatmap.
+_LARGEST_KERNEL = 63
+
+
 def _odd(value: Any) -> int:
     number = int(value)
-    if number != float(value) or number < 3 or number % 2 == 0:
-        raise ValueError("it must be an odd number from 3 on")
+    if number != float(value) or not 3 <= number <= _LARGEST_KERNEL or number % 2 == 0:
+        raise ValueError(f"it must be an odd number from 3 to {_LARGEST_KERNEL}")
     return number
 
 

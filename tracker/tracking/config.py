@@ -66,8 +66,8 @@ class TrackerConfig:
         if self.queue_length < 1:
             raise ValueError(f"queue_length must be 1 or more, not {self.queue_length}")
         for name in ("confirm_after_s", "forget_after_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be a number of seconds, 0 or more, not {getattr(self, name)}")
         if not 1 <= self.box_expansion < float("inf"):
             raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
         shares = ("gate", "age_decay", "score_decay", "merge_iou", "duplicate_oks", "newcomer_oks")

@@ -90,6 +90,9 @@ def best_video_stream(container: Any, name: str) -> Any:
     if stream is None:
         container.close()
         raise InputError(f"{name} has no video stream, only sound or subtitles; choose a video")
+    if av.stream.Disposition.attached_pic in stream.disposition:
+        container.close()
+        raise InputError(f"{name} is sound with a cover picture, and no video; choose a video, or the picture itself")
     if stream.codec_context is None:
         container.close()
         raise InputError(f"{name} is damaged, or of a kind that FFmpeg cannot decode; convert it to H.264")
@@ -270,7 +273,8 @@ class FileReader:
             faults.append(f"{self._damaged_packets} damaged packets were skipped")
         missing = self._count_missing(last_s, count)
         if missing > 1:
-            faults.append(f"{missing} of about {self.num_frames} frames are missing at its end")
+            of_all = f" of about {self.num_frames}" if self.num_frames else ""
+            faults.append(f"{missing}{of_all} frames are missing at its end")
         if faults:
             remedy = "; copy or record it again" if last_s < 0 else ""  # nothing came of it
             yield f"{self.name} is damaged or cut off: {' and '.join(faults)}{remedy}"

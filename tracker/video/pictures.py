@@ -12,6 +12,7 @@ import av
 import cv2
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import Type
 
 from tracker.types import Image
 
@@ -21,9 +22,6 @@ _CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
 
 # FFmpeg's AVColorTransferCharacteristic numbers of high dynamic range.
 _PQ, _HLG = 16, 18
-
-# Frame.rotation counts anticlockwise.
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 # What the deinterlacer takes.
 _LEAST_SIDE = 4
@@ -64,10 +62,10 @@ class Pictures:
         if frame.color_trc in _TONES:
             self._is_hdr = True
             image = cv2.transform(cv2.LUT(image, _TONES[frame.color_trc]), _BT2020_TO_BT709)  # type: ignore[assignment]
-        turn = _TURNS.get(round(frame.rotation / 90) * 90 % 360)
-        is_sideways = turn is not None and turn != cv2.ROTATE_180
+        is_sideways, flip = _orientation(frame)
         self.pixel_aspect = 1 / self._stored_aspect if is_sideways else self._stored_aspect
-        return image if turn is None else cv2.rotate(image, turn)  # type: ignore[return-value]
+        image = cv2.transpose(image) if is_sideways else image  # type: ignore[assignment]
+        return image if flip is None else cv2.flip(image, flip)  # type: ignore[return-value]
 
     @property
     def note(self) -> str | None:
@@ -83,6 +81,20 @@ class Pictures:
         is_due = self._deinterlaces and frame.interlaced_frame and min(frame.width, frame.height) >= _LEAST_SIDE
         self._is_interlaced |= is_due
         return bool(is_due)
+
+
+def _orientation(frame: Any) -> tuple[bool, int | None]:
+    """How a frame comes upright: whether x and y are exchanged, and what `cv2.flip` is told then, None for nothing.
+
+    By the display matrix, of which whole quarter turns and mirrors count: phones turn, their front cameras mirror.
+    """
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return False, None
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    is_sideways = abs(b) + abs(c) > abs(a) + abs(d)
+    mirrors_x, mirrors_y = (c < 0, b < 0) if is_sideways else (a < 0, d < 0)
+    return is_sideways, {(True, True): -1, (True, False): 1, (False, True): 0}.get((mirrors_x, mirrors_y))
 
 
 class _Deinterlacer:
