@@ -98,7 +98,10 @@ def test_the_summary(track_data: Run) -> None:
     assert speed.startswith("10 frames in ")
     assert people == "20 poses with 4 ids, of which 4 are confirmed people"
     assert [line.split(":")[0] for line in (times, detector, pose)] == ["ms per frame", "detector", "pose"]
-    assert pace == "speed: exact: the pose network looks at every frame, the detector at every frame"
+    assert pace == (
+        "speed: exact: the pose network looks at every frame, the detector at every frame, in 1 of 2 frames at most "
+        "(--detect-every)"
+    )
     assert looks == "looks for people: 6; poses estimated: 20, carried instead: 0"  # of every second frame
     assert written == "written: out"
 

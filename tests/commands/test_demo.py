@@ -119,7 +119,8 @@ def test_the_photo_scene_writes_all_and_says_that_the_people_were_not_found(
     ("networks", "least_seen"),
     [
         pytest.param([], 1 / 2, id="shipped"),
-        pytest.param(THIRD_PARTY, 1 / 3, id="third-party", marks=pytest.mark.shared),
+        # Balanced misses one of their people, a third of whom is seen, in the frame between two looks.
+        pytest.param([*THIRD_PARTY, "--speed", "exact"], 1 / 3, id="third-party", marks=pytest.mark.shared),
     ],
 )
 def test_the_promise(

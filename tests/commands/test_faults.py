@@ -34,7 +34,8 @@ OUTPUTS = ["--output", "out.mp4", "--poses", "out.jsonl", "--overwrite"]
 WRITTEN = frozenset({"out.mp4", "out.jsonl"})
 # How all begins that a run prints.
 LINES = re.compile(
-    r"(error|warning|note|detector|pose|written|ms per frame): |\d+ (frames|poses) |stopped after \d+ frames; what was"
+    r"(error|warning|note|detector|pose|written|ms per frame|speed|looks for people|live): |\d+ (frames|poses) "
+    r"|stopped after \d+ frames; what was"
 )
 
 
@@ -163,7 +164,7 @@ SOURCES = {
         broken_picture, "--input shots",
         f"warning: 1 of 3 images left out; the last of them: shots/1.png {NO_IMAGE}", 2,
     ),
-    "unplugged camera": goes_on(camera(4), "--input 0", f"warning: {UNPLUGGED}"),
+    "unplugged camera": goes_on(camera(4), "--input 0 --reconnect 0", f"warning: {UNPLUGGED}"),
 }  # fmt: skip
 
 
@@ -215,7 +216,7 @@ OUTPUT_FAULTS = {
         f"error: cannot write disk/out.jsonl: {FULL}; {REMEDY}", left=frozenset({"disk/out.partial.jsonl"}),
     ),
     "folder that goes": Fault(
-        pulled_stick, "--input 0 --output stick/out.mp4 --poses stick/out.jsonl",
+        pulled_stick, "--input 0 --reconnect 0 --output stick/out.mp4 --poses stick/out.jsonl",
         "error: cannot write stick/out.jsonl: No such file or directory",
     ),
 }  # fmt: skip
