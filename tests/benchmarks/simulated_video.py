@@ -272,7 +272,7 @@ def compare(sequences: list[Tracks], seed: int, errors: Errors) -> None:
     def record(sequence: Tracks, truth: PoseTrackSequence) -> SimulatedVideo:
         return SimulatedVideo(truth, sequence.hidden, SIZE_WH, seed, errors)
 
-    base = Setting(TrackerConfig())
+    base = Setting(TrackerConfig().settled())
     compare_settings(Ablation(sequences, record), {"defaults": base}, sweep(base, SWEEPS), base)
 
 

@@ -175,7 +175,7 @@ def test_the_figures_are_those_of_prediction_files(tmp_path: Path) -> None:
 def test_speed_is_made_up_of_what_the_setting_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     for module in (recording, pipeline):
-        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter, thread_time=float))
     stage = Stage(CALM, clock=clock)
     weak = Setting(TrackerConfig(propagation=False, similarity="bbox"))
     ablation = Ablation([staged(tmp_path, true_sequence(CALM))], recorder(stage.networks))
