@@ -338,9 +338,10 @@ def test_one_by_one_gives_the_same_as_threads(speed: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])
-def test_numbers_below_one_are_refused(setting: str) -> None:
-    with pytest.raises(ValueError, match="1 or more"):
-        Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: 0})
+@pytest.mark.parametrize("value", [0, 2.5])
+def test_what_is_no_number_from_one_on_is_refused(setting: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="whole numbers of 1 or more"):
+        Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: value})
 
 
 def test_an_unknown_engine_is_refused() -> None:

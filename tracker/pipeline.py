@@ -274,8 +274,8 @@ class Pipeline:
     pace: Pace = EXACT
 
     def __post_init__(self) -> None:
-        if self.detect_every < 1 or self.detector_batch < 1:
-            raise ValueError("detect_every and detector_batch must be 1 or more")
+        if any(number < 1 or number != int(number) for number in (self.detect_every, self.detector_batch)):
+            raise ValueError("detect_every and detector_batch must be whole numbers of 1 or more")
         own = getattr(self.estimator, "keypoint_threshold", None)
         object.__setattr__(self, "config", self.config.settled(own))
 

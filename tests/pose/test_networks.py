@@ -188,7 +188,8 @@ def test_the_channel_order_is_that_of_the_training(tmp_path, rename, stated, col
 
 
 def test_a_checkpoint_of_udp_says_so_beside_it(tmp_path):
-    (tmp_path / "a.toml").write_text('crop = "udp"\ndark_kernel = 17')
+    # As Notepad of Windows saves it.
+    (tmp_path / "a.toml").write_text('crop = "udp"\ndark_kernel = 17', encoding="utf-8-sig")
     family = load_pose_network(save(tmp_path / "a.pth", weights()), "cpu").family
     assert family.udp
     assert family.decode.keywords == {"dark_kernel": 17}
