@@ -14,6 +14,7 @@ Wrong arguments in code (a wrong shape, say) are plain `ValueError`s: those are 
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from types import ModuleType
 
 
@@ -86,3 +87,23 @@ def explain_import_error(error: ImportError | AttributeError) -> DependencyError
             if part == name.partition(".")[0] or f'"{part}"' in reason:
                 return DependencyError(f"{part} is not whole ({reason}); run: {remedy}")
     return DependencyError(f"{name} cannot be imported ({reason}); run: pip install -r requirements.txt")
+
+
+# What needs a library that not everybody installs, and what pip calls it.
+_EXTRAS = {
+    "pandas": ("data frame", "pandas"),
+    "pyarrow": ("Parquet", "pose-tracker[parquet]"),
+    "ezc3d": ("C3D", "pose-tracker[c3d]"),
+    "rerun": ("Rerun recording", "pose-tracker[rerun]"),
+    "supervision": ("key points of supervision's", "pose-tracker[supervision]"),
+}
+
+
+def load_extra(name: str) -> ModuleType:
+    """A library of `_EXTRAS`; DependencyError with the command that installs it where it does not import."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        what, package = _EXTRAS[name]
+        quoted = f"'{package}'" if "[" in package else package
+        raise DependencyError(f"no {what} without {name} ({error}); run: pip install {quoted}") from error

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.commands.conftest import Run, read_lines, refused
-from tests.formats.examples import HEADER, example
+from tests.formats.examples import HEADER, READABLE, example
 from tests.formats.posetrack_files import posetrack_17, posetrack_18, save
 from tests.vectors import read_json
 from tracker.formats import FORMATS, open_writer, read_results
@@ -26,7 +26,7 @@ def poses(tmp_path: Path) -> Path:
     return tmp_path / "in.jsonl"
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READABLE)
 def test_every_format_can_be_written_and_read_back(run: Run, poses: Path, name: str) -> None:
     out = f"out{FORMATS[name].suffix}"
     assert run("convert", poses, out, "--format", name).code == 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run
+from tests.formats.examples import READABLE
 from tests.pose.following import write_rtmpose, write_vitpose
 from tracker.formats import FORMATS, Results, read_results
 from tracker.skeletons import COCO_17, HALPE_26, WHOLEBODY_133, Skeleton
@@ -38,7 +39,7 @@ def test_people_are_tracked_drawn_written_and_read_back(
     found, included = (read_results(Path(folder, "photo_tracked.jsonl")) for folder in ("own", "included"))
     assert found.header.skeleton is skeleton
     check_near(found, included)
-    for written in FORMATS.keys() - {"mot", "posetrack", "posetrack17", "posetrack18"}:
+    for written in set(READABLE) - {"mot", "posetrack", "posetrack17", "posetrack18"}:
         out = f"out{FORMATS[written].suffix}" if FORMATS[written].suffix else "out_folder"
         done = run("convert", "own/photo_tracked.jsonl", out, "--format", written, "--overwrite")
         assert done.code == 0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, TIMES_S, Run, refused, texture
+from tests.formats.examples import READABLE
 from tests.video.clips import write_clip
 from tracker.commands import render as render_command
 from tracker.formats import FORMATS
@@ -62,7 +63,7 @@ def test_unconfirmed_people_are_drawn_on_demand(run: Run, track: Run, clip: Path
     assert said == (not options)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READABLE)
 def test_people_of_a_part_are_drawn_where_they_were_tracked(run: Run, track: Run, clip: Path, name: str) -> None:
     """Whatever the format, and however it got there; what states no times is drawn into the whole video."""
     track("--poses", "part.jsonl", "--start", "0.2", "--end", "0.4")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
+from tests.formats.examples import READABLE
 from tests.video.test_pictures import write_fields, write_stretched
 from tracker import runtime
 from tracker.formats import FORMATS, read_results
@@ -139,7 +140,7 @@ def test_a_folder_of_images_has_the_rate_it_is_given(track: Run, tmp_path: Path)
     assert [frame["time_s"] for frame in frames] == pytest.approx(np.arange(11) / 10)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("mot", "openpose", "jsonl")])
+@pytest.mark.parametrize("name", [name for name in READABLE if name not in ("mot", "openpose", "jsonl")])
 def test_results_of_images_name_them_and_count_broken_ones(track: Run, tmp_path: Path, name: str) -> None:
     folder = write_pictures(tmp_path / "pictures", 4)
     (folder / "1.png").write_bytes(b"")

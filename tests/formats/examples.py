@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from tracker.formats import FrameResult, Header, Results
+from tracker.formats import FORMATS, FrameResult, Header, Results
 from tracker.skeletons import BODY_19, COCO_17, HALPE_26, POSETRACK_17, WHOLEBODY_133, Skeleton
 from tracker.types import Origin, Poses, TrackedPoses
 
+# The formats that are read back, if what reads them is installed.
+READABLE = tuple(
+    name for name, form in FORMATS.items() if form.is_read and (not form.library or find_spec(form.library))
+)
 HEADER = Header(COCO_17, "clip.mp4", (64, 48), 29.97, {"flow": "dis"})
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.formats.examples import any_results, example
+from tests.formats.examples import READABLE, any_results, example
 from tracker.boxes import boxes_around
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
 from tracker.formats.record import FILES, convert_people
@@ -25,9 +25,9 @@ few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 
 # Half of the last decimal, and what single precision takes.
 PIXELS, SCORES, TIMES = 0.0055, 1e-4, 1e-6
-PIXELS_OF = {"openpose": 6e-4, "npz": 0}
+PIXELS_OF = {"openpose": 6e-4, "npz": 0, "parquet": 0}
 # posetrack18 is another name of posetrack.
-NAMES = sorted(FORMATS.keys() - {"posetrack18"})
+NAMES = sorted({*READABLE} - {"posetrack18"})
 POSETRACK = {"posetrack", "posetrack17"}
 # Of Halpe's keypoints BODY_25 lacks the head.
 HEADLESS = Skeleton("headless", tuple({*HALPE_26.keypoint_names, *WHOLEBODY_133.keypoint_names} - {"head"}))
@@ -63,7 +63,8 @@ def what_is_held(results: Results, name: str) -> Results:
             tracked = replace(tracked, track_ids=np.array(ids, np.int64))
         if len(tracked) or "frames without people" not in drops:
             file = None if FILES in drops else frame.file
-            size_wh = None if "the picture's size" in drops else frame.size_wh
+            has_size = not drops & {"the picture's size", "sizes of single pictures"}
+            size_wh = frame.size_wh if has_size else None
             time_s = np.nan if "times" in drops else frame.time_s
             frames.append(FrameResult(frame.index, time_s, tracked, file, size_wh))
     if "the source" in drops:

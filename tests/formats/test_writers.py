@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats.examples import HEADER, example, people_with_ids, two_people
+from tests.formats.examples import HEADER, READABLE, example, people_with_ids, two_people
 from tracker.errors import OutputError, UsageError
 from tracker.formats import FORMATS, FrameResult, Header, format_of, open_writer, read_results
 from tracker.formats.openpose import check_folder
@@ -285,7 +285,7 @@ def test_a_file_is_whole_or_partial(tmp_path: Path, name: str) -> None:
     assert not partial.exists()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", READABLE)
 def test_what_an_exception_leaves_is_nothing_before_the_first_frame_and_can_be_read_after(
     tmp_path: Path, name: str
 ) -> None:

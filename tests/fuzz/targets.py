@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from tests.formats.examples import example
+from tests.formats.examples import READABLE, example
 from tests.formats.posetrack_files import KEYPOINTS, category, posetrack_17, posetrack_18
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Contents
@@ -78,8 +78,8 @@ def convert_results(path: Path) -> None:
     """Read results, write them in every format, and read them again."""
     results = read_results(path)
     with tempfile.TemporaryDirectory() as folder:
-        for name, form in FORMATS.items():
-            copy = Path(folder, f"{name}{form.suffix}")
+        for name in READABLE:
+            copy = Path(folder, f"{name}{FORMATS[name].suffix}")
             with open_writer(copy, results.header, name) as writer:
                 for frame in results.frames:
                     writer.write(frame, frame.tracked)
@@ -320,12 +320,13 @@ _DAMAGED_RESULTS: Mapping[str, Damager] = MappingProxyType(
         ".txt": mutations.text_damaged,
         ".json": mutations.json_damaged,
         ".npz": mutations.arrays_damaged,
+        ".parquet": mutations.bytes_damaged,
     }
 )
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         # posetrack18 is another name of posetrack.
-        **{name: _results(name) for name in sorted(FORMATS.keys() - {"posetrack18"})},
+        **{name: _results(name) for name in sorted({*READABLE} - {"posetrack18"})},
         "mp4": _video("clip.mp4"),
         "fragmented": _video("fragments.mp4", movflags="frag_every_frame+empty_moov"),
         "mkv": _video("clip.mkv", "ffv1"),

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from tracker.errors import InputError, UsageError
+from tracker.errors import InputError, UsageError, load_extra
 from tracker.formats.coco import CocoWriter, PoseTrackWriter, read_coco
 from tracker.formats.csv import CsvWriter, LongCsvWriter, read_csv
 from tracker.formats.jsonl import JsonlStream, JsonlWriter, check_stdout, read_jsonl
 from tracker.formats.mot import MotWriter, read_mot
 from tracker.formats.npz import NpzWriter, read_npz
 from tracker.formats.openpose import OpenPoseWriter, check_folder, read_openpose
+from tracker.formats.parquet import ParquetWriter, read_parquet
 from tracker.formats.posetrack import sequence_id
 from tracker.formats.posetrack_conversion import PoseTrack17Writer
 from tracker.formats.record import FrameResult, Header, Results
@@ -39,11 +40,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write results. suffix: of its files, empty for folders."""
+    """A way to write results.
+
+    suffix: of its files, empty for folders. library: which not everybody installs. is_read: can be read back.
+    """
 
     suffix: str
     writer: type[ResultWriter]
     check: Callable[[Path, bool], None] = check_output
+    library: str | None = None
+    is_read: bool = True
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -58,6 +64,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "coco": Format(".json", CocoWriter),
         "openpose": Format("", OpenPoseWriter, check_folder),
         "npz": Format(".npz", NpzWriter),
+        "parquet": Format(".parquet", ParquetWriter, library="pyarrow"),
     }
 )
 _STREAM = Format(".jsonl", JsonlStream, check_stdout)
@@ -69,6 +76,7 @@ SUFFIXES: Mapping[str, tuple[str, Callable[[Path], Results]]] = MappingProxyType
         ".txt": ("mot", read_mot),
         ".json": ("coco", read_coco),
         ".npz": ("npz", read_npz),
+        ".parquet": ("parquet", read_parquet),
     }
 )
 
@@ -99,7 +107,10 @@ def check_results_output(path: Path, name: str | None, overwrite: bool) -> None:
 
     name: of the format, None to go by the suffix. Raises what `format_of` and `check_output` do.
     """
-    format_of(path, name).check(path, overwrite)
+    form = format_of(path, name)
+    form.check(path, overwrite)
+    if form.library:
+        load_extra(form.library)
 
 
 def open_writer(path: Path | str, header: Header, name: str | None = None) -> ResultWriter:

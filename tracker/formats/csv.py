@@ -6,6 +6,8 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -83,16 +85,26 @@ def read_csv(path: Path) -> Results:
     first = next(rows, None)
     if first is None:
         raise InputError(f"{path} has no row with a person, so there is nothing to read; name another file")
-    is_long = "keypoint" in first.values
-    found = list(_gather(first, rows) if is_long else _split(first, rows))
-    skeleton = skeleton_with((name for _, triples in found for name in triples), str(path))
+    found = _gather(chain([first], rows)) if "keypoint" in first.values else list(_split(first, rows))
+    return replace(_results_of(found, str(path)), warning=lines.warning)
+
+
+def results_of_keypoint_rows(rows: Iterable[Fields], where: str, header: Header | None = None) -> Results:
+    """The results in rows as `LongCsvWriter` has them; without a header the skeleton follows from the names."""
+    return _results_of(_gather(rows), where, header)
+
+
+def _results_of(found: list[tuple[Fields, _Triples]], where: str, header: Header | None = None) -> Results:
+    skeleton = (
+        header.skeleton if header else skeleton_with((name for _, keypoints in found for name in keypoints), where)
+    )
     frames = FrameTable(skeleton.num_keypoints)
     for record, triples in found:
         index = record.whole("frame")
         file = record.values.get("file")
         frames.add_frame(index, record.number("time_s", can_miss=True), None if file is None else str(file))
         frames.add_person(index, person_of(_as_record(record, triples, skeleton), skeleton.num_keypoints), record.where)
-    return frames.results(Header(skeleton, "", None, None), lines.warning)
+    return frames.results(header or Header(skeleton, "", None, None))
 
 
 def _as_record(record: Fields, triples: _Triples, skeleton: Skeleton) -> Fields:
@@ -112,16 +124,16 @@ def _split(first: Fields, rows: Iterator[Fields]) -> Iterator[tuple[Fields, _Tri
         yield record, {name: [_of(record, f"{name}_{part}") for part in _KEYPOINT_COLUMNS] for name in names}
 
 
-def _gather(first: Fields, rows: Iterator[Fields]) -> Iterator[tuple[Fields, _Triples]]:
+def _gather(rows: Iterable[Fields]) -> list[tuple[Fields, _Triples]]:
     """The people of a long file, each with the keypoints of all their rows."""
     people: dict[tuple[Any, Any], tuple[Fields, _Triples]] = {}
-    for record in (first, *rows):
+    for record in rows:
         _, triples = people.setdefault((_of(record, "frame"), _of(record, "track_id")), (record, {}))
         name = record.text("keypoint")
         if name in triples:
             raise InputError(f"{record.where}: the {name} of this person was there before; correct the file")
         triples[name] = [_of(record, column) for column in _LONG_COLUMNS[1:]]
-    return iter(people.values())
+    return list(people.values())
 
 
 def _of(record: Fields, column: str) -> Any:

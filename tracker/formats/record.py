@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tracker.errors import DependencyError
+from tracker.errors import load_extra
 from tracker.skeletons import Skeleton, convert_keypoints
 from tracker.types import Frame, Poses, TrackedPoses
 
@@ -90,10 +89,7 @@ class Results:
         `y2` of the box, pixels; then `NAME_x`, `NAME_y`, NaN where missing, and `NAME_score`, 0 where missing, of each
         keypoint. Numbers are float64 but for the whole ones, int64. DependencyError without pandas.
         """
-        try:
-            pandas = import_module("pandas")
-        except ImportError as error:
-            raise DependencyError(f"no data frame without pandas ({error}); run: pip install pandas") from error
+        pandas = load_extra("pandas")
         people = [TrackedPoses.empty(self.header.skeleton.num_keypoints), *(frame.tracked for frame in self.frames)]
         everybody = Poses.join([tracked.poses for tracked in people])
         keypoints = np.concatenate([everybody.keypoints, everybody.scores[:, :, None]], axis=2)
