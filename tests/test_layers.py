@@ -19,7 +19,7 @@ PACKAGE = ROOT / "tracker"
 GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs", "ending"}
 ENGINES = GROUND | {"runtime", "engines", "weights"}
 PARTS = {"tracking", "flow", "video", "nets", "formats"} | ENGINES
-BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "pipeline"}
+BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "selection", "pipeline"}
 
 # part -> the parts it may import, besides itself
 ALLOWED = {
@@ -34,6 +34,7 @@ ALLOWED = {
     "export": ENGINES | {"nets", "published", "pose", "detection"},
     "catalogue": ENGINES | {"nets", "pose", "detection"},
     "pace": GROUND,
+    "selection": GROUND | {"tracking"},
     "pipeline": (BELOW_COMMANDS - {"formats"}) | {"catalogue"},
     "datasets": GROUND | {"formats", "video"},
     "scenes": BELOW_COMMANDS - {"formats"},

@@ -17,6 +17,7 @@ from tracker.flow import create_flow
 from tracker.formats import FrameResult, Header, read_people
 from tracker.formats.lists import number_in
 from tracker.pipeline import Pipeline, track_source
+from tracker.selection import Only, Selection
 from tracker.skeletons import COCO_17, USUAL_SKELETONS, Skeleton, skeleton_of
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
@@ -63,6 +64,9 @@ def track_poses(
     end_s: float | None = None,
     max_frames: int | None = None,
     deinterlace: bool = True,
+    people: int | None = None,
+    only: Only | None = None,
+    region: tuple[float, ...] | None = None,
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Give ids to poses that other networks found in a video: each frame with its people, as soon as it is done.
 
@@ -71,22 +75,22 @@ def track_poses(
     (N, K, 3) in pixels; a keypoint of score 0 is missing. skeleton: of keypoints that are not said to be of any; by
     default it is told by their number. detector_score: least score of a person, where they have one. config: by default
     nobody is carried by the flow, so that whoever comes out went in, second poses of a person left out; with
-    propagation carried people keep their moved keypoints. fps to deinterlace: as for `open_source`. No network is
-    loaded. Raises InputError and UsageError at the call.
+    propagation carried people keep their moved keypoints. fps to deinterlace: as for `open_source`; people, only,
+    region: as for `Selection`. No network is loaded. Raises InputError and UsageError at the call.
     """
     wanted = skeleton_of(skeleton) if isinstance(skeleton, str) else skeleton
-    config = config or TrackerConfig(propagation=False)
+    config, selection = config or TrackerConfig(propagation=False), Selection(people, only, region)
 
     def build(frames: VideoSource) -> Pipeline:
         is_whole = start_s is end_s is max_frames is None
         if isinstance(poses, str | Path):
-            people = read_given(Path(poses), "poses", source, frames, wanted, detector_score, is_whole=is_whole)
+            known = read_given(Path(poses), "poses", source, frames, wanted, detector_score, is_whole=is_whole)
         else:
-            people = _listed(poses, wanted, detector_score, frames)
+            known = _listed(poses, wanted, detector_score, frames)
             if isinstance(poses, Sized):
                 last = max(poses, default=0) if isinstance(poses, Mapping) else len(poses) - 1
                 _check_frames(last, "poses", frames, len(_images_of(source)), is_whole=is_whole)
-        return Pipeline(None, people, create_flow(flow), config)
+        return Pipeline(None, known, create_flow(flow), config, selection=selection)
 
     span = {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames, "deinterlace": deinterlace}
     return track_source(source, build, span)

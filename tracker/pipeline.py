@@ -27,6 +27,7 @@ from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
 from tracker.pose import load_estimator, load_finder, load_poses
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.selection import Choice, Only, Selection
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.foresight import look_ahead
@@ -261,7 +262,8 @@ class Pipeline:
     no setting makes use of its motion. config: where it has no keypoint threshold, the estimator's own is taken.
     detect_every: the detector looks at every N-th frame, propagation carries people in between. detector_batch: frames
     that the detector is given at once, which uses a GPU better; latency grows with it. times: busy seconds per stage,
-    over all runs. pace: which frames the networks look at, of those; batches hold no more than it foresees.
+    over all runs. pace: which frames the networks look at, of those; batches hold no more than it foresees. selection:
+    whom it is about; others are not estimated where boxes are known, and do not come out.
     """
 
     detector: PersonDetector | KnownPeople | None
@@ -272,6 +274,7 @@ class Pipeline:
     detector_batch: int = 1
     times: StageTimes = field(default_factory=StageTimes)
     pace: Pace = EXACT
+    selection: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
         if any(number < 1 or number != int(number) for number in (self.detect_every, self.detector_batch)):
@@ -309,7 +312,8 @@ class Pipeline:
         else:
             moved = ahead(self._add_motion(ahead(decoded, 2)), 2 * self.detector_batch)
             prepared = ahead(self._look(moved, schedule), 2)
-        chain = look_ahead(self._track(prepared, schedule), confirm_after_s)
+        choice = Choice(self.selection, self.config.forget_after_s)
+        chain = choice.pick(look_ahead(self._track(prepared, schedule, choice), confirm_after_s))
         with closing(chain if is_live else ahead(chain, 2, wake=wake)) as tracked:
             for square, people in tracked:
                 frame = stored.popleft()
@@ -351,21 +355,27 @@ class Pipeline:
             raise ValueError("an estimator of poses in boxes needs a detector")
         return "detect", _at_images(self.detector.detect)
 
-    def _track(self, prepared: Generator[_Prepared], schedule: Schedule) -> Generator[tuple[Frame, TrackedPoses, bool]]:
+    def _track(
+        self, prepared: Generator[_Prepared], schedule: Schedule, choice: Choice
+    ) -> Generator[tuple[Frame, TrackedPoses, bool]]:
         """Frames with their people, and whether a scene begins with them."""
         tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
         with closing(prepared), closing(schedule):
             for item in prepared:
                 if isinstance(estimator, PoseFinder | KnownPeople):
-                    poses = self._merge(tracker, item)
+                    poses = self._merge(tracker, item, choice)
                 else:
-                    poses = self._estimate(estimator, tracker, item, schedule.pace.rest)
+                    poses = self._estimate(estimator, tracker, item, schedule.pace.rest, choice)
+                is_cut = item.motion is not None and item.motion.is_cut
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
+                    choice.follow(tracked, is_cut=is_cut)
                 schedule.note(is_calm=tracker.is_calm)
-                yield item.frame, tracked, item.motion is not None and item.motion.is_cut
+                yield item.frame, tracked, is_cut
 
-    def _estimate(self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, rest: int) -> Poses:
+    def _estimate(
+        self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, rest: int, choice: Choice
+    ) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together, and of those who rest from the network."""
         with self.times.measure("track"):
             has_looked = item.found is not None
@@ -373,17 +383,19 @@ class Pipeline:
             propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, rest=rest)
             detections = item.found if isinstance(item.found, Detections) else Detections.empty()
             candidates = merge_candidates(detections, propagated, self.config)
+            candidates = candidates[choice.to_look_at(candidates.boxes, item.frame.size_wh)]
         self.times.counts.update(estimated=len(candidates), carried=len(tracker.resting))
         with self.times.measure("pose"):
             poses = estimator.estimate(item.frame.image, candidates)
         return Poses.join([poses, tracker.resting])
 
-    def _merge(self, tracker: PoseTracker, item: _Prepared) -> Poses:
+    def _merge(self, tracker: PoseTracker, item: _Prepared, choice: Choice) -> Poses:
         """Without boxes: the poses that were found or known, and propagated ones of people who were not."""
         with self.times.measure("track"):
             propagated = tracker.predict_poses(item.motion, time_s=item.frame.time_s, decay=item.found is not None)
             found = item.found if isinstance(item.found, Poses) else Poses.empty(self.skeleton.num_keypoints)
-            return merge_poses(found, propagated, self.skeleton, self.config)
+            poses = merge_poses(found, propagated, self.skeleton, self.config)
+            return poses[choice.stand_inside(poses.boxes, item.frame.size_wh)]
 
 
 def _at_images(look: Callable[[Sequence[Image]], Sequence[Found]]) -> Callable[[Sequence[Frame]], Sequence[Found]]:
@@ -409,18 +421,22 @@ def build_pipeline(
     num_threads: int = 0,
     engine: str = "auto",
     grouping: GroupingConfig = TRACKED_GROUPING,
+    people: int | None = None,
+    only: Only | None = None,
+    region: tuple[float, ...] | None = None,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
     detector, pose_model: a file or a name of `weights list`, an object of your own, or None for what is shipped. pose:
     top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
     detector is named. speed, is_live: as for `choose_pace`. grouping: of bottom-up estimation. device: auto, cpu, cuda
-    or cuda:N. flow: dis, lk or none. detector_type, num_threads, engine: as for `load_detector`. Raises ModelError,
-    DeviceError and UsageError, ValueError for an unknown pose, flow or speed.
+    or cuda:N. flow: dis, lk or none. detector_type, num_threads, engine: as for `load_detector`. people, only, region:
+    as for `Selection`. Raises ModelError, DeviceError and UsageError, ValueError for an unknown pose, flow or speed,
+    and for a selection that makes no sense.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
-    config, motion = config or TrackerConfig(), create_flow(flow)
+    config, motion, selection = config or TrackerConfig(), create_flow(flow), Selection(people, only, region)
     pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
@@ -440,7 +456,7 @@ def build_pipeline(
     elif detector is None or isinstance(detector, str | Path):
         size = (detector_score, detector_size, num_threads, detector_type, engine)
         detector = load_detector(_path(detector), device, *size)
-    return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch, pace=pace)
+    return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch, pace=pace, selection=selection)
 
 
 def choose_pace(speed: Speed | None, config: TrackerConfig, flow: str, *, is_live: bool = False) -> Pace:

@@ -296,6 +296,37 @@ def test_unrelated_photos_show_everybody(run: Run, models: list[str], tmp_path: 
             assert np.abs(frame.image.astype(int) - image)[BOXES[1][1] : BOXES[1][3]].mean() > 10
 
 
+@pytest.mark.parametrize(
+    ("options", "ids", "line"),
+    [
+        (["--only", "1"], [1], "whom: person 1 alone"),
+        (["--only", "0.7,0.5"], [2], "whom: the person at 0.7,0.5 alone"),
+        (["--people", "1", "--flow", "none"], [1], "whom: 1 person at most"),
+        (["--region", "0,0,50,64"], [1], "whom: who stand in 0,0,50,64"),
+        (["--only", "9"], [], "nobody was chosen (person 9 alone); run without --only"),
+    ],
+)
+@pytest.mark.parametrize("how", ["models", "litepose"])
+def test_others_do_not_come_out(
+    run: Run,
+    clip: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    options: list[str],
+    ids: list[int],
+    line: str,
+    how: str,
+) -> None:
+    done = run("track", "--input", clip, *request.getfixturevalue(how), "--poses", "out.jsonl", *options)
+    assert line in done.err
+    _, *frames = read_lines(tmp_path / "out.jsonl")
+    assert [[person["track_id"] for person in frame["people"]] for frame in frames] == [ids] * len(TIMES_S)
+
+
+def test_a_region_outside_the_picture_is_told(track: Run) -> None:
+    check_refusal(track("--region", "300,0,400,64"), 1, "region 300,0,400,64 is outside the 96 by 64 pixels")
+
+
 def test_the_summary_says_why_the_cpu_was_taken(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_cuda_obstacle", lambda: "no NVIDIA driver found")
     notes = [line for line in track("--poses", "out.jsonl").err.splitlines() if line.startswith("note: ")]
@@ -371,6 +402,9 @@ def check_refusal(done: Any, code: int, message: str) -> None:
             ["--forget-after", "-1"], "--forget-after must be a number of seconds, 0 or more, not -1", id="less"
         ),
         pytest.param(["--forget-after", "inf"], "must be a number of seconds, 0 or more, not inf", id="for ever"),
+        pytest.param(["--only", "tallest"], "--only: only must be largest, centre, an id, or a point X,Y", id="whom"),
+        pytest.param(["--only", "1", "--people", "2"], "--only follows one person, so --people has", id="two of one"),
+        pytest.param(["--region", "0,0,1"], "--region: region must be X1,Y1,X2,Y2, or more points", id="three numbers"),
         pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
     ],
 )

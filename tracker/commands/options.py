@@ -13,16 +13,19 @@ from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tracker import __version__
 from tracker.errors import ModelError, UsageError
+from tracker.selection import read_only, read_region
 from tracker.tracking.config import MERGES, TrackerConfig
 from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
     from tracker.job.job import Engine, Settings
     from tracker.pose.grouping import GroupingConfig
+
+T = TypeVar("T")
 
 # The names that `tracker.flow` knows, repeated so that --help does not load OpenCV.
 FLOWS = ("dis", "lk", "none")
@@ -272,11 +275,9 @@ def add_network_options(group: Any, *names: str, **changes: Mapping[str, Any]) -
 
 def add_model_options(parser: Parser) -> None:
     """--pose, --detector, --pose-model, --device and what belongs to them."""
-    add_network_options(
-        parser.add_argument_group("networks"), "speed", "pose", "detector", "detector_size", "detect_every", *OF_POSES
-    )
+    add_network_options(parser.add_argument_group("networks"), "speed", "pose", "detector", *OF_POSES)
     group = parser.add_rare_group("the detector")
-    add_network_options(group, "detector_type", "detector_score")
+    add_network_options(group, "detector_size", "detector_type", "detector_score", "detect_every")
     group.add_argument(
         "--detector-batch",
         type=natural,
@@ -289,6 +290,38 @@ def add_model_options(parser: Parser) -> None:
         "--grouping", action=SettingAction, load=_grouping_defaults,
         help="a number of the grouping of keypoints; --grouping help lists them",
     )  # fmt: skip
+
+
+def add_people_options(parser: Parser) -> None:
+    """--people, --only and --region."""
+    group = parser.add_argument_group("whom")
+    group.add_argument(
+        "--people", type=natural, metavar="N", help="ids in all, at most: who comes then is one of the lost"
+    )
+    group.add_argument(
+        "--only",
+        type=checked(read_only),
+        metavar="WHO",
+        help="one person alone: largest, centre, an id, or a point X,Y",
+    )
+    group.add_argument(
+        "--region",
+        type=checked(read_region),
+        metavar="X1,Y1,X2,Y2",
+        help="people who stand in a part of the picture, in shares of it or in pixels; more points: a polygon",
+    )
+
+
+def checked(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A reader of a text as the type of an option, which says what the ValueError says."""
+
+    def read_text(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read_text
 
 
 def add_tracking_options(parser: Parser) -> None:
@@ -357,6 +390,8 @@ def read_settings(args: argparse.Namespace) -> Settings:
         raise UsageError("--detect-every needs propagation to carry people between; pass --propagation")
     if args.pose == "bottom-up":
         refuse_detector(args)
+    if getattr(args, "people", None) and args.only is not None:
+        raise UsageError("--only follows one person, so --people has no meaning; leave one out")
     grouping = _grouping_config(args)
     from tracker.job.job import Settings
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.commands.options import (
     Parser,
     add_model_options,
+    add_people_options,
     add_tracking_options,
     natural,
     read_engine,
@@ -54,7 +55,6 @@ def add_parser(commands: Any) -> None:
         "--poses", type=Path, metavar="FILE", help="poses with ids, in the format of the suffix; - for jsonl on stdout"
     )
     group.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of --poses: {', '.join(FORMATS)}")
-    group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group.add_argument("--show", action="store_true", help="live window: q quits, space pauses, s saves")
     group.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     group.add_argument("--start", type=float, metavar="S", help="first second to track; default: 0")
@@ -63,6 +63,7 @@ def add_parser(commands: Any) -> None:
     group.add_argument(
         "--fps", type=float, metavar="R", help="rate to take instead of the input's own; of images, default: 25"
     )
+    add_people_options(parser)
     add_model_options(parser)
     group = parser.add_argument_group("in place of networks")
     group.add_argument("--boxes", type=Path, metavar="FILE", help="boxes, MOT's, COCO's or results, for the detector's")
@@ -88,6 +89,8 @@ def add_parser(commands: Any) -> None:
     group.add_argument(
         "--no-deinterlace", dest="deinterlace", action="store_false", help="leave pictures that are flagged as they are"
     )
+    group = parser.add_rare_group("people who are not confirmed yet")
+    group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group = parser.add_rare_group("the overlay")
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
     group.add_argument("--crf", type=_crf, default=23, metavar="N", help="quality of the video: 0 lossless, 51 worst")

@@ -15,6 +15,7 @@ from tracker.outputs import PIPE
 from tracker.pace import Speed
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
+from tracker.selection import Only
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.video.stream import is_address, public_address
@@ -36,6 +37,9 @@ class Settings:
     flow: str = "dis"
     config: TrackerConfig = field(default_factory=TrackerConfig)
     grouping: GroupingConfig = TRACKED_GROUPING
+    people: int | None = None
+    only: Only | None = None
+    region: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

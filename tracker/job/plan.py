@@ -82,6 +82,7 @@ def _check_dataset(dataset: PoseTrackDataset, inputs: Sequence[str], wanted: Job
     if not wanted.outputs.overlay:
         raise UsageError(f"{dataset.root} is a data set; name the folder for its predictions: --output DIR")
     given = {"poses": wanted.outputs.poses, "show": wanted.outputs.show, "start": wanted.span.start_s}
+    given |= {name: getattr(wanted.settings, name) for name in ("people", "only", "region")}
     for option in filter(given.get, given):
         raise UsageError(f"--{option} has no meaning with the data set {dataset.root}; leave it out")
 

@@ -48,7 +48,8 @@ class Delays:
 class Report:
     """Counts of a run.
 
-    outputs: files. parts: what really ran, in lines of the summary. confirm_after_s: until a person is confirmed.
+    outputs: files. parts: what really ran, in lines of the summary. confirm_after_s: until a person is confirmed. whom:
+    it is about, "" for everybody.
     busy_s: seconds by stage. counts: as of `StageTimes`. delays: of a live source. warning: on the source, None
     without.
     """
@@ -60,6 +61,7 @@ class Report:
     ids: set[Any] = field(default_factory=set)
     confirmed_ids: set[Any] = field(default_factory=set)
     confirm_after_s: float = 0.0
+    whom: str = ""
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
     delays: Delays = field(default_factory=Delays)
@@ -79,7 +81,10 @@ class Report:
                 has_boxes=pipeline.detector is not None, detect_every=pipeline.detect_every
             )
             parts.append(f"speed: {meaning}")
-        return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s)
+        whom = pipeline.selection.describe()
+        if whom:
+            parts.append(f"whom: {whom}")
+        return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s, whom=whom)
 
     def count(self, tracked: TrackedPoses) -> None:
         """Add one frame."""
@@ -90,7 +95,9 @@ class Report:
 
     @property
     def hint(self) -> str | None:
-        """What to do where people were found and none of them was confirmed; None elsewhere."""
+        """What to do where nobody comes out whom the user wants, or nobody is confirmed; None elsewhere."""
+        if self.whom and not self.ids:
+            return f"nobody was chosen ({self.whom}); run without --only, --people and --region to see who is there"
         if self.confirmed_ids or not self.ids:
             return None
         return (

@@ -25,6 +25,7 @@ from tracker.job.sinks import Sink, Watch, open_sinks
 from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import default_threads
+from tracker.selection import Selection
 from tracker.types import Frame, KnownPeople
 from tracker.video.live import LiveReader
 from tracker.video.source import VideoSource, open_images, open_source
@@ -177,7 +178,9 @@ def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
     )
     if known.kind == "boxes":
         return load_pipeline(settings, engine, detector=people)
-    return Pipeline(None, people, create_flow(settings.flow), settings.config, settings.detect_every)
+    selection = Selection(settings.people, settings.only, settings.region)
+    flow = create_flow(settings.flow)
+    return Pipeline(None, people, flow, settings.config, settings.detect_every, selection=selection)
 
 
 def load_pipeline(settings: Settings, engine: Engine, *, is_live: bool = False, **parts: KnownPeople) -> Pipeline:

@@ -167,6 +167,8 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         "detect_every": job.settings.detect_every,
         "flip_test": job.settings.flip_test,
     }
+    selection = pipeline.selection
+    settings |= {name: value for name, value in vars(selection).items() if value is not None}
     if job.span.fps:
         settings["fps"] = job.span.fps
     if source.pixel_aspect != 1:
