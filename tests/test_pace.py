@@ -58,8 +58,8 @@ def test_it_looks_after_a_cut_and_at_every_nth_frame_at_most() -> None:
     assert looks(Schedule(Pace("balanced", 0.13, 0.07), 2), "." * 8) == "x-x-x-x-"
 
 
-def test_a_network_of_poses_skips_as_many_frames_as_poses_rest() -> None:
-    assert looks(Schedule(FAST, has_boxes=False), "c" * 10) == "xxxx-x-x-x"
+def test_a_network_of_poses_skips_frames_for_as_long_as_poses_rest() -> None:
+    assert looks(Schedule(FAST, has_boxes=False), "c" * 10) == "xxxx--x--x"
     assert looks(Schedule(BALANCED, has_boxes=False), "c" * 10) == "x" * 10
 
 
@@ -94,17 +94,17 @@ def test_what_is_live_and_too_fast_lowers_the_work_and_raises_it_again(monkeypat
     clock = Clock()
     monkeypatch.setattr("tracker.pace.time.perf_counter", lambda: clock.now_s)
 
-    def rests(schedule: Schedule, num: int, wait_s: float) -> list[int]:
+    def rests(schedule: Schedule, num: int, wait_s: float) -> list[float]:
         paces = []
         for _ in schedule.keep_up(clock.frames(num, wait_s)):
             clock.now_s += 0.02
-            paces.append(schedule.pace.rest)
+            paces.append(schedule.pace.pose_s)
         return paces
 
     schedule = Schedule(BALANCED)
     late = rests(schedule, 200, wait_s=0)
     assert late == sorted(late)
-    assert [rest for rest, _ in itertools.groupby(late)] == [0, 1, 2, 4]
-    assert rests(schedule, 50, wait_s=0.005) == [4] * 50  # enough, and no more
-    assert [rest for rest, _ in itertools.groupby(rests(schedule, 200, wait_s=0.04))] == [4, 2, 1, 0]
+    assert [rest for rest, _ in itertools.groupby(late)] == [0, 0.14, 0.2, 0.3]
+    assert rests(schedule, 50, wait_s=0.005) == [0.3] * 50  # enough, and no more
+    assert [rest for rest, _ in itertools.groupby(rests(schedule, 200, wait_s=0.04))] == [0.3, 0.2, 0.14, 0]
     assert rests(Schedule(EXACT), 100, wait_s=0) == [0] * 100

@@ -29,15 +29,15 @@ class Pace:
     """What a speed means.
 
     calm_s: longest time between looks of the detector while the flow carries everybody well, 0 for a look at every
-    frame. busy_s: likewise while it does not. rest: in how many frames in a row who is followed surely may be carried,
-    keypoints and all, instead of looked at by the pose network; a network that needs no boxes skips as many while all
-    are carried well.
+    frame. busy_s: likewise while it does not. pose_s: longest time between looks of the pose network at somebody who
+    is followed surely, and carried between, keypoints and all; of a network that needs no boxes, while all are carried
+    well.
     """
 
     name: Speed
     calm_s: float = 0.0
     busy_s: float = 0.0
-    rest: int = 0
+    pose_s: float = 0.0
 
     def describe(self, *, has_boxes: bool = True, detect_every: int = 1) -> str:
         """What it means, in words; has_boxes: a detector gives them to the pose network."""
@@ -45,24 +45,25 @@ class Pace:
         return f"{self.name}: {self._looks(has_boxes=has_boxes)}{at_most}"
 
     def _looks(self, *, has_boxes: bool) -> str:
-        some = f"1 of {self.rest + 1} frames"
+        pose = _every(self.pose_s)
         if not has_boxes:
-            return "the network looks at " + (f"{some} where everybody is carried well" if self.rest else "every frame")
-        poses = f"{some} where somebody is followed surely" if self.rest else "every frame"
-        looks = "at every frame"
-        if self.calm_s:
-            busy = f"every {self.busy_s:g} s" if self.busy_s else "at every frame"
-            looks = f"every {self.calm_s:g} s, {busy} where people come, go, meet or are hard to follow"
-        return f"the pose network looks at {poses}, the detector {looks}"
+            return f"the network looks {pose}" + " where everybody is carried well" * bool(self.pose_s)
+        pose += " at people who are followed surely" * bool(self.pose_s)
+        busy = f", {_every(self.busy_s)} where people come, go, meet or are hard to follow" * bool(self.calm_s)
+        return f"the pose network looks {pose}, the detector {_every(self.calm_s)}{busy}"
+
+
+def _every(time_s: float) -> str:
+    return f"every {time_s:g} s" if time_s else "at every frame"
 
 
 EXACT = Pace("exact")
-_FAST = Pace("fast", calm_s=0.4, busy_s=0.14, rest=1)
+_FAST = Pace("fast", calm_s=0.4, busy_s=0.14, pose_s=0.14)
 SPEEDS: Mapping[str, Pace] = MappingProxyType(
     {pace.name: pace for pace in (EXACT, Pace("balanced", calm_s=0.13, busy_s=0.07), _FAST)}
 )
 # What a live source that is still too fast is met with, one after the other.
-_SPARING = (_FAST, Pace("fast", calm_s=0.5, busy_s=0.25, rest=2), Pace("fast", calm_s=0.5, busy_s=0.5, rest=4))
+_SPARING = (_FAST, Pace("fast", 0.5, busy_s=0.25, pose_s=0.2), Pace("fast", 0.5, busy_s=0.5, pose_s=0.3))
 
 
 class Schedule:
@@ -82,7 +83,7 @@ class Schedule:
         for _ in range(LAG):
             self._notes.put(False)
         self._last_s = self._last_look_s = -math.inf
-        self._number = self._skipped = 0
+        self._number = 0
 
     @property
     def pace(self) -> Pace:
@@ -103,14 +104,12 @@ class Schedule:
         self._number += 1
         self._last_s = frame.time_s
         self._last_look_s = frame.time_s if is_due else self._last_look_s
-        self._skipped = 0 if is_due else self._skipped + 1
         return is_due
 
     def _is_time(self, time_s: float, *, is_calm: bool) -> bool:
-        if not self._has_boxes:
-            return not is_calm or self._skipped >= self.pace.rest
         step_s, since_s = time_s - self._last_s, time_s - self._last_look_s
-        limit_s = self.pace.calm_s if is_calm else self.pace.busy_s
+        calm_s, busy_s = (self.pace.calm_s, self.pace.busy_s) if self._has_boxes else (self.pace.pose_s, 0.0)
+        limit_s = calm_s if is_calm else busy_s
         return step_s <= 0 or since_s + step_s > limit_s + _ROUNDING_S  # at the next frame it would be too late
 
     def note(self, *, is_calm: bool) -> None:

@@ -365,7 +365,7 @@ class Pipeline:
                 if isinstance(estimator, PoseFinder | KnownPeople):
                     poses = self._merge(tracker, item, choice)
                 else:
-                    poses = self._estimate(estimator, tracker, item, schedule.pace.rest, choice)
+                    poses = self._estimate(estimator, tracker, item, schedule.pace.pose_s, choice)
                 is_cut = item.motion is not None and item.motion.is_cut
                 with self.times.measure("track"):
                     tracked = tracker.update(poses)
@@ -374,13 +374,13 @@ class Pipeline:
                 yield item.frame, tracked, is_cut
 
     def _estimate(
-        self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, rest: int, choice: Choice
+        self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, pose_s: float, choice: Choice
     ) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together, and of those who rest from the network."""
         with self.times.measure("track"):
             has_looked = item.found is not None
-            rest = 0 if has_looked else rest
-            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, rest=rest)
+            pose_s = 0.0 if has_looked else pose_s
+            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, pose_s=pose_s)
             detections = item.found if isinstance(item.found, Detections) else Detections.empty()
             candidates = merge_candidates(detections, propagated, self.config)
             candidates = candidates[choice.to_look_at(candidates.boxes, item.frame.size_wh)]

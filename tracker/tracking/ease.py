@@ -24,7 +24,7 @@ class Ease:
 
     def __init__(self) -> None:
         self._surely = np.zeros(0, np.bool_)
-        self._rests: dict[int, int] = {}
+        self._rests_s: dict[int, float] = {}
         self._seen: _Seen | None = None
 
     @property
@@ -37,21 +37,24 @@ class Ease:
         followed, kept = (reliable & newest.kept).sum(axis=1), newest.kept.sum(axis=1)
         self._surely = followed >= np.maximum(_SURE * kept, 1)
 
-    def rest(self, newest: QueueEntry, frames: int, config: TrackerConfig) -> BoolArray:
-        """Who (N,) of the newest entry needs no network in the new frame, for so many frames in a row at most.
+    def rest(self, newest: QueueEntry, pose_s: float, step_s: float, config: TrackerConfig) -> BoolArray:
+        """Who (N,) of the newest entry needs no network in the new frame, which is a step after the last one.
 
-        Those are whole, confirmed, apart from others and surely followed.
+        Those are whole, confirmed, apart from others and surely followed, and have the next frame within `pose_s` of
+        the last one in which the network looked at them.
         """
         ids, settled = newest.track_ids.tolist(), self._seen.settled if self._seen else frozenset()
         may = self._surely & (newest.kept.mean(axis=1) >= WHOLE)
         may &= config.score_decay * newest.mean_scores >= config.propagation_score
-        may &= np.array([i in settled and self._rests.get(i, 0) < frames for i in ids], np.bool_)
-        self._rests = {i: self._rests.get(i, 0) + 1 for i, rests in zip(ids, may.tolist(), strict=True) if rests}
+        since_s = {i: self._rests_s.get(i, 0.0) + step_s for i in ids}
+        may &= np.array([i in settled and since_s[i] + step_s <= pose_s for i in ids], np.bool_)
+        self._rests_s = {i: since_s[i] for i, rests in zip(ids, may.tolist(), strict=True) if rests}
         return may
 
     def see(self, before: IntArray, people: TrackedPoses, *, has_looked: bool) -> None:
         """Take the people of a new frame; before: ids of the last one. has_looked: the detector did."""
         if has_looked:
+            self._rests_s = {}  # nobody rests while the detector looks
             all_found = bool((people.poses.origin == Origin.DETECTED).all())
         else:
             all_found = self._seen is not None and self._seen.all_found
