@@ -23,6 +23,7 @@ from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
     from tracker.job.job import Engine, Settings
+    from tracker.job.web import Address
     from tracker.pose.grouping import GroupingConfig
 
 T = TypeVar("T")
@@ -223,6 +224,16 @@ def natural(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d*", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
     return int(text)
+
+
+def read_address(text: str) -> Address:
+    """Where a server is to listen, as the type of an option."""
+    from tracker.job.web import Address
+
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def network_file(text: str) -> Path:

@@ -15,6 +15,7 @@ from tracker.commands.options import (
     add_people_options,
     add_tracking_options,
     natural,
+    read_address,
     read_engine,
     read_settings,
 )
@@ -38,9 +39,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "track",
         help="track people's poses in a video",
-        description="Track people's poses in a video. With none of --output, --poses and --show, NAME_tracked.mp4 (of "
-        "an image .png) and NAME_tracked.jsonl are written to this folder. Of several inputs each has outputs of these "
-        "names, and --output and --poses name folders.",
+        description="Track people's poses in a video. With none of --output, --poses, --show and --serve, "
+        "NAME_tracked.mp4 (of an image .png) and NAME_tracked.jsonl are written to this folder. Of several inputs each "
+        "has outputs of these names, and --output and --poses name folders.",
     )
     group = parser.add_argument_group("input and output")
     group.add_argument(
@@ -84,6 +85,13 @@ def add_parser(commands: Any) -> None:
         default=math.inf,
         metavar="S",
         help="seconds for which one that drops is tried again, 0: not at all",
+    )
+    group = parser.add_rare_group("the live view")
+    group.add_argument(
+        "--serve",
+        type=read_address,
+        metavar="[HOST:]PORT",
+        help="show the overlay in browsers, of this machine by default",
     )
     group = parser.add_rare_group("interlaced video")
     group.add_argument(
@@ -139,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     if is_batch:
         from tracker.job.batch import run_batch
 
-        _refuse(args, ("boxes", "poses_in"), "is of one input; track it in a call of its own")
+        _refuse(args, ("boxes", "poses_in", "serve"), "is of one input; track it in a call of its own")
         return run_batch(jobs, engine, crew, verbose=args.verbose)
     for option in ("workers", "gpus", "ray"):
         if getattr(crew, option):
@@ -167,6 +175,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         confirmed_only=args.confirmed_only,
         show_unconfirmed=args.show_unconfirmed,
         show=args.show,
+        serve=args.serve,
         crf=args.crf,
         overwrite=args.overwrite,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.given import Kind
 from tracker.job.fingerprint import Fingerprint
+from tracker.job.web import Address
 from tracker.outputs import PIPE
 from tracker.pace import Speed
 from tracker.pipeline import PoseMethod
@@ -95,7 +96,8 @@ class Outputs:
     poses may be stdout, `-`, which is none of the files.
 
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
-    draw others, too. show: in a live window. crf: quality of overlay videos, 0 lossless to 51 worst.
+    draw others, too. show: in a live window. serve: to browsers that ask there. crf: quality of overlay videos, 0
+    lossless to 51 worst.
     """
 
     overlay: Path | None = None
@@ -104,6 +106,7 @@ class Outputs:
     confirmed_only: bool = False
     show_unconfirmed: bool = False
     show: bool = False
+    serve: Address | None = None
     crf: int = 23
     overwrite: bool = False
 

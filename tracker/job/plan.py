@@ -61,11 +61,13 @@ def plan_jobs(
 
 
 def check_outputs(outputs: Outputs) -> None:
-    """Refuse outputs that cannot or must not be written, as `tracker.outputs.check_output` does."""
+    """Refuse outputs that cannot or must not be written, as `tracker.outputs.check_output` does, and taken ports."""
     if outputs.overlay:
         check_output(outputs.overlay, outputs.overwrite)
     if outputs.poses:
         check_results_output(outputs.poses, outputs.format, outputs.overwrite)
+    if outputs.serve:
+        outputs.serve.bind().close()
 
 
 def _check_pipes(inputs: Sequence[str], outputs: Outputs) -> None:
@@ -113,7 +115,7 @@ def _inputs_of(given: str) -> list[str]:
 
 
 def _choose_outputs(wanted: Outputs, spec: str, name: PurePath, has_folders: bool) -> Outputs:
-    if not (wanted.overlay or wanted.poses or wanted.show):
+    if not (wanted.overlay or wanted.poses or wanted.show or wanted.serve):
         wanted, has_folders = replace(wanted, overlay=Path(), poses=Path()), True
     if not has_folders:
         return wanted

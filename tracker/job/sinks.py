@@ -17,6 +17,7 @@ from tracker.formats import Header, ResultWriter, open_writer
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
 from tracker.job.job import Job
+from tracker.job.live import LiveView
 from tracker.pace import Speed
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
@@ -124,6 +125,26 @@ class OverlaySink(Sink):
         return go_on
 
 
+class LiveSink(Sink):
+    """The live view in browsers; its address is told on stderr."""
+
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
+
+    def __enter__(self) -> Self:
+        self._view.__enter__()
+        print(f"live view: {self._view.url}", file=sys.stderr)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._view.__exit__(*exception)
+
+    def write(self, frame: Frame, people: TrackedPoses) -> bool:
+        """Leave the frame for whoever looks."""
+        self._view.show(frame, people)
+        return True
+
+
 def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTrackSequence | None = None) -> list[Sink]:
     """The outputs of a job, poses first; truth: names the images of predictions.
 
@@ -135,12 +156,9 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
         results = _open_results(outputs.poses, _header(job, source, pipeline), outputs.format, truth)
         results.check_num_frames(source.num_frames)
         sinks.append(ResultSink(results, pipeline.times, confirmed_only=outputs.confirmed_only))
+    if outputs.serve:
+        sinks.append(LiveSink(LiveView(outputs.serve, source.name, _open_overlay(job, pipeline))))
     if outputs.overlay or window:
-        overlay = OverlayRenderer(
-            pipeline.skeleton,
-            keypoint_threshold=pipeline.config.least_keypoint_score,
-            show_unconfirmed=outputs.show_unconfirmed,
-        )
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
             drawing = (
@@ -148,8 +166,16 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
                 if is_picture(outputs.overlay)
                 else VideoWriter(outputs.overlay, fps=source.fps, crf=outputs.crf, preset=_effort(pipeline.pace.name))
             )
-        sinks.append(OverlaySink(overlay, drawing, pipeline.times, window))
+        sinks.append(OverlaySink(_open_overlay(job, pipeline), drawing, pipeline.times, window))
     return sinks
+
+
+def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
+    return OverlayRenderer(
+        pipeline.skeleton,
+        keypoint_threshold=pipeline.config.least_keypoint_score,
+        show_unconfirmed=job.outputs.show_unconfirmed,
+    )
 
 
 def _effort(speed: Speed) -> str:

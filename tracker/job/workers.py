@@ -7,22 +7,24 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeAlias
 
 from tracker.errors import DeviceError, TrackerError
 from tracker.job.job import Engine, Job, Settings
 from tracker.job.progress import Progress
 from tracker.job.report import Outcome
 from tracker.job.run import discard, load_pipeline, try_job
+from tracker.pipeline import Pipeline
 
 # How often an input is begun before it counts as failed, since it may be what kills its workers.
 _MAX_TRIES = 2
 _PATIENCE_S = 5
-_READY, _FRAME = "ready", "frame"
+# What a worker says: its networks are loaded; a frame more is done.
+READY, FRAME = "ready", "frame"
 
 
 def assign_devices(num_workers: int, device: str, gpus: Sequence[int]) -> list[str]:
@@ -49,20 +51,27 @@ def track_in_workers(jobs: Sequence[Job], engine: Engine, devices: Sequence[str]
         pool.stop()
 
 
-class _Worker:
-    """A process and this end of its connection; job: the one it is at, None before and between them."""
+# Does a job by a pipeline and gives its outcome, which both travel between processes; meanwhile it may say something.
+Do: TypeAlias = Callable[[Any, Pipeline, Callable[[Any], None]], Any]
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+
+class Worker:
+    """A process that has loaded the networks, and this end of its connection.
+
+    job: the one it is at, None before and between them. do: how it does one, a function of a module.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, do: Do) -> None:
         context = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
         self.device = engine.device
-        self.job: Job | None = None
+        self.job: Any = None
         self.is_ready = False
         self.connection, theirs = context.Pipe()
         with theirs, _without_interrupt():
-            self.process = context.Process(target=_serve, args=(theirs, settings, engine), daemon=True)
+            self.process = context.Process(target=_serve, args=(theirs, settings, engine, do), daemon=True)
             self.process.start()
 
-    def give(self, job: Job) -> None:
+    def give(self, job: Any) -> None:
         """Let it begin a job."""
         self.job = job
         with suppress(OSError):  # it has died, as the next look at its connection shows
@@ -76,6 +85,12 @@ class _Worker:
             self.process.join()
             return None
 
+    def kill(self) -> None:
+        """End it at once, whatever it is at."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
 
 class _Pool:
     """The processes, and the jobs that none of them has begun."""
@@ -86,12 +101,12 @@ class _Pool:
         self._engine = engine
         self._progress = progress
         self._tries: Counter[str] = Counter()
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._has_begun = False
 
     def start(self, device: str) -> None:
         """Add a process."""
-        self._workers.append(_Worker(self._settings, replace(self._engine, device=device)))
+        self._workers.append(Worker(self._settings, replace(self._engine, device=device), _do_job))
 
     def run(self) -> None:
         """Have all jobs done."""
@@ -112,10 +127,10 @@ class _Pool:
                 worker.process.join()
             worker.connection.close()
 
-    def _react(self, worker: _Worker, message: Any) -> None:
-        if message == _FRAME:
+    def _react(self, worker: Worker, message: Any) -> None:
+        if message == FRAME:
             self._progress.count_frames()
-        elif message == _READY:
+        elif message == READY:
             worker.is_ready = True
         elif isinstance(message, Outcome):
             worker.job = None
@@ -132,9 +147,9 @@ class _Pool:
             if worker.is_ready and worker.job is None and self._waiting:
                 worker.give(self._waiting.popleft())
 
-    def _replace(self, dead: _Worker) -> None:
+    def _replace(self, dead: Worker) -> None:
         """Take leave of a process that died, and have its job done by another one."""
-        how = _how_it_died(dead.process.exitcode)
+        how = how_it_died(dead.process.exitcode)
         dead.connection.close()
         self._workers.remove(dead)
         if dead.job:
@@ -155,10 +170,10 @@ class _Pool:
             self._progress.end_input(Outcome(job.name, error=error))
 
 
-def _how_it_died(exit_code: int | None) -> str:
+def how_it_died(exit_code: int | None) -> str:
     """An exit code in words.
 
-    >>> _how_it_died(-9), _how_it_died(3)
+    >>> how_it_died(-9), how_it_died(3)
     ('SIGKILL: perhaps memory was short', 'exit code 3')
     """
     if exit_code is None or exit_code >= 0:
@@ -167,7 +182,11 @@ def _how_it_died(exit_code: int | None) -> str:
     return f"{name}: perhaps memory was short" if name == "SIGKILL" else name
 
 
-def _serve(connection: Connection, settings: Settings, engine: Engine) -> None:
+def _do_job(job: Job, pipeline: Pipeline, say: Callable[[Any], None]) -> Outcome:
+    return try_job(job, pipeline, on_frame=lambda: say(FRAME))
+
+
+def _serve(connection: Connection, settings: Settings, engine: Engine, do: Do) -> None:
     """What a process does: load the networks, then one job after the other, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -176,10 +195,10 @@ def _serve(connection: Connection, settings: Settings, engine: Engine) -> None:
     except (TrackerError, ImportError, OSError) as error:
         connection.send(error)
         return
-    connection.send(_READY)
+    connection.send(READY)
     with suppress(EOFError, OSError):  # with its parent it ends in any case
         while True:
-            connection.send(try_job(connection.recv(), pipeline, on_frame=lambda: connection.send(_FRAME)))
+            connection.send(do(connection.recv(), pipeline, connection.send))
 
 
 def _end_with_parent() -> None:
@@ -192,7 +211,13 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """Ctrl-C is ignored here, and by a process that is started here until it can see to that itself."""
+    """Ctrl-C is ignored here, and by a process that is started here until it can see to that itself.
+
+    Only the main thread can do that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
