@@ -113,8 +113,9 @@ def _in_precision(precision: Precision, files: Sequence[Path], seen: Sequence[An
         return halve(import_onnx().load(plain))
     network = open_graph(plain)
     chosen = _some(seen, _CALIBRATED)
-    feeds = [network.prepare(images)[0] for images in chosen] if isinstance(network, OnnxPoseNetwork) else chosen
-    return quantise(plain, feeds, path)
+    if isinstance(network, OnnxPoseNetwork):
+        chosen = [feed for images in chosen for feed in network.prepare(images)]
+    return quantise(plain, chosen, path)
 
 
 def _some(inputs: Sequence[Any], count: int) -> Sequence[Any]:
