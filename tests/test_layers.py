@@ -40,7 +40,7 @@ ALLOWED = {
     "scenes": BELOW_COMMANDS - {"formats"},
     "given": BELOW_COMMANDS,
     "job": BELOW_COMMANDS | {"given"},
-    "evaluation": BELOW_COMMANDS | {"datasets"},
+    "evaluation": BELOW_COMMANDS | {"datasets", "scenes"},
     "training": BELOW_COMMANDS | {"datasets", "evaluation", "published"},
     "commands": BELOW_COMMANDS | {"datasets", "job", "evaluation", "export", "scenes", "training"} | {"catalogue"},
     "cli": GROUND | {"commands"},

@@ -25,8 +25,9 @@ from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
     from tracker.evaluation.ablation import Ablation, Outcome, Setting
+    from tracker.evaluation.identities import Identities
     from tracker.formats.posetrack_dataset import DatasetSequence
-    from tracker.scenes.oracle import IdentityCount
+    from tracker.scenes.hard import Scenario
     from tracker.tracking.config import TrackerConfig
 
     # Settings by what they are called.
@@ -36,6 +37,7 @@ _FOR_DATA_SETS = (
     *("gt", "split", "oracles", "json"),
     *("detector", "detector_type", "detector_size", "pose_model", "flip_test"),
 )
+_SCENES = ("usual", "hard", "long")
 # As in table 4 of the paper: whether flow carries people, and what is compared.
 _PAPER = (
     (False, "bbox"),
@@ -71,9 +73,9 @@ def add_parser(commands: Any) -> None:
         "lengths and with each detector. mAP is of all keypoints, MOTA of those from --keypoint-threshold on, both as "
         "poseval has them; switches are counted over all keypoints. Networks and flow compute a result once, for all "
         "settings; images per second (fps) are made up of the times that the results took which a setting needs, and "
-        "of its tracking: one stage after the other, without drawing. Without --input all rendered scenes are tracked, "
-        "with the true poses with noise and misses in place of the networks: id switches, and the share of people "
-        "found.",
+        "of its tracking: one stage after the other, without drawing. Without --input rendered scenes are tracked, "
+        "with the true poses with noise and misses in place of the networks: id switches by scene and in all, IDF1 and "
+        "HOTA in percent, the share of people found, and ids that are nobody's.",
     )
     sweep = "add rows that differ in one threshold each, and for a data set one with the best of each"
     parser.add_argument("--sweep", action="store_true", help=sweep)
@@ -89,7 +91,11 @@ def add_parser(commands: Any) -> None:
     add_network_options(group, *OF_DETECTORS, *OF_POSES, detector=several)
     group = parser.add_argument_group("rendered scenes, without --input")
     group.add_argument("--seeds", type=natural, default=3, metavar="N", help="variants of each scene")
-    group.add_argument("--frames", type=int, default=60, metavar="N", help="length of each, at 25 frames per second")
+    group.add_argument("--frames", type=int, metavar="N", help="length of each; default: as long as it goes on")
+    group.add_argument("--scenes", choices=_SCENES, default="usual", help="which; long is one of 5,000 frames")
+    group.add_argument("--held-out", action="store_true", help="variants by which no setting was chosen")
+    by_scene = "a row for each scene, with the given settings alone"
+    group.add_argument("--by-scene", action="store_true", help=by_scene)
     add_tracking_options(parser)
     parser.set_defaults(run=run)
 
@@ -102,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     for option in _FOR_DATA_SETS:
         if getattr(args, option):
             raise UsageError(f"--{option.replace('_', '-')} is for data sets; name one with --input, or leave it out")
-    if args.frames < 2:
+    if args.frames is not None and args.frames < 2:
         raise UsageError(f"--frames must be 2 or more, not {args.frames}")
     return _ablate_scenes(args, config)
 
@@ -113,14 +119,22 @@ def run(args: argparse.Namespace) -> int:
 def _ablate_scenes(args: argparse.Namespace, config: TrackerConfig) -> int:
     from tqdm import tqdm
 
+    from tracker.evaluation.identities import COLUMNS, sum_identities
     from tracker.evaluation.tables import markdown_table
-    from tracker.scenes.scripts import SCENARIOS
+    from tracker.scenes.hard import SETS
 
-    settings = _settings_of_scenes(config, args.sweep)
-    scenes = tqdm(SCENARIOS, unit="scene", disable=None, leave=False)
-    counts = {scene: _count(scene, args, settings) for scene in scenes}
-    rows = [_row_of_scenes(label, [of_scene[label] for of_scene in counts.values()]) for label in settings]
-    print(markdown_table(["setting", *SCENARIOS, "switches", "found"], rows))
+    settings = {"all": config} if args.by_scene else _settings_of_scenes(config, args.sweep)
+    scenes = tqdm(SETS[args.scenes].items(), unit="scene", disable=None, leave=False)
+    counts = {name: _count(scene, args, settings) for name, scene in scenes}
+    rows = {label: [of_scene[label] for of_scene in counts.values()] for label in settings}
+    figures = {label: sum_identities(of_label).figures() for label, of_label in rows.items()}
+    if args.by_scene:
+        by_scene = [[name, *count.figures()] for name, count in zip(counts, rows["all"], strict=True)]
+        print(markdown_table(["scene", *COLUMNS], [*by_scene, ["all", *figures["all"]]]))
+    else:
+        switches = {label: [count.switches for count in of_label] for label, of_label in rows.items()}
+        table = [[label, *switches[label], *figures[label]] for label in rows]
+        print(markdown_table(["setting", *counts, *COLUMNS], table))
     return 0
 
 
@@ -136,29 +150,23 @@ def _settings_of_scenes(config: TrackerConfig, sweeps: bool) -> dict[str, Tracke
     return rows | {label: setting.config for label, setting in swept.items()}
 
 
-def _count(
-    scene: str, args: argparse.Namespace, settings: Mapping[str, TrackerConfig]
-) -> dict[str, list[IdentityCount]]:
-    """Identities in each variant of a scene, with each of the settings."""
+def _count(scene: Scenario, args: argparse.Namespace, settings: Mapping[str, TrackerConfig]) -> dict[str, Identities]:
+    """The ids in all variants of a scene, with each of the settings."""
+    from tracker.evaluation.identities import measure_identities, sum_identities
     from tracker.flow import create_flow
-    from tracker.scenes.oracle import OracleEstimator, RecordedFlow, count_switches, track_scene
-    from tracker.scenes.rendering import render_scene
+    from tracker.scenes.hard import HELD_OUT
+    from tracker.scenes.oracle import RecordedFlow, track_scene
 
-    counts: dict[str, list[IdentityCount]] = {label: [] for label in settings}
-    for seed in range(args.seeds):
-        frames = list(render_scene(scene, num_frames=args.frames, seed=seed))
+    counts: dict[str, list[Identities]] = {label: [] for label in settings}
+    first = HELD_OUT if args.held_out else 0
+    for seed in range(first, first + args.seeds):
+        frames = list(scene.frames(seed, args.frames))
         flow = RecordedFlow(frames, create_flow(args.flow))
         for label, config in settings.items():
-            tracked = track_scene(frames, flow, config, OracleEstimator(seed=seed))
-            counts[label].append(count_switches((frame.people, people) for frame, people in tracked))
-    return counts
-
-
-def _row_of_scenes(label: str, counts: Sequence[Sequence[IdentityCount]]) -> list[Any]:
-    switches = [sum(count.switches for count in of_scene) for of_scene in counts]
-    flat = [count for of_scene in counts for count in of_scene]
-    found = sum(count.num_matched for count in flat) / max(sum(count.num_people for count in flat), 1)
-    return [label, *switches, sum(switches), f"{100 * found:.1f} %"]
+            tracked = track_scene(frames, flow, config, scene.oracle(seed))
+            pairs = ((frame.people, people) for frame, people in tracked)
+            counts[label].append(measure_identities(pairs, config.least_keypoint_score))
+    return {label: sum_identities(of_label) for label, of_label in counts.items()}
 
 
 # --- a data set ---

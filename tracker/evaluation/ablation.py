@@ -170,7 +170,8 @@ class _Run:
             poses = self._estimate(number, candidates)
         with self._times.measure("track"):
             tracked = self._tracker.update(poses)
-        found = predicted_frame(true, as_posetrack(tracked.poses, self._skeleton), tracked.track_ids)
+        people = as_posetrack(tracked.poses, self._skeleton)
+        found = predicted_frame(true.image_id, true.name, people, tracked.track_ids)
         return replace(found, track_ids=true_ids(true, found)) if self._setting.true_ids and is_known else found
 
     def _candidates(self, number: int) -> Candidates:
@@ -219,14 +220,14 @@ def true_ids(true: PoseTrackFrame, predicted: PoseTrackFrame) -> IntArray:
     return np.array([ids.get(track_id, -1 - track_id) for track_id in predicted.track_ids.tolist()], np.int64)
 
 
-def predicted_frame(true: PoseTrackFrame, poses: Poses, track_ids: IntArray) -> PoseTrackFrame:
+def predicted_frame(image_id: int, name: str, poses: Poses, track_ids: IntArray) -> PoseTrackFrame:
     """People with PoseTrack's 17 keypoints as `PoseTrackWriter` would write them and `read_posetrack` read them."""
     keypoints = poses.keypoints.astype(np.float64).round(2)
     is_kept = np.all(keypoints > 0, axis=2)
     unknown = np.full((len(poses), 4), np.nan)
     return PoseTrackFrame(
-        image_id=true.image_id,
-        name=true.name,
+        image_id=image_id,
+        name=name,
         is_labeled=True,
         ignore_regions=(),
         track_ids=track_ids,

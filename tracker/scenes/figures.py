@@ -165,6 +165,14 @@ def _joints(stance: Stance) -> DoubleArray:
     return joints
 
 
+def _frontal(joints: DoubleArray) -> DoubleArray:
+    """Keypoints (17, 2) of a body that faces the camera."""
+    return joints[:_NUM_KEYPOINTS, [2, 1]] * [1, -1]
+
+
+STANDING = _frontal(_joints(STAND.stance(0)))
+"""Keypoints (17, 2) of somebody who faces the camera: body lengths, from the point of the ground below the hips."""
+
 # --- looks ---
 
 
@@ -263,7 +271,7 @@ _HEAD_OUTLINE = _symmetric(((-0.07, 0.015), (-0.05, 0.042), (0, 0.056), (0.05, 0
 
 
 def _head_colouring(look: Look, turn: float) -> Colouring:
-    """Hair, face, eyes and neck of a head in a view `turn` radians off the profile."""
+    """Hair, face, eyes and neck of a head in a view `turn` radians off the profile; from behind hair and neck."""
     eyes = _FACE[1:3] @ np.array([[np.cos(turn), 0], [0, -1], [np.sin(turn), 0]])
 
     def colour(x: DoubleArray, y: DoubleArray) -> DoubleArray:
@@ -271,9 +279,10 @@ def _head_colouring(look: Look, turn: float) -> Colouring:
             cx, cy = np.asarray(centre)
             return (((x - cx) / radii[0]) ** 2 + ((y - cy) / radii[1]) ** 2 < 1)[..., None]
 
-        face = inside((0.022 * np.cos(turn), 0.022), (0.047, 0.062)) | (y > 0.05)[..., None]
-        picture = np.where(face, look.skin, look.hair)
-        for eye in eyes:
+        neck = (y > 0.05)[..., None]
+        face = inside((0.022 * np.cos(turn), 0.022), (0.047, 0.062)) | neck
+        picture = np.where(neck if np.sin(turn) < 0 else face, look.skin, look.hair)
+        for eye in eyes if np.sin(turn) >= 0 else ():
             picture = np.where(inside(eye, (0.0085, 0.0055)), [228.0, 232, 236], picture)
             picture = np.where(inside(eye, (0.0052, 0.0055)), [48.0, 36, 30], picture)
         return picture
@@ -283,6 +292,14 @@ def _head_colouring(look: Look, turn: float) -> Colouring:
 
 # --- the figure ---
 
+# Heads of those who turn round are drawn in steps of so many radians.
+_HEAD_STEP = np.pi / 8
+
+
+def _torso_share(turn: float) -> float:
+    """How broad a torso is at a turn: a chest is about 0.65 as deep as it is wide."""
+    return float(np.hypot(np.sin(turn), 0.65 * np.cos(turn)))
+
 
 @dataclass(frozen=True, eq=False)
 class Placement:
@@ -290,13 +307,14 @@ class Placement:
 
     maps: (12, 2, 3), from body lengths of each part to pixels. keypoints: (17, 2) float32 pixels, in
     COCO's order. box: (4,) float32 xyxy pixels around the whole figure, also outside the picture.
-    order: the parts from the farthest to the nearest one.
+    order: the parts from the farthest to the nearest one. head: its view.
     """
 
     maps: DoubleArray
     keypoints: FloatArray
     box: FloatArray
     order: tuple[int, ...]
+    head: Sprite
 
 
 class Figure:
@@ -316,27 +334,40 @@ class Figure:
         coat: bool = False,
     ) -> None:
         self.height = height
-        self._turn = turn
+        self._look, self._turn = look, turn
         self._sprites = [_sprite(*shape, height, rng) for shape in _part_shapes(look, turn, coat)]
+        self._heads = {0: self._sprites[_HEAD_PART]}
 
-    def place(self, stance: Stance, foot_xy: tuple[float, float], facing: int) -> Placement:
+    def place(self, stance: Stance, foot_xy: tuple[float, float], facing: int, spin: float = 0.0) -> Placement:
         """The figure in a stance, its hips above a point of the ground in pixels.
 
-        facing: 1 to the right of the picture, −1 to the left.
+        facing: 1 to the right of the picture, −1 to the left. spin: by how many radians it has turned on from there,
+        first towards the camera, from half a turn on away from it.
         """
-        joints = _joints(stance)
-        forward, sideways = facing * np.cos(self._turn), np.sin(self._turn)
+        joints, turn = _joints(stance), self._turn + spin
+        forward, sideways = facing * np.cos(turn), np.sin(turn)
         across = joints[:, 0] * forward + joints[:, 2] * sideways
         points = np.stack([across, -joints[:, 1]], axis=1) * self.height + foot_xy
         maps = self._part_maps(points, facing)
-        near = 1 if facing > 0 else 0
+        maps[_TORSO_PART, :, 0] *= _torso_share(turn) / _torso_share(self._turn)
+        near = 1 if forward > 0 else 0
         order = (*_ARMS[1 - near], *_LEGS[1 - near], *_LEGS[near], _HEAD_PART, _TORSO_PART, *_ARMS[near])
-        return Placement(maps, points[:_NUM_KEYPOINTS].astype(np.float32), self._box(maps), order)
+        keypoints = points[:_NUM_KEYPOINTS].astype(np.float32)
+        return Placement(maps, keypoints, self._box(maps), order, self._head(spin))
 
     def paint(self, image: Image, seen: npt.NDArray[np.int16], place: Placement, label: int) -> None:
         """Draw into an image (H, W, 3), and write the label where the figure is (H, W)."""
         for part in place.order:
-            _paint_part(image, seen, self._sprites[part], place.maps[part], label)
+            sprite = place.head if part == _HEAD_PART else self._sprites[part]
+            paint_sprite(image, seen, sprite, place.maps[part], label)
+
+    def _head(self, spin: float) -> Sprite:
+        """The head in the view nearest to a spin."""
+        view = round(spin / _HEAD_STEP)
+        if view not in self._heads:
+            colouring = _head_colouring(self._look, self._turn + view * _HEAD_STEP)
+            self._heads[view] = _sprite(_HEAD_OUTLINE, colouring, self.height, np.random.default_rng(view % 2**16))
+        return self._heads[view]
 
     def _part_maps(self, points: DoubleArray, facing: int) -> DoubleArray:
         maps = np.empty((12, 2, 3))
@@ -367,13 +398,19 @@ def _part_shapes(look: Look, turn: float, coat: bool) -> list[tuple[DoubleArray,
         (_capsule(_FOREARM + 0.035, 0.027 * breadth, 0.02), _until(_FOREARM - 0.012, shirt, skin)),
         (_capsule(_UPPER_ARM, 0.036 * breadth, 0.028 * breadth), shirt),
     ]
-    # A chest is about 0.65 as deep as it is wide.
-    seen = breadth * float(np.hypot(np.sin(turn), 0.65 * np.cos(turn)))
-    torso = _symmetric(_COAT if coat else _SHIRT, seen)
+    torso = _symmetric(_COAT if coat else _SHIRT, breadth * _torso_share(turn))
     return [*limbs, *limbs, (_HEAD_OUTLINE, _head_colouring(look, turn)), (torso, shirt)]
 
 
-def _paint_part(image: Image, seen: npt.NDArray[np.int16], sprite: Sprite, body_map: DoubleArray, label: int) -> None:
+def make_pillar(width: float, height: float, rng: np.random.Generator) -> Sprite:
+    """A round pillar of stone whose foot's middle is the origin; pixels, body lengths are its widths."""
+    corner = np.array([0.5, height / width])
+    outline = corner * [[-1, -1], [1, -1], [1, 0], [-1, 0]]
+    return _sprite(outline, _plain(np.array([150.0, 160, 170])), width, rng)
+
+
+def paint_sprite(image: Image, seen: npt.NDArray[np.int16], sprite: Sprite, body_map: DoubleArray, label: int) -> None:
+    """Draw into an image (H, W, 3) by a map (2, 3) from body lengths to pixels; write the label there (H, W)."""
     corners = sprite.outline @ body_map[:, :2].T + body_map[:, 2]
     limit = np.array(seen.shape[::-1])
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int) - 1, 0, limit)

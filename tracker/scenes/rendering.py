@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tracker.boxes import clip_boxes
 from tracker.scenes.backdrop import HORIZON, paint_backdrop
-from tracker.scenes.figures import Figure, Placement, make_look
+from tracker.scenes.figures import Figure, Placement, make_look, make_pillar, paint_sprite
 from tracker.scenes.scripts import SCENARIOS, Stage
 from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, Image, IntArray
 
@@ -24,9 +24,9 @@ class People:
     """The truth about the people of whom at least one keypoint is inside the picture; N rows.
 
     keypoints: (N, 17, 2) float32 pixels in COCO's order, also of hidden ones and those outside the picture.
-    visible: (N, 17) bool, inside the picture and not behind a nearer person (the own body hides nothing).
+    visible: (N, 17) bool, inside the picture and not behind a nearer person or pillar (the own body hides nothing).
     boxes: (N, 4) float32 xyxy pixels around the whole person, hidden parts too, cut to the picture.
-    track_ids: (N,) int64, from 1. depth_ranks: (N,) int64, 0 is the nearest person of the scene.
+    track_ids: (N,) int64, from 1. depth_ranks: (N,) int64, the nearest one of the scene has the lowest.
     """
 
     keypoints: FloatArray
@@ -71,7 +71,7 @@ class _Set:
         self._size_wh = size_wh
         self._scale = size_wh[1] / _LINES
         self._stage = stage
-        self._margin = np.ceil(np.array(stage.camera.reach_xy) * self._scale).astype(int) + 1
+        self._margin = np.ceil(stage.camera.farthest_xy * self._scale).astype(int) + 1
         wide, high = np.array(size_wh) + 2 * self._margin
         horizon = HORIZON * self._scale + self._margin[1]
         self._backdrop = paint_backdrop(
@@ -84,7 +84,12 @@ class _Set:
             for actor, rng in zip(stage.actors, rngs, strict=True)
         ]
         self._figures = [self._dress(i, rng) for i, rng in enumerate(rngs)]
-        grounds = np.array([actor.ground for actor in stage.actors])
+        self._pillars = [
+            make_pillar(pillar.width * self._scale, float(high), np.random.default_rng([seed, 1000 + i]))
+            for i, pillar in enumerate(stage.pillars)
+        ]
+        # Of the people, then of the pillars.
+        grounds = np.array([*(actor.ground for actor in stage.actors), *(pillar.ground for pillar in stage.pillars)])
         self._ranks = np.argsort(np.argsort(-grounds, kind="stable")).astype(np.int64)
 
     def frames(self, num_frames: int, fps: float) -> Iterator[SceneFrame]:
@@ -94,7 +99,8 @@ class _Set:
 
     def _dress(self, i: int, rng: np.random.Generator) -> Figure:
         actor = self._stage.actors[i]
-        return Figure(make_look(i, rng), actor.height * self._scale, turn=actor.turn, rng=rng, coat=actor.coat)
+        look = make_look(i, rng) if actor.look is None else make_look(actor.look, np.random.default_rng(actor.look))
+        return Figure(look, actor.height * self._scale, turn=actor.turn, rng=rng, coat=actor.coat)
 
     def _shoot(self, moment: float) -> tuple[Image, People]:
         """moment: the time in 25ths of a second, by which the scripts state speeds."""
@@ -103,9 +109,12 @@ class _Set:
         # Who is seen at each pixel, by number from 1; 0 is the background.
         seen = np.zeros(image.shape[:2], np.int16)
         places = [self._place(i, moment, camera_xy) for i in range(len(self._figures))]
-        for i in np.argsort(-self._ranks):
-            self._shadow(image, i, moment, camera_xy)
-            self._figures[i].paint(image, seen, places[i], 1 + int(i))
+        for i in np.argsort(-self._ranks).tolist():
+            if i < len(places):
+                self._shadow(image, i, moment, camera_xy)
+                self._figures[i].paint(image, seen, places[i], 1 + i)
+            else:
+                self._paint_pillar(image, seen, i - len(places), camera_xy)
         return image, self._people(seen, places)
 
     def _background(self, camera_xy: DoubleArray) -> Image:
@@ -117,8 +126,14 @@ class _Set:
         x, facing = actor.at(moment)
         foot_x, foot_y = np.array([x, actor.ground]) * self._scale - camera_xy
         return self._figures[i].place(
-            actor.gait.stance(actor.phase_at(moment, self._phases[i])), (foot_x, foot_y), facing
+            actor.gait.stance(actor.phase_at(moment, self._phases[i])), (foot_x, foot_y), facing, actor.spin_at(moment)
         )
+
+    def _paint_pillar(self, image: Image, seen: npt.NDArray[np.int16], i: int, camera_xy: DoubleArray) -> None:
+        pillar = self._stage.pillars[i]
+        foot_xy = np.array([pillar.x, pillar.ground]) * self._scale - camera_xy
+        body_map = np.column_stack([np.eye(2) * pillar.width * self._scale, foot_xy])
+        paint_sprite(image, seen, self._pillars[i], body_map, 1 + len(self._figures) + i)
 
     def _shadow(self, image: Image, i: int, moment: float, camera_xy: DoubleArray) -> None:
         """A soft dark ellipse under the feet."""
@@ -133,19 +148,19 @@ class _Set:
         window[...] = window * (1 - 0.5 * np.clip(1 - away, 0, 1))[..., None]
 
     def _people(self, seen: npt.NDArray[np.int16], places: Sequence[Placement]) -> People:
-        keypoints = np.stack([place.keypoints for place in places])
+        keypoints, ranks = np.stack([place.keypoints for place in places]), self._ranks[: len(places)]
         inside, nearest = self._nearest_ranks(seen, keypoints)
         rows = inside.any(axis=1)
         return People(
             keypoints=keypoints[rows],
-            visible=(inside & (nearest >= self._ranks[:, None]))[rows],
+            visible=(inside & (nearest >= ranks[:, None]))[rows],
             boxes=clip_boxes(np.stack([place.box for place in places]), self._size_wh)[rows],
             track_ids=1 + np.flatnonzero(rows),
-            depth_ranks=self._ranks[rows],
+            depth_ranks=ranks[rows],
         )
 
     def _nearest_ranks(self, seen: npt.NDArray[np.int16], keypoints: FloatArray) -> tuple[BoolArray, IntArray]:
-        """Which keypoints (N, 17) are inside the picture, and the depth rank of the person seen there."""
+        """Which keypoints (N, 17) are inside the picture, and the depth rank of what is seen there."""
         pixels = np.rint(keypoints).astype(np.int64)
         limit = np.array(self._size_wh)
         inside = np.logical_and.reduce((pixels >= 0) & (pixels < limit), axis=2)

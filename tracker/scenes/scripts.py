@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
 from tracker.scenes.backdrop import HORIZON
 from tracker.scenes.figures import EXERCISE, FLAP, RUN, STAND, WALK, Gait
 from tracker.types import DoubleArray
+
+# Moments, rising, and a number at each; between them it changes evenly.
+Knots: TypeAlias = tuple[tuple[float, float], ...]
+
+
+def _between(knots: Knots, moment: float) -> float:
+    moments, values = np.array(knots).T
+    return float(np.interp(moment, moments, values))
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,8 @@ class Actor:
     x: of the hips at frame 0. ground: row of the feet; perspective makes those lower in the picture larger
     and nearer. speed: per frame, negative to the left. between: the x at which walkers turn round. turn:
     radians by which the body faces the camera, 0 is a profile. phase: of the gait at frame 0, None for a
-    random one. coat: see `Figure`.
+    random one. coat: see `Figure`. route: moments, rising, and the x at each, in place of x and speed. spin: likewise
+    the radians by which the body has turned on. look: number of the clothes, None for clothes of their own.
     """
 
     x: float
@@ -35,6 +45,9 @@ class Actor:
     turn: float = 0.55
     phase: float | None = None
     coat: bool = False
+    route: Knots = ()
+    spin: Knots = ()
+    look: int | None = None
 
     @property
     def height(self) -> float:
@@ -43,6 +56,8 @@ class Actor:
 
     def at(self, moment: float) -> tuple[float, int]:
         """Position at a 25th of a second, and the direction faced: 1 for right, −1 for left."""
+        if self.route:
+            return _between(self.route, moment), self._direction_of_route(moment)
         x, direction = self.x + self.speed * moment, 1 if self.speed >= 0 else -1
         low, high = self.between
         if not np.isfinite(high - low):
@@ -54,31 +69,70 @@ class Actor:
     def phase_at(self, moment: float, start: float) -> float:
         """Phase of the gait at that moment, in radians."""
         per_frame = self.gait.cadence + 2 * np.pi * abs(self.speed) / (self.gait.stride * self.height)
-        return start + per_frame * moment
+        walked = 2 * np.pi * self._way_of_route(moment) / (self.gait.stride * self.height)
+        return start + per_frame * moment + walked
+
+    def spin_at(self, moment: float) -> float:
+        """By how many radians the body has turned on."""
+        return _between(self.spin, moment) if self.spin else 0.0
+
+    def _direction_of_route(self, moment: float) -> int:
+        """That of the last step, however long ago; of the first before it."""
+        steps = np.diff([x for _, x in self.route])
+        begun = [step for (start, _), step in zip(self.route, steps, strict=False) if step and start <= moment]
+        return -1 if (begun[-1] if begun else steps[steps != 0][0]) < 0 else 1
+
+    def _way_of_route(self, moment: float) -> float:
+        if not self.route:
+            return 0.0
+        moments, places = np.array(self.route).T
+        return float(np.interp(moment, moments, np.cumsum(np.abs(np.diff(places, prepend=places[:1])))))
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that swings about its place: `reach_xy` to both sides, `cycles_xy` times per frame."""
+    """A camera that swings about its place: `reach_xy` to both sides, `cycles_xy` times per frame.
+
+    route_x, route_y: moments, rising, and where it looks at each, beside.
+    """
 
     reach_xy: tuple[float, float] = (0.0, 0.0)
     cycles_xy: tuple[float, float] = (0.0, 0.0)
+    route_x: Knots = ()
+    route_y: Knots = ()
+
+    @property
+    def farthest_xy(self) -> DoubleArray:
+        """How far from its place it ever looks, (2,)."""
+        routes = [max((abs(place) for _, place in route), default=0.0) for route in (self.route_x, self.route_y)]
+        return np.array(self.reach_xy) + routes
 
     def at(self, moment: float) -> DoubleArray:
         """Where the camera looks, (2,), from its place."""
-        return np.array(self.reach_xy) * np.sin(2 * np.pi * np.array(self.cycles_xy) * moment)
+        swing = np.array(self.reach_xy) * np.sin(2 * np.pi * np.array(self.cycles_xy) * moment)
+        return swing + [_between(route, moment) if route else 0.0 for route in (self.route_x, self.route_y)]
+
+
+@dataclass(frozen=True)
+class Pillar:
+    """Something as high as the picture that hides who walks behind it; the numbers are those of `Actor`."""
+
+    x: float
+    ground: float
+    width: float
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The people of a scene and its camera."""
+    """The people of a scene, its camera, and what they walk behind."""
 
     actors: tuple[Actor, ...]
     camera: Camera = Camera()
+    pillars: tuple[Pillar, ...] = ()
 
 
 # A hand-held camera that drifts a little; used where the scene is about something else.
-_DRIFT = Camera((16, 5), (1 / 90, 1 / 70))
+DRIFT = Camera((16, 5), (1 / 90, 1 / 70))
 
 
 def _outside(width: float) -> tuple[float, float]:
@@ -94,7 +148,7 @@ def _crossing(width: float) -> Stage:
             Actor(0.15 * width, 672, 15, between=way),
             Actor(0.85 * width, 640, -14, between=way),
         ),
-        _DRIFT,
+        DRIFT,
     )
 
 
@@ -105,7 +159,7 @@ def _hidden(width: float) -> Stage:
             Actor(0.14 * width, 715, 13.5, between=_outside(width), turn=0.9, coat=True),
             Actor(0.29 * width, 535, 8, between=_outside(width), turn=0.3),
         ),
-        _DRIFT,
+        DRIFT,
     )
 
 
@@ -129,7 +183,7 @@ def _leaving(width: float) -> Stage:
             Actor(width - 330, 650, 21, between=(0.2 * width, width + 260)),
             Actor(0.3 * width, 600, gait=STAND, turn=1.0),
         ),
-        _DRIFT,
+        DRIFT,
     )
 
 
@@ -161,7 +215,7 @@ def _crowd(width: float) -> Stage:
             (0.30, 450, EXERCISE, 1.57), (0.66, 465, STAND, 0.6),
         )
     )  # fmt: skip
-    return Stage((*walkers, *standing), _DRIFT)
+    return Stage((*walkers, *standing), DRIFT)
 
 
 def crowd_of(num_people: int) -> Callable[[float], Stage]:
@@ -178,7 +232,7 @@ def crowd_of(num_people: int) -> Callable[[float], Stage]:
             )
             for i, ground in enumerate(grounds)
         )
-        return Stage(tuple(actors), _DRIFT)
+        return Stage(tuple(actors), DRIFT)
 
     return stage
 
