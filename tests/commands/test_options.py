@@ -17,6 +17,7 @@ from tracker.commands.options import (
     DETECTOR_TYPES,
     ENGINES,
     FLOWS,
+    PARTS,
     POSES,
     read_engine,
     read_settings,
@@ -31,6 +32,7 @@ from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.scenes.scripts import SCENARIOS
 from tracker.tracking.config import TrackerConfig
+from tracker.video import overlay
 
 
 def parse(*options: str) -> argparse.Namespace:
@@ -102,6 +104,7 @@ def test_names_that_are_repeated_are_those_that_exist() -> None:
     assert tuple(FAMILIES) == DETECTOR_TYPES
     assert FLOW_NAMES == FLOWS
     assert engines.ENGINES == ENGINES
+    assert overlay.PARTS == PARTS
     assert tuple(SCENARIOS) == _RENDERED
 
 

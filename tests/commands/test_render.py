@@ -70,7 +70,7 @@ def test_people_of_a_part_are_drawn_where_they_were_tracked(run: Run, track: Run
     out = f"out{FORMATS[name].suffix}"
     run("convert", "part.jsonl", out, "--format", name)
     run("convert", out, "back.jsonl")
-    has_start = name in ("jsonl", "npz")
+    has_start = name in ("jsonl", "npz", "parquet")
     for poses in (out, "back.jsonl"):
         done = run("render", poses, clip, "--output", "again.mp4", "--show-unconfirmed", "--overwrite")
         assert (done.code, done.err.splitlines()[0]) == (0, f"note: {poses} ends at frame 7, {clip} at 9")

@@ -36,6 +36,8 @@ POSES = ("top-down", "bottom-up")
 DETECTOR_TYPES = ("person-detector", "rtmdet", "rtmdet-raw", "yolox", "yolox-nms", "yolo", "yolo-nms", "picodet")
 # Likewise, the names that `tracker.engines` knows.
 ENGINES = ("auto", "onnxruntime", "openvino", "openvino-bf16", "torch")
+# Likewise, the parts that `tracker.video.overlay` draws.
+PARTS = ("boxes", "ids", "trails", "skeleton")
 # The settings of the tracker that are options of their own; all can be given by --tracker.
 _OWN = (
     *("similarity", "propagation", "merge", "queue_length", "gate"),
@@ -321,6 +323,25 @@ def add_people_options(parser: Parser) -> None:
         metavar="X1,Y1,X2,Y2",
         help="people who stand in a part of the picture, in shares of it or in pixels; more points: a polygon",
     )
+
+
+def add_overlay_options(group: Any) -> None:
+    """--show-unconfirmed, --draw and --line-width."""
+    group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
+    group.add_argument(
+        "--draw",
+        type=checked(_read_parts),
+        metavar="PART,...",
+        help=f"what is drawn of people, of {','.join(PARTS)}; default: all",
+    )
+    group.add_argument("--line-width", type=natural, metavar="PX", help="of limbs; default: by the size of people")
+
+
+def _read_parts(text: str) -> tuple[str, ...]:
+    parts = tuple(text.split(","))
+    if wrong := [part for part in parts if part not in PARTS]:
+        raise ValueError(f"there is no part {wrong[0]!r}; name some of {','.join(PARTS)}")
+    return parts
 
 
 def checked(read: Callable[[str], T]) -> Callable[[str], T]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.convert import read_frames
+from tracker.commands.options import PARTS, add_overlay_options
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
@@ -43,9 +44,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--max-frames", type=int, metavar="N", help="frames to stop after; default: all")
     parser.add_argument("--fps", type=float, metavar="R", help="rate of images; default: that in POSES, or 25")
     parser.add_argument(
-        "--keypoint-threshold", type=float, metavar="X", help="lower scores are drawn faded; default: as tracked"
+        "--keypoint-threshold", type=float, metavar="X", help="lower scores are not drawn; default: as tracked"
     )
-    parser.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
+    add_overlay_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -159,5 +160,9 @@ def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
         stated = results.header.settings.get("keypoint_threshold")
         threshold = stated if isinstance(stated, float) else TrackerConfig().least_keypoint_score
     return OverlayRenderer(
-        results.header.skeleton, keypoint_threshold=threshold, show_unconfirmed=args.show_unconfirmed
+        results.header.skeleton,
+        keypoint_threshold=threshold,
+        show_unconfirmed=args.show_unconfirmed,
+        draw=args.draw or PARTS,
+        line_width=args.line_width,
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import (
+    PARTS,
     Parser,
     add_model_options,
+    add_overlay_options,
     add_people_options,
     add_tracking_options,
     natural,
@@ -100,7 +102,7 @@ def add_parser(commands: Any) -> None:
     group = parser.add_rare_group("people who are not confirmed yet")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group = parser.add_rare_group("the overlay")
-    group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
+    add_overlay_options(group)
     group.add_argument("--crf", type=_crf, default=23, metavar="N", help="quality of the video: 0 lossless, 51 worst")
     parser.set_defaults(run=run)
 
@@ -176,6 +178,8 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         show_unconfirmed=args.show_unconfirmed,
         show=args.show,
         serve=args.serve,
+        draw=args.draw or PARTS,
+        line_width=args.line_width,
         crf=args.crf,
         overwrite=args.overwrite,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -23,6 +24,9 @@ from tracker.pose.settings import settings_path
 from tracker.runtime import num_cores
 from tracker.video.source import check_range, files_of
 from tracker.weights import find_default, sha256_of
+
+# What changes outputs without changing whom they are about.
+_OF_OUTPUTS = ("format", "confirmed_only", "show_unconfirmed", "draw", "line_width", "crf")
 
 
 def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool = False) -> int:
@@ -56,7 +60,7 @@ def describe_settings(job: Job, engine: Engine) -> dict[str, Any]:
     """
     settings = asdict(job.settings)
     files = {name: settings.pop(name) for name in ("pose_model", "detector")}
-    outputs = {name: getattr(job.outputs, name) for name in ("format", "confirmed_only", "show_unconfirmed", "crf")}
+    outputs = {name: getattr(job.outputs, name) for name in _OF_OUTPUTS}
     has_boxes = job.settings.pose == "top-down"
     networks = {"pose network": _digest(files["pose_model"], "pose" if has_boxes else "bottom-up", engine)}
     if has_boxes:
@@ -64,7 +68,8 @@ def describe_settings(job: Job, engine: Engine) -> dict[str, Any]:
     span = asdict(job.span)
     del span["reconnect_s"]  # of live sources, which have no fingerprint
     flat = settings | settings.pop("config") | {"grouping": settings["grouping"]} | span | outputs
-    return {"version": __version__, "settings": flat, "networks": networks}
+    described: dict[str, Any] = {"version": __version__, "settings": flat, "networks": networks}
+    return json.loads(json.dumps(described))  # as it will be read
 
 
 def _digest(path: Path | None, kind: Kind, engine: Engine) -> list[str]:

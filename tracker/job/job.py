@@ -19,6 +19,7 @@ from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.selection import Only
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
+from tracker.video.overlay import PARTS
 from tracker.video.stream import is_address, public_address
 
 
@@ -96,8 +97,8 @@ class Outputs:
     poses may be stdout, `-`, which is none of the files.
 
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
-    draw others, too. show: in a live window. serve: to browsers that ask there. crf: quality of overlay videos, 0
-    lossless to 51 worst.
+    draw others, too. show: in a live window. serve: to browsers that ask there. draw, line_width: as of
+    `OverlayRenderer`. crf: quality of overlay videos, 0 lossless to 51 worst.
     """
 
     overlay: Path | None = None
@@ -107,6 +108,8 @@ class Outputs:
     show_unconfirmed: bool = False
     show: bool = False
     serve: Address | None = None
+    draw: tuple[str, ...] = PARTS
+    line_width: int | None = None
     crf: int = 23
     overwrite: bool = False
 

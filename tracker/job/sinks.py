@@ -21,9 +21,9 @@ from tracker.job.live import LiveView
 from tracker.pace import Speed
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
-from tracker.types import Frame, TrackedPoses
+from tracker.types import Frame, Image, TrackedPoses
 from tracker.video.aspect import square_pixels
-from tracker.video.overlay import OverlayRenderer
+from tracker.video.overlay import OverlayRenderer, draw_status
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
 from tracker.video.writer import PictureWriter, VideoWriter, is_picture
@@ -109,20 +109,24 @@ class OverlaySink(Sink):
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
         """Draw the people, also into the window, until the user closes it."""
         self._num_frames += 1
-        rate = self._num_frames / (time.perf_counter() - self._start)
         with self._times.measure("draw"):
             frame, people = square_pixels(frame, people)
-            delays_ms = np.percentile(self._delays_ms, (50, 95)).tolist() if self._delays_ms else None
-            picture = self._overlay.draw(
-                frame.image, people, time_s=frame.time_s, frames_per_s=rate, delays_ms=delays_ms
-            )
-        go_on = self._window.show(picture) if self._window else True
+            picture = self._overlay.draw(frame.image, people, time_s=frame.time_s)
+        go_on = self._window.show(self._with_status(picture)) if self._window else True
         if frame.arrived_s is not None:
             self._delays_ms.append(1e3 * (time.monotonic() - frame.arrived_s))
         if self._drawing:
             with self._times.measure("encode"):
                 self._drawing.write(picture, frame.time_s)
         return go_on
+
+    def _with_status(self, picture: Image) -> Image:
+        """What the window shows alone; a recording says nothing of how fast it was made."""
+        delays_ms = np.percentile(self._delays_ms, (50, 95)).tolist() if self._delays_ms else None
+        shown = picture.copy() if self._drawing else picture
+        rate = self._num_frames / (time.perf_counter() - self._start)
+        draw_status(shown, self._overlay.num_shown, rate, delays_ms)
+        return shown
 
 
 class LiveSink(Sink):
@@ -175,6 +179,8 @@ def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
         pipeline.skeleton,
         keypoint_threshold=pipeline.config.least_keypoint_score,
         show_unconfirmed=job.outputs.show_unconfirmed,
+        draw=job.outputs.draw,
+        line_width=job.outputs.line_width,
     )
 
 

@@ -1,11 +1,11 @@
-"""The overlay: skeletons, boxes with ids, trails and a status line, drawn on a copy of the picture."""
+"""The overlay: skeletons, boxes with ids and trails, drawn on a copy of the picture; the status line of a window."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,9 @@ from tracker.types import BoolArray, FloatArray, Image, Origin, TrackedPoses
 
 Color: TypeAlias = tuple[float, float, float]
 Rect: TypeAlias = tuple[int, int, int, int]
+
+PARTS = ("boxes", "ids", "trails", "skeleton")
+"""What is drawn of people."""
 
 # BGR. Blue and orange stay apart in every common kind of colour blindness (Okabe and Ito's palette).
 _SIDE_COLORS: dict[str, Color] = {"left": (233, 180, 86), "right": (30, 160, 255), "": (240, 240, 240)}
@@ -39,6 +42,11 @@ _XYZ_TO_BGR = np.array(
 _SHADE_OPACITY = 0.55
 # A box is dashed once no detector has found its person for so long; by default it does not look at every frame.
 _UNFOUND_S = 0.5
+# A trail's end is drawn along by its person as by a string of this share of their size: who stands still leaves none.
+_STRING = 0.05
+# Keypoints of a head lie close together: they are drawn finer than the body's, so that the face can be seen.
+_HEAD = ("nose", "eye", "ear", "head")
+_HEAD_SHARE = 0.6
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_HEIGHT = 22  # of capitals at scale 1
@@ -46,22 +54,28 @@ _FONT_HEIGHT = 22  # of capitals at scale 1
 
 @dataclass(frozen=True)
 class _Style:
-    """Sizes in pixels that suit a picture."""
+    """Sizes in pixels that suit a picture; limb: the width of everybody's limbs, or, where None, by their size."""
 
     line: int
-    limb: int
+    limb: int | None
     dash: float
     text: float
+    most: int
 
     @classmethod
-    def suiting(cls, image: Image) -> _Style:
+    def suiting(cls, image: Image, line_width: int | None) -> _Style:
         scale = min(image.shape[:2]) / 720
         return cls(
-            line=max(round(2 * scale), 1),
-            limb=max(round(3.5 * scale), 1),
+            line=max(round(2 * scale if line_width is None else 0.6 * line_width), 1),
+            limb=line_width,
             dash=max(9 * scale, 7),
             text=max(15 * scale, 9),
+            most=line_width or max(round(3.5 * scale), 1),
         )
+
+    def limb_of(self, box: FloatArray) -> int:
+        """Small people get thin limbs."""
+        return self.limb or min(max(round((box[3] - box[1]) / 90), 1), self.most)
 
 
 @lru_cache(maxsize=1024)
@@ -84,7 +98,8 @@ def _lab_to_bgr(lightness: float, a: float, b: float) -> Color:
 class OverlayRenderer:
     """Draws tracked people; keeps the trails of the last second, so use one renderer per video.
 
-    keypoint_threshold: keypoints under this score are faint and their edges are left out.
+    keypoint_threshold: keypoints under this score are left out. draw: some of `PARTS`. line_width: of limbs, in pixels;
+    None for what suits the picture and each person.
     """
 
     def __init__(
@@ -94,40 +109,35 @@ class OverlayRenderer:
         keypoint_threshold: float = 0.4,
         show_unconfirmed: bool = False,
         trail_s: float = 1.0,
+        draw: Collection[str] = PARTS,
+        line_width: int | None = None,
     ) -> None:
+        self._draws = frozenset(draw)
+        self._line_width = line_width
         self._threshold = keypoint_threshold
         self._show_unconfirmed = show_unconfirmed
         self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
         self._found_s: dict[int, float] = {}
         self._parts = _parts_of(skeleton)
+        self.num_shown = 0
 
-    def draw(
-        self,
-        image: Image,
-        tracked: TrackedPoses,
-        *,
-        time_s: float,
-        frames_per_s: float | None = None,
-        delays_ms: Sequence[float] | None = None,
-    ) -> Image:
+    def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float) -> Image:
         """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
 
-        time_s: of the frame; trails start anew when it goes back. frames_per_s, delays_ms: for the status line; the
-        latter are median and 95th percentile of how late a live source is shown. A person whose box is not finite is
-        left out.
+        time_s: of the frame; trails start anew when it goes back. A person whose box is not finite is left out.
         """
         canvas = image.copy()
-        style = _Style.suiting(image)
+        style = _Style.suiting(image, self._line_width)
         self._trails.extend(tracked, time_s)
         self._note_found(tracked, time_s)
         is_shown = tracked.confirmed | tracked.cut_off | self._show_unconfirmed
         shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & is_shown]
-        _draw_status(canvas, len(shown), frames_per_s, delays_ms, style)  # first, so that it never covers a tag
+        self.num_shown = len(shown)
         nearest_last = np.argsort(shown.poses.boxes[:, 3], kind="stable").tolist()
         for row in nearest_last:
             is_found = self._found_s[int(shown.track_ids[row])] >= time_s - _UNFOUND_S
             self._draw_person(canvas, shown, row, style, is_found=is_found)
-        for row in nearest_last:
+        for row in nearest_last if "ids" in self._draws else ():
             _draw_tag(canvas, shown, row, style)
         return canvas
 
@@ -142,24 +152,19 @@ class OverlayRenderer:
     def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style, *, is_found: bool) -> None:
         poses = shown.poses
         keypoints, scores, box = poses.keypoints[row], poses.scores[row], _clip(poses.boxes[row], canvas)
-        present = np.isfinite(keypoints).all(axis=1)
-        kept = present & (scores >= self._threshold)
-        is_fine = np.logical_or.reduce([part.keypoints for part in self._parts if part.is_fine])
-        faint = keypoints[present & ~kept & (scores > 0) & ~is_fine]
-        color = id_color(int(shown.track_ids[row]))
-        frame = _box_lines(box, None if is_found else style.dash)
-        trail = self._trails.points_of(int(shown.track_ids[row]))
-        # Small people get thin limbs.
-        limb = min(max(round((box[3] - box[1]) / 90), 1), style.limb)
-        strokes = [stroke for part in self._parts for stroke in part.strokes(keypoints, kept, limb)]
+        kept = np.isfinite(keypoints).all(axis=1) & (scores >= self._threshold) & ("skeleton" in self._draws)
+        color, limb = id_color(int(shown.track_ids[row])), style.limb_of(box)
+        frame = _box_lines(box, None if is_found else style.dash)[: None if "boxes" in self._draws else 0]
+        strokes = [
+            stroke for part in self._parts for stroke in part.strokes(keypoints, kept, limb) if len(stroke.lines)
+        ]
         strokes.sort(key=lambda stroke: stroke.rank)
-        with _translucent(canvas, _rect_around(canvas, 4 * style.limb, box, keypoints[present])):
-            _draw_lines(canvas, _dots(faint), _INK, 2 * limb + 2)
-            _draw_lines(canvas, _dots(faint), _PAPER, 2 * limb)
+        with _translucent(canvas, _rect_around(canvas, 4 * style.most, box, keypoints[kept])):
             _draw_lines(canvas, frame, _INK, style.line + 2, cv2.LINE_8)
             for stroke in strokes:
                 _draw_lines(canvas, stroke.lines, _INK, stroke.width + stroke.rim)
-        _draw_trail(canvas, trail, color, limb)
+        if "trails" in self._draws:
+            _draw_trail(canvas, self._trails.points_of(int(shown.track_ids[row])), color, limb)
         _draw_lines(canvas, frame, color, style.line, cv2.LINE_8)
         for stroke in strokes:
             _draw_lines(canvas, stroke.lines, stroke.color, stroke.width)
@@ -178,17 +183,19 @@ class _Stroke:
 
 @dataclass(frozen=True)
 class _Part:
-    """Keypoints (K,) bool and edges (M, 2) of one side. is_fine: those beside the skeleton's body."""
+    """Keypoints (K,) bool and edges (M, 2) of one side: of body, head, or what is fine beside the skeleton's body."""
 
     color: Color
-    is_fine: bool
+    kind: str
     keypoints: BoolArray
     edges: npt.NDArray[np.int64]
 
     def strokes(self, keypoints: FloatArray, kept: BoolArray, limb: int) -> tuple[_Stroke, _Stroke]:
         """Limbs and dots of the keypoints (K, 2) that are kept; limb: the width of a limb."""
-        if self.is_fine:
+        if self.kind == "fine":
             return self._fine_strokes(keypoints, kept, max(limb // 3, 1))
+        if self.kind == "head":
+            limb = max(round(_HEAD_SHARE * limb), 1)
         limbs, dots = _lines(keypoints, self.edges, kept), _dots(keypoints[kept & self.keypoints])
         return _Stroke(1, limbs, self.color, limb), _Stroke(2, dots, self.color, 2 * limb + 1)
 
@@ -204,7 +211,7 @@ class _Part:
 
 
 class _Trails:
-    """Where the middle of each person's hips was during the last `length_s` seconds, as far as it was seen.
+    """Where the middle of each person's hips went during the last `length_s` seconds, as far as it was seen.
 
     Of what has no hips, the middle of the box.
     """
@@ -214,26 +221,41 @@ class _Trails:
         self._length_s = length_s
         self._hips = [i for i, name in enumerate(skeleton.keypoint_names) if name.endswith("_hip")]
         self._points: dict[int, deque[tuple[float, float, float]]] = {}
+        self._ends: dict[int, tuple[float, float]] = {}
         self._newest_s = -math.inf
 
     def extend(self, tracked: TrackedPoses, time_s: float) -> None:
         """Add the people of a frame and forget what is too old."""
         if time_s < self._newest_s:
             self._points.clear()
+            self._ends.clear()
         self._newest_s = time_s
         poses = tracked.poses
         if self._hips:
             scores, centres = poses.scores[:, self._hips].min(axis=1), poses.keypoints[:, self._hips].mean(axis=1)
         else:
             scores, centres = poses.scores.max(axis=1), poses.boxes.reshape(-1, 2, 2).mean(axis=1)
-        seen = (scores >= self._threshold) & (scores > 0)
-        for track_id, (x, y) in zip(tracked.track_ids[seen].tolist(), centres[seen].tolist(), strict=True):
-            self._points.setdefault(track_id, deque()).append((time_s, x, y))
+        strings = _STRING * (poses.boxes[:, 2:] - poses.boxes[:, :2]).max(axis=1)
+        seen = (scores >= self._threshold) & (scores > 0) & np.isfinite(strings)
+        rows = zip(tracked.track_ids[seen].tolist(), centres[seen].tolist(), strings[seen].tolist(), strict=True)
+        for track_id, centre, string in rows:
+            self._pull(track_id, time_s, centre, string)
         for track_id, points in list(self._points.items()):
             while points and points[0][0] < time_s - self._length_s:
                 points.popleft()
             if not points:
                 del self._points[track_id]
+        self._ends = {i: end for i, end in self._ends.items() if i in self._points or i in tracked.track_ids}
+
+    def _pull(self, track_id: int, time_s: float, centre: Sequence[float], string: float) -> None:
+        """Draw the end of a trail to where its person is farther away than the string is long."""
+        x, y = self._ends.setdefault(track_id, (centre[0], centre[1]))
+        away = math.hypot(centre[0] - x, centre[1] - y)
+        if away > string:
+            share = 1 - string / away
+            points = self._points.setdefault(track_id, deque([(time_s, x, y)]))
+            self._ends[track_id] = x, y = x + share * (centre[0] - x), y + share * (centre[1] - y)
+            points.append((time_s, x, y))
 
     def points_of(self, track_id: int) -> FloatArray:
         """(M, 2) points of a trail, oldest first."""
@@ -246,21 +268,28 @@ def _side_of(keypoint_name: str) -> str:
 
 
 def _parts_of(skeleton: Skeleton) -> list[_Part]:
-    """The parts of a skeleton; edges between the sides and those of neither are the middle's, as those are fine that
-    end in a fine keypoint.
+    """The parts of a skeleton.
+
+    Edges between the sides and those of neither are the middle's, and one with a fine keypoint is fine.
     """
     sides = np.array([_side_of(name) for name in skeleton.keypoint_names])
-    fine = ~np.isin(np.arange(skeleton.num_keypoints), skeleton.body)
+    is_head = [any(word in name.split("_") for word in _HEAD) for name in skeleton.keypoint_names]
+    kinds = np.where(is_head, "head", "body")
+    kinds[~np.isin(np.arange(skeleton.num_keypoints), skeleton.body)] = "fine"
 
     def side_of_edge(edge: tuple[int, int]) -> str:
         named = {str(sides[end]) for end in edge} - {""}
         return named.pop() if len(named) == 1 else ""
 
+    def kind_of_edge(edge: tuple[int, int]) -> str:
+        return next(kind for kind in ("fine", "head", "body") if kind in kinds[list(edge)])
+
     parts = []
-    for side, is_fine in itertools.product(_SIDE_COLORS, (False, True)):
-        edges = [edge for edge in skeleton.edges if side_of_edge(edge) == side and fine[list(edge)].any() == is_fine]
-        of_part = (sides == side) & (fine == is_fine)
-        parts.append(_Part(_SIDE_COLORS[side], is_fine, of_part, np.array(edges, np.int64).reshape(-1, 2)))
+    for side, kind in itertools.product(_SIDE_COLORS, ("body", "head", "fine")):
+        edges = [edge for edge in skeleton.edges if side_of_edge(edge) == side and kind_of_edge(edge) == kind]
+        of_part = (sides == side) & (kinds == kind)
+        if edges or of_part.any():
+            parts.append(_Part(_SIDE_COLORS[side], kind, of_part, np.array(edges, np.int64).reshape(-1, 2)))
     return parts
 
 
@@ -342,12 +371,14 @@ def _draw_tag(canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> No
     _draw_text(canvas, text, (left + pad, top + pad + height), _INK, style)
 
 
-def _draw_status(
-    canvas: Image, num_people: int, frames_per_s: float | None, delays_ms: Sequence[float] | None, style: _Style
-) -> None:
-    speed = "" if frames_per_s is None else f"{frames_per_s:.1f} fps   "
+def draw_status(canvas: Image, num_people: int, frames_per_s: float, delays_ms: Sequence[float] | None = None) -> None:
+    """Write into the corner of a picture how many people there are, how fast it goes, and how late it is.
+
+    delays_ms: median and 95th percentile of how late a live source is shown, None of a file.
+    """
+    style = _Style.suiting(canvas, None)
     delay = "{:.0f} ms (95 %: {:.0f})   ".format(*delays_ms) if delays_ms else ""
-    text = f"{speed}{delay}{num_people} {'person' if num_people == 1 else 'people'}"
+    text = f"{frames_per_s:.1f} fps   {delay}{num_people} {'person' if num_people == 1 else 'people'}"
     (width, height), pad = _text_size(text, style), round(style.text / 2)
     rect = (0, 0, min(width + 2 * pad, canvas.shape[1]), min(height + 2 * pad, canvas.shape[0]))
     with _translucent(canvas, rect):
