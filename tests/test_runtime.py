@@ -361,7 +361,7 @@ def test_torch_modules_give_arrays(num_outputs: int) -> None:
 def test_whether_torch_runs_on_cuda(
     monkeypatch: pytest.MonkeyPatch, device: str, has_driver: bool, cuda_works: bool, expected: bool
 ) -> None:
-    monkeypatch.setattr(runtime, "_has_nvidia_driver", lambda: has_driver)
+    monkeypatch.setattr(runtime, "has_nvidia_driver", lambda: has_driver)
     monkeypatch.setattr(runtime, "_torch_cuda_obstacle", lambda _index: None if cuda_works else "no CUDA")
     assert runtime.torch_runs_on_cuda(device) is expected
 

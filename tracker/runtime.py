@@ -194,7 +194,7 @@ def explained_faults(name: str, engine: str, *errors: type[Exception]) -> Iterat
 
 def torch_runs_on_cuda(device: str) -> bool:
     """Whether torch would run on CUDA there; torch is loaded on machines with an NVIDIA driver alone, not for cpu."""
-    if device == "cpu" or not _has_nvidia_driver():
+    if device == "cpu" or not has_nvidia_driver():
         return False
     try:
         return resolve_torch_device(device)[0].type == "cuda"
@@ -354,10 +354,11 @@ def _cuda_obstacle() -> str | None:
     if _CUDA not in _onnxruntime().get_available_providers():
         return f"this build of ONNX Runtime has no CUDA ({REINSTALL_ONNXRUNTIME})"
     # Asked first because loading the CUDA libraries takes seconds, in vain without a driver.
-    return None if _has_nvidia_driver() else "no NVIDIA driver found"
+    return None if has_nvidia_driver() else "no NVIDIA driver found"
 
 
-def _has_nvidia_driver() -> bool:
+def has_nvidia_driver() -> bool:
+    """Whether the library of an NVIDIA driver loads."""
     try:
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:

@@ -21,7 +21,7 @@ from tracker.commands.options import (
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracker.job.job import Job
+    from tracker.job.job import Engine, Job, Settings
     from tracker.job.measure import Measurement
     from tracker.pipeline import Pipeline
     from tracker.video.source import VideoSource
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
     group.add_argument("--input", metavar="SOURCE", help="video file or folder of images")
     group.add_argument("--max-frames", type=natural, default=150, metavar="N", help="frames to stop after")
     group.add_argument("--repeat", type=natural, default=3, metavar="N", help="runs to take medians of")
-    group.add_argument("--people", type=natural, default=12, metavar="N", help="in the drawn crowd")
+    group.add_argument("--people", dest="crowd", type=natural, default=12, metavar="N", help="in the drawn crowd")
     group.add_argument("--height", type=natural, default=720, metavar="PX", help="of the drawn crowd, in 16:9")
     group.add_argument(
         "--scale",
@@ -101,7 +101,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _scaled(args: argparse.Namespace, scale: str, value: int) -> argparse.Namespace:
-    return argparse.Namespace(**vars(args) | {{"queue": "queue_length"}.get(scale, scale): value})
+    return argparse.Namespace(**vars(args) | {{"queue": "queue_length", "people": "crowd"}.get(scale, scale): value})
 
 
 def _measure(args: argparse.Namespace, *, is_whole: bool = False) -> Measurement:
@@ -117,23 +117,36 @@ def _measure(args: argparse.Namespace, *, is_whole: bool = False) -> Measurement
 
 def _run(args: argparse.Namespace, measures: Sequence[Callable[[Job, VideoSource, Pipeline], Any]]) -> list[Any]:
     """What each of these says of a run of its own."""
+    crowd = (args.crowd, args.height, args.max_frames)
+    return run_measures(read_settings(args), read_engine(args), measures, args.input, *crowd)
+
+
+def run_measures(
+    settings: Settings,
+    engine: Engine,
+    measures: Sequence[Callable[[Job, VideoSource, Pipeline], Any]],
+    source: str | None,
+    people: int,
+    height: int,
+    num_frames: int,
+) -> list[Any]:
+    """What each of these says of a run of its own, on a source or a drawn crowd of so many people."""
     from tracker.job.job import Job, Outputs, Span
     from tracker.job.run import load_pipeline, open_input
     from tracker.scenes.crowd import CrowdNetworks, write_crowd
 
-    settings = read_settings(args)
     with tempfile.TemporaryDirectory() as folder:
         outputs = Outputs(overlay=Path(folder) / "overlay.mp4", poses=Path(folder) / "poses.jsonl", overwrite=True)
-        job = Job(args.input or str(Path(folder) / "crowd.mp4"), settings, Span(max_frames=args.max_frames), outputs)
-        if not args.input:  # painted in another process, whose memory is not measured
-            truth = _elsewhere({}, write_crowd, Path(job.input), args.people, args.height, args.max_frames)
+        job = Job(source or str(Path(folder) / "crowd.mp4"), settings, Span(max_frames=num_frames), outputs)
+        if not source:  # painted in another process, whose memory is not measured
+            truth = _elsewhere({}, write_crowd, Path(job.input), people, height, num_frames)
         else:
             open_input(job)[0].close()  # what cannot be read is said before networks are loaded
-        pipeline, found = load_pipeline(settings, read_engine(args)), []
+        pipeline, found = load_pipeline(settings, engine), []
         for one in measures:
-            with open_input(job)[0] as source:
-                seeing = pipeline if args.input else CrowdNetworks(pipeline, truth, source.size_wh).pipeline()
-                found.append(one(job, source, seeing))
+            with open_input(job)[0] as video:
+                seeing = pipeline if source else CrowdNetworks(pipeline, truth, video.size_wh).pipeline()
+                found.append(one(job, video, seeing))
     return found
 
 
