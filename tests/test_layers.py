@@ -42,7 +42,10 @@ ALLOWED = {
     "job": BELOW_COMMANDS | {"given"},
     "evaluation": BELOW_COMMANDS | {"datasets", "scenes"},
     "training": BELOW_COMMANDS | {"datasets", "evaluation", "published"},
-    "commands": BELOW_COMMANDS | {"datasets", "job", "evaluation", "export", "scenes", "training"} | {"catalogue"},
+    "serve": BELOW_COMMANDS | {"job", "evaluation"},
+    "commands": BELOW_COMMANDS
+    | {"datasets", "job", "evaluation", "export", "scenes", "serve", "training"}
+    | {"catalogue"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
     "__init__": {"pipeline", "tracking", "video", "formats", "given", "skeletons", "types", "errors"},

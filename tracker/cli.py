@@ -26,6 +26,7 @@ from tracker.commands import (
     inspect,
     profile,
     render,
+    serve,
     track,
     train,
     weights,
@@ -75,7 +76,7 @@ def build_parser() -> Parser:
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    every_day = (track, render, convert, demo, doctor, weights)
+    every_day = (track, render, convert, demo, serve, doctor, weights)
     for command in (*every_day, evaluate, inspect, train, ablate, bench, profile, export):
         command.add_parser(commands)
     return parser

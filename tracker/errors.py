@@ -91,6 +91,7 @@ def explain_import_error(error: ImportError | AttributeError) -> DependencyError
 
 # What needs a library that not everybody installs, and what pip calls it.
 _EXTRAS = {
+    **dict.fromkeys(("fastapi", "uvicorn", "python_multipart", "PIL"), ("server", "pose-tracker[serve]")),
     "pandas": ("data frame", "pandas"),
     "pyarrow": ("Parquet", "pose-tracker[parquet]"),
     "ezc3d": ("C3D", "pose-tracker[c3d]"),

@@ -32,13 +32,13 @@ _LEAST_PEAK = 0.1
 
 
 class View:
-    """A picture (H, W, 3) in the size in which it is drawn, its longer side 960 pixels.
+    """A picture (H, W, 3) in the size in which it is drawn, its longer side 960 pixels or another number.
 
     image: (h, w, 3). to_picture: (3, 3), from its pixels to those of the picture, as cv2.resize maps them.
     """
 
-    def __init__(self, picture: Image) -> None:
-        self.image = _fitted(picture, _VIEW_SIDE)
+    def __init__(self, picture: Image, side: int = _VIEW_SIDE) -> None:
+        self.image = _fitted(picture, side)
         x, y = np.divide(picture.shape[1::-1], self.image.shape[1::-1])
         self.to_picture: DoubleArray = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 

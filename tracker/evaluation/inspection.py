@@ -9,6 +9,7 @@ import numpy as np
 
 from tracker.boxes import iou, xyxy_to_xywh
 from tracker.datasets.coco import Picture
+from tracker.errors import ModelError
 from tracker.evaluation.heatmap_pictures import (
     Side,
     View,
@@ -26,7 +27,17 @@ from tracker.pose.heatmaps import encode_heatmaps
 from tracker.pose.top_down import CropMaps, TopDownEstimator
 from tracker.skeletons import BODY_19, Skeleton, convert_keypoints
 from tracker.tracking.matching import match_greedily
-from tracker.types import Candidates, DoubleArray, FloatArray, Image, IntArray, Poses
+from tracker.types import (
+    Candidates,
+    DoubleArray,
+    FloatArray,
+    Image,
+    IntArray,
+    KnownPeople,
+    PoseEstimator,
+    PoseFinder,
+    Poses,
+)
 
 # Pixels of the input, in which the maps are given: as published 2 cells of the finest output, of every second pixel.
 _BOTTOM_UP_SIGMA = 4.0
@@ -46,6 +57,23 @@ def read_true_poses(picture: Picture, annotated: Skeleton, skeleton: Skeleton) -
     boxes = picture.true_boxes()
     has_size = (boxes.boxes[:, 2:] > boxes.boxes[:, :2]).all(axis=1)
     return Poses.in_boxes(boxes, named, scores)[np.flatnonzero(has_size)]
+
+
+def heatmaps_over(
+    estimator: PoseEstimator | PoseFinder | KnownPeople, image: Image, boxes: FloatArray, side: int
+) -> FloatArray:
+    """Heatmaps (K, h, w) over an image (H, W, 3) whose longer side becomes `side` pixels, the highest at each place.
+
+    boxes: (N, 4) of the people, for networks of crops. ModelError for a network that gives people and no maps.
+    """
+    view = View(image, side)
+    if isinstance(estimator, TopDownEstimator):
+        maps = estimator.look(image, xyxy_to_xywh(boxes))
+        return _lay_crops(view, maps, maps.heatmaps)
+    if isinstance(estimator, BottomUpEstimator):
+        found = estimator.look(image)
+        return view.lay(found.heatmaps, found.to_heatmaps)
+    raise ModelError(f"{estimator.name} gives people and no maps, which are what is drawn here; name another file")
 
 
 def inspect_top_down(

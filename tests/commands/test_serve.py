@@ -1,0 +1,331 @@
+"""The server: right answers, honest refusals, and nothing left behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.commands.conftest import BOXES, TIMES_S, Run, refused, texture
+from tests.commands.runs import write_endless_clip
+from tracker.errors import ModelError
+from tracker.job.job import Engine, Settings
+from tracker.job.web import Address
+
+pytest.importorskip("fastapi")
+from starlette.testclient import TestClient
+
+from tracker.serve import function, lanes
+from tracker.serve.lanes import BusyError, Clips
+from tracker.serve.limits import Limits
+from tracker.serve.server import Service, create_app, open_service
+
+LIMITS = Limits(upload_mb=2, picture_mp=1, frame_mp=0.1, clip_frames=30_000, clip_s=1e4, waiting_clips=1, kept_clips=2)
+PNG = cv2.imencode(".png", texture())[1].tobytes()
+ENGINE = Engine(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def service(models: list[str]) -> Iterator[Service]:
+    settings = Settings(detector=Path(models[1]), pose_model=Path(models[3]))
+    with open_service(settings, ENGINE, LIMITS) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Iterator[TestClient]:
+    with TestClient(create_app(service, Address()), base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.fixture
+def send(client: TestClient) -> Callable[..., Any]:
+    """Posts a file with those contents."""
+
+    def send(content: bytes, path: str = "pose", name: str = "x.png", **headers: str) -> Any:
+        return client.post(f"/v1/{path}", files={"file": (name, content)}, headers=headers)
+
+    return send
+
+
+def files_in(service: Service) -> list[Path]:
+    return list(service.pictures._folder.iterdir())
+
+
+def wait_for(client: TestClient, path: str, *states: str) -> Any:
+    deadline = time.monotonic() + 120
+    while (job := client.get(path).json())["state"] not in states:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.02)
+    return job
+
+
+def test_people_in_a_picture(send: Callable[..., Any], service: Service) -> None:
+    found = send(PNG, name="../my pictures/a b.exe").json()
+    assert (found["source"], found["size"], len(found["edges"]) > 10) == ("a_b.png", [96, 64], True)
+    assert [person["track_id"] for person in found["people"]] == [1, 2]
+    assert [person["box"] for person in found["people"]] == BOXES
+    assert all(person["confirmed"] and len(person["keypoints"]) == 17 for person in found["people"])
+    assert files_in(service) == []
+
+
+def test_the_other_outputs(send: Callable[..., Any]) -> None:
+    rows = send(PNG, "pose?output=csv").text.splitlines()
+    assert (len(rows), rows[0].split(",")[:3]) == (3, ["frame", "time_s", "track_id"])
+    overlay = send(PNG, "pose?output=overlay")
+    assert overlay.headers["content-disposition"] == 'inline; filename="x_overlay.png"'
+    drawn = cv2.imdecode(np.frombuffer(overlay.content, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn is not None
+    assert drawn.shape == texture().shape
+    assert (drawn != texture()).any()
+    maps = send(PNG, "pose?output=heatmaps").json()
+    nose = cv2.imdecode(
+        np.frombuffer(base64.b64decode(maps["heatmaps"]["nose"]["png"]), np.uint8), cv2.IMREAD_GRAYSCALE
+    )
+    assert (maps["size"], nose is not None and nose.shape) == ([480, 320], (320, 480))
+    assert maps["heatmaps"]["nose"]["peak"] == pytest.approx(0.9, abs=0.1)
+
+
+def test_people_of_a_camera_keep_their_ids(send: Callable[..., Any]) -> None:
+    for _ in range(100):
+        people = send(PNG, "pose?session=cameracamera").json()["people"]
+        assert [person["track_id"] for person in people] == [1, 2]
+        if all(person["confirmed"] for person in people):
+            return
+    pytest.fail("nobody was confirmed")
+
+
+def picture_of(width: int, height: int) -> bytes:
+    return cv2.imencode(".png", np.zeros((height, width), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "path", "status", "words"),
+    [
+        (b"<svg/>", "pose", 415, "this is no picture (JPEG, PNG, WebP, BMP) and no clip"),
+        (b"", "pose", 415, "the file is empty; choose another"),
+        (b"#EXTM3U\nfile:///etc/passwd", "track", 415, "this is no picture"),
+        (b"\0\0\0\x18ftypheic", "pose", 415, "this is a HEIC or AVIF picture; save it as JPEG or PNG"),
+        (b"GIF89a", "pose", 415, "this is a clip; send it to /v1/track"),
+        (PNG, "track", 415, "this is a picture; send it to /v1/pose"),
+        (PNG[:60], "pose", 422, "x.png is no image or is damaged"),
+        (PNG[:12], "pose", 422, "x.png is no picture or is damaged"),
+        (picture_of(2000, 600), "pose", 422, "x.png is 2000x600; make it smaller than 1 megapixels"),
+        (PNG + bytes(2_100_000), "pose", 413, "the file is larger than 2 MB"),
+        (PNG, "pose?output=svg", 400, "output: Input should be 'json', 'csv', 'overlay' or 'heatmaps'"),
+        (PNG, "pose?session=a/../b", 400, "session: String should match pattern"),
+    ],
+)
+def test_what_is_refused(
+    send: Callable[..., Any], service: Service, content: bytes, path: str, status: int, words: str
+) -> None:
+    answer = send(content, path)
+    assert (answer.status_code, answer.json()["error"].startswith(words)) == (status, True), answer.text
+    assert "\n" not in answer.json()["error"]
+    assert files_in(service) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {"Host": "elsewhere.example"}, 421),
+        ("POST", "/v1/pose", {"Origin": "https://elsewhere.example"}, 403),
+        ("POST", "/v1/pose", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("POST", "/v1/pose", {}, 400),
+        ("POST", "/v1/pose", {"Content-Length": "-1"}, 413),
+        ("GET", "/v1/pose", {}, 405),
+        ("GET", "/page/../server.py", {}, 404),
+        ("GET", "/v1/jobs/x", {}, 404),
+        ("GET", "/v1/jobs/x/poses.csv", {}, 404),
+        ("DELETE", "/v1/jobs/x", {}, 404),
+    ],
+)
+def test_who_is_refused(client: TestClient, method: str, path: str, headers: dict[str, str], status: int) -> None:
+    answer = client.request(method, path, headers=headers)
+    assert (answer.status_code, list(answer.json())) == (status, ["error"])
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_body_that_does_not_say_how_long_it_is(client: TestClient) -> None:
+    parts = [b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n', *[bytes(100_000)] * 25]
+    answer = client.post("/v1/pose", content=iter(parts), headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert (answer.status_code, "larger than 2 MB" in answer.text) == (413, True)
+
+
+def test_people_in_a_clip(send: Callable[..., Any], client: TestClient, service: Service, clip: Path) -> None:
+    started = send(clip.read_bytes(), "track", "my clip.mov")
+    assert started.status_code == 202
+    job = wait_for(client, started.headers["location"], "done", "failed")
+    assert job["result"] == {
+        "frames": len(TIMES_S), "people": 2, "note": None, "files": ["overlay.mp4", "poses.jsonl", "poses.csv"],
+    }  # fmt: skip
+    results = {name: client.get(f"/v1/jobs/{job['id']}/{name}") for name in job["result"]["files"]}
+    assert results["overlay.mp4"].headers["content-disposition"] == 'attachment; filename="my_clip_overlay.mp4"'
+    header, *frames = map(json.loads, results["poses.jsonl"].text.splitlines())
+    assert (header["source"], [frame["time_s"] for frame in frames]) == ("my_clip.mp4", TIMES_S)
+    assert len(results["poses.csv"].text.splitlines()) == 1 + 2 * len(TIMES_S)
+    assert client.get(f"/v1/jobs/{job['id']}/input/my_clip.mp4").status_code == 404
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert files_in(service) == []
+
+
+def test_clips_that_fail(send: Callable[..., Any], client: TestClient, clip: Path) -> None:
+    for content, words in (
+        (clip.read_bytes()[:500], "x.mp4 is no video that FFmpeg can read, or its end is missing"),
+        (b"\x1a\x45\xdf\xa3#EXTM3U\n/etc/passwd", "x.mkv is no video that FFmpeg can read"),
+    ):
+        job = wait_for(client, send(content, "track").headers["location"], "done", "failed")
+        assert (job["state"], job["result"]) == ("failed", None)
+        assert job["error"].startswith(words) or "lacks its index" in job["error"], job["error"]
+        assert "/" not in job["error"]
+        client.delete(f"/v1/jobs/{job['id']}")
+
+
+def test_a_clip_is_cancelled_and_the_next_ones_wait(
+    send: Callable[..., Any], client: TestClient, service: Service, clip: Path, tmp_path: Path
+) -> None:
+    endless = write_endless_clip(tmp_path / "endless.mkv").read_bytes()
+    client.app._limits = replace(LIMITS, upload_mb=1000)  # type: ignore[attr-defined]
+    running = send(endless, "track").headers["location"]
+    client.app._limits = LIMITS  # type: ignore[attr-defined]
+    wait_for(client, running, "running")
+    waiting = send(clip.read_bytes(), "track").headers["location"]
+    full = send(clip.read_bytes(), "track")
+    assert (full.status_code, full.headers["retry-after"]) == (503, "5")
+    assert (client.get(waiting).json()["state"], client.get(waiting).json()["waiting_before"]) == ("waiting", 1)
+    assert send(PNG).status_code == 200  # pictures do not wait for clips
+    assert client.delete(running).status_code == 204
+    assert wait_for(client, waiting, "done", "failed")["state"] == "done"
+    assert client.delete(waiting).status_code == 204
+    assert files_in(service) == []
+
+
+def test_a_worker_that_is_killed_is_replaced(send: Callable[..., Any], service: Service) -> None:
+    assert service.pictures._worker
+    service.pictures._worker.process.kill()
+    assert "brought the program down (SIGKILL" in send(PNG).json()["error"]
+    assert len(send(PNG).json()["people"]) == 2
+
+
+def test_what_takes_too_long_is_ended(
+    send: Callable[..., Any], service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(service.pictures, "_limit_s", 0)
+        patch.setattr(lanes, "_TURN_S", 0)
+        assert send(PNG).json() == {"error": "this takes longer than 0 s, which is the limit; send something smaller"}
+    assert send(PNG).status_code == 200
+
+
+def test_places_are_few_and_come_back(service: Service) -> None:
+    tickets = [service.pictures.take() for _ in range(LIMITS.waiting_pictures + 1)]
+    with pytest.raises(BusyError):
+        service.pictures.take()
+    for ticket in tickets:
+        ticket.close()
+    service.pictures.take().close()
+    assert files_in(service) == []
+
+
+def test_old_results_are_removed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Clips(LIMITS)
+    names = []
+    for _ in range(3):
+        names.append(kept.add(ticket := service.pictures.take()))
+        ticket.cancel()
+    kept.remove_old()
+    assert [kept.get(name) is None for name in names] == [True, False, False]
+    later_s = time.monotonic() + LIMITS.kept_s + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
+    kept.remove_old()
+    assert [kept.get(name) is None for name in names] == [True] * 3
+    assert files_in(service) == []
+
+
+def test_the_page_and_the_documentation_load_nothing_from_elsewhere(client: TestClient) -> None:
+    page, documentation = client.get("/").text, client.get("/docs").text
+    for text in (page, documentation):
+        assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", text)
+        for path in re.findall(r'(?:src|href)="(/[^"#]*)"', text):
+            assert client.get(path).status_code == 200, path
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/v1/pose", "/v1/track", "/v1/jobs/{name}"} < {*paths}
+    assert all(path in documentation for path in paths)
+    assert not re.search(r"<script>|style=|onclick=", page)
+    assert client.get("/healthz").json()["status"] == "ok"
+
+
+def event(**more: Any) -> dict[str, Any]:
+    """What a function URL hands on."""
+    picture = {"body": base64.b64encode(PNG).decode(), "isBase64Encoded": True}
+    return {"version": "2.0", "rawPath": "/", "headers": {"content-type": "image/png"}, **picture, **more}
+
+
+def test_a_function_service(models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"detector": Path(models[1]), "pose": Path(models[3])}
+    for module in ("detection.detector", "pose.loading"):
+        monkeypatch.setattr(f"tracker.{module}.find_default", lambda kind, *_, **__: files[kind])
+    monkeypatch.setattr(function, "_load_once", function._load_once.__wrapped__)
+    answer = function.handler(event(), None)
+    assert (answer["statusCode"], len(json.loads(answer["body"])["people"])) == (200, 2)
+    drawn = function.handler(event(queryStringParameters={"output": "overlay"}), None)
+    assert drawn["headers"] == {"content-type": "image/png"}
+    assert base64.b64decode(drawn["body"]).startswith(b"\x89PNG")
+    for wrong, status in (
+        ({"body": "?"}, 415),
+        ({"body": None}, 415),
+        ({"queryStringParameters": {"output": "x"}}, 400),
+    ):
+        refusal = function.handler(event(**wrong), None)
+        assert (refusal["statusCode"], list(json.loads(refusal["body"]))) == (status, ["error"])
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--port", "x"], "--host and --port: '127.0.0.1:x' must be a port"),
+        (["--limit", "upload_mb=0"], "--limit upload_mb must be more than 0, not 0.0"),
+        (["--limit", "pixels=3"], "--limit knows no pixels"),
+    ],
+)
+def test_senseless_options(run: Run, options: list[str], line: str) -> None:
+    assert line in refused(run("serve", *options), 2)
+
+
+def test_networks_that_do_not_load_end_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelError), open_service(Settings(detector=tmp_path / "x.onnx"), ENGINE, LIMITS):
+        pass
+
+
+@pytest.mark.slow
+def test_the_program(models: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tracker", "serve", "--port", "0", "--device", "cpu", *models]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stderr
+            (url,) = re.findall(r"^open (http://127\.0\.0\.1:\d+/) ", process.stderr.readline())
+            assert b"pose-tracker" in urllib.request.urlopen(url, timeout=60).read()
+            head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+            request = urllib.request.Request(f"{url}v1/pose", head + PNG + b"\r\n--x--\r\n")
+            request.add_header("Content-Type", "multipart/form-data; boundary=x")
+            assert len(json.load(urllib.request.urlopen(request, timeout=60))["people"]) == 2
+            process.terminate()
+            assert process.stderr.read() == "interrupted\n"
+        finally:
+            process.kill()
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []
