@@ -11,7 +11,7 @@ import pytest
 
 from tests.commands.conftest import BOXES, TIMES_S, Run, refused, texture
 from tests.formats.examples import READABLE
-from tests.video.clips import write_clip
+from tests.video.clips import flashes_and_tones, write_clip, write_sounding_clip
 from tracker.commands import render as render_command
 from tracker.formats import FORMATS
 
@@ -139,3 +139,15 @@ def test_what_does_not_fit_is_told_in_one_line(
     run("convert", "out.jsonl", "out.txt")
     assert message in refused(run("render", *arguments), code)
     assert not list(tmp_path.glob("*_rendered.mp4"))
+
+
+def test_the_sound_is_kept_unless_unwanted(run: Run, models: list[str], tmp_path: Path) -> None:
+    clip = write_sounding_clip(tmp_path / "clip.mkv", "flac")
+    done = run("track", "--input", clip, *models, "--output", "out.mp4", "--poses", "out.jsonl", "--start", "0.5")
+    assert "note: the sound, flac, is encoded as AAC" in done.err
+    done = run("render", "out.jsonl", clip, "--output", "again.mp4")
+    assert "note: the sound, flac, is encoded as AAC" in done.err
+    for name in ("out.mp4", "again.mp4"):
+        assert flashes_and_tones(tmp_path / name)[1] == pytest.approx([0.5], abs=0.03)
+    run("render", "out.jsonl", clip, "--output", "silent.mp4", "--no-audio")
+    assert flashes_and_tones(tmp_path / "silent.mp4")[1] == []

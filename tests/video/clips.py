@@ -125,3 +125,43 @@ def _box_of(data: bytes, kind: bytes) -> bytes:
     start = data.index(kind) - 4
     (length,) = struct.unpack_from(">I", data, start)
     return data[start : start + length]
+
+
+def write_sounding_clip(path: Path, codec: str, *, rate: int = 48_000, seconds: int = 2) -> Path:
+    """Black pictures in silence, but for a flash and a tone of a picture's length at the first second."""
+    with av.open(str(path), "w") as container:
+        sound: Any = container.add_stream(codec, rate=rate, layout="stereo")
+        pictures: Any = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        samples = rate // 25
+        for number in range(25 * seconds):
+            is_loud = number == 25
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 255 * is_loud, np.uint8), "bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(pictures.encode(frame))
+            wave = 0.8 * is_loud * np.sin(2 * np.pi * 1000 * np.arange(samples) / rate)
+            heard = av.AudioFrame.from_ndarray(np.stack([wave, wave]).astype(np.float32), "fltp", "stereo")
+            heard.sample_rate, heard.pts, heard.time_base = rate, number * samples, Fraction(1, rate)
+            container.mux(sound.encode(heard))
+        container.mux(pictures.encode(None))
+        container.mux(sound.encode(None))
+    return path
+
+
+def flashes_and_tones(path: Path) -> tuple[list[float], list[float]]:
+    """When pictures turn bright, and when it gets loud."""
+    with av.open(str(path)) as container:
+        frames: Any = container.decode(video=0)
+        bright = [float(frame.time) for frame in frames if frame.to_ndarray(format="gray").mean() > 128]
+    loud: list[float] = []
+    with av.open(str(path)) as container:
+        heard: Any = container.decode(audio=0) if container.streams.audio else ()
+        for frame in heard:
+            (first, *_), scale = frame.to_ndarray(), 1.0 if "flt" in frame.format.name else 32768.0
+            loud.extend(float(frame.time) + np.flatnonzero(np.abs(first) > 0.25 * scale) / frame.sample_rate)
+    return _onsets(bright), _onsets(loud)
+
+
+def _onsets(times_s: Sequence[float]) -> list[float]:
+    """Those of the times that come after a pause."""
+    return [time_s for before, time_s in zip([-1.0, *times_s], times_s, strict=False) if time_s - before > 0.3]

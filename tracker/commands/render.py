@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     fps = args.fps or _rate_of(args.video, results)
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
-        num_frames, drawn = _draw(args, results, source, output)
+        num_frames, drawn, note = _draw(args, results, source, output)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
     last = results.frames[-1].index
     if drawn > last:
         print(f"note: {args.poses} ends at frame {last}, {args.video} at {drawn}", file=sys.stderr)
@@ -111,8 +113,11 @@ def _check_size(args: argparse.Namespace, results: Results, source: VideoSource)
         )
 
 
-def _draw(args: argparse.Namespace, results: Results, source: VideoSource, output: Path) -> tuple[int, int]:
-    """Write the video, with the people of the results; how many frames it has, and the index of the last one."""
+def _draw(args: argparse.Namespace, results: Results, source: VideoSource, output: Path) -> tuple[int, int, str | None]:
+    """Write the video, with the people of the results.
+
+    Gives the number of frames, the index of the last one, and what is to be said of the sound.
+    """
     from tqdm import tqdm
 
     from tracker.video.aspect import square_pixels
@@ -122,7 +127,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     num_frames, drawn = 0, -1
     matched = _match(args, results, source)
     with (
-        VideoWriter(output, fps=source.fps) as film,
+        VideoWriter(output, fps=source.fps, sound=source.sound if args.audio else None) as film,
         tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
         for frame, tracked in bar:
@@ -135,7 +140,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
                 f"{args.video} ends at frame {drawn}, but {args.poses} goes on to frame {last}; "
                 "name the video that was tracked"
             )
-    return num_frames, drawn
+    return num_frames, drawn, film.note
 
 
 def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) -> Iterator[tuple[Frame, TrackedPoses]]:

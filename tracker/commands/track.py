@@ -180,6 +180,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         serve=args.serve,
         draw=args.draw or PARTS,
         line_width=args.line_width,
+        audio=args.audio,
         crf=args.crf,
         overwrite=args.overwrite,
     )

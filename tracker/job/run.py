@@ -139,7 +139,7 @@ def _fill_outputs(
     report.warning = source.warning
     if source.live and report.frames:
         report.parts.append(_live_line(source.live, report))
-    report.parts.extend(f"note: {note}" for note in (source.note,) if note)
+    report.parts.extend(f"note: {note}" for note in (source.note, *(sink.note for sink in sinks)) if note)
 
 
 def _live_line(live: LiveReader, report: Report) -> str:

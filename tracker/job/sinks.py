@@ -16,7 +16,7 @@ import numpy as np
 from tracker.formats import Header, ResultWriter, open_writer
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
-from tracker.job.job import Job
+from tracker.job.job import Job, Outputs
 from tracker.job.live import LiveView
 from tracker.pace import Speed
 from tracker.pipeline import Pipeline, StageTimes
@@ -35,7 +35,15 @@ _VERSIONS = {"posetrack": "18", "posetrack17": "17", "posetrack18": "18"}
 
 
 class Sink(Protocol):
-    """An output of a run, a context manager: left without an error, its files are moved into place."""
+    """An output of a run, a context manager: left without an error, its files are moved into place.
+
+    note: one line for the summary, once it is left; None for none.
+    """
+
+    @property
+    def note(self) -> str | None:
+        """Nothing is to be said of most."""
+        return None
 
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
         """Take a frame and its people; False where the user wants no more."""
@@ -106,6 +114,11 @@ class OverlaySink(Sink):
     def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
 
+    @property
+    def note(self) -> str | None:
+        """What became of the sound."""
+        return self._drawing.note if isinstance(self._drawing, VideoWriter) else None
+
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
         """Draw the people, also into the window, until the user closes it."""
         self._num_frames += 1
@@ -165,11 +178,7 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
     if outputs.overlay or window:
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
-            drawing = (
-                PictureWriter(outputs.overlay)
-                if is_picture(outputs.overlay)
-                else VideoWriter(outputs.overlay, fps=source.fps, crf=outputs.crf, preset=_effort(pipeline.pace.name))
-            )
+            drawing = _open_drawing(outputs.overlay, outputs, source, pipeline.pace.name)
         sinks.append(OverlaySink(_open_overlay(job, pipeline), drawing, pipeline.times, window))
     return sinks
 
@@ -182,6 +191,13 @@ def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
         draw=job.outputs.draw,
         line_width=job.outputs.line_width,
     )
+
+
+def _open_drawing(path: Path, outputs: Outputs, source: VideoSource, speed: Speed) -> VideoWriter | PictureWriter:
+    if is_picture(path):
+        return PictureWriter(path)
+    sound = source.sound if outputs.audio else None
+    return VideoWriter(path, fps=source.fps, crf=outputs.crf, preset=_effort(speed), sound=sound)
 
 
 def _effort(speed: Speed) -> str:

@@ -78,18 +78,24 @@ class Clock:
 
     def __init__(self, step: int, longest: float) -> None:
         """step: from one picture to the next, in ticks. longest: what is more is no pause, but a jump."""
-        self.num_jumps = 0
+        self.shifts: list[int] = []
+        """By how many ticks times were moved from each jump on."""
         self._step = step
         self._longest = longest
         self._shift = 0
         self._last: int | None = None
 
+    @property
+    def num_jumps(self) -> int:
+        """How often it was set."""
+        return len(self.shifts)
+
     def follow(self, stamp: int) -> int:
         """The time of the next picture, in ticks, that goes on from those before."""
         ahead = 0 if self._last is None else stamp + self._shift - self._last
         if ahead < -_DISORDER * self._step or ahead > self._longest:
-            self.num_jumps += 1
             self._shift += self._step - ahead
+            self.shifts.append(self._shift)
         self._last = stamp + self._shift
         return self._last
 

@@ -24,6 +24,7 @@ from tracker.types import Image
 from tracker.video.clock import LONGEST_PAUSE_S, Clock, find_rate, has_timestamps, is_joinable, skip_to
 from tracker.video.pictures import Pictures
 from tracker.video.piped import PipedInput
+from tracker.video.sound import Sound
 
 # Of what has neither timestamps nor a rate.
 DEFAULT_FPS = Fraction(25)
@@ -138,6 +139,7 @@ class FileReader:
         self.fps: Fraction | None = fps or own or (None if self._has_timestamps else DEFAULT_FPS)
         self._rate = self.fps or DEFAULT_FPS
         self._pace = self._rate / own if own else Fraction(1)
+        self._is_retimed = fps not in (None, own)
         self._is_avi = container.format.name == "avi"
         # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
         self._stamp = attrgetter("dts" if self._is_avi else "pts")
@@ -175,6 +177,18 @@ class FileReader:
                 own = self._stamp(packet)
                 count += own is not None and own < stamp and not packet.is_discard
         return count
+
+    @property
+    def sound(self) -> Sound | None:
+        """Its sound, once, for an overlay; None if it has none."""
+        if not self._container.streams.audio:
+            return None
+        if self._connect is None:
+            return Sound(None, note=f"no sound: {self.name} can be read only once; name a file to keep its sound")
+        if self._is_retimed:
+            return Sound(None, note="no sound: --fps gives the pictures other times")
+        tick_s = float(self._stream.time_base)
+        return Sound(self._connect, self._origin * tick_s, lambda: [shift * tick_s for shift in self._clock.shifts])
 
     def stop(self) -> None:
         """As for `tracker.video.source.Reader`."""

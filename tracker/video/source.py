@@ -18,10 +18,11 @@ from tracker.errors import InputError, UsageError
 from tracker.outputs import PIPE
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
-from tracker.video.file import DEFAULT_FPS, open_file, open_stdin
+from tracker.video.file import DEFAULT_FPS, FileReader, open_file, open_stdin
 from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
 from tracker.video.live import LiveReader, refuse_rate
 from tracker.video.pictures import Pictures
+from tracker.video.sound import Sound
 from tracker.video.stream import is_address, open_stream
 
 # What is taken for a video where a folder is searched; a file that is named may have any suffix.
@@ -128,6 +129,11 @@ class VideoSource:
     def note(self) -> str | None:
         """One line on what was done to the pictures, if anything was; known once all frames are read."""
         return self._reader.pictures.note if self._reader.pictures else None
+
+    @property
+    def sound(self) -> Sound | None:
+        """The sound of a file, for `VideoWriter`; None where there is none, and of live sources."""
+        return self._reader.sound if isinstance(self._reader, FileReader) else None
 
     @property
     def pixel_aspect(self) -> Fraction:

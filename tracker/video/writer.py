@@ -18,6 +18,7 @@ from tracker.errors import OutputError
 from tracker.outputs import explain_write_error, partial_path, publish, writing
 from tracker.types import Image
 from tracker.video.opencv_log import opencv_silenced
+from tracker.video.sound import Sound
 
 # All three are the same family, whose fragmented form survives an interruption with exact timestamps.
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -73,12 +74,18 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: Path | str, *, fps: Fraction | None = None, crf: int = 23, preset: str = "superfast"
+        self,
+        path: Path | str,
+        *,
+        fps: Fraction | None = None,
+        crf: int = 23,
+        preset: str = "superfast",
+        sound: Sound | None = None,
     ) -> None:
         """fps: the usual frame rate, which gives the last picture its duration; 25 if unknown.
 
-        crf, preset: quality of x264, 0 lossless to 51 worst, and its effort. OutputError if the suffix is not
-        supported.
+        crf, preset: quality of x264, 0 lossless to 51 worst, and its effort. sound: of the video that the pictures are
+        of, from the first to the last of them. OutputError if the suffix is not supported.
         """
         self._path = Path(path)
         check_container(self._path)
@@ -87,6 +94,7 @@ class VideoWriter:
         self._container: Any = None
         self._stream: Any = None
         self._size_wh = (0, 0)
+        self._sound = sound
         self._first_s = 0.0
         self._last_pts = -1
         self._next_key = 0
@@ -109,6 +117,7 @@ class VideoWriter:
                 frame.pict_type = PictureType.I
                 self._next_key = frame.pts + _KEY_STEP
             self._mux(frame)
+            self._write_sound(time_s)
 
     def close(self) -> None:
         """Finish the video and move it into place."""
@@ -128,6 +137,17 @@ class VideoWriter:
         elif self._container is not None:
             with suppress(av.FFmpegError, OSError):  # the exception on its way says more
                 self._end_partial()
+        if self._sound:
+            self._sound.release()
+
+    @property
+    def note(self) -> str | None:
+        """One line on what became of the sound, if anything is to be said."""
+        return self._sound.note if self._sound else None
+
+    def _write_sound(self, until_s: float) -> None:
+        if self._sound:
+            self._sound.write_until(until_s, self._first_s)
 
     def _open(self, image: Image, time_s: float) -> None:
         height, width = image.shape[:2]
@@ -144,9 +164,12 @@ class VideoWriter:
                 "movflags": "empty_moov+default_base_moof",
                 "frag_duration": "1000000",
                 "flush_packets": "1",
+                "max_interleave_delta": "1000000",  # where sound ends early, pictures do not wait for more
             },
         )
         stream = self._add_stream()
+        if self._sound:
+            self._sound.begin(self._container, time_s)
         self._container.start_encoding()
         self._stream = stream  # only now: FFmpeg crashes when packets follow a header that failed
 
@@ -179,6 +202,9 @@ class VideoWriter:
         try:
             if self._stream is not None:
                 self._mux(None)
+                self._write_sound(self._first_s + float(self._last_pts * _TIME_BASE + 1 / self._fps))
+                if self._sound:
+                    self._sound.close()
         finally:
             self._container.close()
             self._container = None
@@ -235,10 +261,10 @@ def _remux(path: Path, container_format: str) -> None:
 
 
 def _copy_packets(source: Any, target: Any) -> None:
-    stream = target.add_stream_from_template(source.streams.video[0])
-    for packet in source.demux(source.streams.video[0]):
-        if packet.dts is not None:  # the last, empty packet only flushes decoders
-            packet.stream = stream
+    streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+    for packet in source.demux():
+        if packet.dts is not None:  # the last, empty packets only flush decoders
+            packet.stream = streams[packet.stream_index]
             target.mux(packet)
 
 

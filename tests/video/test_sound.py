@@ -1,0 +1,104 @@
+"""The overlay sounds as its video does: the same moments together, whatever part of it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from tests.video.clips import flashes_and_tones, write_clip, write_sounding_clip
+from tests.video.clips import numbered_image as numbered
+from tracker.outputs import partial_path
+from tracker.video.source import open_source
+from tracker.video.writer import VideoWriter
+
+# Less than a picture of 25 per second lasts.
+TOGETHER_S = 0.03
+
+
+def dub(source: Path, out: Path, stop_at: int | None = None, **span: Any) -> str | None:
+    """Write the pictures of a video and their sound, to the end or an interruption; what is said of it."""
+    with open_source(source, **span) as frames, VideoWriter(out, fps=frames.fps, sound=frames.sound) as video:
+        for frame in frames:
+            video.write(frame.image, frame.time_s)
+            if frame.index == stop_at:
+                raise KeyboardInterrupt
+    return video.note
+
+
+def check_together(path: Path, expected_s: list[float]) -> None:
+    flashes_s, tones_s = flashes_and_tones(path)
+    assert flashes_s == pytest.approx(expected_s, abs=1e-3)
+    assert tones_s == pytest.approx(flashes_s, abs=TOGETHER_S)
+
+
+def codec_of(path: Path) -> str:
+    with av.open(str(path)) as container:
+        return container.streams.audio[0].codec_context.codec.canonical_name
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [
+        ("a.mp4", "aac", "aac"),
+        ("a.ts", "aac", "aac"),  # whose packets have headers of their own
+        ("a.mkv", "libopus", "opus"),
+        ("a.mov", "libmp3lame", "mp3"),
+        ("a.mkv", "flac", None),
+        ("a.avi", "pcm_s16le", None),
+        ("a.mpg", "mp2", None),
+        ("a.mkv", "ac3", None),
+    ],
+)
+@pytest.mark.parametrize("span", [{}, {"start_s": 0.51, "end_s": 1.5}], ids=["whole", "part"])
+def test_sound_and_pictures_stay_together(
+    tmp_path: Path, name: str, codec: str, kept: str | None, span: dict[str, float]
+) -> None:
+    out = tmp_path / "out.mp4"
+    note = dub(write_sounding_clip(tmp_path / name, codec), out, **span)
+    assert codec_of(out) == (kept or "aac")
+    assert (note is None) if kept else ("is encoded as AAC" in str(note))
+    check_together(out, [0.48 if span else 1.0])
+    with av.open(str(out)) as container:
+        length_s = float(container.duration or 0) / av.time_base
+    assert length_s == pytest.approx(0.98 if span else 2.0, abs=0.05)  # a packet at most beyond the pictures
+
+
+def test_recordings_that_were_joined_keep_their_sound(tmp_path: Path) -> None:
+    one = write_sounding_clip(tmp_path / "one.ts", "aac").read_bytes()
+    (tmp_path / "two.ts").write_bytes(one + one)
+    dub(tmp_path / "two.ts", tmp_path / "out.mp4")
+    check_together(tmp_path / "out.mp4", [1.0, 3.0])
+
+
+def test_what_is_interrupted_has_its_sound(tmp_path: Path) -> None:
+    source, out = write_sounding_clip(tmp_path / "a.mp4", "aac"), tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        dub(source, out, stop_at=40)
+    check_together(partial_path(out), [1.0])
+
+
+def test_other_times_have_no_sound(tmp_path: Path) -> None:
+    source = write_sounding_clip(tmp_path / "a.mp4", "aac")
+    assert "--fps gives the pictures other times" in str(dub(source, tmp_path / "slow.mp4", fps=50))
+    assert dub(source, tmp_path / "same.mp4", fps=25) is None
+    assert [len(flashes_and_tones(tmp_path / name)[1]) for name in ("slow.mp4", "same.mp4")] == [0, 1]
+
+
+def test_damaged_sound_ends_no_run(tmp_path: Path) -> None:
+    source = write_sounding_clip(tmp_path / "a.mkv", "flac")
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        places = [packet.pos for packet in container.demux(audio=0) if packet.pos]
+    for place in places[len(places) // 2 :: 3]:
+        data[place + 8 : place + 40] = bytes(32)
+    source.write_bytes(data)
+    dub(source, tmp_path / "out.mp4")
+    assert len(flashes_and_tones(tmp_path / "out.mp4")[0]) == 1
+
+
+def test_silent_videos_say_nothing(tmp_path: Path) -> None:
+    silent = write_clip(tmp_path / "a.mp4", [numbered(number) for number in range(5)])
+    assert dub(silent, tmp_path / "out.mp4") is None
