@@ -30,7 +30,7 @@ from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.selection import Choice, Only, Selection
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
-from tracker.tracking.foresight import look_ahead
+from tracker.tracking.foresight import Tracked, look_ahead
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import (
@@ -313,7 +313,8 @@ class Pipeline:
             moved = ahead(self._add_motion(ahead(decoded, 2)), 2 * self.detector_batch)
             prepared = ahead(self._look(moved, schedule), 2)
         choice = Choice(self.selection, self.config.forget_after_s)
-        chain = choice.pick(look_ahead(self._track(prepared, schedule, choice), confirm_after_s))
+        moments = self._track(prepared, schedule, choice)
+        chain = choice.pick(look_ahead(moments, confirm_after_s, self.config.confirm_detections))
         with closing(chain if is_live else ahead(chain, 2, wake=wake)) as tracked:
             for square, people in tracked:
                 frame = stored.popleft()
@@ -355,10 +356,8 @@ class Pipeline:
             raise ValueError("an estimator of poses in boxes needs a detector")
         return "detect", _at_images(self.detector.detect)
 
-    def _track(
-        self, prepared: Generator[_Prepared], schedule: Schedule, choice: Choice
-    ) -> Generator[tuple[Frame, TrackedPoses, bool]]:
-        """Frames with their people, and whether a scene begins with them."""
+    def _track(self, prepared: Generator[_Prepared], schedule: Schedule, choice: Choice) -> Generator[Tracked[Frame]]:
+        """Frames with their people, whether a scene begins with them, and whether people were looked for."""
         tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
         with closing(prepared), closing(schedule):
             for item in prepared:
@@ -371,7 +370,7 @@ class Pipeline:
                     tracked = tracker.update(poses)
                     choice.follow(tracked, is_cut=is_cut)
                 schedule.note(is_calm=tracker.is_calm)
-                yield item.frame, tracked, is_cut
+                yield item.frame, tracked, is_cut, item.found is not None
 
     def _estimate(
         self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, pose_s: float, choice: Choice

@@ -7,13 +7,13 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import pytest
 
-from tracker.tracking.foresight import look_ahead
+from tracker.tracking.foresight import Tracked, look_ahead
 from tracker.types import Frame, Poses, TrackedPoses
 
+# What confirming takes.
+CONFIRM_AFTER_S, NUM_DETECTIONS = 0.05, 3
 # Signs of a person in a frame, by whether they are confirmed and cut off.
 SIGNS = {(False, False): "?", (True, False): "x", (False, True): "1"}
-
-CONFIRM_AFTER_S = 0.05
 
 
 def frame(number: int, fps: float = 25) -> Frame:
@@ -32,19 +32,25 @@ def people(track_ids: Sequence[int], confirmed: Sequence[bool]) -> TrackedPoses:
     return TrackedPoses(poses, np.array(track_ids, np.int64), np.zeros(count, np.float32), np.array(confirmed, bool))
 
 
-def follow(seen: Sequence[str], cuts: Sequence[int] = (), confirm_after_s: float = CONFIRM_AFTER_S) -> list[str]:
-    """Signs of each person (`x` seen, a space not) as they come out, confirmed in their third frame; ids are places."""
+def follow(
+    seen: Sequence[str], cuts: Sequence[int] = (), confirm_after_s: float = CONFIRM_AFTER_S, every: int = 1
+) -> list[str]:
+    """Signs of each person (`x` seen, a space not) as they come out, confirmed by their third look; ids are places.
 
-    def tracked() -> Generator[tuple[Frame, TrackedPoses, bool]]:
+    every: people are looked for in every so many frames.
+    """
+
+    def tracked() -> Generator[Tracked[Frame]]:
         hits = [0] * len(seen)
         for number in range(len(seen[0])):
+            has_looked = number % every == 0
             ids = [i for i, person in enumerate(seen) if person[number] == "x"]
             for i in ids:
-                hits[i] += 1
-            yield frame(number), people(ids, [hits[i] >= 3 for i in ids]), number in cuts
+                hits[i] += has_looked
+            yield frame(number), people(ids, [hits[i] >= NUM_DETECTIONS for i in ids]), number in cuts, has_looked
 
     signs = [[" "] * len(person) for person in seen]
-    for now, found in look_ahead(tracked(), confirm_after_s):
+    for now, found in look_ahead(tracked(), confirm_after_s, NUM_DETECTIONS):
         for row, i in enumerate(found.track_ids.tolist()):
             signs[i][now.index] = SIGNS[bool(found.confirmed[row]), bool(found.cut_off[row])]
     return ["".join(person) for person in signs]
@@ -70,32 +76,49 @@ def test_who_is_confirmed_and_who_is_cut_off(seen: list[str], cuts: list[int], e
     assert follow(seen, cuts) == expected
 
 
+@pytest.mark.parametrize(
+    ("seen", "cuts", "expected"),
+    [
+        pytest.param("xxxxxxxxxxx     ", [], "xxxxxxxxxxx     ", id="from the first frame"),
+        pytest.param("xxxxx xxxxxx    ", [], "xxxxx xxxxxx    ", id="with a gap"),
+        pytest.param("xxxx            ", [], "????            ", id="who is looked for in vain"),
+        pytest.param("xxxxxxx", [], "1111111", id="cut off by the end"),
+        pytest.param("xxxxxx     ", [6], "111111     ", id="cut off by a cut"),
+    ],
+)
+def test_where_people_are_looked_for_now_and_then(seen: str, cuts: list[int], expected: str) -> None:
+    assert follow([seen], cuts, every=4) == [expected]
+
+
 def test_live_sources_are_not_looked_ahead_in() -> None:
     assert follow(["xxxxx", "   xx"], confirm_after_s=0) == ["??xxx", "   ??"]
 
 
 @pytest.mark.parametrize(
-    ("fps", "confirm_after_s", "num_made"), [(24, 0.05, 4), (25, 0.05, 4), (30, 0.05, 4), (5, 0.05, 2), (120, 0.05, 12),
-        (25, 0, 1), (25, 100, 61)]
+    ("fps", "confirm_after_s", "every", "num_made"), [(24, 0.05, 1, 4), (25, 0.05, 1, 4), (30, 0.05, 1, 4),
+        (5, 0.05, 1, 4), (120, 0.05, 1, 12), (25, 0.05, 4, 13), (25, 0, 1, 1), (25, 100, 1, 61), (25, 0.05, 100, 61)]
 )  # fmt: skip
-def test_no_more_frames_wait_than_are_needed(fps: float, confirm_after_s: float, num_made: int) -> None:
+@pytest.mark.parametrize("is_doubtful", [True, False])
+def test_no_more_frames_wait_than_are_needed(
+    fps: float, confirm_after_s: float, every: int, num_made: int, is_doubtful: bool
+) -> None:
     made: list[int] = []
 
-    def endless() -> Generator[tuple[Frame, TrackedPoses, bool]]:
+    def endless() -> Generator[Tracked[Frame]]:
         for number in range(10**6):
             made.append(number)
-            yield frame(number, fps), people([1], [number >= 2]), False
+            yield frame(number, fps), people([1], [not is_doubtful]), False, number % every == 0
 
-    coming = look_ahead(endless(), confirm_after_s)
+    coming = look_ahead(endless(), confirm_after_s, NUM_DETECTIONS)
     assert next(coming)[0].index == 0
-    assert len(made) == num_made
+    assert len(made) == (num_made if is_doubtful else 1)
     coming.close()
 
 
 def test_what_was_tracked_before_a_failure_comes_out_before_it() -> None:
-    def failing() -> Generator[tuple[Frame, TrackedPoses, bool]]:
-        yield frame(0), people([1], [False]), False
-        yield frame(1), people([1], [False]), False
+    def failing() -> Generator[Tracked[Frame]]:
+        for number in range(2):
+            yield frame(number), people([1], [False]), False, True
         raise RuntimeError("broken")
 
     coming = look_ahead(failing(), CONFIRM_AFTER_S)

@@ -148,15 +148,40 @@ def test_a_new_id_has_no_similarity_and_a_kept_one_has() -> None:
 
 @pytest.mark.parametrize(
     ("confirm_after_s", "fps", "num_frames"),
-    [(0, 25, 1), (0.05, 25, 3), (0.05, 30, 3), (0.05, 24, 3), (0.05, 5, 2), (0.05, 120, 7), (0.5, 10, 6)],
+    [(0, 25, 1), (0.05, 25, 3), (0.05, 30, 3), (0.05, 24, 3), (0.05, 5, 3), (0.05, 120, 7), (0.5, 10, 6)],
 )
-def test_people_are_confirmed_once_they_were_seen_for_a_while(
+def test_people_are_confirmed_once_they_were_detected_for_a_while(
     confirm_after_s: float, fps: float, num_frames: int
 ) -> None:
     tracker = PoseTracker(COCO_17, TrackerConfig(confirm_after_s=confirm_after_s))
     confirmed = [bool(t.confirmed[0]) for t in follow(tracker, [people((100, 100))] * 8, Shift(), fps=fps)]
     assert confirmed.index(True) + 1 == num_frames
     assert all(confirmed[num_frames:])
+
+
+@pytest.mark.parametrize(
+    ("other", "has_looked", "rests"),
+    [
+        pytest.param(115, False, False, id="where somebody was lost"),
+        pytest.param(400, False, True, id="somebody was lost elsewhere"),
+        pytest.param(115, True, True, id="looked for since"),
+    ],
+)
+def test_nobody_rests_where_the_flow_lost_somebody(other: float, has_looked: bool, rests: bool) -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100), (other, 100))] * 4, Shift())
+    for decay in (False, *[True] * (2 * has_looked)):
+        tracker.predict(Shift(), decay=decay)
+        tracker.update(people((100, 100)))
+    tracker.predict(Shift(), decay=False, pose_s=1)
+    assert len(tracker.resting) == rests
+
+
+def test_who_is_carried_is_confirmed_no_sooner() -> None:
+    origins = [Origin.DETECTED, *[Origin.PROPAGATED] * 5, Origin.DETECTED, *[Origin.CARRIED] * 3, Origin.DETECTED]
+    frames = [people((100, 100), origin=origin) for origin in origins]
+    confirmed = [bool(t.confirmed[0]) for t in follow(PoseTracker(COCO_17), frames, Shift())]
+    assert confirmed == [False] * 10 + [True]
 
 
 @pytest.mark.parametrize("fps", [5, 10, 25, 60, 120])
@@ -397,7 +422,8 @@ def test_memory_does_not_grow() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("similarity", "colour"), ("merge", "never"), ("queue_length", 0), ("confirm_after_s", -1),
+        ("similarity", "colour"), ("merge", "never"), ("queue_length", 0), ("confirm_detections", 0),
+        ("confirm_after_s", -1),
         ("forget_after_s", float("nan")),
         ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("box_expansion", float("nan")),
         ("merge_iou", float("nan")),

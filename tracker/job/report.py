@@ -48,8 +48,7 @@ class Delays:
 class Report:
     """Counts of a run.
 
-    outputs: files. parts: what really ran, in lines of the summary. confirm_after_s: until a person is confirmed. whom:
-    it is about, "" for everybody.
+    outputs: files. parts: what really ran, in lines of the summary. whom: it is about, "" for everybody.
     busy_s: seconds by stage. counts: as of `StageTimes`. delays: of a live source. warning: on the source, None
     without.
     """
@@ -60,7 +59,6 @@ class Report:
     poses: int = 0
     ids: set[Any] = field(default_factory=set)
     confirmed_ids: set[Any] = field(default_factory=set)
-    confirm_after_s: float = 0.0
     whom: str = ""
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
@@ -84,7 +82,7 @@ class Report:
         whom = pipeline.selection.describe()
         if whom:
             parts.append(f"whom: {whom}")
-        return cls(list(outputs), [*parts, *notes], confirm_after_s=pipeline.config.confirm_after_s, whom=whom)
+        return cls(list(outputs), [*parts, *notes], whom=whom)
 
     def count(self, tracked: TrackedPoses) -> None:
         """Add one frame."""
@@ -101,8 +99,8 @@ class Report:
         if self.confirmed_ids or not self.ids:
             return None
         return (
-            f"nobody was seen for {self.confirm_after_s:g} s of a scene, which would confirm them; --show-unconfirmed "
-            "draws everybody, --confirm-after 0 confirms at once"
+            "nobody was detected in a scene often enough to be confirmed; --show-unconfirmed draws everybody, "
+            "--confirm-after 0 confirms at once"
         )
 
     def print(self) -> None:
@@ -151,7 +149,6 @@ def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
         frames=sum(report.frames for report in reports),
         poses=sum(report.poses for report in reports),
         wall_s=wall_s,
-        confirm_after_s=reports[0].confirm_after_s,
     )
     for number, report in enumerate(reports):
         merged.ids |= {(number, track_id) for track_id in report.ids}

@@ -54,7 +54,9 @@ class TrackerConfig:
     newcomer_oks: float = 0.65
     """A pose without an id that is more similar than this to a better one of its frame opens no new id."""
     confirm_after_s: float = 0.05
-    """Seconds in which a person must be seen to be confirmed: three frames of 25 or 30 per second."""
+    """Seconds over which a person must be detected to be confirmed; 0 confirms everybody at once."""
+    confirm_detections: int = 3
+    """Frames in which a person must be detected to be confirmed; those in which the flow carried them do not count."""
     forget_after_s: float = 6.0
     """Seconds for which a lost person is remembered."""
 
@@ -63,8 +65,9 @@ class TrackerConfig:
             raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
         if self.merge not in MERGES:
             raise ValueError(f"merge must be one of {', '.join(MERGES)}, not {self.merge!r}")
-        if self.queue_length < 1:
-            raise ValueError(f"queue_length must be 1 or more, not {self.queue_length}")
+        for name in ("queue_length", "confirm_detections"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         for name in ("confirm_after_s", "forget_after_s"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of seconds, 0 or more, not {getattr(self, name)}")

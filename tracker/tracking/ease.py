@@ -11,7 +11,7 @@ from tracker.boxes import iou
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.propagation import WHOLE
 from tracker.tracking.queue import QueueEntry
-from tracker.types import BoolArray, IntArray, Origin, TrackedPoses
+from tracker.types import BoolArray, FloatArray, IntArray, Origin, TrackedPoses
 
 # Share of a person's kept keypoints that the flow has to follow with certainty.
 _SURE = 0.8
@@ -51,14 +51,15 @@ class Ease:
         self._rests_s = {i: since_s[i] for i, rests in zip(ids, may.tolist(), strict=True) if rests}
         return may
 
-    def see(self, before: IntArray, people: TrackedPoses, *, has_looked: bool) -> None:
-        """Take the people of a new frame; before: ids of the last one. has_looked: the detector did."""
+    def see(self, before: QueueEntry, people: TrackedPoses, *, has_looked: bool) -> None:
+        """Take the people of a new frame; before: those of the last one, carried here. has_looked: the detector did."""
         if has_looked:
             self._rests_s = {}  # nobody rests while the detector looks
-            all_found = bool((people.poses.origin == Origin.DETECTED).all())
-        else:
-            all_found = self._seen is not None and self._seen.all_found
-        self._seen = _Seen(before, people, self._surely, all_found)
+        last = None if has_looked else self._seen
+        all_found = last.all_found if last else bool((people.poses.origin == Origin.DETECTED).all())
+        missing = before.moved_boxes[~np.isin(before.track_ids, people.track_ids)]
+        missing = np.concatenate([last.missing, missing]) if last else missing
+        self._seen = _Seen(before.track_ids, people, self._surely, all_found, missing)
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,21 @@ class _Seen:
     """The people of a frame. What follows from them is worked out where it is asked for: by the quicker paces alone.
 
     before: ids of the frame before. surely: who of them was surely followed. all_found: by the detector, when it looked
-    last.
+    last. missing: (M, 4) xyxy pixels, the boxes of those whom the flow lost since then.
     """
 
     before: IntArray
     people: TrackedPoses
     surely: BoolArray
     all_found: bool
+    missing: FloatArray
 
     @cached_property
     def settled(self) -> frozenset[int]:
-        """Ids of those who are confirmed and apart from one another."""
+        """Ids of those who are confirmed and apart from one another and from where others were lost."""
         boxes = self.people.poses.boxes
-        meeting = (iou(boxes, boxes) > _MEETING) & ~np.eye(len(boxes), dtype=np.bool_)
+        meeting = iou(boxes, np.concatenate([boxes, self.missing])) > _MEETING
+        np.fill_diagonal(meeting, val=False)
         return frozenset(self.people.track_ids[self.people.confirmed & ~meeting.any(axis=1)].tolist())
 
     @cached_property

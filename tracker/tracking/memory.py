@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.tracking.config import FRAME_S
+from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.oks import oks
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, RowTable
@@ -29,8 +29,9 @@ class Tracks(RowTable):
     """What is remembered of T ids, which rise.
 
     boxes: (T, 4) xyxy pixels and keypoints: (T, K, 2) pixels, NaN where never kept, of the times `last_s` (T,), at
-    which the people were last seen. paces: (T, 2) pixels per second. seen_s: (T,) the seconds that led to the frames in
-    which they were seen again.
+    which the people were last seen. paces: (T, 2) pixels per second. num_detections: (T,) the frames in which they were
+    detected. seen_s: (T,) the seconds that led to frames in which they were seen again, up to the last detection.
+    carried_s: (T,) likewise since then.
     """
 
     ids: IntArray
@@ -38,40 +39,59 @@ class Tracks(RowTable):
     keypoints: FloatArray
     last_s: DoubleArray
     paces: DoubleArray
+    num_detections: IntArray
     seen_s: DoubleArray
+    carried_s: DoubleArray
 
     @classmethod
     def begin(cls, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float) -> Tracks:
-        """People who are seen for the first time."""
+        """People who are detected for the first time."""
         n = len(ids)
-        return cls(ids, boxes, keypoints, np.full(n, now_s, np.float64), np.zeros((n, 2)), np.zeros(n))
+        last_s, once = np.full(n, now_s, np.float64), np.ones(n, np.int64)
+        return cls(ids, boxes, keypoints, last_s, np.zeros((n, 2)), once, np.zeros(n), np.zeros(n))
 
     def rows(self, ids: IntArray) -> IntArray:
         """Where these ids stand; `len(self)` for one that is higher than all."""
         return np.searchsorted(self.ids, ids)
 
-    def see(self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float, step_s: float) -> Tracks:
+    def confirmed(self, config: TrackerConfig) -> BoolArray:
+        """Who (T,) was detected often enough, over long enough, to be a person."""
+        if not config.confirm_after_s:
+            return np.ones(len(self), np.bool_)
+        return (self.num_detections >= config.confirm_detections) & (self.seen_s >= config.confirm_after_s)
+
+    def see(
+        self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, detected: BoolArray, now_s: float, step_s: float
+    ) -> Tracks:
         """The tracks once these people are there; ids higher than all remembered are new. step_s: since the last frame.
 
-        Keypoints that are missing there are remembered where they were last, moved along with the box.
+        detected: (N,) who was, and not carried there. Keypoints that are missing there are remembered where they were
+        last, moved along with the box.
         """
         is_new = self.rows(ids) == len(self)
-        tracks = self._update(ids[~is_new], boxes[~is_new], keypoints[~is_new], now_s, step_s)
+        known = ~is_new
+        tracks = self._update(ids[known], boxes[known], keypoints[known], detected[known], now_s, step_s)
         if not is_new.any():
             return tracks
         return Tracks.join([tracks, Tracks.begin(ids[is_new], boxes[is_new], keypoints[is_new], now_s)])
 
-    def _update(self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float, step_s: float) -> Tracks:
+    def _update(
+        self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, detected: BoolArray, now_s: float, step_s: float
+    ) -> Tracks:
         rows = self.rows(ids)
         seen = Tracks(*(values.copy() for values in vars(self).values()))
         step = _centres(boxes) - _centres(self.boxes[rows])
-        gain = np.where(self.seen_s[rows] == 0, 1, 1 - (1 - _PACE_GAIN) ** (step_s / FRAME_S))[:, None]
+        is_first = self.seen_s[rows] + self.carried_s[rows] == 0
+        gain = np.where(is_first, 1, 1 - (1 - _PACE_GAIN) ** (step_s / FRAME_S))[:, None]
         seen.paces[rows] = (1 - gain) * self.paces[rows] + gain * step / (now_s - self.last_s[rows])[:, None]
         remembered = self.keypoints[rows] + step.astype(np.float32)[:, None]
         seen.keypoints[rows] = np.where(np.isnan(keypoints), remembered, keypoints)
         seen.boxes[rows] = boxes
         seen.last_s[rows] = now_s
-        seen.seen_s[rows] += step_s
+        since_s = self.carried_s[rows] + step_s
+        seen.num_detections[rows] += detected
+        seen.seen_s[rows] += detected * since_s
+        seen.carried_s[rows] = ~detected * since_s
         return seen
 
 

@@ -112,7 +112,7 @@ class PoseTracker:
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = self._last_id + 1 + np.arange(len(fresh))
         self._last_id += len(fresh)
-        before = self._queue.newest.track_ids
+        before = self._queue.newest
         tracked = self._remember(replace(entry, track_ids=track_ids), poses, similarities)
         self._ease.see(before, tracked, has_looked=self._has_looked)
         self._is_begun = False
@@ -185,7 +185,7 @@ class PoseTracker:
         if not len(rows):
             return track_ids, similarities
         tracks = self._tracks
-        remembered = tracks.seen_s >= self.config.confirm_after_s
+        remembered = tracks.seen_s + tracks.carried_s >= self.config.confirm_after_s
         remembered &= self._now_s - tracks.last_s <= self.config.forget_after_s
         lost = tracks[remembered & ~np.isin(tracks.ids, track_ids)]
         track_ids, similarities = track_ids.copy(), similarities.copy()
@@ -196,8 +196,9 @@ class PoseTracker:
 
     def _remember(self, entry: QueueEntry, poses: Poses, similarities: FloatArray) -> TrackedPoses:
         self._queue.push(entry, self._now_s)
-        tracks = self._tracks.see(entry.track_ids, entry.boxes, entry.keypoints, self._now_s, self._step_s)
-        confirmed = tracks.seen_s[tracks.rows(entry.track_ids)] >= self.config.confirm_after_s
+        detected = poses.origin == Origin.DETECTED
+        tracks = self._tracks.see(entry.track_ids, entry.boxes, entry.keypoints, detected, self._now_s, self._step_s)
+        confirmed = tracks.confirmed(self.config)[tracks.rows(entry.track_ids)]
         # Who can no longer come back is forgotten, so that the memory never grows without bound.
         recent = tracks.last_s >= min(self._now_s - self.config.forget_after_s, self._queue.times_s[0])
         self._tracks = tracks if recent.all() else tracks[recent]
