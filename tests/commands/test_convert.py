@@ -51,6 +51,19 @@ def test_what_is_dropped_is_told_in_one_line(run: Run, poses: Path) -> None:
     assert written == "written: out.csv, 3 frames with 2 ids"
 
 
+def test_people_have_marker_files_of_their_own(run: Run, poses: Path) -> None:
+    done = run("convert", poses, "out.trc", "--fps", "25")
+    assert (done.code, done.err.splitlines()[-1]) == (0, "written: out_person*.trc, 3 frames with 2 ids")
+    assert "note: units are pixels" in done.err
+    done = run("convert", poses, "m.trc", "--person-height", "1.8")
+    assert "note: person 3 is 36 px tall; person 8 is 36 px tall\n" in done.err
+    assert sorted(path.name for path in Path().glob("*.trc")) == [
+        *("m_person03.trc", "m_person08.trc", "out_person03.trc", "out_person08.trc"),
+    ]  # fmt: skip
+    assert "out_person03.trc exists" in refused(run("convert", poses, "out.trc"))
+    assert "poses are read from .jsonl" in refused(run("convert", "out_person03.trc", "out.csv"))
+
+
 def test_a_torn_last_line_is_told(run: Run, poses: Path) -> None:
     poses.write_text(poses.read_text()[:-9])
     warning, written = run("convert", poses, "out.npz").err.splitlines()
@@ -74,6 +87,8 @@ def test_keypoints_go_to_another_skeleton_by_name(run: Run, poses: Path) -> None
         pytest.param(["in.jsonl", "out.xml"], 2, "written as .jsonl, .csv, .txt, .json, .npz", id="unknown suffix"),
         pytest.param(["in.jsonl", "in.jsonl", "--overwrite"], 2, "would overwrite the input", id="onto itself"),
         pytest.param(["in.jsonl", "old.csv"], 1, "old.csv exists; move it away or pass --overwrite", id="exists"),
+        pytest.param(["in.jsonl", "x.trc", "--fps", "0"], 2, "--fps must be above 0, not 0.0", id="no rate"),
+        pytest.param(["in.jsonl", "x.trc", "--person-height", "-1"], 2, "--person-height must be above 0", id="height"),
         pytest.param(["in.xml", "x.csv"], 1, "cannot tell the format of in.xml by its suffix", id="unknown input"),
         pytest.param(["absent.jsonl", "x.csv"], 1, "absent.jsonl cannot be read (No such file", id="missing input"),
         pytest.param(["empty.jsonl", "x.csv"], 1, "empty.jsonl has no frame", id="no frames"),

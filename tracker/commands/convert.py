@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tracker.errors import InputError, UsageError
-from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer, read_results
+from tracker.formats import FORMATS, READERS, SUFFIXES, Results, check_results_output, open_writer, read_results
+from tracker.formats.markers import HEIGHT, RATE
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
 from tracker.formats.record import FILES, missing_in
@@ -31,18 +34,21 @@ def add_parser(commands: Any) -> None:
         "line. Keypoints are mapped by name. With --format posetrack17, a PoseTrack18 or 21 file or a folder of such "
         "files, annotations or predictions, is converted as PoseTrack's own tool does; posetrack18 does the reverse.",
     )
-    suffixes = ", ".join(SUFFIXES)
     parser.add_argument(
         "input",
         type=Path,
         metavar="IN",
-        help=f"results ({suffixes}), or a folder of OpenPose's or PoseTrack's files; - for stdin",
+        help=f"results ({', '.join(READERS)}), or a folder of OpenPose's or PoseTrack's files; - for stdin",
     )
     parser.add_argument(
-        "output", type=Path, metavar="OUT", help=f"file to write ({suffixes}), a folder, or - for stdout"
+        "output", type=Path, metavar="OUT", help=f"file to write ({', '.join(SUFFIXES)}), a folder, or - for stdout"
     )
     parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
     parser.add_argument("--skeleton", choices=SKELETONS, help="keypoints to write; default: those of IN")
+    parser.add_argument(
+        "--person-height", type=float, metavar="M", help="metres that people are tall, to scale TRC and C3D by"
+    )
+    parser.add_argument("--fps", type=float, metavar="R", help="rate of TRC and C3D; default: that of IN")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=run)
 
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     check_results_output(args.output, args.format, args.overwrite)
     results = read_frames(args.input)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
-    results = results.in_skeleton(wanted)
+    results = with_options(results.in_skeleton(wanted), args)
     with suppress(BrokenPipeError), open_writer(args.output, results.header, args.format) as writer:
         for frame in results.frames:
             writer.write(frame, frame.tracked)
@@ -68,9 +74,21 @@ def run(args: argparse.Namespace) -> int:
     dropped = sorted(writer.drops - (set() if has_files else {FILES})) + names
     if dropped:
         print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
+    if writer.note:
+        print(f"note: {writer.note}", file=sys.stderr)
     num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})
-    print(f"written: {args.output}, {len(results.frames)} frames with {num_ids} ids", file=sys.stderr)
+    print(f"written: {writer}, {len(results.frames)} frames with {num_ids} ids", file=sys.stderr)
     return 0
+
+
+def with_options(results: Results, args: argparse.Namespace) -> Results:
+    """The results with the frame rate and the height that are given; UsageError for senseless ones."""
+    for option in ("fps", "person_height"):
+        if (value := getattr(args, option)) is not None and not 0 < value < math.inf:
+            raise UsageError(f"--{option.replace('_', '-')} must be above 0, not {value}")
+    given = {name: value for name, value in ((HEIGHT, args.person_height), (RATE, args.fps)) if value}
+    header = results.header
+    return replace(results, header=replace(header, fps=args.fps or header.fps, settings=header.settings | given))
 
 
 def read_frames(path: Path) -> Results:

@@ -11,6 +11,7 @@ from tracker.errors import InputError, UsageError, load_extra
 from tracker.formats.coco import CocoWriter, PoseTrackWriter, read_coco
 from tracker.formats.csv import CsvWriter, LongCsvWriter, read_csv
 from tracker.formats.jsonl import JsonlStream, JsonlWriter, check_stdout, read_jsonl
+from tracker.formats.markers import C3dWriter, MarkerWriter, TrcWriter, check_people
 from tracker.formats.mot import MotWriter, read_mot
 from tracker.formats.npz import NpzWriter, read_npz
 from tracker.formats.openpose import OpenPoseWriter, check_folder, read_openpose
@@ -24,6 +25,7 @@ from tracker.skeletons import Skeleton
 
 __all__ = [
     "FORMATS",
+    "READERS",
     "SUFFIXES",
     "Format",
     "FrameResult",
@@ -42,14 +44,23 @@ __all__ = [
 class Format:
     """A way to write results.
 
-    suffix: of its files, empty for folders. library: which not everybody installs. is_read: can be read back.
+    suffix: of its files, empty for folders. library: which not everybody installs.
     """
 
     suffix: str
     writer: type[ResultWriter]
     check: Callable[[Path, bool], None] = check_output
     library: str | None = None
-    is_read: bool = True
+
+    @property
+    def is_per_person(self) -> bool:
+        """Whether each person has a file of their own, and none has the name that was given."""
+        return issubclass(self.writer, MarkerWriter)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it can be read back."""
+        return not self.suffix or self.suffix in READERS
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -65,18 +76,28 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "openpose": Format("", OpenPoseWriter, check_folder),
         "npz": Format(".npz", NpzWriter),
         "parquet": Format(".parquet", ParquetWriter, library="pyarrow"),
+        "trc": Format(".trc", TrcWriter, check_people),
+        "c3d": Format(".c3d", C3dWriter, check_people, "ezc3d"),
     }
 )
 _STREAM = Format(".jsonl", JsonlStream, check_stdout)
-# What a suffix tells: the format to write, and the reader of all formats with that suffix.
-SUFFIXES: Mapping[str, tuple[str, Callable[[Path], Results]]] = MappingProxyType(
+# What reads all formats with a suffix.
+READERS: Mapping[str, Callable[[Path], Results]] = MappingProxyType(
     {
-        ".jsonl": ("jsonl", read_jsonl),
-        ".csv": ("csv", read_csv),
-        ".txt": ("mot", read_mot),
-        ".json": ("coco", read_coco),
-        ".npz": ("npz", read_npz),
-        ".parquet": ("parquet", read_parquet),
+        ".jsonl": read_jsonl,
+        ".csv": read_csv,
+        ".txt": read_mot,
+        ".json": read_coco,
+        ".npz": read_npz,
+        ".parquet": read_parquet,
+    }
+)
+# The format that a suffix tells: the first that has it, but for PoseTrack's, whose files are told by their names.
+SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {
+        suffix: next(name for name, form in FORMATS.items() if form.suffix == suffix and "posetrack" not in name)
+        for suffix in dict.fromkeys(form.suffix for form in FORMATS.values())
+        if suffix
     }
 )
 
@@ -99,7 +120,7 @@ def format_of(path: Path, name: str | None = None) -> Format:
         )
     if name is None and suffix == ".json" and sequence_id(path.stem) is not None:
         name = "posetrack"
-    return FORMATS[name or SUFFIXES[suffix][0]]
+    return FORMATS[name or SUFFIXES[suffix]]
 
 
 def check_results_output(path: Path, name: str | None, overwrite: bool) -> None:
@@ -138,8 +159,8 @@ def read_people(path: Path, skeleton: Skeleton | None = None) -> Results:
     if path.is_dir():
         return read_openpose(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in READERS:
         raise InputError(
-            f"cannot tell the format of {path} by its suffix; poses are read from {', '.join(SUFFIXES)} and folders"
+            f"cannot tell the format of {path} by its suffix; poses are read from {', '.join(READERS)} and folders"
         )
-    return read_coco(path, skeleton) if suffix == ".json" else SUFFIXES[suffix][1](path)
+    return read_coco(path, skeleton) if suffix == ".json" else READERS[suffix](path)

@@ -22,16 +22,21 @@ class ResultWriter(ABC):
 
     The first frame opens it. Left by an exception, what was written stays under the partial name. Raises OutputError
     when it cannot be written (disk full, say). drops: names of what the format cannot hold. skeleton: to which
-    keypoints are brought by name, None for any.
+    keypoints are brought by name, None for any. note: what is to be said of the complete file. As text it is what was
+    written.
     """
 
     drops: ClassVar[frozenset[str]] = frozenset()
     skeleton: Skeleton | None = None
+    note: str | None = None
 
     def __init__(self, path: Path, header: Header) -> None:
         self.path = path
         self.header = header
         self._is_open = False
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def write(self, moment: Moment, tracked: TrackedPoses) -> None:
         """Append the people of a frame; frames come by rising index. A score of a keypoint above 1 is written as 1."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from tracker import __version__
 from tracker.errors import ModelError, UsageError
+from tracker.formats import format_of
 from tracker.job.cluster import track_on_cluster
 from tracker.job.fingerprint import SUFFIX, Fingerprint, describe_files
 from tracker.job.job import Crew, Engine, Job
@@ -90,6 +91,10 @@ def _check_options(job: Job, engine: Engine, crew: Crew) -> None:
         raise UsageError("the Ray cluster decides how many workers there are; leave out --workers and --gpus")
     if crew.ray and job.outputs.format == "openpose":
         raise UsageError("--format openpose writes folders, which --ray does not bring back; name another format")
+    if job.outputs.poses and format_of(job.outputs.poses, job.outputs.format).is_per_person:
+        raise UsageError(
+            f"--format {job.outputs.format} is of one input: write jsonl here, and convert each afterwards"
+        )
 
 
 def _with_fingerprint(job: Job, common: Mapping[str, Any]) -> Job:

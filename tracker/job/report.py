@@ -127,7 +127,7 @@ class Report:
             f"looks for people: {self.counts['looks']}{in_boxes}",
             *([f"note: {self.hint}"] if self.hint else []),
             *([f"warning: {self.warning}"] if self.warning else []),
-            *(f"written: {path}" for path in self.outputs),
+            *(f"written: {path}" for path in self.outputs if path.exists()),
         ]
 
 

@@ -84,6 +84,8 @@ class ResultSink(Sink):
 
     def __exit__(self, *exception: Any) -> None:
         self._results.__exit__(*exception)
+        if self._results.note:
+            print(f"written: {self._results} ({self._results.note})", file=sys.stderr)
 
 
 class OverlaySink(Sink):
