@@ -151,3 +151,15 @@ def test_the_sound_is_kept_unless_unwanted(run: Run, models: list[str], tmp_path
         assert flashes_and_tones(tmp_path / name)[1] == pytest.approx([0.5], abs=0.03)
     run("render", "out.jsonl", clip, "--output", "silent.mp4", "--no-audio")
     assert flashes_and_tones(tmp_path / "silent.mp4")[1] == []
+
+
+def test_faces_are_blurred_as_they_were_tracked(run: Run, track: Run, clip: Path) -> None:
+    done = track("--poses", "out.jsonl", "--output", "out.mp4", "--blur-faces", "--draw", "trails")
+    assert "note: faces are blurred where people were found" in done.err
+    assert "speed: exact" in done.err
+    assert "faces are blurred" in run("render", "out.jsonl", clip, "--blur-faces", "--draw", "trails").err
+    again, bare = pictures(Path("clip_rendered.mp4")), pictures(clip)
+    for first, second, whole in zip(pictures(Path("out.mp4")), again, bare, strict=True):
+        np.testing.assert_allclose(first.astype(int), second.astype(int), atol=12)
+        changes = np.abs(first.astype(int) - whole).mean(axis=(0, 2))
+        assert changes[10:34].mean() > 2 * changes[90:].mean()  # in a box, and beside the other

@@ -405,6 +405,7 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--only", "tallest"], "--only: only must be largest, centre, an id, or a point X,Y", id="whom"),
         pytest.param(["--only", "1", "--people", "2"], "--only follows one person, so --people has", id="two of one"),
         pytest.param(["--draw", "boxes,names"], "--draw: there is no part 'names'; name some of boxes", id="parts"),
+        pytest.param(["--blur-faces", "--only", "1"], "--only leaves people out, whom --blur-faces would", id="bare"),
         pytest.param(["--region", "0,0,1"], "--region: region must be X1,Y1,X2,Y2, or more points", id="three numbers"),
         pytest.param(["--tracker", "merge=all"], "--merge must be one of prefer-detections, plain, not", id="word"),
     ],

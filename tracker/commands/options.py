@@ -326,7 +326,7 @@ def add_people_options(parser: Parser) -> None:
 
 
 def add_overlay_options(group: Any) -> None:
-    """--show-unconfirmed, --draw, --line-width and --no-audio."""
+    """--show-unconfirmed, --draw, --line-width, --blur-faces and --no-audio."""
     group.add_argument("--show-unconfirmed", action="store_true", help="draw people who are not confirmed yet, too")
     group.add_argument(
         "--draw",
@@ -335,6 +335,7 @@ def add_overlay_options(group: Any) -> None:
         help=f"what is drawn of people, of {','.join(PARTS)}; default: all",
     )
     group.add_argument("--line-width", type=natural, metavar="PX", help="of limbs; default: by the size of people")
+    group.add_argument("--blur-faces", action="store_true", help="of everybody who is found, whether drawn or not")
     group.add_argument("--no-audio", dest="audio", action="store_false", help="leave out the sound of the input")
 
 

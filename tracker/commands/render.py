@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"camera {args.video} shows something else now; name the video that was tracked")
     output = _choose_output(args)
     results = read_frames(args.poses)
+    from tracker.video.faces import BLUR_NOTE
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
         num_frames, drawn, note = _draw(args, results, source, output)
+    if args.blur_faces:
+        print(f"note: {BLUR_NOTE}", file=sys.stderr)
     if note:
         print(f"note: {note}", file=sys.stderr)
     last = results.frames[-1].index
@@ -170,4 +173,5 @@ def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
         show_unconfirmed=args.show_unconfirmed,
         draw=args.draw or PARTS,
         line_width=args.line_width,
+        blur_faces=args.blur_faces,
     )

@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         serve=args.serve,
         draw=args.draw or PARTS,
         line_width=args.line_width,
+        blur_faces=args.blur_faces,
         audio=args.audio,
         crf=args.crf,
         overwrite=args.overwrite,
@@ -197,6 +199,10 @@ def _read_people(args: argparse.Namespace) -> tuple[Settings, Known | None]:
     """
     from tracker.job.job import Known
 
+    if args.blur_faces:
+        _refuse(
+            args, ("people", "only", "region"), "leaves people out, whom --blur-faces would not find; leave one out"
+        )
     if args.skeleton and not args.poses_in:
         raise UsageError("--skeleton is for --poses-in; leave it out")
     if str(PIPE) in args.input and PIPE in (args.poses_in, args.boxes):
@@ -207,7 +213,10 @@ def _read_people(args: argparse.Namespace) -> tuple[Settings, Known | None]:
         return settings, Known(args.poses_in, "poses", SKELETONS.get(args.skeleton))
     if args.boxes:
         _refuse(args, (*_OF_DETECTOR, "pose"), "has no meaning with --boxes; leave one out")
-    return read_settings(args), Known(args.boxes, "boxes") if args.boxes else None
+    settings = read_settings(args)
+    if args.blur_faces:  # between looks, nobody is seen who comes
+        settings = replace(settings, speed=settings.speed or "exact")
+    return settings, Known(args.boxes, "boxes") if args.boxes else None
 
 
 def _refuse(args: argparse.Namespace, options: Iterable[str], reason: str) -> None:

@@ -27,7 +27,7 @@ from tracker.video.source import check_range, files_of
 from tracker.weights import find_default, sha256_of
 
 # What changes outputs without changing whom they are about.
-_OF_OUTPUTS = ("format", "confirmed_only", "show_unconfirmed", "draw", "line_width", "audio", "crf")
+_OF_OUTPUTS = ("format", "confirmed_only", "show_unconfirmed", "draw", "line_width", "blur_faces", "audio", "crf")
 
 
 def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool = False) -> int:

@@ -97,7 +97,7 @@ class Outputs:
     poses may be stdout, `-`, which is none of the files.
 
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
-    draw others, too. show: in a live window. serve: to browsers that ask there. draw, line_width: as of
+    draw others, too. show: in a live window. serve: to browsers that ask there. draw, line_width, blur_faces: as of
     `OverlayRenderer`. audio: overlay videos have the input's sound. crf: their quality, 0 lossless to 51 worst.
     """
 
@@ -110,6 +110,7 @@ class Outputs:
     serve: Address | None = None
     draw: tuple[str, ...] = PARTS
     line_width: int | None = None
+    blur_faces: bool = False
     audio: bool = True
     crf: int = 23
     overwrite: bool = False

@@ -27,6 +27,7 @@ from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import default_threads
 from tracker.selection import Selection
 from tracker.types import Frame, KnownPeople
+from tracker.video.faces import BLUR_NOTE
 from tracker.video.live import LiveReader
 from tracker.video.source import VideoSource, open_images, open_source
 
@@ -137,6 +138,8 @@ def _fill_outputs(
     sinks = [*watchers, *open_sinks(job, source, pipeline, truth)]
     track(pipeline, source, sinks, report, is_live=source.is_live)
     report.warning = source.warning
+    if job.outputs.blur_faces:
+        report.parts.append(f"note: {BLUR_NOTE}")
     if source.live and report.frames:
         report.parts.append(_live_line(source.live, report))
     report.parts.extend(f"note: {note}" for note in (source.note, *(sink.note for sink in sinks)) if note)

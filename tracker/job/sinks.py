@@ -192,6 +192,7 @@ def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
         show_unconfirmed=job.outputs.show_unconfirmed,
         draw=job.outputs.draw,
         line_width=job.outputs.line_width,
+        blur_faces=job.outputs.blur_faces,
     )
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tracker.skeletons import Skeleton
 from tracker.types import BoolArray, FloatArray, Image, Origin, TrackedPoses
+from tracker.video.faces import FaceBlur
 
 Color: TypeAlias = tuple[float, float, float]
 Rect: TypeAlias = tuple[int, int, int, int]
@@ -99,7 +100,7 @@ class OverlayRenderer:
     """Draws tracked people; keeps the trails of the last second, so use one renderer per video.
 
     keypoint_threshold: keypoints under this score are left out. draw: some of `PARTS`. line_width: of limbs, in pixels;
-    None for what suits the picture and each person.
+    None for what suits the picture and each person. blur_faces: everybody's, also of those who are not drawn.
     """
 
     def __init__(
@@ -111,7 +112,9 @@ class OverlayRenderer:
         trail_s: float = 1.0,
         draw: Collection[str] = PARTS,
         line_width: int | None = None,
+        blur_faces: bool = False,
     ) -> None:
+        self._faces = FaceBlur(skeleton) if blur_faces else None
         self._draws = frozenset(draw)
         self._line_width = line_width
         self._threshold = keypoint_threshold
@@ -128,6 +131,8 @@ class OverlayRenderer:
         """
         canvas = image.copy()
         style = _Style.suiting(image, self._line_width)
+        if self._faces:
+            self._faces.blur(canvas, tracked, time_s)
         self._trails.extend(tracked, time_s)
         self._note_found(tracked, time_s)
         is_shown = tracked.confirmed | tracked.cut_off | self._show_unconfirmed
