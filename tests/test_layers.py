@@ -25,6 +25,7 @@ BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "selection", "pipeline"}
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     **dict.fromkeys(("tracking", "flow", "video", "nets", "formats"), GROUND),
+    "after": GROUND | {"formats"},
     "runtime": GROUND,
     "engines": GROUND | {"runtime"},
     "weights": GROUND | {"runtime", "nets"},
@@ -44,14 +45,14 @@ ALLOWED = {
     "training": BELOW_COMMANDS | {"datasets", "evaluation", "published"},
     "serve": BELOW_COMMANDS | {"job", "evaluation"},
     "commands": BELOW_COMMANDS
-    | {"datasets", "job", "evaluation", "export", "scenes", "serve", "training"}
-    | {"catalogue"},
+    | {"after", "datasets", "job", "evaluation", "export", "scenes", "serve", "training", "catalogue"},
     "cli": GROUND | {"commands"},
     "__main__": {"cli"},
     "__init__": {"pipeline", "tracking", "video", "formats", "given", "skeletons", "types", "errors"},
 }
 # part -> third-party packages it may not import
 FORBIDDEN = {
+    "after": {"cv2", "torch", "onnxruntime", "av"},
     "tracking": {"cv2", "torch", "onnxruntime", "av"},
     "nets": {"cv2", "numpy", "onnxruntime", "av"},
     **{part: {"cv2", "torch", "onnxruntime", "av", "scipy"} for part in GROUND},

@@ -32,6 +32,8 @@ class Origin(IntEnum):
     PROPAGATED = 1
     CARRIED = 2
     """Box and keypoints were both moved by the flow."""
+    INTERPOLATED = 3
+    """Nobody looked: between two frames in which the person was there."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class RowTable:
             name = type(self).__name__
             raise TypeError(f"{name} has a row per person: write rows[[{rows}]] for one, or take its arrays' rows")
         index = rows if isinstance(rows, slice) else _as_index(rows)
-        return type(self)(**{name: getattr(self, name)[index] for name in _names(type(self))})
+        columns = {name: getattr(self, name) for name in _names(type(self))}
+        return type(self)(**{name: None if column is None else column[index] for name, column in columns.items()})
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -195,7 +198,9 @@ class TrackedPoses(RowTable):
 
     poses: N people. track_ids: (N,) int64, unique in a frame and never reused. similarities: (N,) float32
     of the match that gave the id, NaN for a new id. confirmed: (N,) bool, seen in enough frames. cut_off: (N,) bool,
-    gone with their scene before they could be confirmed; nobody if not given.
+    gone with their scene before they could be confirmed; nobody if not given. Of results that were worked over:
+    original_ids: (N,) int64, the ids that the tracker gave, −1 for who was filled in; raw: (N, K, 3) float32, the
+    keypoints and scores that the network gave. None where they are those of `track_ids` and `poses`.
     """
 
     poses: Poses
@@ -203,10 +208,16 @@ class TrackedPoses(RowTable):
     similarities: FloatArray
     confirmed: BoolArray
     cut_off: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    original_ids: IntArray | None = field(default=None, kw_only=True)
+    raw: FloatArray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.cut_off) == 0:
             object.__setattr__(self, "cut_off", np.zeros(len(self), np.bool_))
+        if self.original_ids is not None:
+            _check("original_ids", self.original_ids, (len(self),), np.int64)
+        if self.raw is not None:
+            _check("raw", self.raw, (*self.poses.scores.shape, 3), np.float32)
         _check("cut_off", self.cut_off, (len(self),), np.bool_)
         _check("track_ids", self.track_ids, (len(self),), np.int64)
         _check("similarities", self.similarities, (len(self),), np.float32)
@@ -236,6 +247,11 @@ class TrackedPoses(RowTable):
 
     def __iter__(self) -> Iterator[Person]:
         return (self[row] for row in range(len(self)))
+
+    @property
+    def interpolated(self) -> BoolArray:
+        """(N, K): the keypoints that were filled in, which score more than the network gave them."""
+        return self.poses.scores > (self.poses.scores if self.raw is None else self.raw[..., 2])
 
     @classmethod
     def empty(cls, num_keypoints: int) -> TrackedPoses:

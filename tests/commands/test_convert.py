@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.after.walks import shaky_walk
 from tests.commands.conftest import Run, read_lines, refused
 from tests.formats.examples import HEADER, READABLE, example
 from tests.formats.posetrack_files import posetrack_17, posetrack_18, save
@@ -160,3 +161,27 @@ class TestPoseTrack:
         before = {path: path.read_text() for path in tmp_path.glob("*.json")}
         assert message in refused(run("convert", *arguments.split()), code)
         assert {path: path.read_text() for path in tmp_path.glob("*.json")} == before
+
+
+def test_a_second_pass_keeps_what_was_there_and_can_be_done_anew(run: Run, tmp_path: Path) -> None:
+    given = shaky_walk()
+    with open_writer(tmp_path / "in.jsonl", given.header) as writer:
+        for frame in given.frames:
+            writer.write(frame, frame.tracked)
+    done = run("convert", "in.jsonl", "out.jsonl", "--smooth", "butterworth", "--stitch", "1", "--drop-shorter", "0.2")
+    counts, written = done.err.splitlines()
+    assert counts == "second pass: 1 tracks stitched, 1 dropped, 2 people and 34 keypoints filled in"
+    assert written == "written: out.jsonl, 60 frames with 1 ids"
+    header, *frames = read_lines(Path("out.jsonl"))
+    assert header["edits"] == ["stitch 2 -> 1"]
+    (filled,) = frames[21]["people"]
+    assert (filled["origin"], filled["original_id"], filled["interpolated"]) == ("interpolated", None, [*range(17)])
+    assert filled["raw"] == [[None, None, 0]] * 17
+    (later,) = frames[40]["people"]
+    assert (later["track_id"], later["original_id"]) == (1, 2)
+    assert later["raw"] == read_lines(Path("in.jsonl"))[41]["people"][0]["keypoints"] != later["keypoints"]
+    run("convert", "out.jsonl", "again.jsonl", "--smooth", "butterworth")
+    assert read_lines(Path("again.jsonl"))[1:] == frames
+    assert "ids and keypoints as they were at first" in run("convert", "out.jsonl", "out.csv").err
+    refused(run("convert", "in.jsonl", "x.jsonl", "--cutoff-hz", "3"), 2)
+    assert "--fill-gaps must be" in refused(run("convert", "in.jsonl", "x.jsonl", "--fill-gaps", "-1"), 2)

@@ -68,13 +68,16 @@ def any_results(draw: st.DrawFn) -> Results:
         draw(st.sampled_from([None, (640, 480)])),
         draw(st.sampled_from([None, 25.0, 29.97002997002997])),
         draw(st.sampled_from([{}, {"flow": "dis", "gate": 0.3, "paths": [None, "a"]}])),
+        draw(st.sampled_from([{}, {3: "Anna", 12: "Zoë B."}])),
+        draw(st.sampled_from([(), ("stitch 9 -> 3", "drop 4")])),
     )
+    is_worked = draw(st.booleans())
     has_times, name = draw(st.booleans()), draw(st.sampled_from([None, "{}.jpg", "a,b/ü {}7.png"]))
     frames = [
         FrameResult(
             index,
             index / 29.97 if has_times else np.nan,
-            _people(numbers, draw(st.integers(0, 4)), skeleton),
+            _people(numbers, draw(st.integers(0, 4)), skeleton, is_worked=is_worked),
             name and name.format(index),
             draw(st.sampled_from([None, (50, 200)])) if header.size_wh and index > indices[0] else None,
         )
@@ -83,7 +86,7 @@ def any_results(draw: st.DrawFn) -> Results:
     return Results(header, tuple(frames))
 
 
-def _people(numbers: np.random.Generator, count: int, skeleton: Skeleton) -> TrackedPoses:
+def _people(numbers: np.random.Generator, count: int, skeleton: Skeleton, *, is_worked: bool) -> TrackedPoses:
     shape = (count, skeleton.num_keypoints)
     is_missing = numbers.random(shape) < numbers.choice([0, 0.3, 1], (count, 1), p=[0.4, 0.5, 0.1])
     corner = numbers.uniform(-50, 2000, (count, 2))
@@ -102,7 +105,16 @@ def _people(numbers: np.random.Generator, count: int, skeleton: Skeleton) -> Tra
         track_ids=numbers.choice(2000, count, replace=False).astype(np.int64),
         similarities=_without(numbers.random(count), numbers.random(count) < 0.3),
         confirmed=numbers.random(count) < 0.7,
+        original_ids=numbers.integers(-1, 2000, count) if is_worked else None,
+        raw=_worked_from(numbers, poses) if is_worked else None,
     )
+
+
+def _worked_from(numbers: np.random.Generator, poses: Poses) -> Any:
+    """What the network may have given of those poses: some keypoints moved, some missing."""
+    raw = np.concatenate([poses.keypoints + numbers.normal(0, 2, poses.keypoints.shape), poses.scores[..., None]], 2)
+    raw[numbers.random(raw.shape[:2]) < 0.2] = np.nan, np.nan, 0
+    return raw.astype(np.float32)
 
 
 def _without(values: Any, is_missing: Any) -> Any:

@@ -52,7 +52,7 @@ def refused(path: Path) -> str:
         ("jsonl", '"time_s":0.04', '"time_s":1e999', "line 3: time_s must be a number within ±1e+09, not inf"),
         ("jsonl", '"track_id":8', '"track_id":3', "line 2: people[1]: track_id 3 is twice in frame 0"),
         ("jsonl", '"track_id":8', '"track_id":8.5', "people[1]: track_id must be a whole number"),
-        ("jsonl", '"propagated"', '"guessed"', '"propagated" or "carried", not \'guessed\''),
+        ("jsonl", '"propagated"', '"guessed"', '"carried" or "interpolated", not \'guessed\''),
         ("jsonl", "[0.12,1.12,0.5]", "[null,1.12,0.5]", "keypoints must have x and y or neither, and scores"),
         ("jsonl", "[0.12,1.12,0.5]", "[1e10,1.12,1]", "keypoints must be 17 × 3 numbers within ±1e+09"),
         # CSV
@@ -135,7 +135,7 @@ def change(path: Path, **arrays: Any) -> None:
         ({"keypoints": np.full((4, 17, 2), [np.nan, 1], np.float32)}, "keypoints has values out of range"),
         ({"box_scores": np.full(4, np.nan, np.float32)}, "box_scores has values out of range"),
         ({"boxes": np.full((4, 4), np.inf, np.float32)}, "boxes has values out of range"),
-        ({"origin": np.full(4, 3, np.int8)}, "origin has values out of range"),
+        ({"origin": np.full(4, 4, np.int8)}, "origin has values out of range"),
         ({"track_ids": np.array([-1, 2, 3, 4])}, "track_ids lacks a track id; `track` gives ids"),
         ({"track_ids": np.array([-2, 2, 3, 4])}, "track_ids has values out of range"),
         ({"sizes": np.zeros((3, 3), np.int64)}, "sizes must be int64 (3, 2), not int64 (3, 3)"),

@@ -10,14 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tracker.after.second_pass import run_second_pass, summary_of
+from tracker.commands.options import add_second_pass_options, read_second_pass
 from tracker.errors import InputError, UsageError
 from tracker.formats import FORMATS, READERS, SUFFIXES, Results, check_results_output, open_writer, read_results
 from tracker.formats.markers import HEIGHT, RATE
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
-from tracker.formats.record import FILES, missing_in
+from tracker.formats.record import missing_in
 from tracker.outputs import PIPE, check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
+from tracker.tracking.config import TrackerConfig
 
 # The forms between which PoseTrack's files are converted as its own tool does.
 _POSETRACK_VERSIONS = {"posetrack17": "17", "posetrack18": "18"}
@@ -48,8 +51,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--person-height", type=float, metavar="M", help="metres that people are tall, to scale TRC and C3D by"
     )
-    parser.add_argument("--fps", type=float, metavar="R", help="rate of TRC and C3D; default: that of IN")
+    parser.add_argument(
+        "--fps", type=float, metavar="R", help="frames per second: of TRC and C3D, and of IN, where it states no times"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    group = parser.add_argument_group(
+        "second pass", "IN stays as it is; .jsonl and .npz hold ids and keypoints as they were at first, too."
+    )
+    add_second_pass_options(group)
     parser.set_defaults(run=run)
 
 
@@ -61,23 +70,25 @@ def run(args: argparse.Namespace) -> int:
     if version and (sources := _posetrack_files(args.input, version)):
         return _convert_posetrack(args, sources, version)
     check_results_output(args.output, args.format, args.overwrite)
+    todo = read_second_pass(args)
     results = read_frames(args.input)
+    if todo.does_something:
+        before, results = results, run_second_pass(results, todo, keypoint_threshold_of(results), args.fps)
+        print(summary_of(before, results), file=sys.stderr)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     results = with_options(results.in_skeleton(wanted), args)
     with suppress(BrokenPipeError), open_writer(args.output, results.header, args.format) as writer:
         for frame in results.frames:
             writer.write(frame, frame.tracked)
-    has_files = any(frame.file for frame in results.frames)
     names = missing_in(writer.skeleton or wanted, skeleton)
     if len(names) > _MOST_NAMES:
         names = [*names[:_MOST_NAMES], f"{len(names) - _MOST_NAMES} other keypoints"]
-    dropped = sorted(writer.drops - (set() if has_files else {FILES})) + names
+    dropped = sorted(writer.drops - results.absent_facts) + names
     if dropped:
         print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
     if writer.note:
         print(f"note: {writer.note}", file=sys.stderr)
-    num_ids = len({track_id for frame in results.frames for track_id in frame.tracked.track_ids.tolist()})
-    print(f"written: {writer}, {len(results.frames)} frames with {num_ids} ids", file=sys.stderr)
+    print(f"written: {writer}, {len(results.frames)} frames with {len(results.track_ids)} ids", file=sys.stderr)
     return 0
 
 
@@ -99,6 +110,12 @@ def read_frames(path: Path) -> Results:
     if results.warning:
         print(f"warning: {results.warning}", file=sys.stderr)
     return results
+
+
+def keypoint_threshold_of(results: Results) -> float:
+    """The score under which keypoints were not tracked."""
+    stated = results.header.settings.get("keypoint_threshold")
+    return stated if isinstance(stated, float) else TrackerConfig().least_keypoint_score
 
 
 def _posetrack_files(path: Path, version: str) -> list[Path]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tracker import __version__
+from tracker.after.second_pass import FILL_GAPS_S, SMOOTHERS, SecondPass
 from tracker.errors import ModelError, UsageError
 from tracker.selection import read_only, read_region
 from tracker.tracking.config import MERGES, TrackerConfig
@@ -44,6 +45,13 @@ _OWN = (
     *("keypoint_threshold", "confirm_after_s", "forget_after_s"),
 )
 _DEFAULTS = TrackerConfig().settled()
+# The options of the second pass, by the fields of `SecondPass`, beside --smooth.
+_OF_SECOND_PASS = {
+    "--cutoff-hz": "cutoff_hz",
+    "--fill-gaps": "fill_gaps_s",
+    "--stitch": "stitch_s",
+    "--drop-shorter": "drop_shorter_s",
+}
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -379,14 +387,14 @@ def _add_settings(group: Any, *names: str) -> None:
     """Options for fields of TrackerConfig; what is not given is not in the namespace."""
     choices, meanings = {"similarity": SIMILARITIES, "merge": MERGES}, _tracker_meanings()
     for name in names:
-        default, meaning = getattr(_DEFAULTS, name), meanings[name].rstrip(".").replace("%", "%%")
+        default = getattr(_DEFAULTS, name)
         metavar = "S" if name.endswith("_s") else "N" if isinstance(default, int) else "X"
         options: dict[str, Any] = {"type": type(default), "metavar": metavar, "dest": name}
         if isinstance(default, bool):
             options = {"action": argparse.BooleanOptionalAction}
         elif name in choices:
             options = {"choices": choices[name]}
-        shown = f"{meaning[0].lower()}{meaning[1:]} (default: {_shown(default)})"
+        shown = f"{_as_help(meanings[name])} (default: {_shown(default)})"
         group.add_argument(spell(name), default=argparse.SUPPRESS, help=shown, **options)
 
 
@@ -394,6 +402,36 @@ def _add_settings(group: Any, *names: str) -> None:
 def _tracker_meanings() -> dict[str, str]:
     """Of the tracker's settings, which eight groups of options ask for at every start."""
     return meanings_of(TrackerConfig)
+
+
+def add_second_pass_options(group: Any) -> None:
+    """--smooth and the others of the second pass over results; what is not given is None."""
+    meanings = meanings_of(SecondPass)
+    group.add_argument("--smooth", choices=SMOOTHERS, help=_as_help(meanings["smooth"]))
+    for option, name in _OF_SECOND_PASS.items():
+        metavar = "S" if name.endswith("_s") else "HZ"
+        group.add_argument(option, type=float, dest=name, metavar=metavar, help=_as_help(meanings[name]))
+
+
+def read_second_pass(args: argparse.Namespace) -> SecondPass:
+    """The second pass that is asked for; with smoothing or stitching gaps are filled unless the user says otherwise."""
+    given = {name: getattr(args, name) for name in ("smooth", *_OF_SECOND_PASS.values())}
+    given = {name: value for name, value in given.items() if value is not None}
+    smooth = given.get("smooth", "off")
+    if "cutoff_hz" in given and smooth != "butterworth":
+        raise UsageError("--cutoff-hz is of --smooth butterworth; name both or neither")
+    fill_gaps_s = FILL_GAPS_S if smooth != "off" or given.get("stitch_s") else 0.0
+    try:
+        return SecondPass(**({"fill_gaps_s": fill_gaps_s} | given))
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        option = next(option for option, of in _OF_SECOND_PASS.items() if of == name)
+        raise UsageError(f"{option} {rest}") from error
+
+
+def _as_help(meaning: str) -> str:
+    text = meaning.rstrip(".").replace("%", "%%")
+    return f"{text[0].lower()}{text[1:]}"
 
 
 def spell(name: str) -> str:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.convert import read_frames
+from tracker.after.ahead import smooth_ahead
+from tracker.after.second_pass import FILL_GAPS_S, SMOOTHERS, SecondPass, run_second_pass, without_smoothing
+from tracker.commands.convert import keypoint_threshold_of, read_frames
 from tracker.commands.options import PARTS, add_overlay_options
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
-from tracker.tracking.config import TrackerConfig
 from tracker.types import Frame, TrackedPoses
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--keypoint-threshold", type=float, metavar="X", help="lower scores are not drawn; default: as tracked"
     )
+    parser.add_argument(
+        "--smooth",
+        choices=SMOOTHERS,
+        help="filter over time; default: where POSES are as tracked, over a tenth of a second on either side",
+    )
     add_overlay_options(parser)
     parser.set_defaults(run=run)
 
@@ -55,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.video.isdigit():
         raise UsageError(f"camera {args.video} shows something else now; name the video that was tracked")
     output = _choose_output(args)
-    results = read_frames(args.poses)
+    results = _smoothed(read_frames(args.poses), args.smooth)
     from tracker.video.faces import BLUR_NOTE
     from tracker.video.source import open_source
 
@@ -76,6 +82,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: nobody in {args.poses} is confirmed; --show-unconfirmed draws them", file=sys.stderr)
     print(f"written: {output}, {num_frames} frames", file=sys.stderr)
     return 0
+
+
+def _smoothed(results: Results, smooth: str | None) -> Results:
+    """The people as the user wants them filtered; by default as they are."""
+    if smooth is None:
+        return results
+    if smooth == "off":
+        return without_smoothing(results)
+    todo = SecondPass(smooth=smooth, fill_gaps_s=FILL_GAPS_S)
+    return run_second_pass(results, todo, keypoint_threshold_of(results))
 
 
 def _choose_output(args: argparse.Namespace) -> Path:
@@ -129,6 +145,8 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     overlay = _overlay(args, results)
     num_frames, drawn = 0, -1
     matched = _match(args, results, source)
+    if args.smooth is None and not any(frame.tracked.raw is not None for frame in results.frames):
+        matched = smooth_ahead(matched, keypoint_threshold_of(results))
     with (
         VideoWriter(output, fps=source.fps, sound=source.sound if args.audio else None) as film,
         tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
@@ -165,8 +183,7 @@ def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
 
     threshold = args.keypoint_threshold
     if threshold is None:
-        stated = results.header.settings.get("keypoint_threshold")
-        threshold = stated if isinstance(stated, float) else TrackerConfig().least_keypoint_score
+        threshold = keypoint_threshold_of(results)
     return OverlayRenderer(
         results.header.skeleton,
         keypoint_threshold=threshold,

@@ -181,7 +181,7 @@ class PoseTrackWriter(CocoWriter):
         return image_id * 100 + row if image_id >= _LEAST_SEQUENCE_ID else super()._person_id(index, row)
 
     def _converted(self, tracked: TrackedPoses) -> TrackedPoses:
-        return replace(tracked, poses=as_posetrack(tracked.poses, self.header.skeleton, self.skeleton))
+        return replace(tracked, poses=as_posetrack(tracked.poses, self.header.skeleton, self.skeleton), raw=None)
 
     def _is_kept(self, keypoints: FloatArray) -> Any:
         return (keypoints.round(2) > 0).all(axis=2)

@@ -148,7 +148,8 @@ class Fields:
 class Person(NamedTuple):
     """Somebody in a file, of id −1 if unknown.
 
-    keypoints: (K, 3) x, y and score, NaN and 0 where missing. box: (4,) xyxy, NaN if unknown.
+    keypoints: (K, 3) x, y and score, NaN and 0 where missing. box: (4,) xyxy, NaN if unknown. original_id, raw: as a
+    row of `TrackedPoses` has them.
     """
 
     track_id: int
@@ -158,6 +159,8 @@ class Person(NamedTuple):
     origin: Origin = Origin.DETECTED
     similarity: float = np.nan
     confirmed: bool = True
+    original_id: int | None = None
+    raw: DoubleArray | None = None
 
 
 def cell_value(cell: str) -> Any:
@@ -205,6 +208,9 @@ class FrameTable:
     def results(self, header: Header, warning: str | None = None) -> Results:
         """The frames by rising index."""
         frames = []
+        everybody = [person for people in self._people.values() for person in people.values()]
+        self._has_originals = any(person.original_id is not None for person in everybody)
+        self._has_raw = any(person.raw is not None for person in everybody)
         for index, people in sorted(self._people.items()):
             time_s, file, size_wh = self._frames[index]
             frames.append(FrameResult(index, time_s, self._stack(list(people.values())), file, size_wh))
@@ -226,7 +232,17 @@ class FrameTable:
             track_ids=np.array([person.track_id for person in people], np.int64),
             similarities=np.array([person.similarity for person in people], np.float32),
             confirmed=np.array([person.confirmed for person in people], np.bool_),
+            original_ids=np.array([_original_id(person) for person in people], np.int64)
+            if self._has_originals
+            else None,
+            raw=np.array([person.keypoints if person.raw is None else person.raw for person in people], np.float32)
+            if self._has_raw
+            else None,
         )
+
+
+def _original_id(person: Person) -> int:
+    return person.track_id if person.original_id is None else person.original_id
 
 
 def images_with_annotations(content: Fields) -> list[tuple[Fields, list[Fields]]]:
@@ -273,12 +289,17 @@ def header_of(record: Fields) -> Header:
     if known is not skeleton and "edges" not in table:
         raise InputError(f"{record.where}: keypoint_names must be those of {known.name}; correct the file")
     settings = record.values.get("settings")
+    names, edits = record.values.get("names"), record.values.get("edits")
     return Header(
         skeleton=skeleton,
         source=record.text("source"),
         size_wh=size_of(record, "size") if record.has("size") else None,
         fps=record.number("fps") if record.has("fps") else None,
         settings=settings if isinstance(settings, dict) else {},
+        names={int(track_id): str(name) for track_id, name in names.items() if track_id.isdecimal()}
+        if isinstance(names, dict)
+        else {},
+        edits=tuple(map(str, edits)) if isinstance(edits, list) else (),
     )
 
 

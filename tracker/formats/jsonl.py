@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tracker.errors import InputError, OutputError
 from tracker.formats.fields import (
     Fields,
@@ -23,7 +25,7 @@ from tracker.formats.fields import (
 )
 from tracker.formats.record import Moment, Results
 from tracker.formats.writer import TextWriter, json_text
-from tracker.types import Origin, TrackedPoses
+from tracker.types import FloatArray, Origin, TrackedPoses
 
 FORMAT = "pose-tracker/1"
 
@@ -73,8 +75,9 @@ def check_stdout(*_: Any) -> None:
 def frame_record(moment: Moment, tracked: TrackedPoses) -> dict[str, Any]:
     """A frame as JSON values: `frame`, `time_s` and `people`, each with id, box, scores and keypoints.
 
-    A missing keypoint is `[null, null, 0]`; the similarity of a new id is null, and so is an unknown time. Of an image
-    `file` is its name.
+    Of people who were worked over `original_id` is the tracker's id, null for who was filled in, `raw` the keypoints as
+    the network gave them, and `interpolated` the numbers of those that were filled in. A missing keypoint is `[null,
+    null, 0]`; the similarity of a new id is null, and so is an unknown time. Of an image `file` is its name.
     """
     people = [_person(tracked, row, score) for row, score in enumerate(tracked.poses.pose_scores().tolist())]
     file = {} if moment.file is None else {"file": moment.file}
@@ -108,6 +111,8 @@ def person_of(record: Fields, num_keypoints: int) -> Person:
         origin=Origin(_ORIGINS.index(record.choice("origin", _ORIGINS))),
         similarity=record.number("similarity", can_miss=True),
         confirmed=record.choice("confirmed", (True, False)),
+        original_id=record.track_id("original_id") if "original_id" in record.values else None,
+        raw=record.keypoints("raw", num_keypoints) if "raw" in record.values else None,
     )
 
 
@@ -132,7 +137,14 @@ def _add_frame(frames: FrameTable, record: Fields, num_keypoints: int) -> None:
 
 def _person(tracked: TrackedPoses, row: int, score: float) -> dict[str, Any]:
     poses = tracked.poses
-    keypoints = zip(poses.keypoints[row].tolist(), poses.scores[row].tolist(), strict=True)
+    worked: dict[str, Any] = {}
+    if tracked.original_ids is not None:
+        original_id = int(tracked.original_ids[row])
+        worked["original_id"] = None if original_id < 0 else original_id
+    if tracked.raw is not None:
+        worked["raw"] = _triples(tracked.raw[row, :, :2], tracked.raw[row, :, 2])
+        if filled := np.flatnonzero(tracked.interpolated[row]).tolist():
+            worked["interpolated"] = filled
     return {
         "track_id": int(tracked.track_ids[row]),
         "confirmed": bool(tracked.confirmed[row]),
@@ -141,8 +153,15 @@ def _person(tracked: TrackedPoses, row: int, score: float) -> dict[str, Any]:
         "box_score": _number(float(poses.box_scores[row]), 4),
         "origin": Origin(poses.origin[row]).name.lower(),
         "similarity": _number(float(tracked.similarities[row]), 4),
-        "keypoints": [[_number(x, 2), _number(y, 2), round(s, 4) if s else 0] for (x, y), s in keypoints],
+        "keypoints": _triples(poses.keypoints[row], poses.scores[row]),
+        **worked,
     }
+
+
+def _triples(keypoints: FloatArray, scores: FloatArray) -> list[list[float | None]]:
+    """x, y and score of keypoints (K, 2) as JSON values."""
+    pairs = zip(keypoints.tolist(), scores.tolist(), strict=True)
+    return [[_number(x, 2), _number(y, 2), round(score, 4) if score else 0] for (x, y), score in pairs]
 
 
 def _number(value: float, decimals: int) -> float | None:

@@ -31,7 +31,12 @@ _OF_PEOPLE: dict[str, tuple[type, tuple[int | str, ...], str]] = {
     "keypoints": (np.float32, ("K", 2), "poses.keypoints"),
     "keypoint_scores": (np.float32, ("K",), "poses.scores"),
 }
-_CAN_MISS = ("times_s", "boxes", "similarities", "keypoints")
+# Likewise, of people who were worked over alone.
+_OF_WORKED: dict[str, tuple[type, tuple[int | str, ...], str]] = {
+    "original_ids": (np.int64, (), "original_ids"),
+    "raw": (np.float32, ("K", 3), "raw"),
+}
+_CAN_MISS = ("times_s", "boxes", "similarities", "keypoints", "raw")
 
 _Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -42,7 +47,8 @@ class NpzWriter(ResultWriter):
     Per frame: `frames` the index, `times_s`, NaN if unknown, and of images `files`, their names, and `sizes`, width and
     height where not all are alike, 0 for those of the header. Per person: `person_frames` the index of their frame, and
     `track_ids`, `confirmed`, `boxes`, `box_scores`, `origin` (as `tracker.types.Origin`), `similarities`,
-    `keypoints` and `keypoint_scores` as `TrackedPoses` has them. They are kept in memory, about 300 bytes per person
+    `keypoints` and `keypoint_scores` as `TrackedPoses` has them, and of people who were worked over `original_ids` and
+    `raw`. They are kept in memory, about 300 bytes per person
     and frame, and written at the end, also when an exception ends the run; what kills the process loses them.
     """
 
@@ -51,7 +57,7 @@ class NpzWriter(ResultWriter):
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
         self._frames: list[tuple[int, float, str, tuple[int, int], int]] = []
-        self._columns = {name: bytearray() for name in _OF_PEOPLE}
+        self._columns = {name: bytearray() for name in _OF_PEOPLE | _OF_WORKED}
 
     def _open(self) -> None:
         self._file = partial_path(self.path).open("wb")
@@ -59,8 +65,9 @@ class NpzWriter(ResultWriter):
     def _append(self, moment: Moment, tracked: TrackedPoses) -> None:
         size = self._own_size(moment) or (0, 0)
         self._frames.append((moment.index, moment.time_s, moment.file or "", size, len(tracked)))
-        for name, (dtype, _, place) in _OF_PEOPLE.items():
-            self._columns[name] += np.asarray(attrgetter(place)(tracked), dtype).tobytes()
+        for name, (dtype, _, place) in (_OF_PEOPLE | _OF_WORKED).items():
+            if (values := attrgetter(place)(tracked)) is not None:
+                self._columns[name] += np.asarray(values, dtype).tobytes()
 
     def _finish(self) -> None:
         indices, times_s, files, sizes, counts = zip(*self._frames, strict=True)
@@ -74,9 +81,11 @@ class NpzWriter(ResultWriter):
             arrays["files"] = np.array(files)
         if np.any(sizes):
             arrays["sizes"] = np.array(sizes, np.int64)
-        for name, (dtype, axes, _) in _OF_PEOPLE.items():
+        for name, (dtype, axes, _) in (_OF_PEOPLE | _OF_WORKED).items():
             shape = _sizes(axes, self.header.skeleton.num_keypoints)
-            arrays[name] = np.frombuffer(self._columns[name], dtype).reshape(-1, *shape)
+            array: npt.NDArray[Any] = np.frombuffer(self._columns[name], dtype).reshape(-1, *shape)
+            if name in _OF_PEOPLE or 0 < len(array) == sum(counts):
+                arrays[name] = array
         with self._file:
             np.savez_compressed(self._file, header=np.array(json.dumps(self.header.as_json())), **arrays)
 
@@ -138,7 +147,8 @@ def _check_arrays(arrays: _Arrays, num_keypoints: int, path: Path) -> None:
     for name, dtype in _OF_FRAMES.items():
         _check_array(name, arrays[name], dtype, (arrays["frames"].size,), path)
     people = arrays["person_frames"].size
-    for name, (dtype, axes, _) in (_OF_PEOPLE | {"person_frames": (np.int64, (), "")}).items():
+    worked = {name: form for name, form in _OF_WORKED.items() if name in arrays}
+    for name, (dtype, axes, _) in (_OF_PEOPLE | worked | {"person_frames": (np.int64, (), "")}).items():
         _check_array(name, arrays[name], dtype, (people, *_sizes(axes, num_keypoints)), path)
 
 
@@ -155,11 +165,11 @@ def _makes_sense(name: str, array: npt.NDArray[Any]) -> bool:
     if name == "origin":
         return bool(np.isin(array, list(Origin)).all())
     if array.dtype.kind == "i":
-        return bool(((array >= (-1 if name == "track_ids" else 0)) & (array <= LARGEST_WHOLE)).all())
+        return bool(((array >= (-1 if name.endswith("_ids") else 0)) & (array <= LARGEST_WHOLE)).all())
     if array.dtype.kind == "b":
         return True
     missing = np.isnan(array)
-    if name == "keypoints" and (missing[..., 0] != missing[..., 1]).any():
+    if name in ("keypoints", "raw") and (missing[..., 0] != missing[..., 1]).any():
         return False
     return not (np.abs(array) > LARGEST_NUMBER).any() and (name in _CAN_MISS or not missing.any())
 
@@ -179,7 +189,8 @@ def _people(arrays: _Arrays, rows: slice, index: int, path: Path) -> TrackedPose
     track_ids = np.where(track_ids < 0, -1 - np.arange(len(track_ids)), track_ids)
     if len(set(track_ids.tolist())) < len(track_ids):
         raise InputError(f"{path}: track_ids must differ within frame {index}; correct the file")
-    values = {place: arrays[name][rows] for name, (_, _, place) in _OF_PEOPLE.items()} | {"track_ids": track_ids}
+    forms = (_OF_PEOPLE | _OF_WORKED).items()
+    values = {place: arrays[name][rows] for name, (_, _, place) in forms if name in arrays} | {"track_ids": track_ids}
     poses = {place.removeprefix("poses."): values.pop(place) for place in [*values] if place.startswith("poses.")}
     poses["scores"] = np.where(np.isnan(poses["keypoints"][..., 0]), np.float32(0), poses["scores"])
     return TrackedPoses(Poses(**poses), **values)

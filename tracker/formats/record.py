@@ -12,8 +12,10 @@ from tracker.skeletons import Skeleton, convert_keypoints
 from tracker.types import Frame, Poses, TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
-RUN_FACTS = frozenset({"the frame rate", "the source", "the settings"})
 FILES = "names of images"
+NAMES = "names of people"
+AT_FIRST = "ids and keypoints as they were at first"
+RUN_FACTS = frozenset({"the frame rate", "the source", "the settings", NAMES, AT_FIRST})
 TRACKING_FACTS = frozenset({"times", "who was carried by flow", "similarities", "who is unconfirmed"})
 
 
@@ -22,7 +24,8 @@ class Header:
     """Facts of a run that belong to its results.
 
     source: name of the input, empty where unknown. size_wh: pixels, None where unknown. fps: frames per second,
-    None where unknown. settings: JSON values.
+    None where unknown. settings: JSON values. names: of people, by id. edits: what was changed in the ids, in the
+    language of `tracker.after.edits`.
     """
 
     skeleton: Skeleton
@@ -30,10 +33,13 @@ class Header:
     size_wh: tuple[int, int] | None
     fps: float | None
     settings: dict[str, Any] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    edits: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The header as JSON values: name and table of the skeleton, the size as width and height."""
         table = self.skeleton.as_json()
+        edited = {"names": {str(track_id): name for track_id, name in self.names.items()}, "edits": list(self.edits)}
         return {
             "skeleton": table.pop("name"),
             **table,
@@ -41,6 +47,7 @@ class Header:
             "size": None if self.size_wh is None else list(self.size_wh),
             "fps": self.fps,
             "settings": self.settings,
+            **{part: value for part, value in edited.items() if value},
         }
 
 
@@ -82,6 +89,19 @@ class Results:
         frames = (replace(frame, tracked=convert_people(frame.tracked, old, skeleton)) for frame in self.frames)
         return replace(self, header=replace(self.header, skeleton=skeleton), frames=tuple(frames))
 
+    @property
+    def track_ids(self) -> set[int]:
+        """Everybody's ids."""
+        return {track_id for frame in self.frames for track_id in frame.tracked.track_ids.tolist()}
+
+    @property
+    def absent_facts(self) -> set[str]:
+        """Of what formats may be unable to hold, what is not there, so that nothing of it is lost."""
+        people = [frame.tracked for frame in self.frames]
+        worked = any(tracked.raw is not None or tracked.original_ids is not None for tracked in people)
+        present = {FILES: any(frame.file for frame in self.frames), NAMES: bool(self.header.names), AT_FIRST: worked}
+        return {fact for fact, is_present in present.items() if not is_present}
+
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row per person and frame, by rising frame; frames without people have none.
 
@@ -112,7 +132,11 @@ def convert_people(tracked: TrackedPoses, source: Skeleton, target: Skeleton) ->
     if source is target:
         return tracked
     keypoints, scores = convert_keypoints(tracked.poses.keypoints, tracked.poses.scores, source, target)
-    return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores))
+    raw = tracked.raw
+    if raw is not None:
+        moved, their_scores = convert_keypoints(raw[..., :2], raw[..., 2], source, target)
+        raw = np.concatenate([moved, their_scores[..., None]], axis=2)
+    return replace(tracked, poses=replace(tracked.poses, keypoints=keypoints, scores=scores), raw=raw)
 
 
 def missing_in(target: Skeleton, source: Skeleton) -> list[str]:
