@@ -40,7 +40,7 @@ ALLOWED = {
     "datasets": GROUND | {"formats", "video"},
     "scenes": BELOW_COMMANDS - {"formats"},
     "given": BELOW_COMMANDS,
-    "job": BELOW_COMMANDS | {"given"},
+    "job": BELOW_COMMANDS | {"after", "given"},
     "evaluation": BELOW_COMMANDS | {"datasets", "scenes"},
     "training": BELOW_COMMANDS | {"datasets", "evaluation", "published"},
     "serve": BELOW_COMMANDS | {"job", "evaluation"},

@@ -104,7 +104,8 @@ def test_what_it_cannot_do_is_told() -> None:
     timeless = Results(replace(HEADER, fps=None), tuple(replace(frame, time_s=np.nan) for frame in given.frames))
     with pytest.raises(InputError, match="--fps"):
         run_second_pass(timeless, SecondPass(smooth="one-euro"), 0.4)
-    assert run_second_pass(timeless, SecondPass(smooth="one-euro"), 0.4, rate_hz=25).frames[3].tracked.raw is not None
+    known = replace(timeless, header=HEADER)
+    assert run_second_pass(known, SecondPass(smooth="one-euro"), 0.4).frames[3].tracked.raw is not None
     for wrong in ({"smooth": "kalman"}, {"stitch_s": -1}, {"fill_gaps_s": np.inf}, {"cutoff_hz": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             SecondPass(**wrong)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tracker.types import BoolArray, DoubleArray, RowTable, TrackedPoses
 
+T = TypeVar("T")
 # Who was not seen for so long begins anew, as somebody does who was never seen.
 _RESET_S = 0.5
 # Of One-Euro: the cut-off of who stands still, by how much it rises with each person size per second, and that of the
@@ -17,6 +19,7 @@ _RESET_S = 0.5
 # second, and a still pose loses four fifths of the variance of its noise.
 _LEAST_HZ, _RISE, _SPEED_HZ = 1.0, 20.0, 2.0
 _HAMPEL_WINDOW, _HAMPEL_SIGMAS = 7, 2.0
+_BLOCK = 1000
 # Frames that a segment must have to be filtered at all.
 LEAST_FRAMES = 4
 
@@ -54,6 +57,14 @@ class OneEuro:
     def __init__(self, keypoint_threshold: float) -> None:
         self._threshold = keypoint_threshold
         self._state: _State | None = None
+
+    def add(self, item: T, people: TrackedPoses, time_s: float) -> Iterator[tuple[T, TrackedPoses]]:
+        """The next frame with its people, smoothed, at once; the form of `AheadSmoother`."""
+        yield item, self.smooth(people, time_s)
+
+    def rest(self) -> Iterator[tuple[Any, TrackedPoses]]:
+        """No frame waits."""
+        yield from ()
 
     def smooth(self, people: TrackedPoses, time_s: float) -> TrackedPoses:
         """The people of the next frame, smoothed; time_s: of the frame. When it goes back, all begin anew."""
@@ -112,9 +123,14 @@ def hampel(values: DoubleArray) -> DoubleArray:
         return values
     padded = np.pad(values, ((half, half), (0, 0)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, _HAMPEL_WINDOW, axis=0)
-    median = np.median(windows, axis=2)
-    sigma = np.median(np.abs(windows - median[..., None]), axis=2) / 0.6745
-    return np.where(np.abs(values - median) > _HAMPEL_SIGMAS * sigma, median, values)
+    filtered = values.copy()
+    for start in range(0, len(values), _BLOCK):  # the windows of a long video would fill the memory
+        part = slice(start, start + _BLOCK)
+        median = np.median(windows[part], axis=2)
+        sigma = np.median(np.abs(windows[part] - median[..., None]), axis=2) / 0.6745
+        is_off = np.abs(values[part] - median) > _HAMPEL_SIGMAS * sigma
+        filtered[part][is_off] = median[is_off]
+    return filtered
 
 
 def butterworth(values: DoubleArray, times_s: DoubleArray, cutoff_hz: float) -> DoubleArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tracker.after.filters import LEAST_FRAMES, OneEuro, butterworth, hampel
 from tracker.after.stitching import stitch
-from tracker.after.table import PeopleTable, times_of
+from tracker.after.table import PeopleTable
 from tracker.errors import InputError
 from tracker.formats.record import Results
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, Origin, Poses
@@ -51,17 +51,16 @@ class SecondPass:
         return self.smooth != "off" or max(self.stitch_s, self.drop_shorter_s, self.fill_gaps_s) > 0
 
 
-def run_second_pass(
-    results: Results, todo: SecondPass, keypoint_threshold: float, rate_hz: float | None = None
-) -> Results:
+def run_second_pass(results: Results, todo: SecondPass, keypoint_threshold: float) -> Results:
     """The results after a second pass, which keeps what was there in `original_ids` and `raw`.
 
     Keypoints under the threshold count as missing, and stay as they are where no gap is filled over them. Smoothing
-    that was done before is undone first. rate_hz: frames per second, for results that state no times. InputError
-    where the cut-off is not below half the rate, or where nothing tells times.
+    that was done before is undone first. InputError where the cut-off is not below half the rate, or where neither
+    frames nor header tell times.
     """
-    table = PeopleTable.of(results, rate_hz)
-    _check_cutoff(table.times_s, todo)
+    table = PeopleTable.of(results)
+    if len(table.times_s) >= LEAST_FRAMES:
+        check_cutoff(todo, 1 / float(np.median(np.diff(table.times_s))))
     merged = stitch(table, todo.stitch_s) if todo.stitch_s else []
     if todo.drop_shorter_s:
         table = table.keep(_is_long(table, todo.drop_shorter_s))
@@ -80,7 +79,7 @@ def run_second_pass(
 def without_smoothing(results: Results) -> Results:
     """The results with keypoints as the network gave them, without those who were filled in; ids stay."""
     is_worked = any(frame.tracked.raw is not None for frame in results.frames)
-    return _unsmoothed(PeopleTable.of(results, 1.0)).results(results) if is_worked else results
+    return _unsmoothed(PeopleTable.of(results, timeless=True)).results(results) if is_worked else results
 
 
 def summary_of(before: Results, after: Results) -> str:
@@ -96,22 +95,11 @@ def summary_of(before: Results, after: Results) -> str:
     )
 
 
-def can_be_smoothed(results: Results) -> bool:
-    """Whether the results tell times, of so many frames per second that the usual cut-off is below half of them."""
-    try:
-        _check_cutoff(times_of(results), SecondPass(smooth="butterworth"))
-    except InputError:
-        return False
-    return True
-
-
-def _check_cutoff(times_s: DoubleArray, todo: SecondPass) -> None:
-    if todo.smooth != "butterworth" or len(times_s) < LEAST_FRAMES:
-        return
-    limit_hz = 0.5 / float(np.median(np.diff(times_s)))
-    if todo.cutoff_hz >= limit_hz:
+def check_cutoff(todo: SecondPass, rate_hz: float) -> None:
+    """InputError where so many frames per second tell nothing of what is to be filtered."""
+    if todo.smooth == "butterworth" and todo.cutoff_hz >= rate_hz / 2:
         raise InputError(
-            f"{2 * limit_hz:.3g} frames per second tell nothing above {limit_hz:.3g} Hz, so there is nothing to filter "
+            f"{rate_hz:.3g} frames per second tell nothing above {rate_hz / 2:.3g} Hz, so there is nothing to filter "
             f"at {todo.cutoff_hz:g}; pass a lower --cutoff-hz, or --smooth one-euro"
         )
 

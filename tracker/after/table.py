@@ -16,7 +16,7 @@ from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, Poses, T
 class PeopleTable:
     """A row per person and frame, R of them, by rising frame; arrays as `TrackedPoses` has them.
 
-    An hour of three people at 25 frames per second, 17 keypoints each, takes 130 MB here. frames: (R,) the place of
+    frames: (R,) the place of
     each row's frame among the frames. times_s: (F,) of all frames. raw: (R, K, 3) keypoints and scores as the network
     gave them. The rest may be changed.
     """
@@ -31,18 +31,15 @@ class PeopleTable:
     raw: FloatArray
 
     @classmethod
-    def of(cls, results: Results, rate_hz: float | None = None) -> PeopleTable:
-        """The people of results. rate_hz: frames per second, for results that state no times.
-
-        InputError where neither they nor their header tell times.
-        """
+    def of(cls, results: Results, *, timeless: bool = False) -> PeopleTable:
+        """The people of results; InputError where neither frames nor header tell times, unless they do not matter."""
         people = [TrackedPoses.empty(results.header.skeleton.num_keypoints), *(f.tracked for f in results.frames)]
         poses = Poses.join([tracked.poses for tracked in people])
         raw = [_raw_of(tracked) for tracked in people]
         original = [tracked.track_ids if tracked.original_ids is None else tracked.original_ids for tracked in people]
         return cls(
             frames=np.repeat(np.arange(len(results.frames)), [len(tracked) for tracked in people[1:]]),
-            times_s=times_of(results, rate_hz),
+            times_s=np.zeros(len(results.frames)) if timeless else times_of(results),
             poses=poses,
             track_ids=np.concatenate([tracked.track_ids for tracked in people]),
             original_ids=np.concatenate(original),
@@ -110,12 +107,11 @@ def _raw_of(tracked: TrackedPoses) -> FloatArray:
     return np.concatenate([tracked.poses.keypoints, tracked.poses.scores[..., None]], axis=2)
 
 
-def times_of(results: Results, rate_hz: float | None = None) -> DoubleArray:
+def times_of(results: Results) -> DoubleArray:
     """The times (F,) of the frames, in seconds; by their numbers where they are not stated."""
     times_s = np.array([frame.time_s for frame in results.frames], np.float64)
     if np.isfinite(times_s).all() and (np.diff(times_s) > 0).all():
         return times_s
-    rate_hz = rate_hz or results.header.fps
-    if not rate_hz:
+    if not results.header.fps:
         raise InputError("these results state no times of their frames; say --fps R, how many there are in a second")
-    return np.array([frame.index / rate_hz for frame in results.frames], np.float64)
+    return np.array([frame.index / results.header.fps for frame in results.frames], np.float64)

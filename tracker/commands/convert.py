@@ -71,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
         return _convert_posetrack(args, sources, version)
     check_results_output(args.output, args.format, args.overwrite)
     todo = read_second_pass(args)
-    results = read_frames(args.input)
+    results = with_options(read_frames(args.input), args)
     if todo.does_something:
-        before, results = results, run_second_pass(results, todo, keypoint_threshold_of(results), args.fps)
+        before, results = results, run_second_pass(results, todo, keypoint_threshold_of(results))
         print(summary_of(before, results), file=sys.stderr)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
-    results = with_options(results.in_skeleton(wanted), args)
+    results = results.in_skeleton(wanted)
     with suppress(BrokenPipeError), open_writer(args.output, results.header, args.format) as writer:
         for frame in results.frames:
             writer.write(frame, frame.tracked)

@@ -16,10 +16,12 @@ from tracker.commands.options import (
     add_model_options,
     add_overlay_options,
     add_people_options,
+    add_second_pass_options,
     add_tracking_options,
     natural,
     read_address,
     read_engine,
+    read_second_pass,
     read_settings,
 )
 from tracker.errors import UsageError
@@ -28,6 +30,7 @@ from tracker.outputs import PIPE
 from tracker.skeletons import SKELETONS
 
 if TYPE_CHECKING:
+    from tracker.after.second_pass import SecondPass
     from tracker.job.job import Job, Known, Settings
 
 # What has no meaning where a file stands for the detector, and for the pose network; and values that are not None
@@ -102,6 +105,13 @@ def add_parser(commands: Any) -> None:
     )
     group = parser.add_rare_group("people who are not confirmed yet")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
+    add_second_pass_options(
+        parser.add_rare_group(
+            "second pass over the poses",
+            "At the end of a file; .jsonl and .npz keep ids and keypoints as they were at first, too. Overlays are "
+            "smoothed in any case, over a tenth of a second on either side, unless --smooth is off.",
+        )
+    )
     group = parser.add_rare_group("the overlay")
     add_overlay_options(group)
     group.add_argument("--crf", type=_crf, default=23, metavar="N", help="quality of the video: 0 lossless, 51 worst")
@@ -184,12 +194,21 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         blur_faces=args.blur_faces,
         audio=args.audio,
         crf=args.crf,
+        smooth_overlay=args.smooth != "off",
+        second_pass=_second_pass(args),
         overwrite=args.overwrite,
     )
     span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace, args.reconnect)
     settings, known = _read_people(args)
     wanted = Job("", settings, span, outputs, known=known)
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
+
+
+def _second_pass(args: argparse.Namespace) -> SecondPass:
+    todo = read_second_pass(args)
+    if todo.does_something and args.poses == PIPE:
+        raise UsageError("a second pass needs the end before the first frame is out, and stdout has none; name a file")
+    return todo
 
 
 def _read_people(args: argparse.Namespace) -> tuple[Settings, Known | None]:

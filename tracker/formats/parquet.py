@@ -11,7 +11,7 @@ import numpy as np
 from tracker.errors import InputError, load_extra
 from tracker.formats.csv import results_of_keypoint_rows
 from tracker.formats.fields import Fields, as_object, header_of, parse_json, readable
-from tracker.formats.record import Header, Moment, Results
+from tracker.formats.record import AT_FIRST, Header, Moment, Results
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import partial_path
 from tracker.types import Origin, Poses, TrackedPoses
@@ -31,7 +31,7 @@ class ParquetWriter(ResultWriter):
     file, under `pose-tracker`. A file whose process was killed lacks its end and cannot be read.
     """
 
-    drops: ClassVar[frozenset[str]] = frozenset({"frames without people", "sizes of single pictures"})
+    drops: ClassVar[frozenset[str]] = frozenset({"frames without people", "sizes of single pictures", AT_FIRST})
 
     _file: BinaryIO
 

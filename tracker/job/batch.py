@@ -27,7 +27,10 @@ from tracker.video.source import check_range, files_of
 from tracker.weights import find_default, sha256_of
 
 # What changes outputs without changing whom they are about.
-_OF_OUTPUTS = ("format", "confirmed_only", "show_unconfirmed", "draw", "line_width", "blur_faces", "audio", "crf")
+_OF_OUTPUTS = (
+    *("format", "confirmed_only", "show_unconfirmed", "draw", "line_width", "blur_faces", "audio", "crf"),
+    "smooth_overlay",
+)
 
 
 def run_batch(jobs: Sequence[Job], engine: Engine, crew: Crew, *, verbose: bool = False) -> int:
@@ -61,7 +64,7 @@ def describe_settings(job: Job, engine: Engine) -> dict[str, Any]:
     """
     settings = asdict(job.settings)
     files = {name: settings.pop(name) for name in ("pose_model", "detector")}
-    outputs = {name: getattr(job.outputs, name) for name in _OF_OUTPUTS}
+    outputs = {name: getattr(job.outputs, name) for name in _OF_OUTPUTS} | asdict(job.outputs.second_pass)
     has_boxes = job.settings.pose == "top-down"
     networks = {"pose network": _digest(files["pose_model"], "pose" if has_boxes else "bottom-up", engine)}
     if has_boxes:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tracker.after.second_pass import SecondPass
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.given import Kind
 from tracker.job.fingerprint import Fingerprint
@@ -99,6 +100,7 @@ class Outputs:
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
     draw others, too. show: in a live window. serve: to browsers that ask there. draw, line_width, blur_faces: as of
     `OverlayRenderer`. audio: overlay videos have the input's sound. crf: their quality, 0 lossless to 51 worst.
+    smooth_overlay: draw smoothed people. second_pass: over the poses.
     """
 
     overlay: Path | None = None
@@ -113,6 +115,8 @@ class Outputs:
     blur_faces: bool = False
     audio: bool = True
     crf: int = 23
+    smooth_overlay: bool = True
+    second_pass: SecondPass = SecondPass()  # noqa: RUF009 - frozen
     overwrite: bool = False
 
     @property

@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from tracker.errors import OutputError, TrackerError
+from tracker.after.second_pass import check_cutoff
+from tracker.errors import OutputError, TrackerError, UsageError
 from tracker.flow import create_flow
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.given import read_given
@@ -158,11 +159,28 @@ def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:
     """The source of a job, and the ground truth of a data set's sequence; InputError for what cannot be read."""
     span, sequence = job.span, job.sequence
     if sequence is None:
-        return open_source(job.input, **vars(span)), None
+        source = open_source(job.input, **vars(span))
+        try:
+            _check_second_pass(job, source)
+        except TrackerError:
+            source.close()
+            raise
+        return source, None
     truth = sequence.read()
     paths = sequence.image_paths(truth)
     fps = span.fps or sequence.fps
     return open_images(job.name, paths, fps, end_s=span.end_s, max_frames=span.max_frames), truth
+
+
+def _check_second_pass(job: Job, source: VideoSource) -> None:
+    todo = job.outputs.second_pass
+    if source.is_live and todo.does_something:
+        raise UsageError(
+            f"{job.name} is live and has no end that a second pass could wait for; leave out --smooth and what "
+            "belongs to it, and convert its poses afterwards"
+        )
+    if source.fps:
+        check_cutoff(todo, float(source.fps))
 
 
 def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:

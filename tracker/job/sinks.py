@@ -8,12 +8,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from tracker.formats import Header, ResultWriter, open_writer
+from tracker.after.ahead import AheadSmoother
+from tracker.after.filters import OneEuro
+from tracker.after.second_pass import SecondPass, run_second_pass, summary_of
+from tracker.formats import FrameResult, Header, Results, ResultWriter, open_writer
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
 from tracker.job.job import Job, Outputs
@@ -78,9 +82,12 @@ class ResultSink(Sink):
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
         """Write the people, until nobody reads on."""
         with self._times.measure("write"), suppress(BrokenPipeError):
-            self._results.write(frame, people[people.confirmed] if self._confirmed_only else people)
+            self._write(frame, people[people.confirmed] if self._confirmed_only else people)
             return True
         return False
+
+    def _write(self, frame: Frame, people: TrackedPoses) -> None:
+        self._results.write(frame, people)
 
     def __exit__(self, *exception: Any) -> None:
         self._results.__exit__(*exception)
@@ -88,8 +95,45 @@ class ResultSink(Sink):
             print(f"written: {self._results} ({self._results.note})", file=sys.stderr)
 
 
+class SecondPassSink(ResultSink):
+    """A results file that is worked over at the end; until then, and after a failure, it has people as tracked.
+
+    They are kept in memory: an hour of three people at 25 frames per second takes 250 MB, and 700
+    while they are worked over. open_again: of the file.
+    """
+
+    def __init__(
+        self,
+        open_again: Callable[[], ResultWriter],
+        times: StageTimes,
+        todo: SecondPass,
+        threshold: float,
+        **kind: bool,
+    ) -> None:
+        super().__init__(open_again(), times, **kind)
+        self._open_again, self._todo, self._threshold = open_again, todo, threshold
+        self._frames: list[FrameResult] = []
+
+    def _write(self, frame: Frame, people: TrackedPoses) -> None:
+        super()._write(frame, people)
+        people = replace(people, poses=people.poses.limited())
+        self._frames.append(FrameResult(frame.index, frame.time_s, people, frame.file, frame.size_wh))
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        if exception[0] is None and self._frames:
+            before = Results(self._results.header, tuple(self._frames))
+            worked = run_second_pass(before, self._todo, self._threshold)
+            again = self._open_again()
+            again.header = worked.header
+            with again:
+                for frame in worked.frames:
+                    again.write(frame, frame.tracked)
+            print(summary_of(before, worked), file=sys.stderr)
+
+
 class OverlaySink(Sink):
-    """The overlay, drawn for a file, a live window or both."""
+    """The overlay, drawn for a file, a live window or both. smoother: of what is drawn."""
 
     def __init__(
         self,
@@ -97,7 +141,9 @@ class OverlaySink(Sink):
         drawing: VideoWriter | PictureWriter | None,
         times: StageTimes,
         window: LiveWindow | None = None,
+        smoother: AheadSmoother[Frame] | OneEuro | None = None,
     ) -> None:
+        self._smoother = smoother
         self._overlay = overlay
         self._drawing = drawing
         self._window = window
@@ -114,7 +160,12 @@ class OverlaySink(Sink):
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._stack.__exit__(*exception)
+        if self._smoother and exception[0] is None:
+            with self._stack:  # so that outputs know of what goes wrong here
+                for ready in self._smoother.rest():
+                    self._show(*ready)
+        else:
+            self._stack.__exit__(*exception)
 
     @property
     def note(self) -> str | None:
@@ -122,12 +173,22 @@ class OverlaySink(Sink):
         return self._drawing.note if isinstance(self._drawing, VideoWriter) else None
 
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
-        """Draw the people, also into the window, until the user closes it."""
+        """Draw the people, also into the window, until the user closes it; a smoother may wait for later frames."""
+        if not self._smoother:
+            return self._show(frame, people)
+        with self._times.measure("draw"):
+            ready = list(self._smoother.add(frame, people, frame.time_s))
+        go_on = [self._show(*each) for each in ready]
+        return all(go_on)
+
+    def _show(self, frame: Frame, people: TrackedPoses) -> bool:
         self._num_frames += 1
         with self._times.measure("draw"):
             frame, people = square_pixels(frame, people)
             picture = self._overlay.draw(frame.image, people, time_s=frame.time_s)
         go_on = self._window.show(self._with_status(picture)) if self._window else True
+        if not go_on:
+            self._window = None
         if frame.arrived_s is not None:
             self._delays_ms.append(1e3 * (time.monotonic() - frame.arrived_s))
         if self._drawing:
@@ -172,16 +233,25 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
     outputs, sinks = job.outputs, list[Sink]()
     window = _open_window(source.name) if outputs.show else None
     if outputs.poses:
-        results = _open_results(outputs.poses, _header(job, source, pipeline), outputs.format, truth)
-        results.check_num_frames(source.num_frames)
-        sinks.append(ResultSink(results, pipeline.times, confirmed_only=outputs.confirmed_only))
+        open_results = partial(_open_results, outputs.poses, _header(job, source, pipeline), outputs.format, truth)
+        open_results().check_num_frames(source.num_frames)
+        todo, only = outputs.second_pass, outputs.confirmed_only
+        threshold = pipeline.config.least_keypoint_score
+        sinks.append(
+            SecondPassSink(open_results, pipeline.times, todo, threshold, confirmed_only=only)
+            if todo.does_something
+            else ResultSink(open_results(), pipeline.times, confirmed_only=only)
+        )
     if outputs.serve:
         sinks.append(LiveSink(LiveView(outputs.serve, source.name, _open_overlay(job, pipeline))))
     if outputs.overlay or window:
         drawing: VideoWriter | PictureWriter | None = None
         if outputs.overlay:
             drawing = _open_drawing(outputs.overlay, outputs, source, pipeline.pace.name)
-        sinks.append(OverlaySink(_open_overlay(job, pipeline), drawing, pipeline.times, window))
+        smoother: AheadSmoother[Frame] | OneEuro | None = None
+        if outputs.smooth_overlay:
+            smoother = (OneEuro if source.is_live else AheadSmoother)(pipeline.config.least_keypoint_score)
+        sinks.append(OverlaySink(_open_overlay(job, pipeline), drawing, pipeline.times, window, smoother))
     return sinks
 
 
