@@ -126,4 +126,4 @@ def test_a_port_that_is_taken(run: Run) -> None:
         port = taken.getsockname()[1]
         line = refused(run("track", "--input", "x.mp4", "--serve", port))
     assert line.startswith(f"error: cannot listen on port {port} of 127.0.0.1 (")
-    assert line.endswith("name another port\n")
+    assert line.endswith("in use); name another\n")

@@ -56,9 +56,8 @@ class Address:
         try:
             return socket.create_server((self.host, self.port), family=family, backlog=64)
         except OSError as error:
-            raise OutputError(
-                f"cannot listen on port {self.port} of {self.host} ({error.strerror or error}); name another port"
-            ) from error
+            reason = (error.strerror or str(error)).partition(" (while")[0]
+            raise OutputError(f"cannot listen on port {self.port} of {self.host} ({reason}); name another") from error
 
     def refuses(self, host: str) -> bool:
         """Whether a request's header Host is none that may lead here.

@@ -7,24 +7,24 @@ from html import escape
 from typing import Any
 
 
-def describe(openapi: Mapping[str, Any]) -> str:
-    """An HTML page on everything in an OpenAPI description."""
-    body = "\n".join(_parts(openapi))
+def describe(openapi: Mapping[str, Any], url: str) -> str:
+    """An HTML page on everything in an OpenAPI description. url: of the server, which its examples ask."""
+    body = "\n".join(_parts(openapi, escape(url)))
     title = escape(openapi["info"]["title"])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}: API</title><link rel="stylesheet" href="/page/style.css"></head><body class="text"><main>
+<title>{title}: API</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/page/style.css"></head><body class="text"><main>
 {body}
 </main></body></html>
 """
 
 
-def _parts(openapi: Mapping[str, Any]) -> Iterator[str]:
+def _parts(openapi: Mapping[str, Any], url: str) -> Iterator[str]:
     info = openapi["info"]
     yield f"<h1>{escape(info['title'])} {escape(info['version'])}: API</h1><p>{escape(info['description'])}</p>"
     yield '<p><a href="/">The page</a> · <a href="/openapi.json">OpenAPI description</a></p>'
-    yield "<pre>curl -F file=@photo.jpg http://127.0.0.1:8000/v1/pose\n"
-    yield "curl -F file=@clip.mp4 http://127.0.0.1:8000/v1/track</pre>"
+    yield f"<pre>curl -F file=@photo.jpg {url}v1/pose\ncurl -F file=@clip.mp4 {url}v1/track</pre>"
     for path, methods in openapi["paths"].items():
         for method, operation in methods.items():
             yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['summary'])}. "

@@ -41,6 +41,7 @@ _FILE_FORM = {
 }
 _BODY = {"required": True, "content": {"multipart/form-data": {"schema": _FILE_FORM}}}
 _UPLOAD: dict[str, Any] = {"requestBody": _BODY}
+_MEDIA_TYPES = ("application/json", "text/csv", "image/png")
 _ENDINGS = {"json": "poses.json", "csv": "poses.csv", "overlay": "overlay.png", "heatmaps": "heatmaps.json"}
 
 
@@ -183,7 +184,10 @@ def _service(request: Request) -> Service:
     summary="People in a picture",
     openapi_extra=_UPLOAD,
     responses={
-        200: {"content": {"application/json": {}, "text/csv": {}, "image/png": {}}, "description": "as `output` says"},
+        200: {
+            "content": {"application/json": {}, "text/csv": {}, "image/png": {}},
+            "description": "in the form of output",
+        },
         **_refusals(400, 408, 413, 415, 422, 503),
     },
 )
@@ -197,7 +201,7 @@ async def find_poses(
         Query(pattern=r"^[A-Za-z0-9_-]{8,64}$", description="the same for all pictures of a camera: people keep ids"),
     ] = None,
 ) -> Response:
-    """JPEG, PNG, WebP or BMP. The JSON has the fields of `track`'s header and of one of its frames."""
+    """JPEG, PNG, WebP or BMP. The JSON has the fields of a header and of a frame of JSON lines."""
     service = _service(request)
     ticket = await _take(service.pictures)
     try:
@@ -276,7 +280,7 @@ async def check_health(request: Request) -> dict[str, str]:
 @_router.get("/docs", include_in_schema=False)
 async def show_documentation(request: Request) -> Response:
     """The API for people."""
-    return Response(describe(request.app.openapi()), media_type="text/html")
+    return Response(describe(request.app.openapi(), str(request.base_url)), media_type="text/html")
 
 
 @_router.get("/", include_in_schema=False)

@@ -46,4 +46,4 @@ $("pause").onclick = toggle;
 document.addEventListener("keydown", (event) => {
   if (event.key === " " && event.target !== $("pause")) { event.preventDefault(); toggle(); }
 });
-open();
+addEventListener("load", open);  // not before, or the page would never be loaded

@@ -58,6 +58,9 @@ function begin(kind, more) {
   hovered = null;
   for (const id of ["error", "work", "show", "downloads", "people", "snap", "tip", "video"]) $(id).hidden = true;
   $("picture").hidden = false;
+  $("frame").hidden = kind === "nothing" || kind === "clip";
+  $("drop").hidden = !$("frame").hidden;
+  $("overlay").width = 0;
   $("frame").classList.toggle("clip", kind === "clip");
   $("video").removeAttribute("src");
   $("heatmap").value = "";
@@ -74,6 +77,7 @@ async function showPicture(file, self) {
   tell("Looking for people …");
   work();
   const bitmap = await createImageBitmap(file).catch(() => null);
+  if (shown !== self) return;
   if (bitmap) setPicture(bitmap, bitmap.width, bitmap.height);
   const found = await (await post("/v1/pose", file, abort.signal)).json();
   if (shown !== self) return;
@@ -89,12 +93,16 @@ async function showPicture(file, self) {
   listPeople();
 }
 
+// As large as the screen allows, small ones enlarged.
+function fit(width, height) {
+  $("frame").style.width = `min(100%, ${Math.max(width, 512)}px, ${(78 * width) / height}vh)`;
+}
+
 function setPicture(image, width, height) {
   const canvas = $("picture");
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   canvas.getContext("2d").drawImage(image, 0, 0, width, height);
-  $("drop").hidden = true;
-  $("frame").hidden = false;
+  fit(width, height);
 }
 
 function take(found) {
@@ -154,7 +162,10 @@ async function showHeatmap() {
     } catch (error) { $("heatmap").value = ""; fail(error); return; }
     if (shown !== self) return;
   }
-  if (name) tell(name in self.heatmaps ? `Highest peak of ${name.replaceAll("_", " ")}: ${self.heatmaps[name].peak}` : "");
+  const peak = self.heatmaps?.[name]?.peak;
+  tell(peak === undefined ? "" : `Highest peak of ${name.replaceAll("_", " ")}: ${peak.toFixed(2)}`);
+  hovered = null;
+  $("tip").hidden = true;
   draw();
 }
 
@@ -214,6 +225,7 @@ async function showTracked(job, self, signal) {
   video.hidden = false;
   video.src = at("overlay.mp4");
   video.play().catch(() => {});
+  video.onloadedmetadata = () => fit(video.videoWidth, video.videoHeight);
   const { frames, people, note } = job.result;
   tell(`${count(people)} in ${frames} frames.${note ? ` ${note}.` : ""} Point at a keypoint for its score.`);
   offer([["Overlay (MP4)", at("overlay.mp4")], ["JSON lines", at("poses.jsonl")], ["CSV", at("poses.csv")]]);
@@ -283,41 +295,37 @@ async function showCamera() {
 
 function colour(id) { return `oklch(0.78 0.13 ${(20 + id * 137.508) % 360})`; }
 
-// Where a point of the picture is on the overlay, in its pixels.
-function scales() {
-  const canvas = $("overlay"), box = canvas.getBoundingClientRect(), ratio = devicePixelRatio;
-  [canvas.width, canvas.height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
-  const full = $("frame").getBoundingClientRect();
-  const [width, height] = shown.size;
-  const s = Math.min(full.width / width, full.height / height);
-  return { s, x0: (full.width - s * width) / 2 + s / 2, y0: (full.height - s * height) / 2 + s / 2, ratio };
+// Brings the overlay to the pixels of the screen; gives what maps points of the picture to it.
+function place() {
+  const canvas = $("overlay"), box = canvas.getBoundingClientRect(), frame = $("frame").getBoundingClientRect();
+  [canvas.width, canvas.height] = [Math.round(box.width * devicePixelRatio), Math.round(box.height * devicePixelRatio)];
+  const sx = frame.width / shown.size[0], sy = frame.height / shown.size[1];
+  return { at: ([x, y]) => [sx * (x + 0.5), sy * (y + 0.5)] };
 }
 
 function draw() {
   if (!shown.size) return;
-  const { s, x0, y0, ratio } = scales();
+  const { at } = place();
   const context = $("overlay").getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, 1e5, 1e5);
-  const at = ([x, y]) => [x0 + s * x, y0 + s * y];
+  context.scale(devicePixelRatio, devicePixelRatio);
   if (shown.kind !== "clip") {
-    drawHeatmap(context, at, s);
-    for (const person of shown.people) drawPerson(context, person, at, s);
+    drawHeatmap(context, at);
+    for (const person of shown.people) drawPerson(context, person, at);
   }
   if (hovered) drawHovered(context, at);
 }
 
-function drawHeatmap(context, at, s) {
+function drawHeatmap(context, at) {
   const name = $("heatmap").value;
   if (!name || !shown.heatmaps) return;
-  const [x, y] = at([-0.5, -0.5]), [width, height] = shown.size;
+  const [width, height] = at(shown.size.map((side) => side - 0.5));
   context.fillStyle = "rgb(0 0 0 / .45)";
-  context.fillRect(x, y, s * width, s * height);
+  context.fillRect(0, 0, width, height);
   const maps = name in shown.heatmaps ? [shown.heatmaps[name]] : Object.values(shown.heatmaps);
-  for (const { map } of maps) context.drawImage(map, x, y, s * width, s * height);
+  for (const { map } of maps) context.drawImage(map, 0, 0, width, height);
 }
 
-function drawPerson(context, person, at, s) {
+function drawPerson(context, person, at) {
   const [x1, y1] = at(person.box), [x2, y2] = at(person.box.slice(2)), own = colour(person.track_id);
   const line = Math.max(1.5, Math.min(4, (y2 - y1) / 90));
   const points = person.keypoints.map(([x, y, score]) => (x === null ? null : [...at([x, y]), score]));
@@ -381,9 +389,9 @@ function point(candidate) {
 $("overlay").onpointermove = (event) => {
   if (!shown.size) return;
   follow();
-  const { s, x0, y0 } = scales(), near = keypoints()
-    .map((each) => [Math.hypot(x0 + s * each.point[0] - event.offsetX, y0 + s * each.point[1] - event.offsetY), each])
-    .sort(([a], [b]) => a - b)[0];
+  const { at } = place();
+  const away = ({ point: [x, y] }) => Math.hypot(at([x, y])[0] - event.offsetX, at([x, y])[1] - event.offsetY);
+  const [near] = keypoints().map((each) => [away(each), each]).sort(([a], [b]) => a - b);
   point(near && near[0] <= TOUCH ? near[1] : null);
 };
 $("overlay").onpointerleave = () => shown.size && point(null);
@@ -452,8 +460,7 @@ async function open(file) {
 $("choose").onclick = () => $("file").click();
 $("file").onchange = () => { if ($("file").files[0]) open($("file").files[0]); $("file").value = ""; };
 $("camera").onclick = () => {
-  if (shown.kind === "camera") { begin("nothing"); $("frame").hidden = true; $("drop").hidden = false; tell("The webcam is closed."); }
-  else showCamera();
+  if (shown.kind === "camera") { begin("nothing"); tell("The webcam is closed."); } else showCamera();
 };
 $("snap").onclick = () => { if (shown.file) open(shown.file); };
 $("cancel").onclick = () => { begin("nothing"); tell("Cancelled."); };
