@@ -17,6 +17,7 @@ from typing import Any
 
 from tracker.commands import (
     ablate,
+    angles,
     bench,
     convert,
     demo,
@@ -76,7 +77,7 @@ def build_parser() -> Parser:
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    every_day = (track, render, convert, demo, serve, doctor, weights)
+    every_day = (track, render, convert, angles, demo, serve, doctor, weights)
     for command in (*every_day, evaluate, inspect, train, ablate, bench, profile, export):
         command.add_parser(commands)
     return parser

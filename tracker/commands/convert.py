@@ -5,23 +5,27 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tracker.after.second_pass import run_second_pass, summary_of
 from tracker.commands.options import add_second_pass_options, read_second_pass
 from tracker.errors import InputError, UsageError
 from tracker.formats import FORMATS, READERS, SUFFIXES, Results, check_results_output, open_writer, read_results
-from tracker.formats.markers import HEIGHT, RATE
+from tracker.formats.markers import HEIGHT, RATE, check_people, person_path
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
 from tracker.formats.record import missing_in
+from tracker.formats.trajectories import trajectories_of
 from tracker.outputs import PIPE, check_apart, check_output, make_folder
 from tracker.skeletons import SKELETONS
 from tracker.tracking.config import TrackerConfig
 
+T = TypeVar("T")
 # The forms between which PoseTrack's files are converted as its own tool does.
 _POSETRACK_VERSIONS = {"posetrack17": "17", "posetrack18": "18"}
 # Of keypoints that are dropped; there may be a hundred more.
@@ -54,6 +58,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--fps", type=float, metavar="R", help="frames per second: of TRC and C3D, and of IN, where it states no times"
     )
+    add_plot_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     group = parser.add_argument_group(
         "second pass", "IN stays as it is; .jsonl and .npz hold ids and keypoints as they were at first, too."
@@ -70,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if version and (sources := _posetrack_files(args.input, version)):
         return _convert_posetrack(args, sources, version)
     check_results_output(args.output, args.format, args.overwrite)
+    check_plot(args)
     todo = read_second_pass(args)
     results = with_options(read_frames(args.input), args)
     if todo.does_something:
@@ -89,7 +95,33 @@ def run(args: argparse.Namespace) -> int:
     if writer.note:
         print(f"note: {writer.note}", file=sys.stderr)
     print(f"written: {writer}, {len(results.frames)} frames with {len(results.track_ids)} ids", file=sys.stderr)
+    if args.plot:
+        from tracker.evaluation.motion_plots import draw_keypoints
+
+        people = {one.track_id: one for one in trajectories_of(results)}
+        draw_people(args.plot, people, partial(draw_keypoints, skeleton=wanted))
     return 0
+
+
+def add_plot_option(parser: Any) -> None:
+    """--plot."""
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw each person over time: FILE_person01.png, …")
+
+
+def check_plot(args: argparse.Namespace) -> None:
+    """Refuse pictures that cannot be drawn or would replace others."""
+    if args.plot:
+        from tracker.evaluation.posetrack.plots import check_can_draw
+
+        check_can_draw()
+        check_people(args.plot, args.overwrite)
+
+
+def draw_people(path: Path, people: Mapping[int, T], draw: Callable[[T, Path], None]) -> None:
+    """A picture of each of the people by id, beside that path."""
+    for track_id, person in people.items():
+        draw(person, person_path(path, f"{track_id:02}"))
+    print(f"written: {person_path(path, '*')}", file=sys.stderr)
 
 
 def with_options(results: Results, args: argparse.Namespace) -> Results:

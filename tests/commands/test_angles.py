@@ -1,0 +1,63 @@
+"""The command that makes a table of angles."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import Run, refused
+from tests.formats.examples import HEADER, example
+from tracker.evaluation.angles import angles_of
+from tracker.formats import open_writer, read_results
+from tracker.formats.trajectories import trajectories_of
+from tracker.skeletons import HAND_21
+from tracker.types import TrackedPoses
+
+
+@pytest.fixture
+def poses(tmp_path: Path) -> Path:
+    """Two people, nobody, and two people again."""
+    with open_writer(tmp_path / "in.jsonl", HEADER) as writer:
+        for frame in example().frames:
+            writer.write(frame, frame.tracked)
+    return tmp_path / "in.jsonl"
+
+
+def test_a_row_is_a_person_in_a_frame(run: Run, poses: Path) -> None:
+    done = run("angles", poses)
+    assert (done.code, done.out, done.err) == (0, "", "written: in_angles.csv, 2 people\n")
+    with Path("in_angles.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["time_s"], row["track_id"]) for row in rows] == [
+        *(("0", "0.000000", "3"), ("2", "0.080000", "3"), ("0", "0.000000", "8"), ("2", "0.080000", "8")),
+    ]  # fmt: skip
+    results = read_results(poses)
+    first = angles_of(next(iter(trajectories_of(results))), results.header.skeleton)
+    for name, values in first.degrees.items():
+        assert float(rows[0][name]) == pytest.approx(values[0], abs=0.006)
+    assert rows[0]["facing"] == ("right" if first.faces_right[0] else "left")
+
+
+def test_pictures_are_drawn_of_each_person(run: Run, poses: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `eval`)")
+    assert run("angles", poses, "--plot", "a.png").code == 0
+    assert run("convert", poses, "out.csv", "--plot", "k.png").code == 0
+    assert {path.name for path in Path().glob("*.png")} == {
+        f"{name}_person0{one}.png" for name in "ak" for one in (3, 8)
+    }
+    message = "a_person03.png exists; move it away or pass --overwrite"
+    assert message in refused(run("angles", poses, "--output", "b.csv", "--plot", "a.png"))
+    assert not Path("b.csv").exists()
+
+
+def test_what_is_refused(run: Run, poses: Path, tmp_path: Path) -> None:
+    with open_writer(tmp_path / "hands.jsonl", replace(HEADER, skeleton=HAND_21)) as writer:
+        writer.write(example().frames[1], TrackedPoses.empty(21))
+    assert "hands.jsonl has nobody with an angle" in refused(run("angles", "hands.jsonl"))
+    assert "--keypoint-score must be within 0 and 1" in refused(run("angles", poses, "--keypoint-score", "3"), 2)
+    assert "would overwrite the input" in refused(run("angles", poses, "--output", poses), 2)
+    Path("in_angles.csv").write_text("precious")
+    assert "in_angles.csv exists" in refused(run("angles", poses))

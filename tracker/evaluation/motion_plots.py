@@ -1,0 +1,85 @@
+"""Pictures of a person over time: where each keypoint was and how sure, and how joints and segments were bent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracker.evaluation.angles import JOINTS, Angles
+from tracker.evaluation.posetrack.plots import save_figure
+from tracker.formats.trajectories import Trajectory
+from tracker.skeletons import Skeleton
+from tracker.types import DoubleArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's, which the colour-blind tell apart: of x or the right, of y or the left.
+_BLUE, _ORANGE = "#0072B2", "#D55E00"
+
+
+def draw_keypoints(trajectory: Trajectory, path: Path, skeleton: Skeleton) -> None:
+    """Draw as PNG x, y (pixels, y downwards) and score over time, side by side for each keypoint of the body."""
+    figure, panels = _panels(
+        3 * len(skeleton.body), f"person {trajectory.track_id}: x, y (pixels) and score over time", 3
+    )
+    for row, place in enumerate(skeleton.body.tolist()):
+        for axes, values, color in zip(
+            panels[3 * row : 3 * row + 3],
+            (*trajectory.keypoints[:, place].T, trajectory.scores[:, place]),
+            (_BLUE, _ORANGE, "black"),
+            strict=True,
+        ):
+            axes.plot(trajectory.times_s, values, color=color)
+        panels[3 * row].set_ylabel(skeleton.keypoint_names[place].replace("_", "\n"))
+        panels[3 * row + 2].set_ylim(0, 1.05)
+    for axes, title in zip(panels, ("x", "y", "score"), strict=False):
+        axes.set_title(title)
+    _finish(figure, panels, path)
+
+
+def draw_angles(angles: Angles, path: Path) -> None:
+    """Draw as PNG each angle over time, right and left in one panel: joints first, then segments."""
+    names = dict.fromkeys(name.removeprefix("right_").removeprefix("left_") for name in angles.degrees)
+    kinds = sorted(names, key=lambda name: name not in JOINTS)
+    title = f"person {angles.trajectory.track_id}: joints (flexion) and segments (to the horizontal), degrees"
+    figure, panels = _panels(len(kinds), title, 3)
+    for axes, kind in zip(panels, kinds, strict=True):
+        for name, color in ((f"right_{kind}", _BLUE), (f"left_{kind}", _ORANGE), (kind, "black")):
+            if name in angles.degrees:
+                axes.plot(angles.trajectory.times_s, _unjoined(angles.degrees[name]), color=color, label=name)
+        axes.set_title(kind if kind in JOINTS else f"{kind} (segment)", fontsize="medium")
+    lines = {str(line.get_label()).partition("_")[0]: line for axes in panels for line in axes.get_lines()}
+    sides = [side for side in ("right", "left") if side in lines]
+    figure.legend([lines[side] for side in sides], sides, loc="outside lower right", ncols=2)
+    _finish(figure, panels, path)
+
+
+def _unjoined(degrees: DoubleArray) -> DoubleArray:
+    """The same without the line from one end of the circle to the other."""
+    found = degrees.copy()
+    found[1:][np.abs(np.diff(degrees)) > 180] = np.nan
+    return found
+
+
+def _panels(count: int, title: str, columns: int) -> tuple[Figure, list[Any]]:
+    """A figure, and its panels in rows."""
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4 * columns, 1 + 1.4 * rows), layout="constrained")
+    figure.suptitle(title)
+    found = list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
+    for axes in found[count:]:
+        axes.set_axis_off()
+    return figure, found[:count]
+
+
+def _finish(figure: Figure, panels: Sequence[Any], path: Path) -> None:
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    figure.supxlabel("seconds")
+    save_figure(figure, path)
