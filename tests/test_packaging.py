@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,14 @@ def test_every_package_is_listed():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "tracker").rglob("__init__.py")}
     assert sorted(found | set(settings["package-dir"])) == settings["packages"]
+
+
+def test_the_container_is_built_of_what_is_there():
+    copied = re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    names = {name for line in copied for name in line.split()}
+    assert {"pyproject.toml", "tracker", "weights"} < names
+    assert all((ROOT / name).exists() and f"!{name}" in ignored for name in names)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -22,7 +23,7 @@ import numpy as np
 
 from tests.formats.examples import READABLE, example
 from tests.formats.posetrack_files import KEYPOINTS, category, posetrack_17, posetrack_18
-from tests.fuzz import mutations
+from tests.fuzz import mutations, requests
 from tests.fuzz.mutations import Contents
 from tests.onnx_graphs import write_constant_graph
 from tests.video.clips import corner_image, oriented_jpeg, write_clip
@@ -359,6 +360,11 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         "train-coco": _annotations("coco/data/annotations/person_keypoints_train2017.json", _TRUTH, read_training_data),
         "train-posetrack": _annotations("posetrack/data/annotations/train/0001.json", _POSETRACK, read_training_data),
         "train-mpii": _annotations("mpii/data/annot/train.json", _MPII, read_training_data),
+        **{
+            name: Target("request.http", make, mutations.bytes_damaged, requests.send_request)
+            for name, make in (("picture", requests.write_picture_request), ("clip", requests.write_clip_request))
+            if find_spec("fastapi")
+        },
         "train-own": _annotations("own/data/train/a.json", _TRUTH, read_training_data),
     }
 )
