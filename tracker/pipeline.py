@@ -263,7 +263,8 @@ class Pipeline:
     detect_every: the detector looks at every N-th frame, propagation carries people in between. detector_batch: frames
     that the detector is given at once, which uses a GPU better; latency grows with it. times: busy seconds per stage,
     over all runs. pace: which frames the networks look at, of those; batches hold no more than it foresees. selection:
-    whom it is about; others are not estimated where boxes are known, and do not come out.
+    whom it is about; others are not estimated where boxes are known, and do not come out. are_photos: see
+    `of_photos`.
     """
 
     detector: PersonDetector | KnownPeople | None
@@ -275,6 +276,7 @@ class Pipeline:
     times: StageTimes = field(default_factory=StageTimes)
     pace: Pace = EXACT
     selection: Selection = field(default_factory=Selection)
+    are_photos: bool = False
 
     def __post_init__(self) -> None:
         if any(number < 1 or number != int(number) for number in (self.detect_every, self.detector_batch)):
@@ -286,6 +288,11 @@ class Pipeline:
     def skeleton(self) -> Skeleton:
         """Of the poses."""
         return self.estimator.skeleton
+
+    def of_photos(self) -> Pipeline:
+        """The same for pictures that do not follow one another: ids count from 1 in each; all are confirmed."""
+        config = replace(self.config, propagation=False, confirm_after_s=0.0)
+        return replace(self, flow=create_flow("none"), config=config, detect_every=1, pace=EXACT, are_photos=True)
 
     def run(
         self, frames: Iterable[Frame], *, is_live: bool = False, one_by_one: bool = False
@@ -300,6 +307,9 @@ class Pipeline:
         is delivered is fresh; fewer frames are under way, and fewer are done per second; where that is too few, the
         pace is lowered. one_by_one: without threads, with the same results.
         """
+        if self.are_photos:
+            yield from self._run_each(frames)
+            return
         stored: deque[Frame] = deque()
         schedule = Schedule(self.pace, self.detect_every, has_boxes=not isinstance(self.estimator, PoseFinder))
         wake = getattr(frames, "stop", lambda: None)  # a video source may wait for a camera or a sender
@@ -319,6 +329,13 @@ class Pipeline:
             for square, people in tracked:
                 frame = stored.popleft()
                 yield frame, fit_people(people, square, frame)
+
+    def _run_each(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, TrackedPoses]]:
+        """Each frame by itself, the next ones being read meanwhile."""
+        alone = replace(self, are_photos=False)
+        with closing(run_ahead(self.times.measure_each("decode", frames), 2)) as pictures:
+            for picture in pictures:
+                yield from alone.run([picture], one_by_one=True)
 
     def _add_motion(self, frames: Generator[Frame]) -> Generator[_Prepared]:
         flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()

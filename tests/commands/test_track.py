@@ -356,7 +356,8 @@ class ImpatientWindow:
     def __exit__(self, *_: object) -> None:
         assert self.sizes == [(SIZE_WH[1], SIZE_WH[0], 3)] * 3
 
-    def show(self, image: Image) -> bool:
+    def show(self, image: Image, *, hold: bool) -> bool:
+        assert not hold
         self.sizes.append(image.shape)
         return len(self.sizes) < 3
 

@@ -84,6 +84,12 @@ def test_space_pauses(keys: tuple[int | str, ...], goes_on: bool) -> None:
     assert backend._keys == []
 
 
+def test_a_picture_that_is_held_waits_for_space() -> None:
+    backend = FakeBackend(NO_KEY, NO_KEY, " ")
+    assert LiveWindow("x", backend=backend).show(corner_image(), hold=True)
+    assert backend._keys == []
+
+
 def test_s_saves_pictures_under_new_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     live = LiveWindow("my clip.mp4", folder=tmp_path, backend=FakeBackend("s", " ", "s", " "))
     assert live.show(corner_image())

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import (
-    PARTS,
     Parser,
     add_model_options,
     add_overlay_options,
@@ -103,6 +102,10 @@ def add_parser(commands: Any) -> None:
     group.add_argument(
         "--no-deinterlace", dest="deinterlace", action="store_false", help="leave pictures that are flagged as they are"
     )
+    group = parser.add_rare_group("pictures that do not follow one another")
+    group.add_argument(
+        "--photos", action="store_true", help="of folders: each by itself, without ids, with an overlay of its own"
+    )
     group = parser.add_rare_group("people who are not confirmed yet")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     add_second_pass_options(
@@ -165,7 +168,7 @@ def run(args: argparse.Namespace) -> int:
     for option in ("workers", "gpus", "ray"):
         if getattr(crew, option):
             raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
-    check_outputs(jobs[0].outputs)
+    check_outputs(jobs[0])
     from tracker.job.run import open_input, open_pipeline, run_job
 
     job = jobs[0]
@@ -189,7 +192,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
         show_unconfirmed=args.show_unconfirmed,
         show=args.show,
         serve=args.serve,
-        draw=args.draw or PARTS,
+        draw=args.draw,
         line_width=args.line_width,
         blur_faces=args.blur_faces,
         audio=args.audio,
@@ -200,7 +203,7 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
     )
     span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace, args.reconnect)
     settings, known = _read_people(args)
-    wanted = Job("", settings, span, outputs, known=known)
+    wanted = Job("", settings, span, outputs, known=known, photos=args.photos)
     return plan_jobs(args.input, wanted, split=args.split, overlays=args.overlays)
 
 

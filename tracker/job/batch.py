@@ -117,7 +117,7 @@ def _is_complete(job: Job) -> bool:
     fits = job.fingerprint.fits(outputs) if job.fingerprint and exists and not job.outputs.overwrite else None
     if not fits:
         is_own = fits is False
-        check_outputs(replace(job.outputs, overwrite=job.outputs.overwrite or is_own))
+        check_outputs(replace(job, outputs=replace(job.outputs, overwrite=job.outputs.overwrite or is_own)))
     return bool(fits)
 
 

@@ -20,7 +20,7 @@ from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.selection import Only
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
-from tracker.video.overlay import PARTS
+from tracker.video.images import is_image
 from tracker.video.stream import is_address, public_address
 
 
@@ -99,8 +99,8 @@ class Outputs:
 
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
     draw others, too. show: in a live window. serve: to browsers that ask there. draw, line_width, blur_faces: as of
-    `OverlayRenderer`. audio: overlay videos have the input's sound. crf: their quality, 0 lossless to 51 worst.
-    smooth_overlay: draw smoothed people. second_pass: over the poses.
+    `OverlayRenderer`, None for what has a meaning. audio: overlay videos have the input's sound. crf: their quality, 0
+    lossless to 51 worst. smooth_overlay: draw smoothed people. second_pass: over the poses.
     """
 
     overlay: Path | None = None
@@ -110,7 +110,7 @@ class Outputs:
     show_unconfirmed: bool = False
     show: bool = False
     serve: Address | None = None
-    draw: tuple[str, ...] = PARTS
+    draw: tuple[str, ...] | None = None
     line_width: int | None = None
     blur_faces: bool = False
     audio: bool = True
@@ -130,7 +130,7 @@ class Job:
     """One input to track, and how.
 
     sequence: of a data set, whose annotation is the input then. fingerprint: of the outputs, in a batch.
-    known: who need not be found, None if everybody must be.
+    known: who need not be found, None if everybody must be. photos: pictures that do not follow one another.
     """
 
     input: str
@@ -140,11 +140,17 @@ class Job:
     sequence: DatasetSequence | None = None
     fingerprint: Fingerprint | None = None
     known: Known | None = None
+    photos: bool = False
 
     @property
     def name(self) -> str:
         """What it is called in messages; no password."""
         return self.sequence.name if self.sequence else describe_input(self.input)
+
+    @property
+    def has_picture_folder(self) -> bool:
+        """Whether each picture of a folder has an overlay of its own."""
+        return self.photos and not is_image(Path(self.input))
 
     @contextmanager
     def claimed_outputs(self) -> Iterator[None]:

@@ -9,13 +9,13 @@ from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath
 
-from tracker.errors import UsageError
+from tracker.errors import OutputError, UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
 from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
 from tracker.job.job import Job, Outputs, describe_input
 from tracker.outputs import PIPE, check_output, make_folder, partial_path, real_path
 from tracker.video.images import is_image
-from tracker.video.source import is_pattern, match_inputs
+from tracker.video.source import files_of, is_pattern, match_inputs
 from tracker.video.stream import is_address
 from tracker.video.writer import check_container, is_picture
 
@@ -48,10 +48,7 @@ def plan_jobs(
         if is_batch and wanted.outputs.poses == PIPE:
             raise UsageError("--poses - is for one input, but of several each has its own poses; name a folder")
         names = _names_of(specs)
-        jobs = [
-            replace(wanted, input=spec, outputs=_choose_outputs(wanted.outputs, spec, names[spec], is_batch))
-            for spec in specs
-        ]
+        jobs = [_plan_one(wanted, spec, names[spec], is_batch) for spec in specs]
     _refuse_collisions(jobs)
     if is_batch:
         _make_folders(wanted.outputs.files, jobs)
@@ -60,9 +57,15 @@ def plan_jobs(
     return jobs, is_batch
 
 
-def check_outputs(outputs: Outputs) -> None:
+def check_outputs(job: Job) -> None:
     """Refuse outputs that cannot or must not be written, as `tracker.outputs.check_output` does, and taken ports."""
-    if outputs.overlay:
+    outputs = job.outputs
+    if outputs.overlay and job.has_picture_folder:
+        if outputs.overlay.exists() and not outputs.overwrite:
+            raise OutputError(
+                f"{outputs.overlay} exists; move it away or pass --overwrite, which replaces its pictures"
+            )
+    elif outputs.overlay:
         check_output(outputs.overlay, outputs.overwrite)
     if outputs.poses:
         check_results_output(outputs.poses, outputs.format, outputs.overwrite)
@@ -84,7 +87,7 @@ def _check_dataset(dataset: PoseTrackDataset, inputs: Sequence[str], wanted: Job
     if not wanted.outputs.overlay:
         raise UsageError(f"{dataset.root} is a data set; name the folder for its predictions: --output DIR")
     given = {"poses": wanted.outputs.poses, "show": wanted.outputs.show, "start": wanted.span.start_s}
-    given |= {name: getattr(wanted.settings, name) for name in ("people", "only", "region")}
+    given |= {"photos": wanted.photos} | {name: getattr(wanted.settings, name) for name in ("people", "only", "region")}
     for option in filter(given.get, given):
         raise UsageError(f"--{option} has no meaning with the data set {dataset.root}; leave it out")
 
@@ -114,12 +117,23 @@ def _inputs_of(given: str) -> list[str]:
     return [spec for spec in inputs if not _OUTPUT.search(Path(spec).stem)] or [given]
 
 
-def _choose_outputs(wanted: Outputs, spec: str, name: PurePath, has_folders: bool) -> Outputs:
+def _plan_one(wanted: Job, spec: str, name: PurePath, has_folders: bool) -> Job:
+    if wanted.photos and not all(map(is_image, files_of(spec) or [Path(spec)])):
+        raise UsageError(f"--photos is for pictures, and {describe_input(spec)} is none; leave it out")
+    if wanted.photos and wanted.outputs.second_pass.does_something:
+        raise UsageError("--photos has nothing to smooth, stitch or fill from picture to picture; leave one out")
+    job = replace(wanted, input=spec, photos=wanted.photos or is_image(Path(spec)))
+    return replace(job, outputs=_choose_outputs(job, name, has_folders))
+
+
+def _choose_outputs(job: Job, name: PurePath, has_folders: bool) -> Outputs:
+    wanted = job.outputs
     if not (wanted.overlay or wanted.poses or wanted.show or wanted.serve):
         wanted, has_folders = replace(wanted, overlay=Path(), poses=Path()), True
     if not has_folders:
         return wanted
-    overlay = wanted.overlay and wanted.overlay / f"{name}_tracked{'.png' if is_image(Path(spec)) else '.mp4'}"
+    suffix = "" if job.has_picture_folder else ".png" if job.photos else ".mp4"
+    overlay = wanted.overlay and wanted.overlay / f"{name}_tracked{suffix}"
     poses = wanted.poses and wanted.poses / f"{name}_tracked{FORMATS[wanted.format or 'jsonl'].suffix}"
     return replace(wanted, overlay=overlay, poses=poses)
 
@@ -174,11 +188,20 @@ def _make_folders(wanted: Iterable[Path], jobs: Iterable[Job]) -> None:
         make_folder(folder)
 
 
+def _check_picture_folder(folder: Path, job: Job) -> None:
+    if is_picture(folder) or folder.suffix.lower() == ".mp4":
+        raise UsageError(f"{folder} is one file, but of photos each has a picture of its own; name a folder")
+    if real_path(folder) in {real_path(path.parent) for path in files_of(job.input)}:
+        raise UsageError(f"pictures in {folder} would overwrite the input; name another folder")
+
+
 def _check_kinds(job: Job) -> None:
     outputs = job.outputs
     if outputs.poses:
         format_of(outputs.poses, outputs.format)
-    if outputs.overlay and not is_picture(outputs.overlay):
+    if outputs.overlay and job.has_picture_folder:
+        _check_picture_folder(outputs.overlay, job)
+    elif outputs.overlay and not is_picture(outputs.overlay):
         check_container(outputs.overlay)
     elif outputs.overlay and not (is_image(Path(job.input)) or job.span.max_frames == 1):
         raise UsageError(

@@ -15,6 +15,9 @@ from tracker.outputs import partial_path
 from tracker.pipeline import Pipeline
 from tracker.types import KnownPeople, TrackedPoses
 
+# So many pictures without people are named.
+_MOST_NAMED = 5
+
 
 class Delays:
     """How long pictures of a live source took from their coming to their outputs, to the millisecond.
@@ -48,9 +51,9 @@ class Delays:
 class Report:
     """Counts of a run.
 
-    outputs: files. parts: what really ran, in lines of the summary. whom: it is about, "" for everybody.
-    busy_s: seconds by stage. counts: as of `StageTimes`. delays: of a live source. warning: on the source, None
-    without.
+    outputs: files. parts: what really ran, in lines of the summary. whom: it is about, "" for everybody. are_photos:
+    each frame is one by itself. nobody_in: some pictures without people, of which `empty` counts all. busy_s: seconds
+    by stage. counts: as of `StageTimes`. delays: of a live source. warning: on the source, None without.
     """
 
     outputs: list[Path]
@@ -60,6 +63,8 @@ class Report:
     ids: set[Any] = field(default_factory=set)
     confirmed_ids: set[Any] = field(default_factory=set)
     whom: str = ""
+    are_photos: bool = False
+    nobody_in: list[str] = field(default_factory=list)
     wall_s: float = float("nan")
     busy_s: Counter[str] = field(default_factory=Counter)
     delays: Delays = field(default_factory=Delays)
@@ -74,7 +79,7 @@ class Report:
         parts = [f"{role}: {network.name}, {network.engine}" for role, network in used.items()]
         lines = (line for network in used.values() for line in (network.note or "").splitlines())
         notes = dict.fromkeys(f"note: {line}" for line in lines)
-        if not isinstance(pipeline.estimator, KnownPeople):
+        if not (isinstance(pipeline.estimator, KnownPeople) or pipeline.are_photos):
             meaning = pipeline.pace.describe(
                 has_boxes=pipeline.detector is not None, detect_every=pipeline.detect_every
             )
@@ -82,10 +87,13 @@ class Report:
         whom = pipeline.selection.describe()
         if whom:
             parts.append(f"whom: {whom}")
-        return cls(list(outputs), [*parts, *notes], whom=whom)
+        return cls(list(outputs), [*parts, *notes], whom=whom, are_photos=pipeline.are_photos)
 
-    def count(self, tracked: TrackedPoses) -> None:
-        """Add one frame."""
+    def count(self, tracked: TrackedPoses, file: str | None = None) -> None:
+        """Add one frame, of an image with its name."""
+        if self.are_photos and not len(tracked):
+            self.counts["empty"] += 1
+            self.nobody_in = [*self.nobody_in, file or f"picture {self.frames}"][:_MOST_NAMED]
         self.frames += 1
         self.poses += len(tracked)
         self.ids.update(tracked.track_ids.tolist())
@@ -121,14 +129,25 @@ class Report:
             in_boxes = f"; poses estimated: {self.counts['estimated']}, carried instead: {self.counts['carried']}"
         return [
             f"{self.frames} frames in {self.wall_s:.1f} s: {self.frames / self.wall_s:.1f} frames/s end to end",
-            f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people",
+            self._people_line(),
             f"ms per frame: {', '.join(per_frame)}",
             *self.parts,
             f"looks for people: {self.counts['looks']}{in_boxes}",
             *([f"note: {self.hint}"] if self.hint else []),
+            *([f"note: {self._nobody_line()}"] if self.nobody_in else []),
             *([f"warning: {self.warning}"] if self.warning else []),
             *(f"written: {path}" for path in self.outputs if path.exists()),
         ]
+
+    def _people_line(self) -> str:
+        if self.are_photos:
+            pictures = "a picture" if self.frames == 1 else f"{self.frames} pictures"
+            return f"{self.poses} {'person' if self.poses == 1 else 'people'} in {pictures}"
+        return f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people"
+
+    def _nobody_line(self) -> str:
+        more = self.counts["empty"] - len(self.nobody_in)
+        return f"nobody was found in {', '.join(self.nobody_in)}" + (f" and {more} more" if more else "")
 
 
 @dataclass(frozen=True)
@@ -149,6 +168,8 @@ def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
         frames=sum(report.frames for report in reports),
         poses=sum(report.poses for report in reports),
         wall_s=wall_s,
+        are_photos=all(report.are_photos for report in reports),
+        nobody_in=[name for report in reports for name in report.nobody_in][:_MOST_NAMED],
     )
     for number, report in enumerate(reports):
         merged.ids |= {(number, track_id) for track_id in report.ids}

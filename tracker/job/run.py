@@ -43,7 +43,7 @@ def track(
             stack.enter_context(sink)
         tracked = stack.enter_context(closing(pipeline.run(frames, is_live=is_live)))
         for frame, people in tracked:
-            report.count(people)
+            report.count(people, frame.file)
             go_on = [sink.write(frame, people) for sink in sinks]
             if frame.arrived_s is not None:
                 report.delays.add(time.monotonic() - frame.arrived_s)
@@ -56,6 +56,7 @@ def track(
 
 def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) -> Report:
     """Do a job by itself, behind a progress bar; says what a failure leaves behind. source: the open input."""
+    pipeline = pipeline.of_photos() if job.photos else pipeline
     report = Report.on(pipeline, job.outputs.files)
     try:
         with _ended_by_signals(source), tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
@@ -115,6 +116,7 @@ def discard(job: Job) -> None:
 
 def _run_of_batch(job: Job, pipeline: Pipeline, on_frame: Callable[[], object]) -> Report:
     source, truth = open_input(job)
+    pipeline = pipeline.of_photos() if job.photos else pipeline
     report = Report.on(pipeline, job.outputs.files)
     with source, job.claimed_outputs():
         try:
@@ -138,7 +140,7 @@ def _fill_outputs(
     """Track an open source into the outputs of its job; the watchers have each frame before."""
     sinks = [*watchers, *open_sinks(job, source, pipeline, truth)]
     track(pipeline, source, sinks, report, is_live=source.is_live)
-    report.warning = source.warning
+    report.warning = source.loss if job.photos else source.warning
     if job.outputs.blur_faces:
         report.parts.append(f"note: {BLUR_NOTE}")
     if source.live and report.frames:

@@ -20,20 +20,22 @@ from tracker.after.second_pass import SecondPass, run_second_pass, summary_of
 from tracker.formats import FrameResult, Header, Results, ResultWriter, open_writer
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
-from tracker.job.job import Job, Outputs
+from tracker.job.job import Job
 from tracker.job.live import LiveView
 from tracker.pace import Speed
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
 from tracker.types import Frame, Image, TrackedPoses
 from tracker.video.aspect import square_pixels
-from tracker.video.overlay import OverlayRenderer, draw_status
+from tracker.video.overlay import PARTS, OverlayRenderer, draw_status
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
-from tracker.video.writer import PictureWriter, VideoWriter, is_picture
+from tracker.video.writer import PictureFolder, PictureWriter, VideoWriter, is_picture
 
 # So many cores have nothing to spare beside the networks.
 _FEW_CORES = 2
+# Of pictures that do not follow one another.
+_PHOTO_PARTS = ("boxes", "skeleton")
 # The formats that have the images of a ground truth, and the versions they are; others have frames alone.
 _VERSIONS = {"posetrack": "18", "posetrack17": "17", "posetrack18": "18"}
 
@@ -133,17 +135,23 @@ class SecondPassSink(ResultSink):
 
 
 class OverlaySink(Sink):
-    """The overlay, drawn for a file, a live window or both. smoother: of what is drawn."""
+    """The overlay, drawn for a file, a live window or both.
+
+    smoother: of what is drawn. holds: the window waits at each picture.
+    """
 
     def __init__(
         self,
         overlay: OverlayRenderer,
-        drawing: VideoWriter | PictureWriter | None,
+        drawing: VideoWriter | PictureWriter | PictureFolder | None,
         times: StageTimes,
         window: LiveWindow | None = None,
         smoother: AheadSmoother[Frame] | OneEuro | None = None,
+        *,
+        holds: bool = False,
     ) -> None:
         self._smoother = smoother
+        self._holds = holds
         self._overlay = overlay
         self._drawing = drawing
         self._window = window
@@ -186,14 +194,20 @@ class OverlaySink(Sink):
         with self._times.measure("draw"):
             frame, people = square_pixels(frame, people)
             picture = self._overlay.draw(frame.image, people, time_s=frame.time_s)
-        go_on = self._window.show(self._with_status(picture)) if self._window else True
+        go_on = True
+        if self._window:
+            shown = picture if self._holds else self._with_status(picture)
+            go_on = self._window.show(shown, hold=self._holds)
         if not go_on:
             self._window = None
         if frame.arrived_s is not None:
             self._delays_ms.append(1e3 * (time.monotonic() - frame.arrived_s))
         if self._drawing:
             with self._times.measure("encode"):
-                self._drawing.write(picture, frame.time_s)
+                if isinstance(self._drawing, PictureFolder):
+                    self._drawing.write(picture, frame.file or f"{frame.index}.png")
+                else:
+                    self._drawing.write(picture, frame.time_s)
         return go_on
 
     def _with_status(self, picture: Image) -> Image:
@@ -245,13 +259,14 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
     if outputs.serve:
         sinks.append(LiveSink(LiveView(outputs.serve, source.name, _open_overlay(job, pipeline))))
     if outputs.overlay or window:
-        drawing: VideoWriter | PictureWriter | None = None
+        drawing = None
         if outputs.overlay:
-            drawing = _open_drawing(outputs.overlay, outputs, source, pipeline.pace.name)
+            drawing = _open_drawing(outputs.overlay, job, source, pipeline.pace.name)
         smoother: AheadSmoother[Frame] | OneEuro | None = None
-        if outputs.smooth_overlay:
+        if outputs.smooth_overlay and not job.photos:
             smoother = (OneEuro if source.is_live else AheadSmoother)(pipeline.config.least_keypoint_score)
-        sinks.append(OverlaySink(_open_overlay(job, pipeline), drawing, pipeline.times, window, smoother))
+        overlay = _open_overlay(job, pipeline)
+        sinks.append(OverlaySink(overlay, drawing, pipeline.times, window, smoother, holds=job.photos))
     return sinks
 
 
@@ -260,17 +275,21 @@ def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
         pipeline.skeleton,
         keypoint_threshold=pipeline.config.least_keypoint_score,
         show_unconfirmed=job.outputs.show_unconfirmed,
-        draw=job.outputs.draw,
+        draw=job.outputs.draw or (_PHOTO_PARTS if job.photos else PARTS),
         line_width=job.outputs.line_width,
         blur_faces=job.outputs.blur_faces,
     )
 
 
-def _open_drawing(path: Path, outputs: Outputs, source: VideoSource, speed: Speed) -> VideoWriter | PictureWriter:
+def _open_drawing(
+    path: Path, job: Job, source: VideoSource, speed: Speed
+) -> VideoWriter | PictureWriter | PictureFolder:
+    if job.has_picture_folder:
+        return PictureFolder(path)
     if is_picture(path):
         return PictureWriter(path)
-    sound = source.sound if outputs.audio else None
-    return VideoWriter(path, fps=source.fps, crf=outputs.crf, preset=_effort(speed), sound=sound)
+    sound = source.sound if job.outputs.audio else None
+    return VideoWriter(path, fps=source.fps, crf=job.outputs.crf, preset=_effort(speed), sound=sound)
 
 
 def _effort(speed: Speed) -> str:

@@ -126,6 +126,11 @@ class VideoSource:
         return "; ".join(filter(None, (self._reader.warning, self._size_warning))) or None
 
     @property
+    def loss(self) -> str | None:
+        """`warning` without what it says of sizes."""
+        return self._reader.warning
+
+    @property
     def note(self) -> str | None:
         """One line on what was done to the pictures, if anything was; known once all frames are read."""
         return self._reader.pictures.note if self._reader.pictures else None

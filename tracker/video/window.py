@@ -64,15 +64,16 @@ class LiveWindow:
         self._backend = backend
         self._is_open = False
 
-    def show(self, image: Image) -> bool:
+    def show(self, image: Image, *, hold: bool = False) -> bool:
         """Show a picture (H, W, 3) uint8 BGR and act on keys; False once the user quits.
 
-        Waits while the user pauses. What was saved, or why it could not be, is told on stderr.
+        Waits while the user pauses; hold: begins to, so that space goes on. What was saved, or why it could not be, is
+        told on stderr.
         """
         if not self._is_open:
             self._open(image)
         self._backend.imshow(self._title, image)
-        paused, wait_ms = False, 1
+        paused, wait_ms = hold, 1
         while True:
             key = self._backend.waitKey(wait_ms) & 0xFF
             if key in (ord("q"), _ESCAPE) or self._was_closed():

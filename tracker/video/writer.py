@@ -15,7 +15,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from tracker.errors import OutputError
-from tracker.outputs import explain_write_error, partial_path, publish, writing
+from tracker.outputs import explain_write_error, make_folder, partial_path, publish, writing
 from tracker.types import Image
 from tracker.video.opencv_log import opencv_silenced
 from tracker.video.sound import Sound
@@ -233,6 +233,36 @@ class PictureWriter:
         if kind is None and self._encoded:
             with writing(self._path) as partial:
                 partial.write_bytes(self._encoded)
+
+
+class PictureFolder:
+    """Writes pictures of a folder into another one, each whole; used like `VideoWriter`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, image: Image, name: str) -> None:
+        """Write a picture (H, W, 3) uint8 BGR under the name of the one that it was made of, as `name_in` has it."""
+        path = self._folder / self.name_in(name)
+        make_folder(path.parent)
+        with PictureWriter(path) as picture:
+            picture.write(image, 0)
+
+    @staticmethod
+    def name_in(name: str) -> str:
+        """What a picture is called in the folder: as it was, if it can be written so.
+
+        >>> PictureFolder.name_in("a/1.JPG"), PictureFolder.name_in("2.webp")
+        ('a/1.JPG', '2.webp.png')
+        """
+        return name if is_picture(Path(name)) else f"{name}.png"
+
+    def __enter__(self) -> Self:
+        make_folder(self._folder)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Nothing is held open."""
 
 
 @contextmanager
