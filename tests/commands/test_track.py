@@ -140,7 +140,7 @@ def test_a_folder_of_images_has_the_rate_it_is_given(track: Run, tmp_path: Path)
     assert [frame["time_s"] for frame in frames] == pytest.approx(np.arange(11) / 10)
 
 
-@pytest.mark.parametrize("name", [name for name in READABLE if name not in ("mot", "openpose", "jsonl")])
+@pytest.mark.parametrize("name", [name for name in READABLE if name not in ("mot", "openpose", "jsonl", "cvat")])
 def test_results_of_images_name_them_and_count_broken_ones(track: Run, tmp_path: Path, name: str) -> None:
     folder = write_pictures(tmp_path / "pictures", 4)
     (folder / "1.png").write_bytes(b"")

@@ -56,8 +56,10 @@ def what_is_held(results: Results, name: str) -> Results:
         if name == "openpose":
             tracked = convert_people(convert_people(tracked, skeleton, HEADLESS), HEADLESS, skeleton)
         tracked = _held_of_people(tracked, drops)
-        if name in ("coco", "posetrack"):
+        if name in ("coco", "coco-video", "posetrack"):
             tracked = _with_boxes(tracked)
+        if name == "cvat":
+            tracked = tracked[np.argsort(tracked.track_ids)]
         if "the original track ids" in drops:
             ids = [numbers.setdefault(track_id, len(numbers)) for track_id in tracked.track_ids.tolist()]
             tracked = replace(tracked, track_ids=np.array(ids, np.int64))
@@ -88,6 +90,8 @@ def _smallest_of_openpose(results: Results) -> Skeleton:
 def _held_of_people(tracked: TrackedPoses, drops: Iterable[str]) -> TrackedPoses:
     if "people without a box" in drops:
         tracked = tracked[np.flatnonzero(np.isfinite(tracked.poses.boxes[:, 0]))]
+    if "people without keypoints" in drops:
+        tracked = tracked[np.flatnonzero(tracked.poses.scores.any(axis=1))]
     count = len(tracked)
     poses = tracked.poses
     keypoints, scores = poses.keypoints.copy(), poses.scores.copy()
@@ -95,6 +99,7 @@ def _held_of_people(tracked: TrackedPoses, drops: Iterable[str]) -> TrackedPoses
     if "keypoints beyond the left or upper edge" in drops:
         is_lost |= (keypoints.round(2) <= 0).any(axis=2)
     keypoints[is_lost], scores[is_lost] = np.nan, 0
+    scores = np.ceil(scores) if "scores" in drops else scores
     poses = Poses(
         keypoints=keypoints,
         scores=scores,
@@ -159,7 +164,7 @@ def _check_people(
     np.testing.assert_allclose(keypoints, held.poses.keypoints[:, compared], atol=pixels)
     np.testing.assert_allclose(scores, held.poses.scores[:, compared], atol=SCORES)
     is_sure = np.ones(len(held), bool)
-    if ({"coco"} | POSETRACK) & set(names):
+    if ({"coco", "coco-video"} | POSETRACK) & set(names):
         # PoseTrack17 has no score of 0
         is_sure = (scores > 0.2).any(axis=1) & (held.poses.box_scores > SCORES)
     if have_boxes:

@@ -379,4 +379,4 @@ def test_the_format_is_told_by_name_or_suffix() -> None:
     for name in FORMATS:
         assert format_of(Path("out.csv"), name) is FORMATS[name]
     with pytest.raises(UsageError, match=r"written as \.jsonl, .*, or as --format says: jsonl, csv, .*openpose"):
-        format_of(Path("out.xml"))
+        format_of(Path("out.abc"))

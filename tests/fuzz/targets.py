@@ -322,6 +322,7 @@ _DAMAGED_RESULTS: Mapping[str, Damager] = MappingProxyType(
         ".json": mutations.json_damaged,
         ".npz": mutations.arrays_damaged,
         ".parquet": mutations.bytes_damaged,
+        ".xml": mutations.text_damaged,
     }
 )
 TARGETS: Mapping[str, Target] = MappingProxyType(

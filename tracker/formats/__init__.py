@@ -8,8 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tracker.errors import InputError, UsageError, load_extra
-from tracker.formats.coco import CocoWriter, PoseTrackWriter, read_coco
+from tracker.formats.coco import CocoVideoWriter, CocoWriter, PoseTrackWriter, read_coco
 from tracker.formats.csv import CsvWriter, LongCsvWriter, read_csv
+from tracker.formats.cvat import CvatWriter, read_cvat
 from tracker.formats.jsonl import JsonlStream, JsonlWriter, check_stdout, read_jsonl
 from tracker.formats.markers import C3dWriter, MarkerWriter, TrcWriter, check_people
 from tracker.formats.mot import MotWriter, read_mot
@@ -73,9 +74,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "posetrack17": Format(".json", PoseTrack17Writer),
         "posetrack18": Format(".json", PoseTrackWriter),
         "coco": Format(".json", CocoWriter),
+        "coco-video": Format(".json", CocoVideoWriter),
         "openpose": Format("", OpenPoseWriter, check_folder),
         "npz": Format(".npz", NpzWriter),
         "parquet": Format(".parquet", ParquetWriter, library="pyarrow"),
+        "cvat": Format(".xml", CvatWriter),
         "trc": Format(".trc", TrcWriter, check_people),
         "c3d": Format(".c3d", C3dWriter, check_people, "ezc3d"),
     }
@@ -89,6 +92,7 @@ READERS: Mapping[str, Callable[[Path], Results]] = MappingProxyType(
         ".txt": read_mot,
         ".json": read_coco,
         ".npz": read_npz,
+        ".xml": read_cvat,
         ".parquet": read_parquet,
     }
 )

@@ -135,6 +135,24 @@ class CocoWriter(TextWriter):
         return track_ids
 
 
+class CocoVideoWriter(CocoWriter):
+    """Writes the same as CocoVID, COCO for videos: with a list of one video, whose id images and annotations have.
+
+    The id of a person is also `instance_id`, as MMTracking and YouTube-VIS call it.
+    """
+
+    def _header_text(self, first: Moment) -> str:
+        video = {"id": 1, "name": self.header.source or self.path.stem}
+        return super()._header_text(first).replace('{"categories"', f'{{"videos":[{json_text(video)}],"categories"', 1)
+
+    def _image(self, index: int) -> dict[str, Any]:
+        return super()._image(index) | {"video_id": 1}
+
+    def _annotations(self, index: int, tracked: TrackedPoses) -> list[dict[str, Any]]:
+        people = super()._annotations(index, tracked)
+        return [person | {"video_id": 1, "instance_id": person["track_id"]} for person in people]
+
+
 class PoseTrackWriter(CocoWriter):
     """Writes poses with ids as predictions of PoseTrack18: as `CocoWriter`, with these differences.
 
@@ -287,7 +305,7 @@ def _index_of(image: Fields) -> tuple[str, int]:
 def _person(record: Fields, skeleton: Skeleton, order: list[int]) -> Person:
     keypoints = _keypoints(record, skeleton, order)
     return Person(
-        track_id=record.track_id(),
+        track_id=record.track_id("track_id" if record.has("track_id") else "instance_id"),
         keypoints=keypoints,
         box=record.box_xywh("bbox") if record.has("bbox") else box_around(keypoints),
         box_score=box_score_of(record.number("score"), keypoints) if record.has("score") else 1.0,

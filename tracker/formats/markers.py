@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from tracker.errors import OutputError, load_extra
-from tracker.formats.record import FILES, Header, Moment
+from tracker.formats.record import FILES, RUN_FACTS, TRACKING_FACTS, Header, Moment
 from tracker.formats.trajectories import Trajectories, Trajectory
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import check_output, partial_path, publish
@@ -33,8 +33,8 @@ class MarkerWriter(ResultWriter):
     """
 
     drops: ClassVar[frozenset[str]] = frozenset(
-        {"boxes", "scores", "who was carried by flow", "similarities", "who is unconfirmed", "the source"}
-        | {"the settings", "the picture's size", "frames without people", FILES}
+        (RUN_FACTS | TRACKING_FACTS | {"boxes", "scores", "the picture's size", "frames without people", FILES})
+        - {"the frame rate", "times"}
     )
 
     def __init__(self, path: Path, header: Header) -> None:
