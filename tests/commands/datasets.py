@@ -15,10 +15,12 @@ import numpy as np
 
 from tests.commands.conftest import texture
 from tests.formats.posetrack_files import KEYPOINTS, category, save
+from tracker.cli import main
 from tracker.formats.posetrack import PoseTrackSequence, sequence_id
 from tracker.formats.posetrack_dataset import DatasetSequence
 
 SEQUENCES = ("000001_mpii_test", "000002_bonn_test", "000003_mpiinew_test", "000004_mpii_test")
+FOUND = SEQUENCES[:2]
 NUM_FRAMES = 5
 
 
@@ -38,6 +40,19 @@ def write_dataset(
         ]
         content = {"images": images, "annotations": [person(image["id"]) for image in images[:1]]}
         save(content | {"categories": [category(KEYPOINTS)]}, annotation_of(root, name, split))
+    return root
+
+
+def write_found_dataset(root: Path, models: Sequence[str]) -> Path:
+    """Two sequences of three images; their truth is what `track` finds with `models`, and has small heads."""
+    found = root.with_name("found")
+    write_dataset(root, FOUND, num_frames=3)
+    assert main(["track", "--input", str(root), "--output", str(found), *models, "--flow", "none"]) == 0
+    for name in FOUND:
+        content = json.loads((found / f"{name}.json").read_text())
+        for each in content["annotations"]:
+            each["bbox_head"] = [1, 1, 5, 5]
+        annotation_of(root, name).write_text(json.dumps(content))
     return root
 
 

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from tests.commands.conftest import BOXES, Outcome, Run, cells, refused, write_detector
-from tests.commands.datasets import annotation_of, write_dataset
+from tests.commands.datasets import FOUND as NAMES
+from tests.commands.datasets import annotation_of, write_found_dataset
 from tests.vectors import read_json
-from tracker.cli import main
 
-NAMES = ("000001_mpii_test", "000002_bonn_test")
 PAPER = [
     "none + bbox", "none + pose", "propagation + bbox", "propagation + pose", "propagation + flow",
     "propagation + multi-flow",
@@ -28,16 +27,7 @@ ORACLES = ["true boxes", "true keypoints", "true association", "all three true"]
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory, models: list[str]) -> Path:
-    """Two sequences of three images; their truth is what `track` finds with `models`, and has small heads."""
-    folder = tmp_path_factory.mktemp("data")
-    root = write_dataset(folder / "set", NAMES, num_frames=3)
-    assert main(["track", "--input", str(root), "--output", str(folder / "found"), *models, "--flow", "none"]) == 0
-    for name in NAMES:
-        content = read_json(folder / "found" / f"{name}.json")
-        for person in content["annotations"]:
-            person["bbox_head"] = [1, 1, 5, 5]
-        annotation_of(root, name).write_text(json.dumps(content))
-    return root
+    return write_found_dataset(tmp_path_factory.mktemp("data") / "set", models)
 
 
 @pytest.fixture
