@@ -19,7 +19,7 @@ PACKAGE = ROOT / "tracker"
 GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs", "ending"}
 ENGINES = GROUND | {"runtime", "engines", "weights"}
 PARTS = {"tracking", "flow", "video", "nets", "formats"} | ENGINES
-BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "selection", "pipeline"}
+BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "selection", "appearance", "pipeline"}
 
 # part -> the parts it may import, besides itself
 ALLOWED = {
@@ -31,6 +31,7 @@ ALLOWED = {
     "weights": GROUND | {"runtime", "nets"},
     "pose": ENGINES | {"nets"},
     "detection": ENGINES | {"nets"},
+    "appearance": GROUND | {"runtime", "nets"},
     "published": GROUND | {"nets"},
     "export": ENGINES | {"nets", "published", "pose", "detection"},
     "catalogue": ENGINES | {"nets", "pose", "detection"},

@@ -14,9 +14,11 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from tracker.appearance import load_appearance
 from tracker.catalogue import find_network
 from tracker.detection import load_detector
 from tracker.ending import interrupt, stop_at_end
@@ -31,9 +33,11 @@ from tracker.selection import Choice, Only, Selection
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.foresight import Tracked, look_ahead
+from tracker.tracking.looks import Look
 from tracker.tracking.propagation import merge_candidates, merge_poses
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import (
+    Appearance,
     Detections,
     FlowEstimator,
     Frame,
@@ -264,7 +268,7 @@ class Pipeline:
     that the detector is given at once, which uses a GPU better; latency grows with it. times: busy seconds per stage,
     over all runs. pace: which frames the networks look at, of those; batches hold no more than it foresees. selection:
     whom it is about; others are not estimated where boxes are known, and do not come out. are_photos: see
-    `of_photos`.
+    `of_photos`. appearance: tells lost people apart when they come back, None to go by place and pose alone.
     """
 
     detector: PersonDetector | KnownPeople | None
@@ -277,6 +281,7 @@ class Pipeline:
     pace: Pace = EXACT
     selection: Selection = field(default_factory=Selection)
     are_photos: bool = False
+    appearance: Appearance | None = None
 
     def __post_init__(self) -> None:
         if any(number < 1 or number != int(number) for number in (self.detect_every, self.detector_batch)):
@@ -384,10 +389,13 @@ class Pipeline:
                     poses = self._estimate(estimator, tracker, item, schedule.pace.pose_s, choice)
                 is_cut = item.motion is not None and item.motion.is_cut
                 with self.times.measure("track"):
-                    tracked = tracker.update(poses)
+                    tracked = tracker.update(poses, self._look_at(item.frame))
                     choice.follow(tracked, is_cut=is_cut)
                 schedule.note(is_calm=tracker.is_calm)
                 yield item.frame, tracked, is_cut, item.found is not None
+
+    def _look_at(self, frame: Frame) -> Look | None:
+        return partial(self.appearance.features, frame.image) if self.appearance else None
 
     def _estimate(
         self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, pose_s: float, choice: Choice
@@ -440,6 +448,7 @@ def build_pipeline(
     people: int | None = None,
     only: Only | None = None,
     region: tuple[float, ...] | None = None,
+    appearance: Appearance | Path | str | None = None,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
 
@@ -447,8 +456,8 @@ def build_pipeline(
     top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
     detector is named. speed, is_live: as for `choose_pace`. grouping: of bottom-up estimation. device: auto, cpu, cuda
     or cuda:N. flow: dis, lk or none. detector_type, num_threads, engine: as for `load_detector`. people, only, region:
-    as for `Selection`. Raises ModelError, DeviceError and UsageError, ValueError for an unknown pose, flow or speed,
-    and for a selection that makes no sense.
+    as for `Selection`. appearance: as for `load_appearance`, or an object of your own. Raises ModelError, DeviceError
+    and UsageError, ValueError for an unknown pose, flow or speed, and for a selection that makes no sense.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
@@ -472,7 +481,10 @@ def build_pipeline(
     elif detector is None or isinstance(detector, str | Path):
         size = (detector_score, detector_size, num_threads, detector_type, engine)
         detector = load_detector(_path(detector), device, *size)
-    return Pipeline(detector, pose_model, motion, config, detect_every, detector_batch, pace=pace, selection=selection)
+    if appearance is None or isinstance(appearance, str | Path):
+        appearance = load_appearance(appearance, pose_model.skeleton, device, num_threads)
+    parts = (detector, pose_model, motion, config, detect_every, detector_batch)
+    return Pipeline(*parts, pace=pace, selection=selection, appearance=appearance)
 
 
 def choose_pace(speed: Speed | None, config: TrackerConfig, flow: str, *, is_live: bool = False) -> Pace:

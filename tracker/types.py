@@ -7,7 +7,7 @@ the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
@@ -101,12 +101,16 @@ class Detections(RowTable):
         return cls(boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32))
 
 
+_NO_FEATURES: FloatArray = np.zeros((0, 0), np.float32)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Poses(RowTable):
     """People with keypoints.
 
     keypoints: (N, K, 2) float32 pixels, NaN where missing. scores: (N, K) float32, 0 where missing; a network's own may
-    exceed 1. boxes: (N, 4) float32 xyxy pixels. box_scores: (N,) float32. origin: (N,) int8 of `Origin`.
+    exceed 1. boxes: (N, 4) float32 xyxy pixels. box_scores: (N,) float32. origin: (N,) int8 of `Origin`. features:
+    (N, D) float32, what people look like as vectors of length 1, NaN where unknown; D is 0 where nobody looked.
     """
 
     keypoints: FloatArray
@@ -114,13 +118,26 @@ class Poses(RowTable):
     boxes: FloatArray
     box_scores: FloatArray
     origin: npt.NDArray[np.int8]
+    features: FloatArray = field(default_factory=lambda: _NO_FEATURES)
 
     def __post_init__(self) -> None:
+        if self.features is _NO_FEATURES:
+            object.__setattr__(self, "features", np.zeros((len(self), 0), np.float32))
+        _check("features", self.features, (len(self), "D"), np.float32)
         _check("keypoints", self.keypoints, (len(self), "K", 2), np.float32)
         _check("scores", self.scores, self.keypoints.shape[:2], np.float32)
         _check("boxes", self.boxes, (len(self), 4), np.float32)
         _check("box_scores", self.box_scores, (len(self),), np.float32)
         _check("origin", self.origin, (len(self),), np.int8)
+
+    @classmethod
+    def join(cls, parts: Sequence[Poses]) -> Poses:
+        """The people of several tables, at least one, in the order given; features that some lack are unknown."""
+        width = max(part.features.shape[1] for part in parts)
+        blank = np.full((1, width), np.nan, np.float32)
+        seen = [part.features if part.features.shape[1] == width else blank.repeat(len(part), axis=0) for part in parts]
+        bare = [replace(part, features=_NO_FEATURES) for part in parts] if width else parts
+        return replace(super().join(bare), features=np.concatenate(seen))
 
     @classmethod
     def in_boxes(cls, candidates: Candidates, keypoints: FloatArray, scores: FloatArray) -> Poses:
@@ -162,6 +179,17 @@ class Poses(RowTable):
         if not (self.scores > 1).any():
             return self
         return replace(self, scores=np.minimum(self.scores, np.float32(1)))
+
+    def seen_by(self, look: Callable[[Poses], FloatArray] | None, rows: IntArray) -> Poses:
+        """The same with the features that `look` gives of those at these rows (M,) who have none."""
+        width = self.features.shape[1]
+        rows = rows[np.isnan(self.features[rows]).any(axis=1)] if width else rows
+        if look is None or not len(rows):
+            return self
+        found = look(self[rows])
+        features = self.features.copy() if width else np.full((len(self), found.shape[1]), np.nan, np.float32)
+        features[rows] = found if found.shape[1] else np.nan
+        return replace(self, features=features)
 
     def pose_scores(self, keypoint_threshold: float = 0.2) -> FloatArray:
         """(N,): box score × mean of the keypoint scores above the threshold (strictly), 0 if none is.
@@ -315,6 +343,18 @@ class PoseEstimator(RunningNetwork, Protocol):
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
         """One pose per candidate box, in the same order, of an image (H, W, 3) uint8 BGR."""
+
+
+class Appearance(Protocol):
+    """Says what people look like."""
+
+    name: str
+
+    def features(self, image: Image, poses: Poses) -> FloatArray:
+        """(N, D) of N poses in a picture (H, W, 3): vectors of length 1, NaN of whom too little is seen.
+
+        Products are hardly less than 0.7 of one person, and hardly more than 0.3 of unlike people.
+        """
 
 
 @runtime_checkable

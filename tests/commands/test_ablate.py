@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.commands.conftest import cells
@@ -44,6 +46,11 @@ def test_other_thresholds_have_rows_of_their_own(
     assert {"--keypoint-threshold 0.2", "--tracker propagation_score=0.6", "--tracker merge_iou=0.3"} < {*labels}
     assert labels[-4:] == [f"--forget-after {value}" for value in (0, 1.2, 2.4, 6)]
     assert not [label for label in labels if "detector-score" in label]
+
+
+def test_looks_are_compared_in_scenes_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["ablate", "--input", str(tmp_path), "--appearance", "colour"]) == 2
+    assert "--appearance is for rendered scenes here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--frames"])

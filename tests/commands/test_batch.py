@@ -167,6 +167,7 @@ def change_program(_: list[str]) -> list[str]:
     ("change", "reason"),
     [
         pytest.param(lambda _: ["--gate", "0.5"], "was made with gate 0.15, not 0.5; pass --overwrite", id="setting"),
+        pytest.param(lambda _: ["--appearance", "colour"], "was made with appearance None, not colour", id="looks"),
         pytest.param(lambda _: ["--max-frames", "3"], "was made with max_frames None, not 3", id="part"),
         pytest.param(lambda _: ["--stitch", "1"], "was made with stitch_s 0.0, not 1.0; pass", id="second pass"),
         pytest.param(change_network, "was made with another pose network; pass --overwrite", id="network"),

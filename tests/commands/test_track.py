@@ -215,12 +215,13 @@ def test_how_people_are_found(track: Run, tmp_path: Path, options: list[str], or
 
 def test_options_reach_the_networks_and_the_header(track: Run, tmp_path: Path) -> None:
     options = ["--detector-score", "0.85", "--flip-test", "--similarity", "bbox", "--queue-length", "2"]
+    options += ["--appearance", "colour"]
     track("--poses", "out.jsonl", *options)
     header, *frames = read_lines(tmp_path / "out.jsonl")
     assert {len(frame["people"]) for frame in frames} == {1}
     settings = header["settings"]
     assert (settings["flip_test"], settings["similarity"], settings["queue_length"]) == (True, "bbox", 2)
-    assert settings["pose_model"] == "pose.onnx"
+    assert (settings["pose_model"], settings["appearance"]) == ("pose.onnx", "colours of torsos")
 
 
 def test_the_summary_says_how_much_how_fast_and_by_what(track: Run) -> None:
@@ -394,6 +395,7 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--max-frames", "0"], "--max-frames must be 1 or more, not 0", id="no frames"),
         pytest.param(["--device", "gpu"], "no device 'gpu'; use auto, cpu, cuda or cuda:N", id="unknown device"),
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
+        pytest.param(["--appearance", "hats"], "appearance hats is none; take off, colour or the .onnx", id="looks"),
         pytest.param(["--bogus"], "there is no option --bogus; ", id="unknown option"),
         pytest.param(["--age-decay", "1"], "the nearest is --tracker age_decay=…; see", id="a number of the tracker"),
         pytest.param(["--tracker", "agedecay=1"], "--tracker knows no agedecay; the nearest is age_decay", id="number"),

@@ -6,10 +6,13 @@ from functools import cache
 
 import pytest
 
+from tracker.appearance import TorsoColours
 from tracker.flow import create_flow
+from tracker.scenes.hard import HARD
 from tracker.scenes.oracle import IdentityCount, OracleEstimator, RecordedFlow, count_switches, track_scene
 from tracker.scenes.rendering import SceneFrame, render_scene
 from tracker.scenes.scripts import SCENARIOS
+from tracker.skeletons import COCO_17
 from tracker.tracking.config import SIMILARITIES, TrackerConfig
 
 FLOWS = ("dis", "lk")
@@ -101,3 +104,21 @@ def test_a_camera_of_few_and_a_clip_of_many_frames_per_second_are_tracked_alike(
 @pytest.mark.parametrize("scene", ["hidden", "leaving"])
 def test_it_is_the_memory_that_keeps_an_id_over_a_long_absence(scene: str) -> None:
     assert count(scene, "dis", TrackerConfig(forget_after_s=0)).switches > 0
+
+
+@pytest.mark.parametrize(
+    ("scene", "helps"),
+    [
+        ("unlike", True),  # pairs in unlike clothes meet behind pillars
+        ("alike", False),  # likewise in the same clothes
+    ],
+)
+def test_colours_tell_apart_who_wears_other_clothes(scene: str, helps: bool) -> None:
+    frames = list(HARD[scene].frames(seed=0))
+    flow = RecordedFlow(frames, create_flow("dis"))
+    switches = {}
+    for looks in (None, TorsoColours(COCO_17)):
+        tracked = track_scene(frames, flow, TrackerConfig(), HARD[scene].oracle(seed=0), appearance=looks)
+        switches[bool(looks)] = count_switches((frame.people, people) for frame, people in tracked).switches
+    assert switches[False] == 2
+    assert switches[True] == (0 if helps else 2)

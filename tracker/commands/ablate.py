@@ -103,6 +103,8 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table to stdout, in Markdown."""
     config = tracker_config(args).settled()
+    if args.input and args.appearance:
+        raise UsageError("--appearance is for rendered scenes here; of a data set compare track with it, and without")
     if args.input:
         return _ablate_dataset(args, config)
     for option in _FOR_DATA_SETS:
@@ -152,6 +154,7 @@ def _settings_of_scenes(config: TrackerConfig, sweeps: bool) -> dict[str, Tracke
 
 def _count(scene: Scenario, args: argparse.Namespace, settings: Mapping[str, TrackerConfig]) -> dict[str, Identities]:
     """The ids in all variants of a scene, with each of the settings."""
+    from tracker.appearance import load_appearance
     from tracker.evaluation.identities import measure_identities, sum_identities
     from tracker.flow import create_flow
     from tracker.scenes.hard import HELD_OUT
@@ -163,7 +166,9 @@ def _count(scene: Scenario, args: argparse.Namespace, settings: Mapping[str, Tra
         frames = list(scene.frames(seed, args.frames))
         flow = RecordedFlow(frames, create_flow(args.flow))
         for label, config in settings.items():
-            tracked = track_scene(frames, flow, config, scene.oracle(seed))
+            oracle = scene.oracle(seed)
+            looks = load_appearance(args.appearance, oracle.skeleton)
+            tracked = track_scene(frames, flow, config, oracle, appearance=looks)
             pairs = ((frame.people, people) for frame, people in tracked)
             counts[label].append(measure_identities(pairs, config.least_keypoint_score))
     return {label: sum_identities(of_label) for label, of_label in counts.items()}

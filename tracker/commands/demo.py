@@ -82,12 +82,15 @@ def _open_photo(args: argparse.Namespace, job: Job) -> tuple[VideoSource, Pipeli
 
 def _open_rendered(args: argparse.Namespace, job: Job) -> tuple[VideoSource, Pipeline, list[People]]:
     """The scene as a video, an oracle in place of the networks, and the truth, which comes with the frames."""
+    from tracker.appearance import load_appearance
     from tracker.scenes.oracle import SceneNetworks, SceneReader
     from tracker.scenes.rendering import render_scene
     from tracker.video.source import VideoSource
 
     networks = SceneNetworks()
-    pipeline = networks.pipeline(job.settings.flow, job.settings.config, job.settings.detect_every)
+    appearance = load_appearance(job.settings.appearance, networks.skeleton)
+    parts = (job.settings.flow, job.settings.config, job.settings.detect_every)
+    pipeline = networks.pipeline(*parts, appearance=appearance)
     reader = SceneReader(args.scene, render_scene(args.scene, (1280, 720), args.frames), args.frames, networks)
     return VideoSource(reader), pipeline, reader.people
 

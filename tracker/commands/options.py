@@ -376,11 +376,19 @@ def add_tracking_options(parser: Parser) -> None:
     group.add_argument("--flow", choices=FLOWS, default="dis", help="dense, sparse or no optical flow")
     _add_settings(group, "keypoint_threshold", "confirm_after_s", "forget_after_s")
     group = parser.add_rare_group("the paper's ablation, and the rest of the tracker")
+    group.add_argument(
+        "--appearance", type=_read_appearance, metavar="off|colour|FILE",
+        help="tell people who come back by their colours, or by an embedding network (.onnx); default: off",
+    )  # fmt: skip
     _add_settings(group, "similarity", "propagation", "merge", "queue_length", "gate")
     group.add_argument(
         "--tracker", action=SettingAction, load=lambda: _DEFAULTS,
         help="another number of the tracker; --tracker help lists them",
     )  # fmt: skip
+
+
+def _read_appearance(text: str) -> str | Path | None:
+    return text if text == "colour" else None if text == "off" else Path(text)
 
 
 def _add_settings(group: Any, *names: str) -> None:

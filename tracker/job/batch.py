@@ -69,6 +69,8 @@ def describe_settings(job: Job, engine: Engine) -> dict[str, Any]:
     networks = {"pose network": _digest(files["pose_model"], "pose" if has_boxes else "bottom-up", engine)}
     if has_boxes:
         networks["detector"] = _digest(files["detector"], "detector", engine)
+    if isinstance(settings["appearance"], Path):
+        networks["appearance"] = [sha256_of(settings.pop("appearance"))]
     span = asdict(job.span)
     del span["reconnect_s"]  # of live sources, which have no fingerprint
     flat = settings | settings.pop("config") | {"grouping": settings["grouping"]} | span | outputs

@@ -105,8 +105,9 @@ def _job_there(job: Job) -> Job:
     if sequence:
         roots = tuple(root.absolute() for root in sequence.roots)
         sequence = replace(sequence, annotation=sequence.annotation.absolute(), roots=roots)
-    networks = [path and path.absolute() for path in (settings.detector, settings.pose_model)]
-    settings = replace(settings, detector=networks[0], pose_model=networks[1])
+    files = {name: getattr(settings, name) for name in ("detector", "pose_model", "appearance")}
+    moved: Any = {name: path.absolute() for name, path in files.items() if isinstance(path, Path)}
+    settings = replace(settings, **moved)
     outputs = _moved(job.outputs, lambda path: Path(path.name))
     return Job(absolute_spec(job.input), settings, job.span, outputs, sequence)
 

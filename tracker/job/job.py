@@ -43,6 +43,7 @@ class Settings:
     people: int | None = None
     only: Only | None = None
     region: tuple[float, ...] | None = None
+    appearance: Path | str | None = None
 
 
 @dataclass(frozen=True)

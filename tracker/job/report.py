@@ -84,6 +84,8 @@ class Report:
                 has_boxes=pipeline.detector is not None, detect_every=pipeline.detect_every
             )
             parts.append(f"speed: {meaning}")
+        if pipeline.appearance:
+            parts.append(f"appearance: {pipeline.appearance.name}")
         whom = pipeline.selection.describe()
         if whom:
             parts.append(f"whom: {whom}")

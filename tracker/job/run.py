@@ -16,6 +16,7 @@ import cv2
 from tqdm import tqdm
 
 from tracker.after.second_pass import check_cutoff
+from tracker.appearance import load_appearance
 from tracker.errors import OutputError, TrackerError, UsageError
 from tracker.flow import create_flow
 from tracker.formats.posetrack import PoseTrackSequence
@@ -202,8 +203,9 @@ def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
     if known.kind == "boxes":
         return load_pipeline(settings, engine, detector=people)
     selection = Selection(settings.people, settings.only, settings.region)
-    flow = create_flow(settings.flow)
-    return Pipeline(None, people, flow, settings.config, settings.detect_every, selection=selection)
+    parts = (people, create_flow(settings.flow), settings.config, settings.detect_every)
+    appearance = load_appearance(settings.appearance, people.skeleton, engine.device, engine.num_threads)
+    return Pipeline(None, *parts, selection=selection, appearance=appearance)
 
 
 def load_pipeline(settings: Settings, engine: Engine, *, is_live: bool = False, **parts: KnownPeople) -> Pipeline:

@@ -307,6 +307,8 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         "detect_every": job.settings.detect_every,
         "flip_test": job.settings.flip_test,
     }
+    if pipeline.appearance:
+        settings["appearance"] = pipeline.appearance.name
     selection = pipeline.selection
     settings |= {name: value for name, value in vars(selection).items() if value is not None}
     if job.span.fps:

@@ -23,6 +23,7 @@ from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.oks import oks
 from tracker.types import (
+    Appearance,
     BoolArray,
     Candidates,
     Detections,
@@ -293,10 +294,11 @@ class SceneNetworks:
         detect_every: int = 1,
         detector_batch: int = 1,
         pace: Pace = EXACT,
+        appearance: Appearance | None = None,
     ) -> Pipeline:
         """Put together with flow, one of that name or an object, and tracker."""
         flow = create_flow(flow) if isinstance(flow, str) else flow
-        return Pipeline(self, self, flow, config, detect_every, detector_batch, pace=pace)
+        return Pipeline(self, self, flow, config, detect_every, detector_batch, pace=pace, appearance=appearance)
 
     def watch(self, frames: Iterable[SceneFrame]) -> Iterator[SceneFrame]:
         """The same frames, known from now on."""
@@ -351,10 +353,12 @@ def track_scene(
     config: TrackerConfig,
     oracle: OracleEstimator,
     pace: Pace = EXACT,
+    appearance: Appearance | None = None,
 ) -> Generator[tuple[SceneFrame, TrackedPoses]]:
     """Track the people of a rendered scene: the oracle sees them, all else is the real pipeline."""
     networks = SceneNetworks(oracle)
-    with closing(networks.pipeline(flow, config, pace=pace).run(networks.watch(frames))) as tracked:
+    pipeline = networks.pipeline(flow, config, pace=pace, appearance=appearance)
+    with closing(pipeline.run(networks.watch(frames))) as tracked:
         yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
 
 

@@ -22,6 +22,8 @@ _PACE_S = 0.6
 _PACE_GAIN = 0.4
 _MAX_SIZE_RATIO = 1.6
 _MIN_SIMILARITY = 0.1
+# What it counts to look the same as somebody who is out of reach.
+_OUT_OF_REACH = 0.2
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,15 @@ def find_again(
     keypoints: FloatArray,
     sigmas: DoubleArray,
     now_s: float,
+    likeness: FloatArray | float = 1.0,
+    same: FloatArray | float = 0.0,
 ) -> tuple[IntArray, FloatArray]:
     """Give people without an id that of a lost person who was near and had their size and shape.
 
     boxes: (N, 4), keypoints: (N, K, 2) pixels, NaN where dropped, of the people who are there now. Returns ids (N,),
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
-    the person was last seen and from where their pace would have brought them, whichever is nearer.
+    the person was last seen and from where their pace would have brought them, whichever is nearer. likeness: (N, T),
+    what their looks leave of the similarity. same: (N, T), 1 for people known by their looks alone, wherever they are.
     """
     if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
@@ -119,7 +124,7 @@ def find_again(
         2 * (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age_s) ** 2,  # the mean of both areas is the slack squared
         sigmas,
     )
-    similarity = nearness * shape * _of_like_size(boxes, tracks.boxes)
+    similarity = np.maximum(nearness * shape * likeness, _OUT_OF_REACH * same) * _of_like_size(boxes, tracks.boxes)
     return match_greedily(similarity, tracks.ids, _MIN_SIMILARITY)
 
 

@@ -10,6 +10,7 @@ from tracker.boxes import box_areas
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.ease import Ease
+from tracker.tracking.looks import Look, Looks
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
@@ -52,7 +53,7 @@ class PoseTracker:
         self._is_begun = False
         self._time_s: float | None = None
         self._now_s = self._step_s = 0.0
-        self._ease = Ease()
+        self._ease, self._looks = Ease(), Looks()
         self._has_looked = True
         self.resting = Poses.empty(skeleton.num_keypoints)
 
@@ -94,11 +95,13 @@ class PoseTracker:
         carried = propagated_poses(newest, self.config, factor=self._score_factor(decay=decay))
         return carried.spread(self._body, self._num_keypoints)
 
-    def update(self, poses: Poses) -> TrackedPoses:
+    def update(self, poses: Poses, look: Look | None = None) -> TrackedPoses:
         """Give the poses of this frame their ids and remember them.
 
         Scores of keypoints above 1 become 1. Duplicates are dropped first (OKS-NMS), and of the propagated poses those
         that are weak or match nobody: only a detection can open a new id. Order: by pose score, best first.
+        look: gives features of poses that have none; asked for those who come while somebody is lost, and for everybody
+        now and then.
         """
         if not self._is_begun:
             self._begin(None)
@@ -108,10 +111,11 @@ class PoseTracker:
         kept = (track_ids >= 0) | self._may_be_new(entry, track_ids, poses)
         if not kept.all():
             poses, entry, track_ids, similarities = poses[kept], entry[kept], track_ids[kept], similarities[kept]
-        track_ids, similarities = self._recover(entry, track_ids, similarities)
+        poses, track_ids, similarities = self._recover(entry, poses, track_ids, similarities, look)
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = self._last_id + 1 + np.arange(len(fresh))
         self._last_id += len(fresh)
+        poses = self._note_looks(entry, poses, track_ids, look)
         before = self._queue.newest
         tracked = self._remember(replace(entry, track_ids=track_ids), poses, similarities)
         self._ease.see(before, tracked, has_looked=self._has_looked)
@@ -130,7 +134,7 @@ class PoseTracker:
 
     def _forget_everybody(self) -> None:
         self._queue.clear()
-        self._tracks = self._tracks[:0]
+        self._tracks, self._looks = self._tracks[:0], Looks()
 
     def _score_factor(self, *, decay: bool) -> float:
         return self.config.score_decay ** (self._step_s / FRAME_S) if decay else 1.0
@@ -179,20 +183,35 @@ class PoseTracker:
         second_look = (alike & better & (order != order[:, None])).any(axis=1)
         return detected & ~second_look
 
-    def _recover(self, entry: QueueEntry, track_ids: IntArray, similarities: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Look for the people who are left without an id among the lost ones."""
+    def _recover(
+        self, entry: QueueEntry, poses: Poses, track_ids: IntArray, similarities: FloatArray, look: Look | None
+    ) -> tuple[Poses, IntArray, FloatArray]:
+        """Look for the people who are left without an id among the lost ones; the poses, with what they look like."""
         rows = np.flatnonzero(track_ids < 0)
         if not len(rows):
-            return track_ids, similarities
+            return poses, track_ids, similarities
         tracks = self._tracks
         remembered = tracks.seen_s + tracks.carried_s >= self.config.confirm_after_s
         remembered &= self._now_s - tracks.last_s <= self.config.forget_after_s
         lost = tracks[remembered & ~np.isin(tracks.ids, track_ids)]
+        if not len(lost):
+            return poses, track_ids, similarities
         track_ids, similarities = track_ids.copy(), similarities.copy()
-        track_ids[rows], similarities[rows] = find_again(
-            lost, entry.boxes[rows], entry.keypoints[rows], self._sigmas, self._now_s
-        )
-        return track_ids, similarities
+        poses = poses.seen_by(look, rows)
+        people = entry.boxes[rows], entry.keypoints[rows]
+        looks = self._looks.compare(poses.features[rows], lost.ids) if poses.features.shape[1] else ()
+        track_ids[rows], similarities[rows] = find_again(lost, *people, self._sigmas, self._now_s, *looks)
+        return poses, track_ids, similarities
+
+    def _note_looks(self, entry: QueueEntry, poses: Poses, track_ids: IntArray, look: Look | None) -> Poses:
+        """Look at those whose looks are to be remembered; the poses, with what they look like."""
+        if not (look or poses.features.shape[1]):
+            return poses
+        due = np.flatnonzero(self._looks.due(track_ids, poses.boxes, entry.kept, self._now_s))
+        poses = poses.seen_by(look, due)
+        if poses.features.shape[1]:
+            self._looks.remember(track_ids[due], poses.features[due], self._now_s)
+        return poses
 
     def _remember(self, entry: QueueEntry, poses: Poses, similarities: FloatArray) -> TrackedPoses:
         self._queue.push(entry, self._now_s)
@@ -201,5 +220,8 @@ class PoseTracker:
         confirmed = tracks.confirmed(self.config)[tracks.rows(entry.track_ids)]
         # Who can no longer come back is forgotten, so that the memory never grows without bound.
         recent = tracks.last_s >= min(self._now_s - self.config.forget_after_s, self._queue.times_s[0])
-        self._tracks = tracks if recent.all() else tracks[recent]
+        if not recent.all():
+            tracks = tracks[recent]
+            self._looks.keep(tracks.ids.tolist())
+        self._tracks = tracks
         return TrackedPoses(poses, entry.track_ids, similarities, confirmed)
