@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -98,6 +99,7 @@ def test_who_may_look(view: LiveView) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_a_run_that_is_watched(tmp_path: Path, models: list[str]) -> None:
     clip = write_endless_clip(tmp_path / "clip.mkv")
     command = [*MODULE, "--input", str(clip), "--serve", "0", *models]

@@ -6,11 +6,13 @@ import atexit
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,7 @@ from tests.video.clips import write_clip
 _DEADLINE_S = 30
 # In words of HTTP: done, or a fault of the sender, or so many others; not a fault of the server.
 _FINE = {200, 202, 204, 503, *range(400, 500)}
+_COMMAND = (sys.executable, "-m", "tracker", "serve", "--port", "0", "--device", "cpu", "--limit", "upload_s=5")
 _HEAD = (
     "POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n"
     "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
@@ -32,30 +35,35 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class _Server:
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     port: int
     folder: Path
+    log: Path
 
     def send(self, request: bytes) -> tuple[int, Any]:
-        """Status and JSON of the answer to a request after which nothing more comes; 0 where there is none."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=_DEADLINE_S) as connection:
+        """Status and JSON of the first answer; 0 where there is none. If none comes soon, nothing more is sent."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
             answer = b""
-            try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # it hung up on what is no HTTP
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
+                try:
+                    answer = connection.recv(65536)
+                except TimeoutError:
+                    connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(_DEADLINE_S)
                 while part := connection.recv(65536):
                     answer += part
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # it hung up on what is no HTTP
-        head, _, body = answer.partition(b"\r\n\r\n")
+        head, _, rest = answer.partition(b"\r\n\r\n")
         if not answer:
             return 0, None
-        status = int(re.match(rb"HTTP/1\.1 (\d{3}) ", head)[1])  # type: ignore[index]
-        return status, json.loads(body) if b"application/json" in head and body else None
+        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        content = rest[: int(length[1])] if length else b""
+        is_json = b"application/json" in head
+        return int(head.split()[1]), json.loads(content) if is_json and content else None
 
     def is_empty(self) -> bool:
         """Whether no file of a request is left."""
-        return not any(folder.iterdir() for folder in self.folder.glob("pose-tracker-*") for _ in folder.iterdir())
+        return not [*self.folder.glob("*/*")]
 
 
 @cache
@@ -65,36 +73,26 @@ def _server() -> _Server:
     detector = write_detector(folder / "det.onnx", [[*box, 0.9] for box in BOXES])
     pose = write_pose_network(folder / "pose.onnx", heatmaps())
     (temporary := folder / "temporary").mkdir()
-    networks = ["--detector", str(detector), "--pose-model", str(pose)]
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tracker",
-            "serve",
-            "--port",
-            "0",
-            "--device",
-            "cpu",
-            "--limit",
-            "upload_s=5",
-            *networks,
-        ],
-        env=os.environ | dict.fromkeys(("TMPDIR", "TEMP"), str(temporary)),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    log = folder / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [*_COMMAND, "--detector", str(detector), "--pose-model", str(pose)],
+            env=os.environ | dict.fromkeys(("TMPDIR", "TEMP"), str(temporary)),
+            stderr=stderr,
+        )
     atexit.register(_end, process, folder)
-    assert process.stderr
-    found = re.match(r"open http://127\.0\.0\.1:(\d+)/", process.stderr.readline())
-    assert found
-    return _Server(process, int(found[1]), temporary)
+    until_s = time.monotonic() + 4 * _DEADLINE_S
+    while not (found := re.match(r"open http://127\.0\.0\.1:(\d+)/", log.read_text())):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    return _Server(process, int(found[1]), temporary, log)
 
 
-def _end(process: subprocess.Popen[str], folder: Path) -> None:
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     process.terminate()
-    process.communicate()
-    assert not [*folder.glob("temporary/*")]
+    process.wait()
+    shutil.rmtree(folder)
 
 
 def write_picture_request(path: Path) -> None:
@@ -129,6 +127,7 @@ def send_request(path: Path) -> None:
         assert time.monotonic() < until_s, [*server.folder.rglob("*")]
         time.sleep(0.02)
     assert server.process.poll() is None
+    assert "Traceback" not in server.log.read_text(), server.log.read_text()
 
 
 def _wait_for(server: _Server, job: str) -> None:

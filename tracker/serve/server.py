@@ -18,8 +18,9 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from tracker import __version__
@@ -116,7 +117,7 @@ def serve(settings: Settings, engine: Engine, limits: Limits, address: Address) 
         address = Address(address.host, listening.getsockname()[1])
         config = uvicorn.Config(
             create_app(service, address),
-            log_level="warning",
+            log_level="error",  # what is no HTTP is not told
             access_log=False,
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
@@ -302,7 +303,7 @@ async def _take(lane: Lane) -> Ticket:
 
 async def _receive(request: Request, ticket: Ticket, kind: Kind) -> Path:
     """The file of a request, once it is here and of that kind; closed with the request, what came of it stays."""
-    async with request.form(max_files=1, max_fields=4) as form:
+    async with _form_of(request) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise RefusedError(400, "send the picture or clip as the field `file` of a form (multipart/form-data)")
@@ -319,6 +320,18 @@ async def _receive(request: Request, ticket: Ticket, kind: Kind) -> Path:
         path = ticket.folder / "input" / safe_name(file.filename or "", suffix)
         await run_in_threadpool(_copy, file.file, path)
     return path
+
+
+@asynccontextmanager
+async def _form_of(request: Request) -> AsyncIterator[FormData]:
+    try:
+        form = await request.form(max_files=1, max_fields=4)
+    except ClientDisconnect:
+        raise RefusedError(400, "the file broke off; send it again") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 def _copy(file: Any, path: Path) -> None:
