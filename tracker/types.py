@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from tracker.errors import load_extra
 from tracker.skeletons import Skeleton
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -280,6 +281,35 @@ class TrackedPoses(RowTable):
     def interpolated(self) -> BoolArray:
         """(N, K): the keypoints that were filled in, which score more than the network gave them."""
         return self.poses.scores > (self.poses.scores if self.raw is None else self.raw[..., 2])
+
+    def to_supervision(self) -> tuple[Any, Any]:
+        """The people as `sv.KeyPoints` and `sv.Detections`, rows alike, for the annotators of supervision from 0.29 on.
+
+        A missing keypoint is (0, 0) there and not visible; whoever has no box has one around their keypoints. `data`
+        of both has `class_name`, that of key points `tracker_id`. DependencyError without supervision.
+        """
+        sv: Any = load_extra("supervision")
+        count, keypoints = len(self), self.poses.keypoints
+        people = np.full(count, "person")
+        key_points = sv.KeyPoints(
+            xy=np.nan_to_num(keypoints),
+            class_id=np.zeros(count, np.int64),
+            keypoint_confidence=self.poses.scores,
+            detection_confidence=self.poses.box_scores,
+            visible=np.isfinite(keypoints[..., 0]),
+            data={"tracker_id": self.track_ids, "class_name": people},
+        )
+        low, high = (np.where(np.isnan(keypoints), limit, keypoints) for limit in (np.inf, -np.inf))
+        around = np.concatenate([low.min(axis=1), high.max(axis=1)], axis=1)
+        boxes = np.where(np.isnan(self.poses.boxes), around, self.poses.boxes)
+        detections = sv.Detections(
+            xyxy=np.where(np.isfinite(boxes), boxes, np.float32(0)).astype(np.float32),
+            confidence=self.poses.box_scores,
+            class_id=np.zeros(count, np.int64),
+            tracker_id=self.track_ids,
+            data={"class_name": people},
+        )
+        return key_points, detections
 
     @classmethod
     def empty(cls, num_keypoints: int) -> TrackedPoses:

@@ -20,6 +20,7 @@ from tracker.formats.parquet import ParquetWriter, read_parquet
 from tracker.formats.posetrack import sequence_id
 from tracker.formats.posetrack_conversion import PoseTrack17Writer
 from tracker.formats.record import FrameResult, Header, Results
+from tracker.formats.rerun import RerunWriter
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import PIPE, check_output
 from tracker.skeletons import Skeleton
@@ -80,6 +81,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "parquet": Format(".parquet", ParquetWriter, library="pyarrow"),
         "cvat": Format(".xml", CvatWriter),
         "trc": Format(".trc", TrcWriter, check_people),
+        "rerun": Format(".rrd", RerunWriter, library="rerun"),
         "c3d": Format(".c3d", C3dWriter, check_people, "ezc3d"),
     }
 )
