@@ -281,22 +281,45 @@ def test_every_skeleton_is_drawn_with_a_trail(skeleton: Skeleton) -> None:
     assert changed(picture)[:, 100:330].any(axis=0).sum() > 100
 
 
-def test_faces_hands_and_feet_of_a_body_are_thin_dots_and_a_hand_alone_is_not() -> None:
-    def drawn(skeleton: Skeleton, name: str) -> int:
-        """How many pixels a keypoint changes."""
-        scores = {each: 0.0 for each in skeleton.keypoint_names if each != name}
-        nothing = dict.fromkeys(skeleton.keypoint_names, 0.0)
-        one, none = (
-            OverlayRenderer(skeleton).draw(plain(), person(skeleton=skeleton, **each), time_s=0)
-            for each in (scores, nothing)
-        )
-        return int((one != none).any(axis=2).sum())
+def num_drawn(skeleton: Skeleton, *names: str) -> int:
+    """How many pixels keypoints change that are there alone."""
+    nothing = dict.fromkeys(skeleton.keypoint_names, 0.0)
+    one, none = (
+        OverlayRenderer(skeleton).draw(plain(), person(skeleton=skeleton, **scores), time_s=0)
+        for scores in (nothing | dict.fromkeys(names, 1.0), nothing)
+    )
+    return int((one != none).any(axis=2).sum())
 
-    names = ("left_elbow", "nose", "face-30", "left_thumb4", "left_big_toe")
-    elbow, nose, face, thumb, toe = (drawn(WHOLEBODY_133, name) for name in names)
-    assert max(face, thumb, toe) <= elbow / 2
-    assert nose < 0.7 * elbow  # so that faces can be seen
-    assert drawn(HAND_21, "thumb4") > 2 * thumb
+
+def test_faces_hands_and_feet_of_a_body_are_thin_and_a_hand_alone_is_not() -> None:
+    pairs = [
+        ("left_elbow", "left_wrist"),
+        ("nose", "left_eye"),
+        ("face-30", "face-31"),
+        ("left_thumb4", "left_thumb3"),
+        ("left_big_toe", "left_small_toe"),
+    ]
+    arm, nose, *fine = (num_drawn(WHOLEBODY_133, *pair) for pair in pairs)
+    assert max(fine) <= arm / 2
+    assert nose < 0.7 * arm  # so that faces can be seen
+    assert num_drawn(HAND_21, "thumb4", "thumb3") > 1.5 * fine[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "is_drawn"),
+    [(["left_wrist"], False), (["left_wrist", "left_elbow"], True), (["left_wrist", "nose"], False)],
+)
+def test_no_dot_of_a_body_is_left_alone(names: list[str], is_drawn: bool) -> None:
+    assert bool(num_drawn(COCO_17, *names)) == is_drawn
+
+
+def test_tags_do_not_cover_one_another() -> None:
+    pairs = [person(100, 100, 150, track_id=1), person(103, 98, 149, track_id=2)]
+    poses = Poses.join([people.poses for people in pairs])
+    both = TrackedPoses(poses, np.array([1, 2]), poses.box_scores, np.ones(2, np.bool_))
+    picture = OverlayRenderer(COCO_17, draw=["ids"]).draw(plain(), both, time_s=0)
+    alone = [OverlayRenderer(COCO_17, draw=["ids"]).draw(plain(), people, time_s=0) for people in pairs]
+    assert changed(picture).sum() == sum(changed(each).sum() for each in alone)
 
 
 @pytest.mark.parametrize(("size", "is_seen"), [(200, True), (40, False)])

@@ -122,6 +122,9 @@ class OverlayRenderer:
         self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
         self._found_s: dict[int, float] = {}
         self._parts = _parts_of(skeleton)
+        self._edges = np.array(skeleton.edges, np.int64).reshape(-1, 2)
+        body = np.intersect1d(skeleton.body, self._edges)
+        self._stands_alone = ~np.isin(np.arange(skeleton.num_keypoints), body)
         self.num_shown = 0
 
     def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float) -> Image:
@@ -142,8 +145,8 @@ class OverlayRenderer:
         for row in nearest_last:
             is_found = self._found_s[int(shown.track_ids[row])] >= time_s - _UNFOUND_S
             self._draw_person(canvas, shown, row, style, is_found=is_found)
-        for row in nearest_last if "ids" in self._draws else ():
-            _draw_tag(canvas, shown, row, style)
+        if "ids" in self._draws:
+            _draw_tags(canvas, shown, nearest_last[::-1], style)
         return canvas
 
     def _note_found(self, tracked: TrackedPoses, time_s: float) -> None:
@@ -157,7 +160,7 @@ class OverlayRenderer:
     def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style, *, is_found: bool) -> None:
         poses = shown.poses
         keypoints, scores, box = poses.keypoints[row], poses.scores[row], _clip(poses.boxes[row], canvas)
-        kept = np.isfinite(keypoints).all(axis=1) & (scores >= self._threshold) & ("skeleton" in self._draws)
+        kept = self._drawn_keypoints(keypoints, scores)
         color, limb = id_color(int(shown.track_ids[row])), style.limb_of(box)
         frame = _box_lines(box, None if is_found else style.dash)[: None if "boxes" in self._draws else 0]
         strokes = [
@@ -173,6 +176,13 @@ class OverlayRenderer:
         _draw_lines(canvas, frame, color, style.line, cv2.LINE_8)
         for stroke in strokes:
             _draw_lines(canvas, stroke.lines, stroke.color, stroke.width)
+
+    def _drawn_keypoints(self, keypoints: FloatArray, scores: FloatArray) -> BoolArray:
+        """Which of the keypoints (K, 2) are drawn: those of a body with a neighbour, so that no dot is left alone."""
+        kept = np.isfinite(keypoints).all(axis=1) & (scores >= self._threshold) & ("skeleton" in self._draws)
+        is_joined = self._stands_alone.copy()
+        is_joined[self._edges[kept[self._edges].all(axis=1)]] = True
+        return kept & is_joined
 
 
 @dataclass(frozen=True)
@@ -364,16 +374,36 @@ def _translucent(canvas: Image, rect: Rect) -> Iterator[None]:
         cv2.addWeighted(region, _SHADE_OPACITY, before, 1 - _SHADE_OPACITY, 0, dst=region)
 
 
-def _draw_tag(canvas: Image, shown: TrackedPoses, row: int, style: _Style) -> None:
-    """The id on its colour, above the box's left corner, or inside the picture's edge."""
-    track_id = int(shown.track_ids[row])
-    text = f"{track_id}" if shown.confirmed[row] else f"{track_id}?"
-    (width, height), pad = _text_size(text, style), round(style.text / 3)
-    x1, y1 = shown.poses.boxes[row, :2].tolist()
-    left = _within(round(x1), width + 2 * pad, canvas.shape[1])
-    top = _within(round(y1) - height - 2 * pad, height + 2 * pad, canvas.shape[0])
-    cv2.rectangle(canvas, (left, top), (left + width + 2 * pad, top + height + 2 * pad), id_color(track_id), cv2.FILLED)
-    _draw_text(canvas, text, (left + pad, top + pad + height), _INK, style)
+def _draw_tags(canvas: Image, shown: TrackedPoses, nearest_first: Sequence[int], style: _Style) -> None:
+    """The ids on their colours, outside a corner of the box where no nearer person's is, inside the picture's edge."""
+    taken: list[Rect] = []
+    height, pad = round(style.text), round(style.text / 3)
+    for row in nearest_first:
+        track_id = int(shown.track_ids[row])
+        text = f"{track_id}" if shown.confirmed[row] else f"{track_id}?"
+        size_wh = _text_width(text, style) + 2 * pad, height + 2 * pad
+        places = [_tag_at(canvas, corner, size_wh) for corner in _tag_corners(shown.poses.boxes[row], size_wh)]
+        rect = next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
+        taken.append(rect)
+        cv2.rectangle(canvas, rect[:2], rect[2:], id_color(track_id), cv2.FILLED)
+        _draw_text(canvas, text, (rect[0] + pad, rect[1] + pad + height), _INK, style)
+
+
+def _tag_corners(box: FloatArray, size_wh: tuple[int, int]) -> list[tuple[int, int]]:
+    """Where a tag may begin: above the box on the left, then on the right, then below it."""
+    x1, y1, x2, y2 = (round(value) for value in box.tolist())
+    width, height = size_wh
+    return [(x1, y1 - height), (x2 - width, y1 - height), (x1, y2), (x2 - width, y2)]
+
+
+def _tag_at(canvas: Image, corner: tuple[int, int], size_wh: tuple[int, int]) -> Rect:
+    (width, height), (limit_y, limit_x) = size_wh, canvas.shape[:2]
+    left, top = _within(corner[0], width, limit_x), _within(corner[1], height, limit_y)
+    return left, top, left + width, top + height
+
+
+def _overlap(one: Rect, other: Rect) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def draw_status(canvas: Image, num_people: int, frames_per_s: float, delays_ms: Sequence[float] | None = None) -> None:
@@ -384,7 +414,7 @@ def draw_status(canvas: Image, num_people: int, frames_per_s: float, delays_ms: 
     style = _Style.suiting(canvas, None)
     delay = "{:.0f} ms (95 %: {:.0f})   ".format(*delays_ms) if delays_ms else ""
     text = f"{frames_per_s:.1f} fps   {delay}{num_people} {'person' if num_people == 1 else 'people'}"
-    (width, height), pad = _text_size(text, style), round(style.text / 2)
+    width, height, pad = _text_width(text, style), round(style.text), round(style.text / 2)
     rect = (0, 0, min(width + 2 * pad, canvas.shape[1]), min(height + 2 * pad, canvas.shape[0]))
     with _translucent(canvas, rect):
         canvas[: rect[3], : rect[2]] = _INK
@@ -396,9 +426,9 @@ def _within(start: int, length: int, limit: int) -> int:
     return max(min(start, limit - 1 - length), 0)
 
 
-def _text_size(text: str, style: _Style) -> tuple[int, int]:
+def _text_width(text: str, style: _Style) -> int:
     (width, _), _ = cv2.getTextSize(text, _FONT, style.text / _FONT_HEIGHT, style.line)
-    return width, round(style.text)
+    return width
 
 
 def _draw_text(canvas: Image, text: str, left_bottom: tuple[int, int], color: Color, style: _Style) -> None:
