@@ -107,6 +107,16 @@ def test_people_stand_where_their_feet_are(region: tuple[float, ...], inside: li
     assert Selection(region=region).stand_inside(boxes, SIZE_WH).tolist() == inside
 
 
+def test_who_trembles_on_the_edge_of_a_region_stays() -> None:
+    choice = Choice(Selection(region=(0, 0, 0.5, 1)), FORGET_S)
+    inside = []
+    for middle in (97, 102, 98, 103, 130, 103):  # the edge is at 100; boxes are 40 wide
+        people = tracked({1: (middle - 20, 10, middle + 20, 90)})
+        inside.append(bool(choice.to_look_at(people.poses.boxes, SIZE_WH)[0]))
+        choice.follow(tracked({1: people.poses.boxes[0]} if inside[-1] else {}), is_cut=False)
+    assert inside == [True, True, True, True, False, False]
+
+
 def test_pixels_outside_the_picture_are_told() -> None:
     for selection in (Selection(region=(300, 10, 400, 50)), Selection(only=(50.0, 120.0))):
         with pytest.raises(InputError, match="outside the 200 by 100 pixels"):

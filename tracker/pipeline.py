@@ -313,7 +313,8 @@ class Pipeline:
         pace is lowered. one_by_one: without threads, with the same results.
         """
         if self.are_photos:
-            yield from self._run_each(frames)
+            with closing(run_ahead(self._run_each(frames), 2)) as each:
+                yield from each
             return
         stored: deque[Frame] = deque()
         schedule = Schedule(self.pace, self.detect_every, has_boxes=not isinstance(self.estimator, PoseFinder))

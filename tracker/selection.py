@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tracker.boxes import iou
 from tracker.errors import InputError
 from tracker.tracking.matching import match_greedily
 from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, IntArray, TrackedPoses
@@ -20,6 +21,10 @@ Only: TypeAlias = str | int | tuple[float, float]
 _WORDS = ("largest", "centre")
 # By how much of their size people are looked for around those who are chosen: who comes so near may hide them.
 _NEAR = 0.5
+# Boxes of one person in two frames overlap so much; by so much of their size people may leave a region before they are
+# out of it, and in which directions.
+_SAME_IOU, _SLACK = 0.5, 0.1
+_STEPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,15 @@ class Selection:
                 size = " by ".join(map(str, size_wh))
                 raise InputError(f"{name} {_listed(numbers)} is outside the {size} pixels of the picture; move it")
 
-    def stand_inside(self, boxes: FloatArray, size_wh: tuple[int, int]) -> BoolArray:
-        """Which people (N,) in these boxes (N, 4) stand in the region."""
+    def stand_inside(self, boxes: FloatArray, size_wh: tuple[int, int], slack: float = 0.0) -> BoolArray:
+        """Which people (N,) in these boxes (N, 4) stand in the region, or beside it by a share of their size."""
         if self.region is None:
             return np.ones(len(boxes), np.bool_)
-        # Feet below the picture's edge count as on it.
         feet = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, 3]], axis=1)
-        return _are_inside(np.clip(feet, 0.5, np.array(size_wh) - 0.5), _corners(self.region, size_wh))
+        # So much beside the region counts as in it, and feet below the picture's edge as on it.
+        slack_wh = slack * (boxes[:, 2:] - boxes[:, :2])
+        places = (np.clip(feet + step * slack_wh, 0.5, np.array(size_wh) - 0.5) for step in _STEPS[: 5 if slack else 1])
+        return np.any([_are_inside(place, _corners(self.region, size_wh)) for place in places], axis=0)
 
 
 def read_only(text: str) -> Only:
@@ -102,6 +109,7 @@ class Choice:
         self.selection = selection
         self._forget_after_s = forget_after_s
         self._is_checked = False
+        self._last = np.zeros((0, 4), np.float32)
         self._near: FloatArray | None = None
         self._scene_id = self._last_id = 0
         self._target: int | None = selection.only if isinstance(selection.only, int) else None
@@ -120,12 +128,18 @@ class Choice:
         if not self._is_checked:
             self.selection.check(size_wh)
         self._is_checked = True
-        return self.selection.stand_inside(boxes, size_wh)
+        inside = self.selection.stand_inside(boxes, size_wh)
+        if self.selection.region is None or inside.all() or not len(self._last):
+            return inside
+        # Who was inside in the last frame does not come and go as boxes tremble on the edge.
+        is_known = iou(boxes, self._last).max(axis=1) >= _SAME_IOU
+        return inside | (is_known & self.selection.stand_inside(boxes, size_wh, _SLACK))
 
     def follow(self, people: TrackedPoses, *, is_cut: bool) -> None:
         """Take note of everybody whom the tracker follows, by its own ids, before they are picked."""
         if is_cut:
             self._scene_id = self._last_id + 1
+        self._last = people.poses.boxes
         self._last_id = max(self._last_id, *people.track_ids.tolist(), 0)
         wanted = self._seats.taken if self.selection.people else [self._target] if self._target else []
         rows = np.isin(people.track_ids, wanted)

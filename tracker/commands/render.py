@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracker.after.ahead import smooth_ahead
 from tracker.after.second_pass import FILL_GAPS_S, SMOOTHERS, SecondPass, run_second_pass, without_smoothing
 from tracker.commands.convert import keypoint_threshold_of, read_frames
-from tracker.commands.options import PARTS, add_overlay_options
+from tracker.commands.options import add_overlay_options
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results
 from tracker.outputs import check_apart, check_output, real_path
@@ -179,7 +179,7 @@ def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) 
 
 
 def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
-    from tracker.video.overlay import OverlayRenderer
+    from tracker.video.overlay import PARTS, PHOTO_PARTS, OverlayRenderer
 
     threshold = args.keypoint_threshold
     if threshold is None:
@@ -188,7 +188,7 @@ def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
         results.header.skeleton,
         keypoint_threshold=threshold,
         show_unconfirmed=args.show_unconfirmed,
-        draw=args.draw or PARTS,
+        draw=args.draw or (PHOTO_PARTS if results.header.settings.get("photos") else PARTS),
         line_width=args.line_width,
         blur_faces=args.blur_faces,
     )

@@ -27,15 +27,13 @@ from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
 from tracker.types import Frame, Image, TrackedPoses
 from tracker.video.aspect import square_pixels
-from tracker.video.overlay import PARTS, OverlayRenderer, draw_status
+from tracker.video.overlay import PARTS, PHOTO_PARTS, OverlayRenderer, draw_status
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
 from tracker.video.writer import PictureFolder, PictureWriter, VideoWriter, is_picture
 
 # So many cores have nothing to spare beside the networks.
 _FEW_CORES = 2
-# Of pictures that do not follow one another.
-_PHOTO_PARTS = ("boxes", "skeleton")
 # The formats that have the images of a ground truth, and the versions they are; others have frames alone.
 _VERSIONS = {"posetrack": "18", "posetrack17": "17", "posetrack18": "18"}
 
@@ -275,7 +273,7 @@ def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
         pipeline.skeleton,
         keypoint_threshold=pipeline.config.least_keypoint_score,
         show_unconfirmed=job.outputs.show_unconfirmed,
-        draw=job.outputs.draw or (_PHOTO_PARTS if job.photos else PARTS),
+        draw=job.outputs.draw or (PHOTO_PARTS if job.photos else PARTS),
         line_width=job.outputs.line_width,
         blur_faces=job.outputs.blur_faces,
     )
@@ -313,6 +311,8 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
     settings |= {name: value for name, value in vars(selection).items() if value is not None}
     if job.span.fps:
         settings["fps"] = job.span.fps
+    if job.photos:
+        settings["photos"] = True
     if source.pixel_aspect != 1:
         aspect = source.pixel_aspect
         settings |= {"pixel_aspect": f"{aspect.numerator}:{aspect.denominator}", "coordinates": "stored pixels"}

@@ -25,6 +25,8 @@ Rect: TypeAlias = tuple[int, int, int, int]
 
 PARTS = ("boxes", "ids", "trails", "skeleton")
 """What is drawn of people."""
+PHOTO_PARTS = ("boxes", "skeleton")
+"""Of those in pictures that do not follow one another."""
 
 # BGR. Blue and orange stay apart in every common kind of colour blindness (Okabe and Ito's palette).
 _SIDE_COLORS: dict[str, Color] = {"left": (233, 180, 86), "right": (30, 160, 255), "": (240, 240, 240)}
