@@ -7,6 +7,8 @@ import base64
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -34,6 +36,7 @@ from tracker.serve.lanes import BusyError, Clips
 from tracker.serve.limits import Limits
 from tracker.serve.server import Service, create_app, open_service
 
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(upload_mb=2, picture_mp=1, frame_mp=0.1, clip_frames=30_000, clip_s=1e4, waiting_clips=1, kept_clips=2)
 PNG = cv2.imencode(".png", texture())[1].tobytes()
 ENGINE = Engine(device="cpu")
@@ -145,6 +148,8 @@ def test_what_is_refused(
         ("GET", "/", {"Host": "elsewhere.example"}, 421),
         ("POST", "/v1/pose", {"Origin": "https://elsewhere.example"}, 403),
         ("POST", "/v1/pose", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("POST", "/v1/pose", {"Sec-Fetch-Site": "same-site"}, 403),
+        ("POST", "/v1/pose", {"Sec-Fetch-Site": "same-origin", "Origin": "https://proxy.example"}, 400),
         ("POST", "/v1/pose", {}, 400),
         ("POST", "/v1/pose", {"Content-Length": "-1"}, 413),
         ("GET", "/v1/pose", {}, 405),
@@ -328,23 +333,41 @@ def test_networks_that_do_not_load_end_it(tmp_path: Path) -> None:
         pass
 
 
+def run_documented(url: str, folder: Path) -> None:
+    """The commands of the document, as they stand there; that for a result again until the clip is done."""
+    text = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    job, answers = "", list[bytes]()
+    for command in re.findall("^curl .*", text, re.MULTILINE):
+        _, *arguments = shlex.split(
+            command.replace("http://127.0.0.1:8000/", url).replace("/ID", f"/{job}"), comments=True
+        )
+        patience = ["--retry", "60", "--retry-delay", "1", "--retry-all-errors"] if "-O" in arguments else []
+        curl = ["curl", "--silent", "--fail", *patience, *arguments]
+        answers.append(subprocess.run(curl, cwd=folder, capture_output=True, check=True).stdout)
+        job = json.loads(answers[-1])["id"] if arguments[-1].endswith("track") else job
+    assert len(json.loads(answers[0])["people"]) == 2
+    assert answers[1].startswith(b"\x89PNG")
+    assert (folder / "overlay.mp4").stat().st_size > 1000
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-def test_the_program(models: list[str], tmp_path: Path) -> None:
+def test_the_program(models: list[str], clip: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tracker", "serve", "--port", "0", "--device", "cpu", *models]
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "photo.jpg").write_bytes(PNG)  # files are taken for what they contain
+    shutil.copy(clip, tmp_path / "clip.mp4")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr
             (url,) = re.findall(r"^open (http://127\.0\.0\.1:\d+/) ", process.stderr.readline())
             assert b"pose-tracker" in urllib.request.urlopen(url, timeout=60).read()
-            head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
-            request = urllib.request.Request(f"{url}v1/pose", head + PNG + b"\r\n--x--\r\n")
-            request.add_header("Content-Type", "multipart/form-data; boundary=x")
-            assert len(json.load(urllib.request.urlopen(request, timeout=60))["people"]) == 2
+            run_documented(url, tmp_path)
             process.terminate()
             assert process.stderr.read() == "interrupted\n"
         finally:
             process.kill()
     assert process.returncode == 143
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "temporary").iterdir()) == []

@@ -68,14 +68,19 @@ class Guard:
         host = headers.get("host", "")
         if self._address.refuses(host):
             raise RefusedError(421, "this server answers to localhost and 127.0.0.1 alone; open it by these names")
-        if scope["method"] not in ("GET", "HEAD"):
-            origin = headers.get("origin")
-            is_foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
-            if is_foreign or headers.get("sec-fetch-site") == "cross-site":
-                raise RefusedError(403, "pages of other sites may not send anything here; open the page of this server")
+        asks_alone = scope["method"] in ("GET", "HEAD")
+        if not asks_alone and _is_foreign(host, headers.get("sec-fetch-site"), headers.get("origin")):
+            raise RefusedError(403, "pages of other sites may not send anything here; open the page of this server")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > self._limits.upload_bytes + _FORM_BYTES:
             raise too_large(self._limits)
+
+
+def _is_foreign(host: str, site: str | None, origin: str | None) -> bool:
+    """Whether a page of another site asks; a proxy may have changed the host, which browsers that tell the site see."""
+    if site is not None:
+        return site not in ("same-origin", "none")
+    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
 
 
 def too_large(limits: Limits) -> RefusedError:

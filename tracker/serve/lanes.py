@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -136,6 +137,7 @@ class Lane:
                 self._load()
                 ticket.end(self._do(ticket))
             except (TrackerError, ImportError, OSError) as error:
+                self._drop_worker()
                 ticket.end(Refusal(str(error), 503))
 
     def _load(self) -> None:
@@ -198,8 +200,8 @@ class Clips:
 
     def place(self, ticket: Ticket) -> int:
         """How many clips are done before this one."""
-        tickets = list(self._tickets.values())
-        return sum(other.ended_s is None for other in tickets[: tickets.index(ticket)])
+        before = takewhile(lambda other: other is not ticket, list(self._tickets.values()))
+        return sum(other.ended_s is None for other in before)
 
     def remove(self, name: str) -> bool:
         """Cancel and remove it; whether it was there."""
@@ -210,7 +212,8 @@ class Clips:
 
     def remove_old(self) -> None:
         """Remove those that have been kept for long enough, or are too many."""
-        ended = {name: ticket.ended_s for name, ticket in self._tickets.items() if ticket.ended_s is not None}
+        tickets = list(self._tickets.items())  # others add some meanwhile
+        ended = {name: ticket.ended_s for name, ticket in tickets if ticket.ended_s is not None}
         limit_s = time.monotonic() - self._limits.kept_s
         excess = list(ended)[: max(len(ended) - self._limits.kept_clips, 0)]
         for name in dict.fromkeys([*excess, *(name for name, ended_s in ended.items() if ended_s < limit_s)]):
