@@ -170,8 +170,11 @@ class OverlaySink(Sink):
             with self._stack:  # so that outputs know of what goes wrong here
                 for ready in self._smoother.rest():
                     self._show(*ready)
-        else:
-            self._stack.__exit__(*exception)
+            return
+        with suppress(Exception):  # what ended the run says more
+            for ready in self._smoother.rest() if self._smoother else ():
+                self._show(*ready)
+        self._stack.__exit__(*exception)
 
     @property
     def note(self) -> str | None:
