@@ -32,6 +32,9 @@ def test_every_format_can_be_written_and_read_back(run: Run, poses: Path, name: 
     out = f"out{FORMATS[name].suffix}"
     assert run("convert", poses, out, "--format", name).code == 0
     assert run("convert", out, "back.jsonl").code == 0
+    again = run("convert", "back.jsonl", f"again{FORMATS[name].suffix}", "--format", name)
+    assert again.code == 0
+    assert "cannot hold" not in again.err  # nothing more is lost
     frames = {record["frame"]: record["people"] for record in read_lines(Path("back.jsonl"))[1:]}
     ids = [0, 1] if name.startswith("posetrack") else [3, 8]
     assert {frame: [person["track_id"] for person in people] for frame, people in frames.items() if people} == {

@@ -600,9 +600,10 @@ def test_what_stdin_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
         open_source("-")
 
 
-def test_a_start_after_the_end_tells_the_length(clip: Path) -> None:
-    with pytest.raises(InputError, match=r"no frame between --start and --end; it is 1\.0 s long"):
-        open_source(str(clip), start_s=5)
+@pytest.mark.parametrize(("end_s", "span"), [(None, "from 5 s on"), (6.5, "from 5 to 6.5 s")])
+def test_a_start_after_the_end_tells_the_length(clip: Path, end_s: float | None, span: str) -> None:
+    with pytest.raises(InputError, match=rf"has no frame {span}; it is 1\.0 s long"):
+        open_source(str(clip), start_s=5, end_s=end_s)
 
 
 @pytest.mark.parametrize("start_s", [None, 0.2])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from tracker.boxes import boxes_around
 from tracker.errors import load_extra
 from tracker.skeletons import Skeleton, convert_keypoints
-from tracker.types import Frame, Poses, TrackedPoses
+from tracker.types import Frame, Origin, Poses, TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
 FILES = "names of images"
@@ -92,15 +94,19 @@ class Results:
     @property
     def track_ids(self) -> set[int]:
         """Everybody's ids."""
-        return {track_id for frame in self.frames for track_id in frame.tracked.track_ids.tolist()}
+        return set(_ids_of([frame.tracked for frame in self.frames]))
 
     @property
     def absent_facts(self) -> set[str]:
         """Of what formats may be unable to hold, what is not there, so that nothing of it is lost."""
         people = [frame.tracked for frame in self.frames]
-        worked = any(tracked.raw is not None or tracked.original_ids is not None for tracked in people)
-        present = {FILES: any(frame.file for frame in self.frames), NAMES: bool(self.header.names), AT_FIRST: worked}
+        present = _facts_of(self.header) | _facts_of_frames(self.frames) | _facts_of_poses(self._everybody())
+        present["the original track ids"] = [*dict.fromkeys(_ids_of(people))] != [*range(len(self.track_ids))]
         return {fact for fact, is_present in present.items() if not is_present}
+
+    def _everybody(self) -> Poses:
+        nobody = Poses.empty(self.header.skeleton.num_keypoints)
+        return Poses.join([nobody, *(frame.tracked.poses for frame in self.frames)])
 
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row per person and frame, by rising frame; frames without people have none.
@@ -111,7 +117,7 @@ class Results:
         """
         pandas = load_extra("pandas")
         people = [TrackedPoses.empty(self.header.skeleton.num_keypoints), *(frame.tracked for frame in self.frames)]
-        everybody = Poses.join([tracked.poses for tracked in people])
+        everybody = self._everybody()
         keypoints = np.concatenate([everybody.keypoints, everybody.scores[:, :, None]], axis=2)
         parts = [f"{name}_{part}" for name in self.header.skeleton.keypoint_names for part in ("x", "y", "score")]
         lengths = [len(tracked) for tracked in people[1:]]
@@ -125,6 +131,50 @@ class Results:
             **dict(zip(parts, keypoints.reshape(len(everybody), len(parts)).T.astype(np.float64), strict=True)),
         }
         return pandas.DataFrame(columns)
+
+
+def _ids_of(people: Sequence[TrackedPoses]) -> list[int]:
+    return [track_id for tracked in people for track_id in tracked.track_ids.tolist()]
+
+
+def _facts_of(header: Header) -> dict[str, bool]:
+    """Which facts of a run are known."""
+    return {
+        "the frame rate": header.fps is not None,
+        "the source": bool(header.source),
+        "the settings": bool(header.settings),
+        "the picture's size": header.size_wh is not None,
+        NAMES: bool(header.names),
+    }
+
+
+def _facts_of_frames(frames: Sequence[FrameResult]) -> dict[str, bool]:
+    """Which facts of frames, and of how people were tracked, are in any of them."""
+    people = [frame.tracked for frame in frames]
+    return {
+        FILES: any(frame.file for frame in frames),
+        AT_FIRST: any(tracked.raw is not None or tracked.original_ids is not None for tracked in people),
+        "sizes of single pictures": any(frame.size_wh for frame in frames),
+        "frames without people": not all(map(len, people)),
+        "times": not all(np.isnan(frame.time_s) for frame in frames),
+        "similarities": any(np.isfinite(tracked.similarities).any() for tracked in people),
+        "who is unconfirmed": not all(tracked.confirmed.all() for tracked in people),
+    }
+
+
+def _facts_of_poses(poses: Poses) -> dict[str, bool]:
+    """Which facts of people are more than what their absence is read as."""
+    around = boxes_around(poses.keypoints)
+    return {
+        "who was carried by flow": bool((poses.origin != Origin.DETECTED).any()),
+        "boxes": not np.allclose(poses.boxes, around, rtol=0, atol=0.02, equal_nan=True),
+        "box scores": bool((poses.box_scores != 1).any()),
+        "scores": not np.isin(poses.scores, (0, 1)).all(),
+        "keypoints": bool(poses.scores.any()),
+        "keypoints beyond the left or upper edge": bool((poses.keypoints.round(2) <= 0).any()),
+        "people without a box": not np.isfinite(poses.boxes).all(),
+        "people without keypoints": not poses.scores.any(axis=1).all(),
+    }
 
 
 def convert_people(tracked: TrackedPoses, source: Skeleton, target: Skeleton) -> TrackedPoses:

@@ -200,10 +200,15 @@ class VideoSource:
         warning = self._reader.warning
         if self._start_s == 0 and math.isinf(self._end_s):
             return warning or f"{self.name} has no frame that can be decoded; play it to see whether it is whole"
+        span = (
+            f"from {self._start_s:g} s on"
+            if math.isinf(self._end_s)
+            else f"from {self._start_s:g} to {self._end_s:g} s"
+        )
         length = ""
         if self.fps and self._reader.num_frames:
             length = f"; it is {float(self._reader.num_frames / self.fps):.1f} s long"
-        return "; ".join(filter(None, (f"{self.name} has no frame between --start and --end{length}", warning)))
+        return "; ".join(filter(None, (f"{self.name} has no frame {span}{length}", warning)))
 
 
 def open_source(
