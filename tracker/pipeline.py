@@ -474,7 +474,7 @@ def build_pipeline(
         if pose != "top-down":
             pose_model = load_finder(*network, settings, engine)
         elif detector is None:
-            pose_model = load_poses(*network, settings, engine)
+            pose_model = load_poses(*network, settings=settings, engine=engine)
         else:
             pose_model = load_estimator(*network, flip_test=flip_test, engine=engine)
     if isinstance(pose_model, PoseFinder):

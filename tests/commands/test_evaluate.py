@@ -147,7 +147,9 @@ def test_poses_in_either_boxes(evaluate: Run, boxes: str, scores: list[float]) -
     assert [result["score"] for result in json.loads(Path("found.json").read_text())] == pytest.approx(scores)
 
 
-def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str]) -> None:
+@pytest.mark.parametrize("is_named", [True, False], ids=["by --pose", "by the file"])
+def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str], is_named: bool) -> None:
+    litepose = litepose if is_named else litepose[2:]
     source = ["--gt", gt, "--images", gt.with_suffix("")]
     done = run("evaluate", "coco", *source, *litepose, "--save", "found.json", "--json", "out.json")
     assert done.code == 0
@@ -161,6 +163,8 @@ def test_litepose_needs_no_boxes(run: Run, gt: Path, litepose: list[str]) -> Non
     gt.write_text(json.dumps(json.loads(gt.read_text()) | {"annotations": truth}))
     assert run("evaluate", "coco", *source, *litepose, "--json", "out.json", "--overwrite").code == 0
     assert figures()["mean_oks"] == pytest.approx(1, abs=1e-3)
+    told = refused(run("evaluate", "coco", *source, *litepose[-2:], "--boxes", "ground-truth"))
+    assert "sees everybody in a picture" in told
 
 
 def test_a_pose_that_is_found_twice_is_kept_once(evaluate: Run, models: list[str], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.commands.conftest import BOXES, Run, refused, texture
 from tests.commands.test_evaluate import people, write_truth
 from tests.evaluation.bright_spots import BluePictures
+from tests.pose.people_graphs import write_people
 from tracker.pose.bottom_up import BottomUpEstimator
 from tracker.pose.family import FinderSettings
 
@@ -91,6 +92,16 @@ def test_litepose(run: Run, gt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded == [((Path("xs.pth"), "cpu"), {"settings": FinderSettings(flip_test=True), "engine": "auto"})]
     drawn = ("heatmaps", "sum", "skeletons", "tags")
     assert written() == sorted(f"{stem}_{name}.png" for stem in (1, 2) for name in drawn)
+
+
+def test_networks_that_need_no_boxes_are_told_by_their_files(run: Run, gt: Path, litepose: list[str]) -> None:
+    Path("out").mkdir()
+    Path("out/1_tags.png").write_text("precious")
+    source = ["inspect", "gt/1.png", "--output", "out", "--pose-model"]
+    assert run(*source, litepose[3]).err.endswith("1_tags.png exists; move it away or pass --overwrite\n")
+    assert run(*source, litepose[3], "--overwrite").code == 0
+    assert written() == [f"1_{name}.png" for name in ("heatmaps", "skeletons", "sum", "tags")]
+    assert "gives people and no maps" in run(*source, write_people(Path("rtmo.onnx"), "rtmo"), "--overwrite").err
 
 
 @pytest.mark.parametrize("options", [["--max-people", "1"], ["--detector-score", "0.85"]], ids=["number", "score"])

@@ -56,12 +56,14 @@ def read_pictures(args: argparse.Namespace) -> GroundTruth:
 def estimation_of(args: argparse.Namespace) -> Estimation:
     """How poses are estimated, by the options."""
     from tracker.evaluation.estimation import at_once, in_found_boxes, in_true_boxes
+    from tracker.pose.top_down import TopDownEstimator
 
-    if args.pose == "bottom-up":
-        return at_once(load_finder_of(args))
+    poses = load_poses_of(args)
+    if not isinstance(poses, TopDownEstimator):
+        return at_once(poses)
     if args.boxes == "ground-truth":
-        return in_true_boxes(load_estimator_of(args))
-    return in_found_boxes(detector=load_detector_of(args), estimator=load_estimator_of(args))
+        return in_true_boxes(poses)
+    return in_found_boxes(detector=load_detector_of(args), estimator=poses)
 
 
 def load_detector_of(args: argparse.Namespace) -> PersonDetector:
@@ -79,13 +81,16 @@ def load_estimator_of(args: argparse.Namespace) -> TopDownEstimator:
     return _tell(load_estimator(args.pose_model, args.device, flip_test=args.flip_test, engine=args.engine))
 
 
-def load_finder_of(args: argparse.Namespace) -> PoseFinder:
-    """The finder of poses that the options name, said on stderr."""
-    from tracker.pose import load_finder
+def load_poses_of(args: argparse.Namespace) -> TopDownEstimator | PoseFinder:
+    """What estimates poses by the options and, where they name no boxes, by the network's file; said on stderr."""
+    from tracker.pose import load_finder, load_poses
     from tracker.pose.family import FinderSettings
 
+    if args.pose == "top-down" and (args.detector or args.boxes == "ground-truth"):
+        return load_estimator_of(args)
     settings = FinderSettings(flip_test=args.flip_test, least_score=args.detector_score)
-    return _tell(load_finder(args.pose_model, args.device, settings=settings, engine=args.engine))
+    load = load_poses if args.pose == "top-down" else load_finder
+    return _tell(load(args.pose_model, args.device, settings=settings, engine=args.engine))
 
 
 def _tell(network: Any) -> Any:

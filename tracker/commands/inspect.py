@@ -6,16 +6,18 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tracker.commands.evaluation_inputs import load_detector_of, load_estimator_of, load_finder_of
+from tracker.commands.evaluation_inputs import load_detector_of, load_poses_of
 from tracker.commands.options import OF_DETECTORS, OF_POSES, add_network_options, natural, refuse_detector
 from tracker.errors import InputError, ModelError, UsageError
 from tracker.outputs import check_output, make_folder
 
 if TYPE_CHECKING:
     from tracker.datasets.coco import GroundTruth, Picture
+    from tracker.pose.top_down import TopDownEstimator
     from tracker.skeletons import Skeleton
     from tracker.types import Image, Poses
 
@@ -64,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
     truth = read_ground_truth(args.gt) if args.gt else None
     pictures = [_find_picture(truth, path) if truth else None for path in images]
     make_folder(args.output)
-    outputs = [{name: args.output / f"{path.stem}_{name}.png" for name in _PICTURES[args.pose]} for path in images]
-    _check_outputs([path for files in outputs for path in files.values()], images, args.overwrite)
-    draw, skeleton = (_load_top_down if args.pose == "top-down" else _load_bottom_up)(args)
+    outputs = _outputs(args, images, args.pose)
+    pose, draw, skeleton = _load(args)
+    if pose != args.pose:
+        outputs = _outputs(args, images, pose)
     for image, picture, files in zip(images, pictures, outputs, strict=True):
         true = read_true_poses(picture, truth.skeleton, skeleton) if picture and truth else None
         _write(draw(read_image(image), true), files)
@@ -115,23 +118,41 @@ def _find_picture(truth: GroundTruth, image: Path) -> Picture:
     return alike[0]
 
 
-def _check_outputs(outputs: Sequence[Path], images: Sequence[Path], overwrite: bool) -> None:
+def _outputs(args: argparse.Namespace, images: Sequence[Path], pose: str) -> list[dict[str, Path]]:
+    """The pictures of each image, by name, none of which is there already."""
+    outputs = [{name: args.output / f"{path.stem}_{name}.png" for name in _PICTURES[pose]} for path in images]
     inputs = {image.resolve() for image in images}
-    for path, count in Counter(outputs).items():
+    for path, count in Counter(path for files in outputs for path in files.values()).items():
         if path.resolve() in inputs:
             raise UsageError(f"to write {path} would overwrite one of the images; name another folder")
         if count > 1:
             raise UsageError(f"{count} of the images would be drawn to {path}; inspect them in calls of their own")
-        check_output(path, overwrite)
+        check_output(path, args.overwrite)
+    return outputs
 
 
-def _load_top_down(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
-    """What draws an image with the networks, whose names and engines go to stderr; and their keypoints."""
+def _load(args: argparse.Namespace) -> tuple[str, Draw, Skeleton]:
+    """How the networks see images, as for --pose, what draws one by them, and their keypoints.
+
+    Their names and engines go to stderr.
+    """
+    from tracker.evaluation.inspection import inspect_bottom_up
+    from tracker.pose.bottom_up import BottomUpEstimator
+    from tracker.types import PoseFinder
+
+    poses = load_poses_of(args)
+    if isinstance(poses, BottomUpEstimator):
+        return "bottom-up", partial(inspect_bottom_up, poses, max_people=args.max_people), poses.skeleton
+    if isinstance(poses, PoseFinder):
+        raise ModelError(f"{poses.name} gives people and no maps, which are what is drawn here; name another file")
+    return "top-down", _draws_top_down(args, poses), poses.skeleton
+
+
+def _draws_top_down(args: argparse.Namespace, estimator: TopDownEstimator) -> Draw:
     from tracker.evaluation.inspection import inspect_top_down
     from tracker.types import Candidates
 
     detector = None if args.boxes == "ground-truth" else load_detector_of(args)
-    estimator = load_estimator_of(args)
 
     def draw(image: Image, true: Poses | None) -> dict[str, Image]:
         if detector:
@@ -141,17 +162,7 @@ def _load_top_down(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
             boxes = Candidates(people.boxes, people.box_scores, people.origin)
         return inspect_top_down(estimator, image, boxes, true, args.max_people)
 
-    return draw, estimator.skeleton
-
-
-def _load_bottom_up(args: argparse.Namespace) -> tuple[Draw, Skeleton]:
-    from tracker.evaluation.inspection import inspect_bottom_up
-    from tracker.pose.bottom_up import BottomUpEstimator
-
-    estimator = load_finder_of(args)
-    if not isinstance(estimator, BottomUpEstimator):
-        raise ModelError(f"{estimator.name} gives people and no maps, which are what is drawn here; name another file")
-    return lambda image, true: inspect_bottom_up(estimator, image, true, args.max_people), estimator.skeleton
+    return draw
 
 
 def _write(drawn: Mapping[str, Image], files: Mapping[str, Path]) -> None:

@@ -13,7 +13,7 @@ from tracker.weights import find_default
 
 
 def load_poses(
-    path: Path | None, device: str, num_threads: int, settings: FinderSettings, engine: str = "auto"
+    path: Path | None, device: str, num_threads: int = 0, *, settings: FinderSettings, engine: str = "auto"
 ) -> TopDownEstimator | PoseFinder:
     """Estimation by the network in a file, whatever it sees, or the shipped one of crops; errors as of the others."""
     network = load_pose_network(path or find_default("pose", device, engine=engine), device, num_threads, engine)
@@ -29,7 +29,7 @@ def load_estimator(
 
     As `load_pose_network`; ModelError also for a network that needs no detector.
     """
-    found = load_poses(path, device, num_threads, FinderSettings(flip_test=flip_test), engine)
+    found = load_poses(path, device, num_threads, settings=FinderSettings(flip_test=flip_test), engine=engine)
     if isinstance(found, TopDownEstimator):
         return found
     raise ModelError(
