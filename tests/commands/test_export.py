@@ -26,7 +26,10 @@ def test_it_writes_two_files_and_prints_their_entry(run: Run, tmp_path: Path) ->
     assert entry["onnx"]["bytes"] == (tmp_path / "det.onnx").stat().st_size
 
 
-def test_it_writes_a_graph_in_8_bits_and_prints_what_it_costs(run: Run, tmp_path: Path) -> None:
+def test_it_writes_a_graph_in_8_bits_and_prints_what_it_costs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     write_weights(tmp_path / "det.safetensors", DETECTOR)
     picture = np.random.default_rng(0).integers(0, 256, (80, 60, 3), np.uint8)
     (tmp_path / "pictures").mkdir()
@@ -34,6 +37,8 @@ def test_it_writes_a_graph_in_8_bits_and_prints_what_it_costs(run: Run, tmp_path
     done = run("export", "det.safetensors", *INT8, "pictures", "--licence", "mine")
     assert (done.code, done.err.splitlines()[-1]) == (0, "written: a.onnx")
     assert "licence: mine" in done.err
+    for step in ("writing the graph", "looking at pictures: ", "timing: ", "comparing: "):
+        assert step in done.err
     header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()]
     assert header[6] == "1 seen"
     assert [row[0] for row in rows] == ["det.safetensors", "fp32", "int8"]

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from tracker.detection.detector import NetworkDetector, load_detector, recognise
 from tracker.export.sources import Runnable
@@ -26,6 +27,7 @@ from tracker.types import Candidates, Detections, FloatArray, Image
 Picture: TypeAlias = tuple[Image, FloatArray | None]
 # What networks are run on: (N, H, W, 3) uint8 BGR of pose networks, (N, 3, H, W) float32 of detectors.
 Input: TypeAlias = npt.NDArray[Any]
+T = TypeVar("T")
 
 _ROUNDS = 10
 # What a tag is off by, as a share of the largest, at least, where it is another person's.
@@ -54,9 +56,15 @@ class Difference:
         return self.share <= tolerance and self.jumps <= 0.1
 
 
+def with_progress(work: Iterable[T], description: str) -> Iterator[T]:
+    """The same, with a bar on a terminal: large networks take minutes."""
+    yield from tqdm(work, description, disable=None, leave=False)
+
+
 def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Difference | None:
     """The difference of two networks, NaN if one gives such; None if they find different numbers of people."""
-    pairs = [(outputs_of(before, images), outputs_of(after, images)) for images in inputs]
+    shown = with_progress(inputs, "comparing")
+    pairs = [(outputs_of(before, images), outputs_of(after, images)) for images in shown]
     parts = []
     # Whole numbers are classes, or cells, which the other outputs tell.
     for name in (name for name, output in pairs[0][0].items() if output.dtype.kind == "f"):
@@ -102,7 +110,7 @@ def inputs_on(network: Runnable, pictures: Iterable[Picture], detector: Path | N
     """
     recorder: Any = _Recorder(network)
     finder = functools.cache(lambda: load_detector(detector, "cpu"))
-    for image, boxes in pictures:
+    for image, boxes in with_progress(pictures, "looking at pictures"):
         if not isinstance(network, OnnxPoseNetwork | TorchPoseNetwork):
             NetworkDetector(recorder, recognise(recorder), 0.5, None).detect([image])
         elif isinstance(network.family, TopDownFamily):
@@ -117,7 +125,7 @@ def cpu_times_ms(networks: Sequence[Runnable], images: Input) -> list[float]:
     """Milliseconds of CPU that each takes for one input, on one thread, in turns; medians."""
     times: list[list[float]] = [[] for _ in networks]
     with _one_torch_thread():
-        for _ in range(_ROUNDS + 1):
+        for _ in with_progress(range(_ROUNDS + 1), "timing"):
             for network, measured in zip(networks, times, strict=True):
                 start = time.process_time()
                 network.run(images)

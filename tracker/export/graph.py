@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from tqdm import tqdm
+
 from tracker.errors import InputError, ModelError
 from tracker.export.comparison import Difference, Picture, compare, cpu_times_ms, inputs_on, noise_for
 from tracker.export.precision import fold, halve, quantise
@@ -82,7 +84,8 @@ def export_graph(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = [folder / "fp32.onnx"]
-        onnx.save(with_metadata(_plain_graph(source, folder), metadata), files[0])
+        with tqdm(desc="writing the graph", bar_format="{desc}", disable=None, leave=False):
+            onnx.save(with_metadata(_plain_graph(source, folder), metadata), files[0])
         seen = inputs_on(open_graph(files[0]), pictures, detector)
         if not seen:
             raise InputError("nobody is found in the pictures; name pictures of people, or another --detector")
