@@ -356,6 +356,20 @@ def test_the_toml_beside_an_onnx_model_comes_before_its_metadata(tmp_path):
     assert loaded._normalization == Normalization("bgr", *(tuple(json.loads(STATED[key])) for key in ("mean", "std")))
 
 
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        pytest.param('color = "bgr"\ninput_size = [256, 192]', [], id="what the graph takes"),
+        pytest.param("input_size = [384, 288]", ["input_size in a.toml is not used: a.onnx takes 256x192 alone"]),
+        pytest.param('style = "caffe"', ["style in a.toml is not used: a.onnx is a graph, which has it"]),
+    ],
+)
+def test_what_a_graph_fixes_is_not_silently_left_aside(tmp_path, stated, told):
+    path = write_constant_graph(tmp_path / "a.onnx", [IMAGE], {"heatmaps": HEATMAPS}, STATED)
+    (tmp_path / "a.toml").write_text(stated)
+    assert (OnnxPoseNetwork(path, "cpu").note or "").splitlines() == told
+
+
 @pytest.mark.parametrize("missing", list(STATED))
 def test_an_onnx_model_must_state_all(tmp_path, missing):
     stated = {key: value for key, value in STATED.items() if key != missing}

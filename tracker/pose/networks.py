@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,7 +19,14 @@ from tracker.pose.checkpoints import CHECKPOINT_SUFFIXES, load_published
 from tracker.pose.family import Outputs, PoseFamily, Shapes, TopDownFamily, WholePictureFamily, join_batches
 from tracker.pose.heatmap_family import HEATMAPS, heatmap_family
 from tracker.pose.rtmo import RTMO
-from tracker.pose.settings import parse_settings, settings_path, skeleton_by_number, stated_settings, with_crop
+from tracker.pose.settings import (
+    parse_settings,
+    settings_beside,
+    settings_path,
+    skeleton_by_number,
+    stated_settings,
+    with_crop,
+)
 from tracker.pose.simcc_family import SIMCC
 from tracker.pose.yolo_pose import YOLO_POSE, refuse_other_tasks, stated_count
 from tracker.runtime import TensorInfo, TorchNetwork, explained_faults
@@ -124,9 +131,9 @@ class OnnxPoseNetwork:
         settings = stated_settings(self.metadata, path, {**family.usual, **told})
         self.name = path.name
         self.engine = self._network.engine
-        self.note = self._network.note
         batch, _, *size_hw = self._network.inputs[0].shape
         self.has_open_size = None in size_hw
+        self.note = "\n".join(filter(None, [self._network.note, *_without_use(path, size_hw)])) or None
         self.input_size_hw = _input_size_hw(settings if self.has_open_size else {"input_size": size_hw}, path)
         self._batch = 1 if batch == 1 else _CPU_BATCH if self.engine.endswith("CPU") else sys.maxsize
         self._normalization = normalization_of(settings)
@@ -279,6 +286,15 @@ def _input_size_hw(settings: Mapping[str, Any], path: Path) -> tuple[int, int]:
         raise _undescribed(path, "does not tell its input_size")
     height, width = settings["input_size"]
     return height, width
+
+
+def _without_use(path: Path, size_hw: Sequence[int | None]) -> Iterator[str]:
+    """What the .toml beside a graph says though the graph has it: a line each."""
+    beside, name = settings_beside(path), settings_path(path).name
+    if "style" in beside:
+        yield f"style in {name} is not used: {path.name} is a graph, which has it"
+    if None not in size_hw and beside.get("input_size", tuple(size_hw)) != tuple(size_hw):
+        yield f"input_size in {name} is not used: {path.name} takes {'x'.join(map(str, size_hw))} alone"
 
 
 def _undescribed(path: Path, what: str) -> ModelError:
