@@ -42,16 +42,14 @@ class Selection:
     region: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("only", "region"):  # a list, as JSON has it, does as well
+            if isinstance(numbers := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(numbers))
         if self.people is not None and (self.people < 1 or self.only is not None):
             raise ValueError("people must be 1 or more" if self.only is None else "only is one person; give no people")
         _check_only(self.only)
         if self.region is not None:
             _check_region(self.region)
-
-    @property
-    def is_everybody(self) -> bool:
-        """Whether nobody is left out."""
-        return self == Selection()
 
     def describe(self) -> str:
         """Who, in words."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -96,6 +97,8 @@ class Sound:
     def close(self) -> None:
         """Write what an encoder still has, and close the file."""
         if self._track:
+            if self._next is _LATER:
+                self.note = "the sound ends where its clock is set, and that of the pictures is not"
             self._track.end()
         self._track = None
         self.release()
@@ -108,13 +111,13 @@ class Sound:
 
     def _timed(self, stream: Any, from_s: float) -> Iterator[Any]:
         """Each packet from a time on with its own; `_LATER` as long as the pictures have not come so far."""
-        jumps, last_s = 0, -math.inf
+        jumps, last_s, may_jump = 0, -math.inf, is_joinable(self._source)
         for packet in self._packets(stream, from_s):
             if packet.pts is None:
                 continue
             stated_s = float(packet.pts * packet.time_base) - self._origin_s
-            jumps += not -_DISORDER_S <= stated_s - last_s <= LONGEST_PAUSE_S and last_s > -math.inf
-            last_s = stated_s
+            is_jump = may_jump and last_s > -math.inf and not -_DISORDER_S <= stated_s - last_s <= LONGEST_PAUSE_S
+            jumps, last_s = jumps + is_jump, stated_s
             while len(shifts_s := self._shifts_s()) < jumps:
                 yield _LATER
             time_s = stated_s + (shifts_s[jumps - 1] if jumps else 0)
@@ -123,7 +126,7 @@ class Sound:
 
     def _packets(self, stream: Any, from_s: float) -> Iterator[Any]:
         """The packets around a time and later, to the end or to damage."""
-        with suppress(av.FFmpegError):
+        try:
             if from_s > 0 and not is_joinable(self._source):  # whose clock may start anew
                 self._source.seek(math.floor((from_s + self._origin_s) * av.time_base))
                 first = next(self._source.demux(stream))
@@ -132,6 +135,8 @@ class Sound:
                 else:
                     self._source.seek(0)
             yield from self._source.demux(stream)
+        except av.FFmpegError:
+            self.note = "the sound is damaged, and ends before the pictures"
 
 
 class _Copied:
@@ -170,7 +175,8 @@ class _Encoded:
         self._rate = rate if rate in _RATES else _USUAL_RATE
         layout = _LAYOUTS.get(stream.codec_context.layout.nb_channels, "stereo")
         self._target = target
-        self._resampler = av.AudioResampler("fltp", layout, self._rate)
+        self._new_resampler = partial(av.AudioResampler, "fltp", layout, self._rate)
+        self._resampler = self._new_resampler()
         self._stream = target.add_stream("aac", rate=self._rate, layout=layout)
         self._waiting = av.AudioFifo()
         self._place = self._end = 0
@@ -180,7 +186,7 @@ class _Encoded:
         frames: list[Any] = []
         with suppress(av.FFmpegError):  # what is damaged leaves a gap
             frames = packet.decode()
-        for samples in chain.from_iterable(map(self._resampler.resample, frames)):
+        for samples in chain.from_iterable(map(self._resample, frames)):
             if abs(gap := round(time_s * self._rate) - self._end) > _GAP_S * self._rate or not self._end:
                 self._place += max(gap, 0)
                 self._end += max(gap, 0)
@@ -189,6 +195,13 @@ class _Encoded:
             self._waiting.write(samples)
             while self._waiting.samples >= _BLOCK:
                 self._encode(self._waiting.read(_BLOCK))
+
+    def _resample(self, frame: Any) -> list[Any]:
+        try:
+            return self._resampler.resample(frame)
+        except ValueError:  # broadcasts change from two channels to six, and back
+            self._resampler = self._new_resampler()
+            return self._resampler.resample(frame)
 
     def _encode(self, samples: Any) -> None:
         samples.pts, samples.time_base = self._place, Fraction(1, self._rate)
