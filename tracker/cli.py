@@ -22,12 +22,14 @@ from tracker.commands import (
     convert,
     demo,
     doctor,
+    edit,
     evaluate,
     export,
     inspect,
     profile,
     render,
     serve,
+    suggest,
     track,
     train,
     weights,
@@ -77,7 +79,7 @@ def build_parser() -> Parser:
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    every_day = (track, render, convert, angles, demo, serve, doctor, weights)
+    every_day = (track, render, convert, suggest, edit, angles, demo, serve, doctor, weights)
     for command in (*every_day, evaluate, inspect, train, ablate, bench, profile, export):
         command.add_parser(commands)
     return parser

@@ -122,7 +122,7 @@ class Poses(RowTable):
     features: FloatArray = field(default_factory=lambda: _NO_FEATURES)
 
     def __post_init__(self) -> None:
-        if self.features is _NO_FEATURES:
+        if self.features.shape[1:] == (0,):  # also those of other people, whom these replace
             object.__setattr__(self, "features", np.zeros((len(self), 0), np.float32))
         _check("features", self.features, (len(self), "D"), np.float32)
         _check("keypoints", self.keypoints, (len(self), "K", 2), np.float32)

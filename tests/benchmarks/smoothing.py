@@ -37,8 +37,7 @@ def results_of(offsets: Any, times_s: Sequence[float], num_people: int = 1) -> R
     frames = []
     for index, (time_s, offset) in enumerate(zip(times_s, offsets, strict=True)):
         keypoints = np.broadcast_to(place + offset, (num_people, 17, 2)).astype(np.float32)
-        poses = replace(
-            Poses.empty(17),
+        poses = Poses(
             keypoints=keypoints,
             scores=np.full((num_people, 17), 0.9, np.float32),
             boxes=np.tile(np.float32([50, 0, 150, 300]), (num_people, 1)),

@@ -42,6 +42,8 @@ FURTHER = {
     "track": ["--overwrite"],
     "convert": ["--overwrite"],
     "render": ["--overwrite"],
+    "suggest": ["--overwrite"],
+    "edit": ["--overwrite"],
     "export": ["--overwrite"],
     "profile": ["--device", "cpu"],
     "doctor": ["--only", "memory"],

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from tracker.video.source import open_source
 
     start_s = _start_of(results) if args.start is None else args.start
-    fps = args.fps or _rate_of(args.video, results)
+    fps = args.fps or rate_of(args.video, results)
     with open_source(args.video, fps=fps, start_s=start_s, max_frames=args.max_frames) as source:
         _check_size(args, results, source)
         num_frames, drawn, note = _draw(args, results, source, output)
@@ -104,7 +104,7 @@ def _choose_output(args: argparse.Namespace) -> Path:
     return output
 
 
-def _rate_of(video: str, results: Results) -> float | None:
+def rate_of(video: str, results: Results) -> float | None:
     """The rate that a video was given when it was tracked; of images, which have none, that of the results."""
     from tracker.video.images import is_image
 
@@ -144,7 +144,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
 
     overlay = _overlay(args, results)
     num_frames, drawn = 0, -1
-    matched = _match(args, results, source)
+    matched = match_frames(args.video, args.poses, results, source)
     if args.smooth is None and not any(frame.tracked.raw is not None for frame in results.frames):
         matched = smooth_ahead(matched, keypoint_threshold_of(results))
     with (
@@ -164,7 +164,9 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     return num_frames, drawn, film.note
 
 
-def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) -> Iterator[tuple[Frame, TrackedPoses]]:
+def match_frames(
+    video: str, poses: Path, results: Results, frames: Iterable[Frame]
+) -> Iterator[tuple[Frame, TrackedPoses]]:
     """Each frame with its people; InputError if the results have it at another time."""
     found = {frame.index: frame for frame in results.frames}
     nobody = TrackedPoses.empty(results.header.skeleton.num_keypoints)
@@ -172,8 +174,8 @@ def _match(args: argparse.Namespace, results: Results, frames: Iterable[Frame]) 
         result = found.get(frame.index)
         if result and abs(result.time_s - frame.time_s) > _TIME_TOLERANCE_S:  # never so for an unknown time
             raise InputError(
-                f"frame {frame.index} is at {frame.time_s:.3f} s of {args.video}, at {result.time_s:.3f} s of "
-                f"{args.poses}; name the video that was tracked, with the same --fps"
+                f"frame {frame.index} is at {frame.time_s:.3f} s of {video}, at {result.time_s:.3f} s of "
+                f"{poses}; name the video that was tracked, with the same --fps"
             )
         yield frame, result.tracked if result else nobody
 
@@ -190,5 +192,6 @@ def _overlay(args: argparse.Namespace, results: Results) -> OverlayRenderer:
         show_unconfirmed=args.show_unconfirmed,
         draw=args.draw or (PHOTO_PARTS if results.header.settings.get("photos") else PARTS),
         line_width=args.line_width,
+        names=results.header.names,
         blur_faces=args.blur_faces,
     )

@@ -116,7 +116,7 @@ class SecondPassSink(ResultSink):
 
     def _write(self, frame: Frame, people: TrackedPoses) -> None:
         super()._write(frame, people)
-        people = replace(people, poses=people.poses.limited())
+        people = replace(people, poses=replace(people.poses.limited(), features=np.zeros((len(people), 0), np.float32)))
         self._frames.append(FrameResult(frame.index, frame.time_s, people, frame.file, frame.size_wh))
 
     def __exit__(self, *exception: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import unicodedata
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,7 +103,8 @@ class OverlayRenderer:
     """Draws tracked people; keeps the trails of the last second, so use one renderer per video.
 
     keypoint_threshold: keypoints under this score are left out. draw: some of `PARTS`. line_width: of limbs, in pixels;
-    None for what suits the picture and each person. blur_faces: everybody's, also of those who are not drawn.
+    None for what suits the picture and each person. blur_faces: everybody's, also of those who are not drawn. names: of
+    people by id, written in place of it as far as the font goes, which has no more than the letters of English.
     """
 
     def __init__(
@@ -115,7 +117,9 @@ class OverlayRenderer:
         draw: Collection[str] = PARTS,
         line_width: int | None = None,
         blur_faces: bool = False,
+        names: Mapping[int, str] | None = None,
     ) -> None:
+        self._names = {track_id: plain for track_id, name in (names or {}).items() if (plain := _plain(name))}
         self._faces = FaceBlur(skeleton) if blur_faces else None
         self._draws = frozenset(draw)
         self._line_width = line_width
@@ -148,7 +152,7 @@ class OverlayRenderer:
             is_found = self._found_s[int(shown.track_ids[row])] >= time_s - _UNFOUND_S
             self._draw_person(canvas, shown, row, style, is_found=is_found)
         if "ids" in self._draws:
-            _draw_tags(canvas, shown, nearest_last[::-1], style)
+            _draw_tags(canvas, shown, nearest_last[::-1], style, self._names)
         return canvas
 
     def _note_found(self, tracked: TrackedPoses, time_s: float) -> None:
@@ -376,13 +380,24 @@ def _translucent(canvas: Image, rect: Rect) -> Iterator[None]:
         cv2.addWeighted(region, _SHADE_OPACITY, before, 1 - _SHADE_OPACITY, 0, dst=region)
 
 
-def _draw_tags(canvas: Image, shown: TrackedPoses, nearest_first: Sequence[int], style: _Style) -> None:
-    """The ids on their colours, outside a corner of the box where no nearer person's is, inside the picture's edge."""
+def _plain(name: str) -> str:
+    """A name in the letters that OpenCV's font has, without accents; empty if nothing is left.
+
+    >>> _plain("Zoë Ł."), _plain("安娜")
+    ('Zoe .', '')
+    """
+    return unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
+
+
+def _draw_tags(
+    canvas: Image, shown: TrackedPoses, nearest_first: Sequence[int], style: _Style, names: Mapping[int, str]
+) -> None:
+    """Ids or names on their colours, outside a corner of the box where no nearer person's is, inside the picture."""
     taken: list[Rect] = []
     height, pad = round(style.text), round(style.text / 3)
     for row in nearest_first:
         track_id = int(shown.track_ids[row])
-        text = f"{track_id}" if shown.confirmed[row] else f"{track_id}?"
+        text = names.get(track_id, f"{track_id}") + ("" if shown.confirmed[row] else "?")
         size_wh = _text_width(text, style) + 2 * pad, height + 2 * pad
         places = [_tag_at(canvas, corner, size_wh) for corner in _tag_corners(shown.poses.boxes[row], size_wh)]
         rect = next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
@@ -413,9 +428,13 @@ def draw_status(canvas: Image, num_people: int, frames_per_s: float, delays_ms: 
 
     delays_ms: median and 95th percentile of how late a live source is shown, None of a file.
     """
-    style = _Style.suiting(canvas, None)
     delay = "{:.0f} ms (95 %: {:.0f})   ".format(*delays_ms) if delays_ms else ""
-    text = f"{frames_per_s:.1f} fps   {delay}{num_people} {'person' if num_people == 1 else 'people'}"
+    draw_caption(canvas, f"{frames_per_s:.1f} fps   {delay}{num_people} {'person' if num_people == 1 else 'people'}")
+
+
+def draw_caption(canvas: Image, text: str) -> None:
+    """Write a line into the upper left corner of a picture."""
+    style = _Style.suiting(canvas, None)
     width, height, pad = _text_width(text, style), round(style.text), round(style.text / 2)
     rect = (0, 0, min(width + 2 * pad, canvas.shape[1]), min(height + 2 * pad, canvas.shape[0]))
     with _translucent(canvas, rect):

@@ -1,0 +1,72 @@
+"""`edit`: ids of results mended by a text of lines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tracker.after.edits import apply_edits, read_edits
+from tracker.commands.convert import read_frames
+from tracker.errors import UsageError
+from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer
+from tracker.formats.fields import readable
+from tracker.outputs import check_apart
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "edit",
+        help="mend ids in results by a text of lines",
+        description="Apply the lines of EDITS to RESULTS: `swap 3 7 @ 12.40` (from that second on), `merge 9 -> 3`, "
+        "`split 3 @ 20.1` (a new id from there on), `sides 3 @ 4.2 - 4.6` (left and right exchanged), `drop 12`, "
+        "`name 3 Anna`; what follows a # is left out. `suggest` writes such lines. Ids are those of RESULTS, in any "
+        "order the lines stand. The same lines once more change nothing. .jsonl and .npz keep the tracker's ids, too.",
+    )
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="results that `track` or `convert` wrote")
+    parser.add_argument("edits", type=Path, metavar="EDITS", help="text of lines")
+    parser.add_argument(
+        "--output", type=Path, metavar="OUT", help=f"file to write ({', '.join(SUFFIXES)}); default: RESULTS_edited"
+    )
+    parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
+    add_rate_option(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the edited results."""
+    output: Path = args.output or Path(f"{args.results.stem}_edited{args.results.suffix}")
+    for source in (args.results, args.edits):
+        check_apart(output, source)
+    check_results_output(output, args.format, args.overwrite)
+    with readable(args.edits):
+        text = args.edits.read_text(encoding="utf-8-sig")
+    edits = read_edits(text, str(args.edits))
+    before = read_rated(args)
+    edited = apply_edits(before, edits)
+    with suppress(BrokenPipeError), open_writer(output, edited.header, args.format) as writer:
+        for frame in edited.frames:
+            writer.write(frame, frame.tracked)
+    if dropped := sorted(writer.drops - edited.absent_facts):
+        print(f"{output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
+    done = "as they were" if edited is before else f"{len(edits)} edits applied"
+    print(f"written: {writer}, {done}, {len(edited.track_ids)} ids of {len(before.track_ids)}", file=sys.stderr)
+    return 0
+
+
+def add_rate_option(parser: Any) -> None:
+    """--fps, of results that state no times."""
+    parser.add_argument("--fps", type=float, metavar="R", help="frames per second of RESULTS that state no times")
+
+
+def read_rated(args: argparse.Namespace) -> Results:
+    """The results, with the frame rate that is given; UsageError for a senseless one."""
+    if args.fps is not None and not 0 < args.fps < float("inf"):
+        raise UsageError(f"--fps must be above 0, not {args.fps}")
+    results = read_frames(args.results)
+    return replace(results, header=replace(results.header, fps=args.fps or results.header.fps))
