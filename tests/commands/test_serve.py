@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import json
 import os
 import re
@@ -217,13 +218,19 @@ def test_clips_that_fail(send: Callable[..., Any], client: TestClient, clip: Pat
         client.delete(f"/v1/jobs/{job['id']}")
 
 
+def send_large(client: TestClient, clip: Path) -> str:
+    """The job of a clip that is larger than it may be."""
+    guard: Any = client.app
+    guard._limits = replace(LIMITS, upload_mb=1000)
+    answer = client.post("/v1/track", files={"file": clip.read_bytes()})
+    guard._limits = LIMITS
+    return str(answer.headers["location"])
+
+
 def test_a_clip_is_cancelled_and_the_next_ones_wait(
     send: Callable[..., Any], client: TestClient, service: Service, clip: Path, tmp_path: Path
 ) -> None:
-    endless = write_endless_clip(tmp_path / "endless.mkv").read_bytes()
-    client.app._limits = replace(LIMITS, upload_mb=1000)  # type: ignore[attr-defined]
-    running = send(endless, "track").headers["location"]
-    client.app._limits = LIMITS  # type: ignore[attr-defined]
+    running = send_large(client, write_endless_clip(tmp_path / "endless.mkv"))
     wait_for(client, running, "running")
     waiting = send(clip.read_bytes(), "track").headers["location"]
     full = send(clip.read_bytes(), "track")
@@ -236,10 +243,18 @@ def test_a_clip_is_cancelled_and_the_next_ones_wait(
     assert files_in(service) == []
 
 
-def test_a_worker_that_is_killed_is_replaced(send: Callable[..., Any], service: Service) -> None:
+def test_a_worker_that_dies_is_replaced(
+    send: Callable[..., Any], client: TestClient, service: Service, tmp_path: Path
+) -> None:
+    job = send_large(client, write_endless_clip(tmp_path / "endless.mkv"))
+    wait_for(client, job, "running")
+    assert service.clips._worker
     assert service.pictures._worker
+    service.clips._worker.process.kill()
+    assert "brought the program down (" in wait_for(client, job, "failed")["error"]
+    client.delete(job)
     service.pictures._worker.process.kill()
-    assert "brought the program down (" in send(PNG).json()["error"]
+    service.pictures._worker.process.join()
     assert len(send(PNG).json()["people"]) == 2
 
 
@@ -260,6 +275,19 @@ def test_places_are_few_and_come_back(service: Service) -> None:
     for ticket in tickets:
         ticket.close()
     service.pictures.take().close()
+    assert files_in(service) == []
+
+
+def test_a_full_disk(send: Callable[..., Any], service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for function_name in ("tempfile.mkdtemp", "shutil.copyfileobj"):
+        with monkeypatch.context() as patch:
+            patch.setattr(function_name, refuse)
+            error = {"error": "the server cannot keep the file (No space left on device); try again later"}
+            assert (send(PNG).status_code, send(PNG).json()) == (507, error)
+    assert send(PNG).status_code == 200
     assert files_in(service) == []
 
 

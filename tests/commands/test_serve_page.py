@@ -115,6 +115,21 @@ def test_a_picture(page: Any, tmp_path: Path) -> None:
     assert len(json.loads(saved["a_poses.json"])["people"]) == saved["a_poses.csv"].count(b"\n") - 1 == 2
 
 
+@pytest.mark.parametrize(("kind", "carries"), [("DragEvent", "dataTransfer"), ("ClipboardEvent", "clipboardData")])
+def test_a_picture_that_is_dropped_or_pasted(page: Any, kind: str, carries: str) -> None:
+    page.evaluate(
+        """([bytes, kind, carries]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "d.png", { type: "image/png" }));
+            const event = kind === "DragEvent" ? "drop" : "paste";
+            document.body.dispatchEvent(new window[kind](event, { [carries]: data, bubbles: true, cancelable: true }));
+        }""",
+        [list(PNG), kind, carries],
+    )
+    page.wait_for_selector("#links button")
+    assert page.inner_text("#status").startswith("2 people in ")
+
+
 def test_a_clip(page: Any, clip: Path) -> None:
     choose(page, "b.mp4", clip.read_bytes())  # of no kind that the browser knows: the server tells
     page.wait_for_selector("#links a", timeout=1000 * DEADLINE_S)

@@ -79,8 +79,7 @@ CANCELLED = Refusal("cancelled", 499)
 class Lane:
     """A worker process behind a bounded queue, and the thread that feeds it; a context manager.
 
-    A process that dies, hangs or is cancelled in the middle is replaced. limit_s: for one task. Entering raises what
-    keeps the networks from being loaded.
+    A process that dies, hangs or is cancelled in the middle is replaced. limit_s: for one task.
     """
 
     def __init__(self, settings: Settings, engine: Engine, most: int, limit_s: float, folder: Path) -> None:
@@ -95,7 +94,7 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
 
     def __enter__(self) -> Self:
-        self._load()
+        self._worker = Worker(*self._made_by, do)
         self._thread.start()
         return self
 
@@ -115,8 +114,9 @@ class Lane:
         with self._lock:
             if self._taken >= self._most:
                 raise BusyError
+            folder = Path(tempfile.mkdtemp(dir=self._folder))
             self._taken += 1
-        return Ticket(self, Path(tempfile.mkdtemp(dir=self._folder)))
+        return Ticket(self, folder)
 
     def free(self) -> None:
         """A place less is taken."""
@@ -127,6 +127,18 @@ class Lane:
         """Queue it up."""
         self._queue.put(ticket)
 
+    def load(self) -> None:
+        """Wait for a worker that has loaded the networks; raises what keeps it from that."""
+        if self._worker and not self._worker.process.is_alive():  # short of memory, say
+            self._drop_worker()
+        worker = self._worker = self._worker or Worker(*self._made_by, do)
+        if not worker.is_ready:
+            message = worker.receive() if worker.connection.poll(_LOADING_S) else None
+            if message != READY:
+                self._drop_worker()
+                raise message or DeviceError("a worker died while it loaded the networks; try again")
+            worker.is_ready = True
+
     def _run(self) -> None:
         while ticket := self._queue.get():
             if ticket.is_cancelled.is_set() or self._is_closed.is_set():
@@ -134,21 +146,11 @@ class Lane:
                 continue
             ticket.state = "running"
             try:
-                self._load()
+                self.load()
                 ticket.end(self._do(ticket))
             except (TrackerError, ImportError, OSError) as error:
                 self._drop_worker()
                 ticket.end(Refusal(str(error), 503))
-
-    def _load(self) -> None:
-        """Have a worker that is ready; raises what keeps it from that."""
-        if self._worker:
-            return
-        self._worker = Worker(*self._made_by, do)
-        message = self._worker.receive() if self._worker.connection.poll(_LOADING_S) else None
-        if message != READY:
-            self._drop_worker()
-            raise message or DeviceError("a worker died while it loaded the networks; try again")
 
     def _do(self, ticket: Ticket) -> Answer | Refusal:
         assert self._worker

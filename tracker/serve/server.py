@@ -108,6 +108,8 @@ def open_service(settings: Settings, engine: Engine, limits: Limits) -> Iterator
 
         pictures = open_lane(limits.waiting_pictures, limits.picture_work_s)
         clips = open_lane(limits.waiting_clips, limits.clip_work_s)
+        for lane in (pictures, clips):  # both load at once
+            lane.load()
         yield Service(settings, limits, pictures, clips, Clips(limits))
 
 
@@ -141,9 +143,8 @@ def create_app(service: Service, address: Address) -> Any:
     app.state.service = service
     app.state.page = read_page(_PAGE)
     app.include_router(_router)
-    app.add_exception_handler(RefusedError, _explain)
-    app.add_exception_handler(HTTPException, _explain)
-    app.add_exception_handler(RequestValidationError, _explain)
+    for kind in (RefusedError, HTTPException, RequestValidationError, OSError):
+        app.add_exception_handler(kind, _explain)
     return Guard(app, service.limits, address)
 
 
@@ -167,6 +168,8 @@ async def _explain(_: Request, error: Exception) -> Response:
         error = RefusedError(400, f"{first['loc'][-1]}: {first['msg']}")
     elif isinstance(error, HTTPException):
         error = RefusedError(error.status_code, str(error.detail))
+    elif isinstance(error, OSError):  # a full disk
+        error = RefusedError(507, f"the server cannot keep the file ({error.strerror}); try again later")
     assert isinstance(error, RefusedError)
     headers = {"Retry-After": "5"} if error.status == 503 else None
     return JSONResponse({"error": error.reason}, error.status, headers)
