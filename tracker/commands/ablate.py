@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from tracker.evaluation.identities import Identities
     from tracker.formats.posetrack_dataset import DatasetSequence
     from tracker.scenes.hard import Scenario
+    from tracker.scenes.rendering import SceneFrame
     from tracker.tracking.config import TrackerConfig
+    from tracker.types import FlowEstimator
 
     # Settings by what they are called.
     Rows = dict[str, Setting]
@@ -163,8 +165,11 @@ def _count(scene: Scenario, args: argparse.Namespace, settings: Mapping[str, Tra
     counts: dict[str, list[Identities]] = {label: [] for label in settings}
     first = HELD_OUT if args.held_out else 0
     for seed in range(first, first + args.seeds):
-        frames = list(scene.frames(seed, args.frames))
-        flow = RecordedFlow(frames, create_flow(args.flow))
+        frames: Iterable[SceneFrame] = scene.frames(seed, args.frames)
+        flow: FlowEstimator = create_flow(args.flow)
+        if len(settings) > 1:  # a single one needs no memory of a long scene
+            frames = list(frames)
+            flow = RecordedFlow(frames, flow)
         for label, config in settings.items():
             oracle = scene.oracle(seed)
             looks = load_appearance(args.appearance, oracle.skeleton)

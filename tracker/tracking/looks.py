@@ -13,9 +13,11 @@ from tracker.types import BoolArray, FloatArray, IntArray, Poses
 Look: TypeAlias = Callable[[Poses], FloatArray]
 """Gives features (N, D) of N poses, as `Appearance` does."""
 
-# Of products of features, what is up to the first number is unlike, and what is from the second on is alike. What lies
-# between counts in proportion, and unlike looks at least so much: somebody may have turned round.
-_UNLIKE, _ALIKE, _LEAST = 0.3, 0.7, 0.1
+# Of products of features, what is up to the first number is unlike, and what is from the second on is alike.
+_UNLIKE, _ALIKE = 0.3, 0.7
+# Looks weigh the lost against one another and no more, since a first glimpse past a pillar shows much of the pillar: to
+# each share of likeness so much is added, and somebody unknown has it, too.
+_DOUBT = 0.3
 # Somebody out of reach is known by looks that are so alike, and so much more than those of everybody else.
 _SAME, _LEAD = 0.85, 0.2
 # Looks are renewed after so many seconds, or asked for again if too little was seen, and the newest counts so much.
@@ -34,16 +36,16 @@ class Looks:
     def compare(self, features: FloatArray, ids: IntArray) -> tuple[FloatArray, FloatArray]:
         """Of people with features (N, D) and T ids, (N, T): what is left of their similarity, and who is the same.
 
-        The first is 1 where nobody's looks are known; somebody unknown counts the less, the more another one is alike.
-        The second is the likeness of those who are the same beyond doubt, among all who are remembered; else 0.
+        The first is 1 for whoever is most alike. The second is the likeness of those who are the same beyond doubt, by
+        comparison with everybody remembered; else 0.
         """
         likeness = self._likeness(features, ids)
-        share = np.clip((likeness - _UNLIKE) / (_ALIKE - _UNLIKE), _LEAST, 1)
-        best = np.nan_to_num(share, nan=0).max(axis=1, keepdims=True, initial=0)
+        share = np.clip((likeness - _UNLIKE) / (_ALIKE - _UNLIKE), 0, 1)
+        share = _DOUBT + np.nan_to_num(share, nan=_DOUBT)
         every = np.nan_to_num(self._likeness(features, np.array([*self._features], np.int64)), nan=-1)
         second = np.sort(np.pad(every, ((0, 0), (2, 0)), constant_values=-1), axis=1)[:, -2:-1]
         is_same = (likeness >= _SAME) & (likeness >= second + _LEAD)
-        return np.where(np.isnan(share), 1 - best / 2, share), np.where(is_same, likeness, 0)
+        return share / share.max(axis=1, keepdims=True), np.where(is_same, likeness, 0)
 
     def due(self, ids: IntArray, boxes: FloatArray, kept: BoolArray, now_s: float) -> BoolArray:
         """Who of these people (N,) is to be looked at. boxes: (N, 4) pixels. kept: (N, K), their keypoints."""
