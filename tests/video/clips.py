@@ -127,10 +127,12 @@ def _box_of(data: bytes, kind: bytes) -> bytes:
     return data[start : start + length]
 
 
-def write_sounding_clip(path: Path, codec: str, *, rate: int = 48_000, seconds: int = 2) -> Path:
+def write_sounding_clip(
+    path: Path, codec: str, *, rate: int = 48_000, seconds: int = 2, layout: str = "stereo"
+) -> Path:
     """Black pictures in silence, but for a flash and a tone of a picture's length at the first second."""
     with av.open(str(path), "w") as container:
-        sound: Any = container.add_stream(codec, rate=rate, layout="stereo")
+        sound: Any = container.add_stream(codec, rate=rate, layout=layout)
         pictures: Any = container.add_stream("libx264", rate=25, options={"bf": "0"})
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
         samples = rate // 25
@@ -140,7 +142,8 @@ def write_sounding_clip(path: Path, codec: str, *, rate: int = 48_000, seconds: 
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(pictures.encode(frame))
             wave = 0.8 * is_loud * np.sin(2 * np.pi * 1000 * np.arange(samples) / rate)
-            heard = av.AudioFrame.from_ndarray(np.stack([wave, wave]).astype(np.float32), "fltp", "stereo")
+            waves = np.stack([wave] * av.AudioLayout(layout).nb_channels).astype(np.float32)
+            heard = av.AudioFrame.from_ndarray(waves, "fltp", layout)
             heard.sample_rate, heard.pts, heard.time_base = rate, number * samples, Fraction(1, rate)
             container.mux(sound.encode(heard))
         container.mux(pictures.encode(None))

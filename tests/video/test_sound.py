@@ -73,6 +73,16 @@ def test_recordings_that_were_joined_keep_their_sound(tmp_path: Path) -> None:
     check_together(tmp_path / "out.mp4", [1.0, 3.0])
 
 
+def test_a_broadcast_changes_from_two_channels_to_six(tmp_path: Path) -> None:
+    parts = [
+        write_sounding_clip(tmp_path / f"{layout}.ts", "ac3", layout=layout).read_bytes()
+        for layout in ("stereo", "5.1")
+    ]
+    (tmp_path / "both.ts").write_bytes(b"".join(parts))
+    dub(tmp_path / "both.ts", tmp_path / "out.mp4")
+    check_together(tmp_path / "out.mp4", [1.0, 3.0])
+
+
 def test_what_is_interrupted_has_its_sound(tmp_path: Path) -> None:
     source, out = write_sounding_clip(tmp_path / "a.mp4", "aac"), tmp_path / "out.mp4"
     with pytest.raises(KeyboardInterrupt):

@@ -176,7 +176,7 @@ class _Encoded:
         layout = _LAYOUTS.get(stream.codec_context.layout.nb_channels, "stereo")
         self._target = target
         self._new_resampler = partial(av.AudioResampler, "fltp", layout, self._rate)
-        self._resampler = self._new_resampler()
+        self._kind: tuple[Any, ...] = ()
         self._stream = target.add_stream("aac", rate=self._rate, layout=layout)
         self._waiting = av.AudioFifo()
         self._place = self._end = 0
@@ -190,18 +190,17 @@ class _Encoded:
             if abs(gap := round(time_s * self._rate) - self._end) > _GAP_S * self._rate or not self._end:
                 self._place += max(gap, 0)
                 self._end += max(gap, 0)
-            samples.pts = None  # counted here
+            samples.pts, samples.time_base = None, Fraction(1, self._rate)  # they are counted here
             self._end += samples.samples
             self._waiting.write(samples)
             while self._waiting.samples >= _BLOCK:
                 self._encode(self._waiting.read(_BLOCK))
 
     def _resample(self, frame: Any) -> list[Any]:
-        try:
-            return self._resampler.resample(frame)
-        except ValueError:  # broadcasts change from two channels to six, and back
-            self._resampler = self._new_resampler()
-            return self._resampler.resample(frame)
+        kind = (frame.layout.name, frame.format.name, frame.sample_rate)
+        if kind != self._kind:  # broadcasts change from two channels to six, and back
+            self._kind, self._resampler = kind, self._new_resampler()
+        return self._resampler.resample(frame)
 
     def _encode(self, samples: Any) -> None:
         samples.pts, samples.time_base = self._place, Fraction(1, self._rate)
