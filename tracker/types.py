@@ -341,6 +341,14 @@ class Motion(Protocol):
         """Where points (N, 2) of the older frame went, in pixels; NaN points stay NaN and unreliable."""
 
 
+@runtime_checkable
+class SeesBackground(Protocol):
+    """A motion that knows how the camera moved, too."""
+
+    def background(self, boxes: FloatArray) -> FloatArray:
+        """How far what is outside the people's boxes (N, 4) went, (2,) pixels."""
+
+
 class FlowEstimator(Protocol):
     """Optical flow. `prepare` looks at one image, `between` at two prepared ones; both keep no state."""
 

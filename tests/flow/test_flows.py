@@ -9,7 +9,7 @@ import pytest
 
 from tests.flow.synthetic import affine, change_exposure, grid, transform, view
 from tracker.flow import FLOW_NAMES, DenseFlow, SparseFlow, create_flow
-from tracker.types import FloatArray, FlowEstimator, Image, Motion
+from tracker.types import FloatArray, FlowEstimator, Image, Motion, SeesBackground
 
 MEASURING = ("dis", "lk")
 AT_FULL_SIZE = [pytest.param(kind(640), id=kind.__name__) for kind in (DenseFlow, SparseFlow)]
@@ -54,6 +54,18 @@ def test_a_fast_object_is_followed_over_a_background_that_stands(name: str) -> N
     moved = motion_between(create_flow(name), previous, current).move(points)
     errors = np.linalg.norm(moved.points - points - [60, -10], axis=1)
     assert np.mean(errors < 3) > 0.7  # what nears the edges may stick to the background
+
+
+def test_the_background_moves_as_the_camera_does_whoever_walks_before_it() -> None:
+    previous, current = view(0, size_wh=(1280, 720)), view(0, affine(shift=(-31, 8)), size_wh=(1280, 720))
+    person = view(1, size_wh=(500, 700))
+    previous[10:710, 300:800], current[10:710, 340:840] = person, person
+    motion = motion_between(DenseFlow(), previous, current)
+    assert isinstance(motion, SeesBackground)
+    step = motion.background(np.array([[290, 0, 850, 719]], np.float32))
+    assert step.dtype == np.float32
+    np.testing.assert_allclose(step, (-31, 8), atol=1.5)
+    assert motion.background(np.array([[-9, -9, 1290, 730]], np.float32)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("name", MEASURING)

@@ -184,6 +184,34 @@ def test_who_is_carried_is_confirmed_no_sooner() -> None:
     assert confirmed == [False] * 10 + [True]
 
 
+class Pan(Shift):
+    """A flow that knows how the background moves; nothing else is followed reliably."""
+
+    def __init__(self, step: tuple[float, float]) -> None:
+        super().__init__(step, reliable=False)
+
+    def background(self, boxes: FloatArray) -> FloatArray:
+        assert boxes.shape[1] == 4
+        return self.step
+
+
+@pytest.mark.parametrize(("background", "expected"), [(True, 1), (False, 2)])
+def test_lost_people_are_looked_for_where_the_camera_has_left_them(background: bool, expected: int) -> None:
+    """Somebody walks for six frames, is hidden for a second in which the camera turns away, and stands there."""
+    tracker = PoseTracker(COCO_17, TrackerConfig(background=background))
+    follow(tracker, [people((100 + 2 * k, 100)) for k in range(6)], Pan((0, 0)))
+    follow(tracker, [people()] * 26, Pan((12, 0)))
+    tracker.predict(Pan((0, 0)))
+    assert tracker.update(people((430, 100))).track_ids.tolist() == [expected]
+
+
+def test_whom_the_camera_follows_is_expected_in_the_middle() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 6, Pan((-5, 0)))
+    box = tracker.predict(Pan((-5, 0))).boxes[0]
+    np.testing.assert_allclose(box.reshape(2, 2).mean(axis=0), [100, 100.5], atol=0.5)
+
+
 @pytest.mark.parametrize("fps", [5, 10, 25, 60, 120])
 def test_people_are_carried_remembered_and_expected_by_seconds(fps: int) -> None:
     """Somebody walks for a second at 40 px/s, is missed, and found again a second later where their pace led."""

@@ -46,7 +46,8 @@ class DenseFlow:
         if is_cut(previous, current):
             return SceneCut()
         coarse = compute_flow(previous.grey, current.grey, finest_scale=_COARSE)
-        return PictureMotion(previous, _FineSearch(previous.grey, current.grey, coarse).follow)
+        search = _FineSearch(previous.grey, current.grey, coarse)
+        return PictureMotion(previous, search.follow, search.glance)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class _FineSearch:
         for region, rows in regions_around(points, (width, height)):
             distances[rows], certain[rows] = self._follow_in(region, points[rows])
         return distances, certain
+
+    def glance(self, points: FloatArray) -> FloatArray:
+        """Distances (N, 2) of the points (N, 2) by the coarse flow."""
+        return _sample(self.coarse, points)
 
     def _follow_in(self, region: Region, points: FloatArray) -> tuple[FloatArray, BoolArray]:
         """The same of the points of a region."""

@@ -14,6 +14,9 @@ from tracker.types import BoolArray, FloatArray, Image, MovedPoints
 _MIN_SIDE = 32
 _MAX_ASPECT = 4
 
+# The columns and rows of points that tell how the background moves.
+_GRID_WH = (16, 9)
+
 # All thumbs have one size, whatever the image's shape: a cut is a matter of content, not of proportion.
 THUMB_WH = (96, 64)
 
@@ -55,11 +58,13 @@ class PictureMotion:
     """A motion from a picture to one of the next image, of the same size.
 
     follow: takes points (M, 2) inside the picture, in its pixels, and gives how far each went, (M, 2), and
-    whether that is certain, (M,). It never sees a point that is not finite.
+    whether that is certain, (M,). It never sees a point that is not finite. glance: takes such points and gives about
+    how far each went, (M, 2), at next to no cost; None where that is not to be had.
     """
 
     previous: Picture
     follow: Callable[[FloatArray], tuple[FloatArray, BoolArray]]
+    glance: Callable[[FloatArray], FloatArray] | None = None
     is_cut = False
 
     def move(self, points: FloatArray) -> MovedPoints:
@@ -81,6 +86,17 @@ class PictureMotion:
             moved[known] = new
             reliable[known] = certain & picture.contains(old) & picture.contains(new)
         return MovedPoints(moved, reliable)
+
+    def background(self, boxes: FloatArray) -> FloatArray:
+        """How far what is outside boxes (N, 4) went: the median (2,) in image pixels; 0 where that is unknown."""
+        sides = zip(_GRID_WH, self.previous.size_wh, strict=True)
+        x, y = (np.arange(0.5, n, dtype=np.float32) * np.float32(side / n) - np.float32(0.5) for n, side in sides)
+        in_x, in_y = ((p >= boxes[:, i, None]) & (p <= boxes[:, i + 2, None]) for i, p in enumerate((x, y)))
+        rows, columns = np.nonzero(~(in_y.T @ in_x))
+        points = (np.stack([x[columns], y[rows]], axis=1) + np.float32(0.5)) * self.previous.scale - np.float32(0.5)
+        if not (self.glance and len(points)):
+            return np.zeros(2, np.float32)
+        return np.asarray(np.median(self.glance(points), axis=0) / self.previous.scale, np.float32)
 
 
 def _resize(grey: Image, size_wh: tuple[int, int]) -> Image:

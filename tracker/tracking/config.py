@@ -59,6 +59,8 @@ class TrackerConfig:
     """Frames in which a person must be detected to be confirmed; those in which the flow carried them do not count."""
     forget_after_s: float = 6.0
     """Seconds for which a lost person is remembered."""
+    background: bool = True
+    """Lost people's places go along with the background, and a pace is one before it."""
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,9 +31,9 @@ class Tracks(RowTable):
     """What is remembered of T ids, which rise.
 
     boxes: (T, 4) xyxy pixels and keypoints: (T, K, 2) pixels, NaN where never kept, of the times `last_s` (T,), at
-    which the people were last seen. paces: (T, 2) pixels per second. num_detections: (T,) the frames in which they were
-    detected. seen_s: (T,) the seconds that led to frames in which they were seen again, up to the last detection.
-    carried_s: (T,) likewise since then.
+    which the people were last seen, gone along with the background since. paces: (T, 2) pixels per second, before it.
+    num_detections: (T,) the frames in which they were detected. seen_s: (T,) the seconds that led to frames in which
+    they were seen again, up to the last detection. carried_s: (T,) likewise since then.
     """
 
     ids: IntArray
@@ -61,6 +61,10 @@ class Tracks(RowTable):
         if not config.confirm_after_s:
             return np.ones(len(self), np.bool_)
         return (self.num_detections >= config.confirm_detections) & (self.seen_s >= config.confirm_after_s)
+
+    def carried(self, step: FloatArray) -> Tracks:
+        """The tracks after a motion of the background by (2,) pixels."""
+        return replace(self, boxes=self.boxes + np.tile(step, 2), keypoints=self.keypoints + step)
 
     def see(
         self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, detected: BoolArray, now_s: float, step_s: float

@@ -26,6 +26,7 @@ from tracker.types import (
     Motion,
     Origin,
     Poses,
+    SeesBackground,
     TrackedPoses,
 )
 
@@ -146,9 +147,17 @@ class PoseTracker:
             self._forget_everybody()
         if motion is not None and len(self._queue):
             paces = self._tracks.paces[self._tracks.rows(self._queue.people.track_ids)]
-            reliable = self._queue.carry(motion, (self._step_s * paces).astype(np.float32))
+            step = self._background(motion)
+            self._tracks = self._tracks.carried(step)
+            reliable = self._queue.carry(motion, (self._step_s * paces + step).astype(np.float32))
             self._ease.follow(self._queue.newest, reliable)
         return self._queue.newest if self.config.propagation and len(self._queue) else None
+
+    def _background(self, motion: Motion) -> FloatArray:
+        """How far (2,) the background moved, as far as anybody asks."""
+        if not (self.config.background and isinstance(motion, SeesBackground)):
+            return np.zeros(2, np.float32)
+        return motion.background(self._queue.newest.moved_boxes)
 
     def _entry(self, poses: Poses) -> QueueEntry:
         return QueueEntry.of(poses.at(self._body), self.config.least_keypoint_score)
