@@ -59,5 +59,9 @@ def test_what_is_refused(run: Run, poses: Path, tmp_path: Path) -> None:
     assert "hands.jsonl has nobody with an angle" in refused(run("angles", "hands.jsonl"))
     assert "--keypoint-score must be within 0 and 1" in refused(run("angles", poses, "--keypoint-score", "3"), 2)
     assert "would overwrite the input" in refused(run("angles", poses, "--output", poses), 2)
+    assert run("convert", poses, "out.json").code == 0
+    assert "neither times nor a frame rate are known; pass --fps R" in refused(run("angles", "out.json"))
+    assert "--fps must be above 0" in refused(run("angles", "out.json", "--fps", "0"), 2)
+    assert run("angles", "out.json", "--fps", "25").code == 0
     Path("in_angles.csv").write_text("precious")
     assert "in_angles.csv exists" in refused(run("angles", poses))

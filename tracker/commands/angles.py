@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--keypoint-score", type=float, default=0.3, metavar="S", help="of a keypoint, below which it is missing"
     )
+    parser.add_argument("--fps", type=float, metavar="R", help="frames per second, where RESULTS states no times")
     add_plot_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
     parser.set_defaults(run=run)
@@ -51,11 +53,13 @@ def run(args: argparse.Namespace) -> int:
     check_apart(output, args.input)
     check_output(output, args.overwrite)
     check_plot(args)
+    if args.fps is not None and not 0 < args.fps < math.inf:
+        raise UsageError(f"--fps must be above 0, not {args.fps}")
     results = read_frames(args.input)
     skeleton = results.header.skeleton
     found = [
         angles_of(one, skeleton, facing=args.facing, least_score=args.keypoint_score)
-        for one in trajectories_of(results)
+        for one in trajectories_of(results, args.fps)
     ]
     if not any(angles.degrees for angles in found):
         raise InputError(f"{args.input} has nobody with an angle: {skeleton.name} lacks limbs; name other results")
