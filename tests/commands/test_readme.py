@@ -32,6 +32,7 @@ from tests.commands.documents import (
 from tests.commands.test_evaluate import people, write_truth
 from tests.commands.test_given import openpose, write_json
 from tests.evaluation import mpii_files
+from tests.test_appearance import embedder
 from tests.trained import DETECTOR, POSE, write_weights
 from tests.training.rendered import write_data
 from tracker.cli import build_parser, main
@@ -73,6 +74,10 @@ def material(clip: Path, models: list[str], litepose: list[str], tmp_path_factor
     _write_pictures(folder)
     written = ["--output", folder / "people.mp4", "--poses", folder / "clip_tracked.jsonl"]
     assert main(["track", "--input", str(clip), *models, *map(str, written)]) == 0
+    assert (
+        main(["convert", str(folder / "clip_tracked.jsonl"), str(folder / "annotations.xml"), "--format", "cvat"]) == 0
+    )
+    embedder(folder / "embedder.onnx")
     return folder
 
 
