@@ -182,6 +182,13 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         writer.write(example().frames[0], example().frames[0].tracked)
 
 
+@pytest.mark.parametrize("stated", ["1.8", -1, None, [], float("inf")])
+def test_settings_of_others_that_are_no_height_count_as_none(tmp_path: Path, stated: object) -> None:
+    header = replace(HEADER, settings={"person_height_m": stated, "markers_fps": stated})
+    (path,) = write(tmp_path, "trc", moving([0.0, 0.04], header))
+    assert read_trc(path).units == "px"
+
+
 def test_who_is_tall(tmp_path: Path) -> None:
     (trajectory,) = trajectories_of(moving([0.0, 0.04]))
     assert trajectory.frames.tolist() == [0, 1]

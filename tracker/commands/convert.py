@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,6 +27,8 @@ from tracker.tracking.config import TrackerConfig
 T = TypeVar("T")
 # The forms between which PoseTrack's files are converted as its own tool does.
 _POSETRACK_VERSIONS = {"posetrack17": "17", "posetrack18": "18"}
+# Of frames per second, and metres.
+_LARGEST = 10_000
 # Of keypoints that are dropped; there may be a hundred more.
 _MOST_NAMES = 12
 
@@ -127,8 +128,8 @@ def draw_people(path: Path, people: Mapping[int, T], draw: Callable[[T, Path], N
 def with_options(results: Results, args: argparse.Namespace) -> Results:
     """The results with the frame rate and the height that are given; UsageError for senseless ones."""
     for option in ("fps", "person_height"):
-        if (value := getattr(args, option)) is not None and not 0 < value < math.inf:
-            raise UsageError(f"--{option.replace('_', '-')} must be above 0, not {value}")
+        if (value := getattr(args, option)) is not None and not 0 < value <= _LARGEST:
+            raise UsageError(f"--{option.replace('_', '-')} must be above 0 and at most {_LARGEST}, not {value}")
     given = {name: value for name, value in ((HEIGHT, args.person_height), (RATE, args.fps)) if value}
     header = results.header
     return replace(results, header=replace(header, fps=args.fps or header.fps, settings=header.settings | given))

@@ -44,7 +44,7 @@ _DOUBLES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "onnxruntime": (
         ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-silicon"),
-        "onnxruntime-gpu",
+        "onnxruntime-gpu" if platform.machine() in ("x86_64", "AMD64") and sys.platform != "darwin" else "onnxruntime",
     ),
 }
 # Codecs that videos of users have, and what FFmpeg calls an encoder of each.
@@ -113,8 +113,9 @@ def _lines(name: str, findings: Iterable[Finding]) -> Iterator[str]:
 
 def _look(name: str) -> list[Finding]:
     """What a check finds in a process of its own, since libraries that are broken may end theirs, or hang."""
-    mend, root = _MENDS.get(name, _MEND), str(Path(__file__).parents[2])
-    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), root)))
+    mend, root = _MENDS.get(name, _MEND), Path(__file__).parents[2]
+    further = None if root.name.endswith("-packages") else str(root)  # of a checkout that is not installed
+    paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), further)))
     limit_s = _PATIENCE_S.get(name, _USUAL_PATIENCE_S)
     try:
         done = subprocess.run(
@@ -148,7 +149,7 @@ def _explained(error: Exception, mend: str) -> Finding:
         error = explain_import_error(error)
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, TrackerError):
-        return Finding("problem", f"{type(error).__name__}: {text}"[:300])
+        return Finding("problem", f"{type(error).__name__}: {text}"[:300], mend)
     what, _, remedy = text.rpartition("; ")
     return Finding("problem", what or remedy, remedy.removeprefix("run: ") if what else None)
 

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from glob import escape
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class MarkerWriter(ResultWriter):
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
         self._found = Trajectories(header.skeleton.num_keypoints, header.fps)
-        self._height_m: float | None = header.settings.get(HEIGHT)
+        self._height_m, self._rate = (_positive(header.settings.get(name)) for name in (HEIGHT, RATE))
         self._files: list[Path] = []
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class MarkerWriter(ResultWriter):
 
     def _finish(self) -> None:
         _, times_s = self._found.clock()
-        rate, notes, was_resampled = self.header.settings.get(RATE) or self._found.rate, list[str](), False
+        rate, notes, was_resampled = self._rate or self._found.rate, list[str](), False
         for trajectory in self._found:
             sampled, is_between = trajectory.resampled(times_s[0], rate)
             was_resampled |= is_between
@@ -141,6 +141,11 @@ class C3dWriter(MarkerWriter):
         file["data"]["points"] = np.concatenate([values, np.ones_like(values[:1])])
         file["data"]["meta_points"]["residuals"] = np.where(np.isnan(values[:1]), -1.0, 0.0)
         file.write(str(partial_path(path)))
+
+
+def _positive(value: Any) -> float | None:
+    """A number above 0 among settings, which may be anybody's."""
+    return float(value) if isinstance(value, int | float) and 0 < value < 1e4 else None
 
 
 def person_path(path: Path, person: str) -> Path:
