@@ -15,7 +15,7 @@ def smoothed(given: Results) -> list[TrackedPoses]:
     smoother, found = AheadSmoother[int](0.4), list[tuple[int, TrackedPoses]]()
     for frame in given.frames:
         found += smoother.add(frame.index, frame.tracked, frame.time_s)
-        assert frame.index - len(found) < 60 * 0.12 + 1
+        assert frame.index - len(found) < 60 * 0.135 + 1
     found += smoother.rest()
     assert [index for index, _ in found] == [frame.index for frame in given.frames]
     return [people for _, people in found]

@@ -371,8 +371,8 @@ def test_quitting_the_window_ends_the_run_and_keeps_the_files(
     done = track("--show", "--output", "out.mp4", "--poses", "out.jsonl")
     assert done.code == 0
     assert files(tmp_path) == {"out.mp4", "out.jsonl"}
-    # What is shown waits for what comes within 0.12 s.
-    assert len(video_times(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) - 1 == 5
+    # What is shown waits for what comes within 0.135 s.
+    assert len(video_times(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) - 1 == 6
 
 
 def check_refusal(done: Any, code: int, message: str) -> None:

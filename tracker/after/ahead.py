@@ -15,7 +15,7 @@ from tracker.types import BoolArray, DoubleArray, Frame, TrackedPoses
 T = TypeVar("T")
 F = TypeVar("F", bound=Frame)
 # A parabola is laid through where a point was and will be, so many seconds back and ahead, if it was there so often.
-_REACH_S, _LEAST_POINTS = 0.12, 4
+_REACH_S, _LEAST_POINTS = 0.135, 4
 
 
 def smooth_ahead(
@@ -43,7 +43,7 @@ class _Moment(Generic[T]):
 class AheadSmoother(Generic[T]):
     """Smooths keypoints and boxes of each person by parabolas through the tenth of a second on either side.
 
-    Frames come out, with their people, once what follows within 0.12 s is known; between them is nothing that lags
+    Frames come out, with their people, once what follows within 0.135 s is known; between them is nothing that lags
     (Savitzky and Golay's filter, by the frames' real times). Keypoints under the threshold stay as they are, but
     where sure ones stand on either side they are filled in.
     """
