@@ -162,6 +162,22 @@ def test_another_reader_of_c3d_agrees(tmp_path: Path) -> None:
     assert is_missing[1].all()
 
 
+def test_opensim_itself_agrees(tmp_path: Path) -> None:
+    """Also where the last marker is missing, behind which a row ends."""
+    opensim = pytest.importorskip("opensim", reason="opensim is not installed, which has 72 MB")
+    results = example()
+    results.frames[2].tracked.poses.keypoints[:, -1] = np.nan
+    for path in write(tmp_path, "trc", results):
+        expected = read_trc(path)
+        table = opensim.TimeSeriesTableVec3(str(path))
+        assert list(table.getColumnLabels()) == expected.labels
+        np.testing.assert_allclose(table.getIndependentColumn(), expected.times_s)
+        for row, points in enumerate(expected.points):
+            found = [[vec[axis] for axis in range(3)] for vec in (table.getRowAtIndex(row)[k] for k in range(17))]
+            np.testing.assert_allclose(found, points)
+        assert np.isnan(expected.points[2, -1]).all()
+
+
 def test_files_of_a_run_before_are_kept_unless_they_are_to_be_replaced(tmp_path: Path) -> None:
     write(tmp_path, "trc", example())
     (tmp_path / "out_person_of_mine.trc").write_text("precious")
