@@ -460,3 +460,14 @@ def test_a_picture_of_one_frame_has_the_kind_of_its_name(track: Run, tmp_path: P
     with open_source(name) as source:
         (frame,) = source
     assert is_drawn(frame.image)
+
+
+def test_markers_are_in_metres_where_a_height_is_given(track: Run, tmp_path: Path) -> None:
+    done = track("--poses", "out.trc", "--person-height", "1.8", "--confirmed-only")
+    assert done.code == 0
+    written = [path.name for path in sorted(tmp_path.glob("*.trc"))]
+    assert len(written) == len(BOXES)
+    assert [(tmp_path / name).read_text().splitlines()[2].split("\t")[4] for name in written] == ["m"] * len(BOXES)
+    assert "written: out_person*.trc (person 1 is" in done.err
+    assert "written: out.trc" not in done.err
+    assert "'0' must be above 0" in track("--poses", "b.trc", "--person-height", "0").err

@@ -71,7 +71,7 @@ class MarkerWriter(ResultWriter):
             if self._height_m:
                 notes.append(f"person {trajectory.track_id} is {height_px:.0f} px tall")
         if not self._height_m:
-            notes.append("units are pixels, which OpenSim takes for none: --person-height M makes them metres")
+            notes.append("units are pixels, which OpenSim does not take: --person-height M makes them metres")
         if was_resampled:
             notes.append(f"resampled to {rate:g} frames per second")
         self.note = "; ".join(notes)

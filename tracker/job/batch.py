@@ -29,7 +29,7 @@ from tracker.weights import find_default, sha256_of
 # What changes outputs without changing whom they are about.
 _OF_OUTPUTS = (
     *("format", "confirmed_only", "show_unconfirmed", "draw", "line_width", "blur_faces", "audio", "crf"),
-    "smooth_overlay",
+    *("smooth_overlay", "person_height_m"),
 )
 
 

@@ -101,7 +101,8 @@ class Outputs:
     format: of the poses, None to go by the suffix. confirmed_only: leave others out of the poses. show_unconfirmed:
     draw others, too. show: in a live window. serve: to browsers that ask there. draw, line_width, blur_faces: as of
     `OverlayRenderer`, None for what has a meaning. audio: overlay videos have the input's sound. crf: their quality, 0
-    lossless to 51 worst. smooth_overlay: draw smoothed people. second_pass: over the poses.
+    lossless to 51 worst. person_height_m: by which poses are scaled in TRC and C3D. smooth_overlay: draw
+    smoothed people. second_pass: over the poses.
     """
 
     overlay: Path | None = None
@@ -116,6 +117,7 @@ class Outputs:
     blur_faces: bool = False
     audio: bool = True
     crf: int = 23
+    person_height_m: float | None = None
     smooth_overlay: bool = True
     second_pass: SecondPass = SecondPass()  # noqa: RUF009 - frozen
     overwrite: bool = False

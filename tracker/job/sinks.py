@@ -18,6 +18,7 @@ from tracker.after.ahead import AheadSmoother
 from tracker.after.filters import OneEuro
 from tracker.after.second_pass import SecondPass, run_second_pass, summary_of
 from tracker.formats import FrameResult, Header, Results, ResultWriter, open_writer
+from tracker.formats.markers import HEIGHT
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
 from tracker.job.job import Job
@@ -314,6 +315,8 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
     settings |= {name: value for name, value in vars(selection).items() if value is not None}
     if job.span.fps:
         settings["fps"] = job.span.fps
+    if job.outputs.person_height_m:
+        settings[HEIGHT] = job.outputs.person_height_m
     if job.photos:
         settings["photos"] = True
     if source.pixel_aspect != 1:
