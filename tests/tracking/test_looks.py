@@ -37,6 +37,14 @@ def test_who_comes_back_is_told_by_looks_and_else_by_place(before, after, ids):
     assert ids_by_x(follow(PoseTracker(COCO_17), [*frames, *NOBODY, *back], Shift())[-1]) == ids
 
 
+@pytest.mark.parametrize(("after", "ids"), [((BLUE, RED), [2, 1]), ((RED, BLUE), [1, 2]), ((UNKNOWN, UNKNOWN), [1, 2])])
+def test_who_may_be_either_of_two_is_told_by_looks(after, ids):
+    apart = [looking(people((100, 100), (300, 100)), RED, BLUE)] * 8
+    close = [looking(people((100, 100), (108, 100)), RED, BLUE)] * 4
+    met = [looking(people((100, 100), (108, 100)), *after)]
+    assert ids_by_x(follow(PoseTracker(COCO_17), [*apart, *NOBODY, *close, *met], Shift())[-1]) == ids
+
+
 @pytest.mark.parametrize(
     ("others", "looks", "found"),
     [

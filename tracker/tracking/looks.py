@@ -20,10 +20,25 @@ _UNLIKE, _ALIKE = 0.3, 0.7
 _DOUBT = 0.3
 # Somebody out of reach is known by looks that are so alike, and so much more than those of everybody else.
 _SAME, _LEAD = 0.85, 0.2
+# Who is at least so much as similar to a second one as to the first may be either.
+_EITHER = 0.5
 # Looks are renewed after so many seconds, or asked for again if too little was seen, and the newest counts so much.
 _RENEWED_S, _AGAIN_S, _GAIN = 1.0, 0.2, 0.3
 # They are taken of people of whom so many keypoints are kept, and whom nobody in front overlaps by more than this IoU.
 _WHOLE, _APART = 0.8, 0.15
+
+
+def unsure_rows(similarity: FloatArray, of_id: IntArray, gate: float) -> IntArray:
+    """Rows (U,) of the people, of N, who may have either of two ids.
+
+    similarity: (N, M) with M poses from the past. of_id: (M,) numbers of their ids, without gaps.
+    """
+    order = np.argsort(of_id, kind="stable")
+    starts = np.flatnonzero(np.diff(of_id[order], prepend=-1))
+    if len(starts) < 2:
+        return np.zeros(0, np.int64)
+    second, first = np.sort(np.maximum.reduceat(similarity[:, order], starts, axis=1), axis=1)[:, -2:].T
+    return np.flatnonzero(second >= np.maximum(_EITHER * first, gate))
 
 
 class Looks:

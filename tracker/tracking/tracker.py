@@ -10,7 +10,7 @@ from tracker.boxes import box_areas
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.ease import Ease
-from tracker.tracking.looks import Look, Looks
+from tracker.tracking.looks import Look, Looks, unsure_rows
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
@@ -101,14 +101,16 @@ class PoseTracker:
 
         Scores of keypoints above 1 become 1. Duplicates are dropped first (OKS-NMS), and of the propagated poses those
         that are weak or match nobody: only a detection can open a new id. Order: by pose score, best first.
-        look: gives features of poses that have none; asked for those who come while somebody is lost, and for everybody
-        now and then.
+        look: gives features of poses that have none; asked for those who may have either of two ids, who come while
+        somebody is lost, and now and then for everybody.
         """
         if not self._is_begun:
             self._begin(None)
         poses = poses.limited()
         poses, entry = self._without_duplicates(poses, self._entry(poses))
-        track_ids, similarities = match_greedily(*self._similarity(entry), self.config.gate)
+        similarity, past_ids = self._similarity(entry)
+        poses, similarity = self._tell_apart(poses, similarity, past_ids, look)
+        track_ids, similarities = match_greedily(similarity, past_ids, self.config.gate)
         kept = (track_ids >= 0) | self._may_be_new(entry, track_ids, poses)
         if not kept.all():
             poses, entry, track_ids, similarities = poses[kept], entry[kept], track_ids[kept], similarities[kept]
@@ -179,6 +181,19 @@ class PoseTracker:
         decays = self._queue.decays(self.config.age_decay, FRAME_S) if kind.whole_queue else 1.0
         similarity = kind.compare(entry, past, self._sigmas) * decays
         return similarity.astype(np.float32), past.track_ids
+
+    def _tell_apart(
+        self, poses: Poses, similarity: FloatArray, past_ids: IntArray, look: Look | None
+    ) -> tuple[Poses, FloatArray]:
+        """Let looks weigh the ids of those who may have either of two; the poses, with what they look like."""
+        if not (look or poses.features.shape[1]):
+            return poses, similarity
+        ids, of_id = np.unique(past_ids, return_inverse=True)
+        rows = unsure_rows(similarity, of_id, self.config.gate)
+        poses = poses.seen_by(look, rows)
+        if len(rows) and poses.features.shape[1]:
+            similarity[rows] *= self._looks.compare(poses.features[rows], ids)[0][:, of_id]
+        return poses, similarity
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""
