@@ -10,6 +10,8 @@ import pytest
 
 from tests.after.walks import HEADER, results, walk
 from tracker.after.second_pass import SecondPass, run_second_pass, without_smoothing
+from tracker.after.suggestions import find_suggestions
+from tracker.after.table import PeopleTable
 from tracker.errors import InputError
 from tracker.formats import Results
 from tracker.types import Origin
@@ -95,6 +97,15 @@ def test_butterworth_crosses_neither_what_is_missing_nor_pauses() -> None:
     found = run_second_pass(given, SecondPass(smooth="butterworth"), 0.4)
     for frame, first in zip(found.frames, given.frames, strict=True):
         np.testing.assert_allclose(frame.tracked.poses.keypoints, first.tracked.poses.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_frames", [1, 2])
+def test_nobody_and_moments_are_no_trouble(num_frames: int) -> None:
+    todo = SecondPass(stitch_s=1, drop_shorter_s=0.01, fill_gaps_s=1, smooth="butterworth")
+    for tracks in ({}, {1: walk(0, 1, 5)}):
+        given = results(tracks, num_frames)
+        assert ids_of(run_second_pass(given, todo, 0.4)) == ids_of(given)
+        assert find_suggestions(PeopleTable.of(given), given.header.skeleton, 0.4) == []
 
 
 def test_what_it_cannot_do_is_told() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -15,6 +19,8 @@ from tests.commands.conftest import Run, read_lines, refused
 from tests.video.clips import write_clip
 from tracker.formats import FORMATS, open_writer
 from tracker.video.overlay import id_color
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -69,6 +75,19 @@ def test_every_format_that_holds_ids_can_be_edited(run: Run, poses: Path, name: 
     sides = [{person["track_id"]: person["box"][0] < 200 for person in people} for people in frames if people]
     assert all(side == sides[0] for side in sides)
     assert len(sides) == 40
+
+
+def test_folders_and_pipes_are_edited_as_what_they_are(run: Run, poses: Path) -> None:
+    Path("edits.txt").write_text("drop 2")
+    run("convert", poses, "folder", "--format", "openpose")
+    assert run("edit", "folder", "edits.txt", "--fps", "25").code == 0
+    assert len(list(Path("folder_edited").iterdir())) == 40
+    command = [sys.executable, "-m", "tracker", "edit", "-", "edits.txt"]
+    with poses.open("rb") as file:
+        done = subprocess.run(
+            command, stdin=file, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+    assert [len(json.loads(line)["people"]) for line in done.stdout.splitlines()[1:]] == [1] * 40
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def _apply(table: PeopleTable, edit: Edit, names: dict[int, str], new_id: int, s
     for track_id in edit.ids:
         if track_id not in known:
             ids = ", ".join(map(str, sorted(known)[:20])) + (", …" if len(known) > 20 else "")
-            raise edit.fault(f"there is no {track_id}; ids are {ids}")
+            raise edit.fault(f"there is no {track_id}; {f'ids are {ids}' if ids else 'nobody is in these results'}")
     if edit.verb == "drop":
         names.pop(edit.ids[0], None)
         return table.keep(table.track_ids != edit.ids[0])

@@ -107,7 +107,7 @@ def check_cutoff(todo: SecondPass, rate_hz: float) -> None:
 def _is_long(table: PeopleTable, least_s: float) -> BoolArray:
     """(R,): rows of tracks that last for so long; a track of one frame lasts for the time to the next."""
     is_long = np.zeros(len(table), np.bool_)
-    step_s = float(np.median(np.diff(table.times_s))) if len(table.times_s) > 1 else 0.0
+    step_s = float(np.median(np.diff(table.times_s))) if len(table.times_s) > 1 else np.inf
     for _, rows in table.tracks():
         first, last = table.times_s[table.frames[rows[[0, -1]]]]
         is_long[rows] = last - first + step_s >= least_s - 1e-6

@@ -55,7 +55,7 @@ class PeopleTable:
         """Each id with its rows, which rise."""
         order = np.argsort(self.track_ids, kind="stable")
         ids, starts = np.unique(self.track_ids[order], return_index=True)
-        yield from zip(ids.tolist(), np.split(order, starts[1:]), strict=True)
+        yield from zip(ids.tolist(), np.split(order, starts)[1:], strict=True)
 
     def keep(self, rows: BoolArray) -> PeopleTable:
         """The same with the rows (R,) that are marked alone."""

@@ -14,7 +14,7 @@ from tracker.commands.convert import read_frames
 from tracker.errors import UsageError
 from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer
 from tracker.formats.fields import readable
-from tracker.outputs import check_apart
+from tracker.outputs import PIPE, check_apart
 
 
 def add_parser(commands: Any) -> None:
@@ -40,16 +40,18 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the edited results."""
-    output: Path = args.output or Path(f"{args.results.stem}_edited{args.results.suffix}")
-    for source in (args.results, args.edits):
+    edited_name = PIPE if args.results == PIPE else Path(f"{args.results.stem}_edited{args.results.suffix}")
+    output: Path = args.output or edited_name
+    for source in (args.results, args.edits) if output != PIPE else ():
         check_apart(output, source)
-    check_results_output(output, args.format, args.overwrite)
+    form = args.format or ("openpose" if args.results.is_dir() and not output.suffix else None)
+    check_results_output(output, form, args.overwrite)
     with readable(args.edits):
         text = args.edits.read_text(encoding="utf-8-sig")
     edits = read_edits(text, str(args.edits))
     before = read_rated(args)
     edited = apply_edits(before, edits)
-    with suppress(BrokenPipeError), open_writer(output, edited.header, args.format) as writer:
+    with suppress(BrokenPipeError), open_writer(output, edited.header, form) as writer:
         for frame in edited.frames:
             writer.write(frame, frame.tracked)
     if dropped := sorted(writer.drops - edited.absent_facts):
