@@ -19,7 +19,8 @@ def test_the_table_has_a_row_per_setting_and_a_column_per_scene(capsys: pytest.C
         "switches", "IDF1", "HOTA", "found, %", "false ids",
     ]  # fmt: skip
     assert [row[0] for row in rows] == [
-        "bbox", "pose", "flow", "multi-flow", "no propagation", "plain merge", "no memory",
+        "bbox", "pose", "flow", "multi-flow", "no propagation", "plain merge",
+        "no memory", "no sizes", "no background", "paper",
     ]  # fmt: skip
     for row in rows:
         assert sum(map(int, row[1:-5])) == int(row[-5])

@@ -31,7 +31,7 @@ from tracker.job.job import Engine, Settings
 from tracker.pipeline import PoseMethod
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.scenes.scripts import SCENARIOS
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import PAPER, TrackerConfig
 from tracker.video import overlay
 
 
@@ -146,6 +146,12 @@ def test_an_option_sets_its_setting_alone(options: list[str], name: str, value: 
     config = tracker_config(parse(*options))
     assert config == TrackerConfig(**{name: value})
     assert config != TrackerConfig()
+
+
+def test_the_papers_tracker_is_one_option_that_others_change() -> None:
+    assert tracker_config(parse("--paper")) == PAPER != TrackerConfig()
+    given = tracker_config(parse("--paper", "--similarity", "flow", "--forget-after", "6"))
+    assert given == replace(PAPER, similarity="flow", forget_after_s=6.0)
 
 
 def test_numbers_of_the_tracker_add_up() -> None:

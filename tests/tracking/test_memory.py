@@ -60,6 +60,15 @@ def test_another_size_is_somebody_else() -> None:
     assert ids.tolist() == [-1]
 
 
+def test_of_two_who_were_lost_at_a_place_the_one_of_like_size_comes_back() -> None:
+    larger = (POSE - 50) * 1.2 + 50
+    ids = np.array([7, 8])
+    tracks = Tracks.begin(ids, np.stack([BOX, BOX]), np.stack([POSE, larger]), 10 * FRAME_S)
+    for pose, expected in ((POSE, 7), (larger, 8)):
+        found, _ = find_again(tracks, BOX[None], pose[None], COCO_17.sigmas, 60 * FRAME_S)
+        assert found.tolist() == [expected]
+
+
 def test_pace_follows_the_steps_and_missing_keypoints_go_along() -> None:
     ids, boxes, poses, detected = np.array([4]), BOX[None], POSE[None], np.ones(1, np.bool_)
     tracks = Tracks.begin(ids, boxes, poses, 0).see(ids, boxes + 8, poses + 8, detected, 2 * FRAME_S, FRAME_S)

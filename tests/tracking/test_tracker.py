@@ -195,6 +195,36 @@ class Pan(Shift):
         return self.step
 
 
+def scaled(poses: Poses, factor: float) -> Poses:
+    """The same people about their feet, larger."""
+    feet = np.stack([poses.boxes[:, ::2].mean(axis=1), poses.boxes[:, 3]], axis=1)
+    boxes = (poses.boxes.reshape(-1, 2, 2) - feet[:, None]) * factor + feet[:, None]
+    keypoints = (poses.keypoints - feet[:, None]) * factor + feet[:, None]
+    return replace(poses, boxes=boxes.reshape(-1, 4).astype(np.float32), keypoints=keypoints.astype(np.float32))
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [(True, [1, 2]), (False, [2, 1])])
+def test_of_several_who_are_near_the_one_of_like_size_comes_first(sizes: bool, expected: list[int]) -> None:
+    """Two stand one before the other; the next picture shows both a step on, and each nearer to the other's place."""
+    tracker = PoseTracker(COCO_17, TrackerConfig(sizes=sizes))
+
+    def both(large: float, small: float) -> Poses:
+        return Poses.join([scaled(people((large, 100)), 1.1), scaled(people((small, 100)), 0.9)])
+
+    first, then = follow(tracker, [both(100, 112), both(112, 100)], Shift())
+    assert first.track_ids[np.argsort(-box_areas(first.poses.boxes))].tolist() == [1, 2]
+    assert then.track_ids[np.argsort(-box_areas(then.poses.boxes))].tolist() == expected
+
+
+@pytest.mark.parametrize(("forget_newcomer_s", "expected"), [(0.17, {1}), (0.0, {1, 2, 3, 4, 5, 6})])
+def test_who_runs_too_fast_for_the_flow_keeps_one_id_from_the_start(
+    forget_newcomer_s: float, expected: set[int]
+) -> None:
+    tracker = PoseTracker(COCO_17, TrackerConfig(forget_newcomer_s=forget_newcomer_s))
+    run = follow(tracker, [people((45 * k, 100)) for k in range(6)], Shift(reliable=False), fps=12.5)
+    assert {int(tracked.track_ids[0]) for tracked in run} == expected
+
+
 @pytest.mark.parametrize(("background", "expected"), [(True, 1), (False, 2)])
 def test_lost_people_are_looked_for_where_the_camera_has_left_them(background: bool, expected: int) -> None:
     """Somebody walks for six frames, is hidden for a second in which the camera turns away, and stands there."""

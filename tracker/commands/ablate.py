@@ -145,11 +145,15 @@ def _ablate_scenes(args: argparse.Namespace, config: TrackerConfig) -> int:
 def _settings_of_scenes(config: TrackerConfig, sweeps: bool) -> dict[str, TrackerConfig]:
     """The rows: each similarity, then the given settings without one part at a time, and with other thresholds."""
     from tracker.evaluation.ablation import Setting
+    from tracker.tracking.config import PAPER
 
     rows = {name: replace(config, similarity=name) for name in SIMILARITIES}
     rows["no propagation"] = replace(config, propagation=False)
     rows["plain merge"] = replace(config, merge="plain")
     rows["no memory"] = replace(config, forget_after_s=0)
+    rows["no sizes"] = replace(config, sizes=False)
+    rows["no background"] = replace(config, background=False)
+    rows["paper"] = PAPER.settled(config.keypoint_threshold)
     swept = sweep(Setting(config), [name for name in SWEEPS if name != "detector_score"]) if sweeps else {}
     return rows | {label: setting.config for label, setting in swept.items()}
 

@@ -19,7 +19,7 @@ from tracker import __version__
 from tracker.after.second_pass import FILL_GAPS_S, SMOOTHERS, SecondPass
 from tracker.errors import ModelError, UsageError
 from tracker.selection import read_only, read_region
-from tracker.tracking.config import MERGES, TrackerConfig
+from tracker.tracking.config import MERGES, PAPER, TrackerConfig
 from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
@@ -380,6 +380,8 @@ def add_tracking_options(parser: Parser) -> None:
         "--appearance", type=_read_appearance, metavar="off|colour|FILE",
         help="tell people who come back by their colours, or by an embedding network (.onnx); default: off",
     )  # fmt: skip
+    paper = "the paper's tracker: plain merge, no memory, nothing that was added; other options change it"
+    group.add_argument("--paper", action="store_true", help=paper)
     _add_settings(group, "similarity", "propagation", "merge", "queue_length", "gate")
     group.add_argument(
         "--tracker", action=SettingAction, load=lambda: _DEFAULTS,
@@ -455,7 +457,7 @@ def tracker_config(args: argparse.Namespace) -> TrackerConfig:
     """The settings of the tracker; UsageError for a senseless one."""
     own = {name: getattr(args, name) for name in _OWN if hasattr(args, name)}
     try:
-        return TrackerConfig(**(own | (args.tracker or {})))
+        return replace(PAPER if args.paper else TrackerConfig(), **(own | (args.tracker or {})))
     except ValueError as error:
         name, _, rest = str(error).partition(" ")
         raise UsageError(f"{spell(name)} {rest}") from error

@@ -59,6 +59,10 @@ class TrackerConfig:
     """Frames in which a person must be detected to be confirmed; those in which the flow carried them do not count."""
     forget_after_s: float = 6.0
     """Seconds for which a lost person is remembered."""
+    forget_newcomer_s: float = 0.17
+    """The same of who was seen for less than it takes to be confirmed: fast people at low frame rates."""
+    sizes: bool = True
+    """Of several who are near, the one of like size comes first."""
     background: bool = True
     """Lost people's places go along with the background, and a pace is one before it."""
 
@@ -70,7 +74,7 @@ class TrackerConfig:
         for name in ("queue_length", "confirm_detections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("confirm_after_s", "forget_after_s"):
+        for name in ("confirm_after_s", "forget_after_s", "forget_newcomer_s"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of seconds, 0 or more, not {getattr(self, name)}")
         if not 1 <= self.box_expansion < float("inf"):
@@ -94,3 +98,14 @@ class TrackerConfig:
     def needs_motion(self) -> bool:
         """Whether any setting makes use of more than the cuts that a flow recognises."""
         return self.propagation or SIMILARITIES[self.similarity].needs_motion
+
+
+PAPER = TrackerConfig(
+    merge="plain",
+    age_decay=1,
+    newcomer_oks=1,
+    forget_after_s=0,
+    sizes=False,
+    background=False,
+)
+"""The settings of Xiao et al. 2018, section 3: what was added since is off."""

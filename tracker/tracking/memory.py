@@ -8,7 +8,7 @@ import numpy as np
 
 from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.matching import match_greedily
-from tracker.tracking.oks import oks
+from tracker.tracking.oks import oks, size_ratios
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, RowTable
 
 # A lost person is looked for within this many box heights of where they were or would be by now; the reach
@@ -21,6 +21,8 @@ _PACE_S = 0.6
 # How quickly the remembered pace follows the newest step, in frames of `FRAME_S`.
 _PACE_GAIN = 0.4
 _MAX_SIZE_RATIO = 1.6
+# Deviation of the logarithm of how far somebody's keypoints are spread.
+_SIZE_DEVIATION = 0.2
 _MIN_SIMILARITY = 0.1
 # What it counts to look the same as somebody who is out of reach.
 _OUT_OF_REACH = 0.2
@@ -109,6 +111,8 @@ def find_again(
     now_s: float,
     likeness: FloatArray | float = 1.0,
     same: FloatArray | float = 0.0,
+    *,
+    sizes: bool = True,
 ) -> tuple[IntArray, FloatArray]:
     """Give people without an id that of a lost person who was near and had their size and shape.
 
@@ -116,6 +120,7 @@ def find_again(
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
     the person was last seen and from where their pace would have brought them, whichever is nearer. likeness: (N, T),
     what their looks leave of the similarity. same: (N, T), 1 for people known by their looks alone, wherever they are.
+    sizes: how far keypoints are spread counts, too, and not only roughly how large the boxes are.
     """
     if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
@@ -129,6 +134,10 @@ def find_again(
         sigmas,
     )
     similarity = np.maximum(nearness * shape * likeness, _OUT_OF_REACH * same) * _of_like_size(boxes, tracks.boxes)
+    if sizes:
+        rows, columns = np.nonzero(similarity)
+        ratios = size_ratios(keypoints[rows], tracks.keypoints[columns])
+        similarity[rows, columns] *= np.exp((ratios / _SIZE_DEVIATION) ** 2 / -2)
     return match_greedily(similarity, tracks.ids, _MIN_SIMILARITY)
 
 

@@ -13,6 +13,9 @@ from tracker.types import IntArray
 # arises from a difference. The two sides get opposite signs.
 _FAR = 1e15
 
+# Of fewer keypoints the spread says little of the size.
+_FEWEST = 4
+
 
 def oks(
     keypoints: npt.NDArray[Any],
@@ -52,6 +55,26 @@ def compare(
     in_both = mine.T @ theirs
     similarity /= np.maximum(in_both, 1)
     return similarity, in_both
+
+
+def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Logarithms (P,) of how much larger poses (P, K, 2) are than others: by the spread of the keypoints in both.
+
+    It is 0 where fewer than four are in both. NaN is a missing keypoint.
+
+    >>> square = np.array([[[0, 0], [0, 1], [1, 1], [1, 0]]])
+    >>> np.exp(size_ratios(20.0 * square, 10.0 * square + 3)).tolist()
+    [2.0]
+    """
+    both = np.isfinite(keypoints[..., :1] + others[..., :1])
+    count = both.sum(axis=1)
+    spreads = []
+    for points in (keypoints, others):
+        shown = np.where(both, points, 0)
+        mean = shown.sum(axis=1) / np.maximum(count, 1)
+        spreads.append(np.einsum("pkc,pkc->p", shown, shown) - count[:, 0] * np.einsum("pc,pc->p", mean, mean))
+    larger, smaller = np.maximum(spreads, 1)
+    return np.where(count[:, 0] >= _FEWEST, np.log(larger / smaller) / 2, 0)
 
 
 def _scaled(

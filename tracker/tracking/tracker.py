@@ -16,7 +16,7 @@ from tracker.tracking.memory import Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
 from tracker.tracking.propagation import carried_poses, propagated_candidates, propagated_poses
 from tracker.tracking.queue import PoseQueue, QueueEntry
-from tracker.tracking.similarities import SIMILARITIES
+from tracker.tracking.similarities import SIMILARITIES, with_sizes
 from tracker.types import (
     BoolArray,
     Candidates,
@@ -179,8 +179,10 @@ class PoseTracker:
         kind = SIMILARITIES[self.config.similarity]
         past = self._queue.people if kind.whole_queue else self._queue.newest
         decays = self._queue.decays(self.config.age_decay, FRAME_S) if kind.whole_queue else 1.0
-        similarity = kind.compare(entry, past, self._sigmas) * decays
-        return similarity.astype(np.float32), past.track_ids
+        similarity = (kind.compare(entry, past, self._sigmas) * decays).astype(np.float32)
+        if self.config.sizes:
+            similarity = with_sizes(similarity, entry, past, self.config.gate)
+        return similarity, past.track_ids
 
     def _tell_apart(
         self, poses: Poses, similarity: FloatArray, past_ids: IntArray, look: Look | None
@@ -215,8 +217,9 @@ class PoseTracker:
         if not len(rows):
             return poses, track_ids, similarities
         tracks = self._tracks
-        remembered = tracks.seen_s + tracks.carried_s >= self.config.confirm_after_s
-        remembered &= self._now_s - tracks.last_s <= self.config.forget_after_s
+        is_known = tracks.seen_s + tracks.carried_s >= self.config.confirm_after_s
+        newcomer_s = min(self.config.forget_newcomer_s, self.config.forget_after_s)
+        remembered = self._now_s - tracks.last_s <= np.where(is_known, self.config.forget_after_s, newcomer_s)
         lost = tracks[remembered & ~np.isin(tracks.ids, track_ids)]
         if not len(lost):
             return poses, track_ids, similarities
@@ -224,7 +227,9 @@ class PoseTracker:
         poses = poses.seen_by(look, rows)
         people = entry.boxes[rows], entry.keypoints[rows]
         looks = self._looks.compare(poses.features[rows], lost.ids) if poses.features.shape[1] else ()
-        track_ids[rows], similarities[rows] = find_again(lost, *people, self._sigmas, self._now_s, *looks)
+        track_ids[rows], similarities[rows] = find_again(
+            lost, *people, self._sigmas, self._now_s, *looks, sizes=self.config.sizes
+        )
         return poses, track_ids, similarities
 
     def _note_looks(self, entry: QueueEntry, poses: Poses, track_ids: IntArray, look: Look | None) -> Poses:
