@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.formats.examples import example, write_results
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
 from tests.video.clips import write_clip
 from tracker.cli import main
@@ -94,6 +95,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def poses(tmp_path: Path) -> Path:
+    """Results of two people, nobody, and two people again."""
+    return write_results(tmp_path / "in.jsonl", example())
 
 
 @pytest.fixture

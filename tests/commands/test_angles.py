@@ -17,15 +17,6 @@ from tracker.skeletons import HAND_21
 from tracker.types import TrackedPoses
 
 
-@pytest.fixture
-def poses(tmp_path: Path) -> Path:
-    """Two people, nobody, and two people again."""
-    with open_writer(tmp_path / "in.jsonl", HEADER) as writer:
-        for frame in example().frames:
-            writer.write(frame, frame.tracked)
-    return tmp_path / "in.jsonl"
-
-
 def test_a_row_is_a_person_in_a_frame(run: Run, poses: Path) -> None:
     done = run("angles", poses)
     assert (done.code, done.out, done.err) == (0, "", "written: in_angles.csv, 2 people\n")

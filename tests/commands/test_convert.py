@@ -9,22 +9,13 @@ import pytest
 
 from tests.after.walks import shaky_walk
 from tests.commands.conftest import Run, read_lines, refused
-from tests.formats.examples import HEADER, READABLE, example
+from tests.formats.examples import READABLE, example
 from tests.formats.posetrack_files import posetrack_17, posetrack_18, save
 from tests.vectors import read_json
 from tracker.formats import FORMATS, open_writer, read_results
 from tracker.formats.posetrack import read_posetrack
 from tracker.formats.posetrack_conversion import to_posetrack17, to_posetrack18
 from tracker.skeletons import BODY_19
-
-
-@pytest.fixture
-def poses(tmp_path: Path) -> Path:
-    """Two people, nobody, and two people again."""
-    with open_writer(tmp_path / "in.jsonl", HEADER) as writer:
-        for frame in example().frames:
-            writer.write(frame, frame.tracked)
-    return tmp_path / "in.jsonl"
 
 
 @pytest.mark.parametrize("name", READABLE)

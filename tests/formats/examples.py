@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from tracker.formats import FORMATS, FrameResult, Header, Results
+from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer
 from tracker.skeletons import BODY_19, COCO_17, HALPE_26, POSETRACK_17, WHOLEBODY_133, Skeleton
 from tracker.types import Origin, Poses, TrackedPoses
 
@@ -38,6 +39,14 @@ def example() -> Results:
     """Two people, nobody, and two people again."""
     people = (two_people(), TrackedPoses.empty(17), two_people())
     return Results(HEADER, tuple(FrameResult(index, index / 25, tracked) for index, tracked in enumerate(people)))
+
+
+def write_results(path: Path, results: Results, name: str | None = None) -> Path:
+    """A file of those results, in the format of that name or of the suffix."""
+    with open_writer(path, results.header, name) as writer:
+        for frame in results.frames:
+            writer.write(frame, frame.tracked)
+    return path
 
 
 def people_with_ids(ids: list[int]) -> TrackedPoses:

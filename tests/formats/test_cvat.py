@@ -12,19 +12,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.formats.examples import HEADER, example, people_with_ids
+from tests.formats.examples import HEADER, example, people_with_ids, write_results
 from tracker.errors import InputError
-from tracker.formats import FrameResult, Results, open_writer, read_results
+from tracker.formats import FrameResult, read_results
 from tracker.skeletons import COCO_17
 
 Places = dict[str, tuple[float, float]]
-
-
-def write(path: Path, results: Results) -> Path:
-    with open_writer(path, results.header) as writer:
-        for frame in results.frames:
-            writer.write(frame, frame.tracked)
-    return path
 
 
 def imported(path: Path, num_frames: int) -> dict[int, dict[int, Places]]:
@@ -61,7 +54,7 @@ def test_cvat_shows_what_results_say(tmp_path: Path) -> None:
     """Half a pixel farther, as CVAT counts from corners; nobody stays who has gone."""
     alone = FrameResult(3, 0.12, example().frames[0].tracked[[1]])
     results = replace(example(), frames=(*example().frames, alone, FrameResult(4, 0.16, people_with_ids([]))))
-    shown = imported(write(tmp_path / "out.xml", results), num_frames=6)
+    shown = imported(write_results(tmp_path / "out.xml", results), num_frames=6)
     assert {number: list(frames) for number, frames in shown.items()} == {0: [0, 2], 1: [0, 2, 3]}
     for frame in results.frames:
         for row, track_id in enumerate(frame.tracked.track_ids.tolist()):
@@ -75,7 +68,7 @@ def test_cvat_shows_what_results_say(tmp_path: Path) -> None:
 
 def test_the_labels_are_whole(tmp_path: Path) -> None:
     """As CVAT's Raw tab takes them, and as its own exports list them."""
-    path = write(tmp_path / "out.xml", example())
+    path = write_results(tmp_path / "out.xml", example())
     comment = re.search(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
     assert comment
     (label,) = json.loads(comment[1])
@@ -97,7 +90,7 @@ def test_the_labels_are_whole(tmp_path: Path) -> None:
 
 def test_corrections_come_back(tmp_path: Path) -> None:
     """A keypoint that was moved, a person whom CVAT gave no id, boxes beside."""
-    path = write(tmp_path / "out.xml", example())
+    path = write_results(tmp_path / "out.xml", example())
     tree = ElementTree.parse(path)
     first, second = tree.getroot().iter("track")
     nose = first.find("skeleton/points")
@@ -132,7 +125,7 @@ def test_corrections_come_back(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
-    path = write(tmp_path / "out.xml", example())
+    path = write_results(tmp_path / "out.xml", example())
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
@@ -142,9 +135,7 @@ def test_what_is_refused(tmp_path: Path, old: str, new: str, message: str) -> No
 
 
 def test_coco_for_videos_names_the_video_and_its_instances(tmp_path: Path) -> None:
-    with open_writer(tmp_path / "out.json", HEADER, "coco-video") as writer:
-        for frame in example().frames:
-            writer.write(frame, frame.tracked)
+    write_results(tmp_path / "out.json", example(), "coco-video")
     content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     (video,) = content["videos"]
     assert video == {"id": 1, "name": "clip.mp4"}

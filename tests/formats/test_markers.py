@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.formats.examples import HEADER, example, people_with_ids
+from tests.formats.examples import HEADER, example, people_with_ids, write_results
 from tracker.errors import OutputError
 from tracker.formats import FORMATS, FrameResult, Header, check_results_output, open_writer
 from tracker.formats.record import Results
@@ -72,9 +72,7 @@ READERS = {"trc": read_trc, "c3d": read_c3d}
 def write(folder: Path, name: str, results: Results) -> list[Path]:
     if library := FORMATS[name].library:
         pytest.importorskip(library)
-    with open_writer(folder / f"out.{name}", results.header) as writer:
-        for frame in results.frames:
-            writer.write(frame, frame.tracked)
+    write_results(folder / f"out.{name}", results)
     return sorted(folder.iterdir())
 
 

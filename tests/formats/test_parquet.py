@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.formats.examples import HEADER, example, people_with_ids
+from tests.formats.examples import HEADER, example, people_with_ids, write_results
 from tracker.errors import DependencyError, InputError
-from tracker.formats import FrameResult, check_results_output, open_writer, read_results
+from tracker.formats import FrameResult, Results, check_results_output, read_results
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed (the extra `parquet`)")
 
 
 def write(path: Path, frames: tuple[FrameResult, ...]) -> Path:
-    with open_writer(path, HEADER) as writer:
-        for frame in frames:
-            writer.write(frame, frame.tracked)
-    return path
+    return write_results(path, Results(HEADER, frames))
 
 
 def test_a_row_is_a_keypoint_of_a_person(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.formats.examples import HEADER, example
+from tests.formats.examples import HEADER, example, write_results
 from tracker.formats import FrameResult, open_writer
 from tracker.skeletons import COCO_17
 
@@ -33,9 +33,7 @@ def test_a_recording_holds_what_results_say(tmp_path: Path) -> None:
     """Points by keypoint without those that are missing, half a pixel farther; who has gone is cleared."""
     gone = replace(example().frames[0], index=3, time_s=0.12, tracked=example().frames[0].tracked[[1]])
     results = replace(example(), frames=(*example().frames, gone))
-    with open_writer(tmp_path / "out.rrd", HEADER) as writer:
-        for frame in results.frames:
-            writer.write(frame, frame.tracked)
+    write_results(tmp_path / "out.rrd", results)
     assert [path.name for path in tmp_path.iterdir()] == ["out.rrd"]
     for frame in results.frames:
         for person in frame.tracked:

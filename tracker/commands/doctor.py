@@ -360,13 +360,18 @@ def _check_tracking() -> Iterator[Finding]:
     from tracker.commands.bench import run_measures
     from tracker.job.job import Engine, Settings
     from tracker.job.measure import measure
+    from tracker.runtime import num_cores
 
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     (found,) = run_measures(Settings(), Engine(), [measure], None, _PEOPLE, _HEIGHT, _NUM_FRAMES)
     rate, engine = 1e3 / found.frame_wall_ms, found.parts[0].rpartition(", ")[2]
     crowd = f"{_PEOPLE} people in {found.size_wh[0]}×{found.size_wh[1]}"
     yield Finding(
         "ok", f"{rate:.1f} frames/s of {crowd} with --speed exact, where networks look at every frame; {engine}"
     )
+    if load > num_cores() / 2:
+        text = f"other programs kept the machine busy meanwhile (a load of {load:.1f} on {num_cores()} cores)"
+        yield Finding("note", text, "look again when they have ended: it is faster then")
 
 
 CHECKS: dict[str, Check] = {
