@@ -16,8 +16,8 @@ CONFIRM_AFTER_S, NUM_DETECTIONS = 0.05, 3
 SIGNS = {(False, False): "?", (True, False): "x", (False, True): "1"}
 
 
-def frame(number: int, fps: float = 25) -> Frame:
-    return Frame(number, number / fps, np.zeros((1, 1, 3), np.uint8))
+def frame(number: int, fps: float = 25, side: int = 1) -> Frame:
+    return Frame(number, number / fps, np.broadcast_to(np.uint8(0), (side, side, 3)))
 
 
 def people(track_ids: Sequence[int], confirmed: Sequence[bool]) -> TrackedPoses:
@@ -112,6 +112,20 @@ def test_no_more_frames_wait_than_are_needed(
     coming = look_ahead(endless(), confirm_after_s, NUM_DETECTIONS)
     assert next(coming)[0].index == 0
     assert len(made) == (num_made if is_doubtful else 1)
+    coming.close()
+
+
+def test_large_frames_wait_in_fewer_numbers() -> None:
+    made = 0
+
+    def endless() -> Generator[Tracked[Frame]]:
+        nonlocal made
+        for made in range(1, 10**6):
+            yield frame(made, side=4000), people([1], [False]), False, False
+
+    coming = look_ahead(endless(), CONFIRM_AFTER_S, NUM_DETECTIONS)
+    next(coming)
+    assert made == 2**29 // (3 * 4000**2) + 1
     coming.close()
 
 
