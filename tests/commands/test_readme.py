@@ -33,7 +33,7 @@ from tests.commands.test_evaluate import people, write_truth
 from tests.commands.test_given import openpose, write_json
 from tests.evaluation import mpii_files
 from tests.test_appearance import embedder
-from tests.trained import DETECTOR, POSE, write_weights
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
 from tests.training.rendered import write_data
 from tracker.cli import build_parser, main
 
@@ -52,7 +52,12 @@ FURTHER = {
     "train": ["--steps", "2", "--batch-size", "2", "--device", "cpu"],
 }
 # No port that somebody else may have; quick ones.
-REPLACED = {"8000": "0", "--rounds 50": "--rounds 1", "--pictures DIR": "--pictures photo.jpg"}
+REPLACED = {
+    "8000": "0",
+    "--rounds 50": "--rounds 1",
+    "--pictures DIR": "--pictures photo.jpg",
+    "export weights/pose": "export tiny",
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,7 @@ def _write_networks(folder: Path, pose: str, bottom_up: str) -> None:
     for name, file in (("pose.onnx", pose), ("bottom_up.onnx", bottom_up)):
         shutil.copy(file, folder / name)
     write_weights(folder / "pose.safetensors", POSE)
+    write_weights(folder.with_name("tiny.safetensors"), BOTTOM_UP)
     write_weights(folder / "detector.safetensors", DETECTOR)
     shutil.copy(ROOT / "weights" / "bottom_up.safetensors", folder)
 
