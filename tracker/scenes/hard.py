@@ -176,10 +176,10 @@ def _low(width: float, rng: Rng) -> Stage:
 
 
 def _long(width: float, rng: Rng) -> Stage:
-    """Five walk to and fro, out of the picture and in again, past a pillar, for minutes."""
+    """Four walk to and fro, out of the picture and in again, past a pillar, for minutes."""
     actors = tuple(
         Actor(rng.uniform(0, width), 500 + 40 * i, _either(rng) * rng.uniform(5, 12), between=(-250 - 90 * i, far))
-        for i, far in enumerate(width + rng.uniform(260, 600, 5))
+        for i, far in enumerate(width + rng.uniform(260, 600, 4))
     )
     return Stage(actors, Camera((90, 8), (1 / 400, 1 / 70)), (Pillar(0.4 * width, 640, 200),))
 
