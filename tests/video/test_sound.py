@@ -66,6 +66,29 @@ def test_sound_and_pictures_stay_together(
     assert length_s == pytest.approx(0.98 if span else 2.0, abs=0.05)  # a packet at most beyond the pictures
 
 
+@pytest.mark.parametrize(("default", "kept"), [(None, "aac"), (0, "aac"), (1, "mp3")])
+def test_of_several_tracks_the_default_or_the_first_is_kept(tmp_path: Path, default: int | None, kept: str) -> None:
+    parts = [write_sounding_clip(tmp_path / f"{codec}.mkv", codec) for codec in ("aac", "libmp3lame")]
+    with (
+        av.open(str(parts[0])) as one,
+        av.open(str(parts[1])) as two,
+        av.open(str(tmp_path / "two.mkv"), "w") as target,
+    ):
+        sources: list[Any] = [one.streams.video[0], one.streams.audio[0], two.streams.audio[0]]
+        streams = {source: target.add_stream_from_template(source) for source in sources}
+        for number, source in enumerate(sources[1:]):
+            streams[source].disposition = av.stream.Disposition.default if number == default else 0
+        for source in sources:
+            for packet in source.container.demux(source):
+                if packet.dts is not None:
+                    packet.stream = streams[source]
+                    target.mux(packet)
+            source.container.seek(0)
+    note = dub(tmp_path / "two.mkv", tmp_path / "out.mp4")
+    assert codec_of(tmp_path / "out.mp4") == kept
+    assert note == f"sound track {2 if default else 1} of 2 is kept ({kept}), others are left out"
+
+
 def test_recordings_that_were_joined_keep_their_sound(tmp_path: Path) -> None:
     one = write_sounding_clip(tmp_path / "one.ts", "aac").read_bytes()
     (tmp_path / "two.ts").write_bytes(one + one)

@@ -654,6 +654,28 @@ def test_a_whole_file_is_not_called_cut_off(tmp_path: Path, name: str) -> None:
     assert source.warning is None
 
 
+def test_an_avi_of_a_variable_rate_is_not_called_cut_off(tmp_path: Path) -> None:
+    """AVI counts ticks of its clock, in most of which no frame begins."""
+    with av.open(str(tmp_path / "variable.avi"), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number, image in enumerate(noise_images(50)):
+            frame = av.VideoFrame.from_ndarray(image, "bgr24")
+            frame.pts, frame.time_base = 35 * number + 5 * (number % 2), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = (tmp_path / "variable.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    with open_source(str(tmp_path / "variable.avi")) as source:
+        assert source.num_frames == pytest.approx(50, abs=2)
+        assert len(list(source)) == 50
+    assert source.warning is None
+    with open_source(str(tmp_path / "cut.avi")) as source:
+        count = len(list(source))
+    missing = int(str(source.warning).partition("cut off: ")[2].split()[0])
+    assert count + missing == pytest.approx(50, abs=2)
+
+
 def test_sound_that_outlasts_the_pictures_is_not_missing_frames(tmp_path: Path) -> None:
     pictures = write_clip(tmp_path / "pictures.mp4", [numbered_image(n) for n in range(15)])
     with av.open(str(pictures)) as source, av.open(str(tmp_path / "long.flv"), "w") as target:

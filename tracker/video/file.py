@@ -144,7 +144,7 @@ class FileReader:
         # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
         self._stamp = attrgetter("dts" if self._is_avi else "pts")
         self._prepare()
-        self.num_frames = self._stream.frames or self._estimate_num_frames()
+        self.num_frames = self._count_declared() or self._estimate_num_frames()
 
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of each frame from `start_s` on; a damaged file ends early, with a warning."""
@@ -208,6 +208,12 @@ class FileReader:
         longest_s = max(LONGEST_PAUSE_S, 10 * step_s) if is_joinable(self._container) else math.inf
         self._longest = longest_s / self._stream.time_base
         self._clock = Clock(max(round(step_s / self._stream.time_base), 1), self._longest)
+
+    def _count_declared(self) -> int:
+        if not self._is_avi:
+            return self._stream.frames
+        # AVI counts ticks, of which those of a variable rate hold no frame.
+        return round(self._stream.frames * self._stream.time_base * self._rate / self._pace)
 
     def _estimate_num_frames(self) -> int | None:
         if self._container.duration is None or self.fps is None:
@@ -318,7 +324,7 @@ class FileReader:
         """Seconds that the file claims to last, and the doubt in them; 0 where it claims nothing."""
         stream = self._stream
         if self._is_avi:  # whose duration FFmpeg cuts down to the size of a truncated file
-            return float(stream.frames / self._rate), 0
+            return float(stream.frames * stream.time_base), 0
         if stream.duration:
             return float(stream.duration * stream.time_base), 0
         start_s = float((stream.start_time or 0) * stream.time_base)

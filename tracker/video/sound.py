@@ -32,7 +32,7 @@ _LATER = object()
 class Sound:
     """The sound of a video, by the times of its pictures.
 
-    note: one line on what became of it, None where there is nothing to say.
+    Of several tracks it is the one that is flagged as the default, else the first.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Sound:
 
         shifts_s: gives by how much the times of pictures were moved at each jump of that clock up to now.
         """
-        self.note = note
+        self._notes = [note] if note else []
         self._connect = connect
         self._origin_s = origin_s
         self._shifts_s = shifts_s
@@ -56,6 +56,11 @@ class Sound:
         self._next: Any = _LATER
         self._track: _Copied | _Encoded | None = None
 
+    @property
+    def note(self) -> str | None:
+        """One line on what became of it, None where there is nothing to say."""
+        return "; ".join(self._notes) or None
+
     def begin(self, target: Any, from_s: float) -> None:
         """Add a stream for it to a container that is not begun yet; from_s: time of the first picture."""
         if self._connect is None:
@@ -63,22 +68,32 @@ class Sound:
         try:
             self._source = self._connect()
         except InputError as error:
-            self.note = f"no sound: {error}"
+            self._notes.append(f"no sound: {error}")
             return
-        stream = self._source.streams.best("audio")
-        if stream is None or stream.codec_context is None:
-            self.note = "the sound is of a kind that cannot be read, and left out"
+        if (stream := self._choose()) is None:
+            self._notes.append("the sound is of a kind that cannot be read, and left out")
             return
         self._items = self._timed(stream, from_s)
         self._next = next(self._items, _END)
         if self._next is not _END and self._next is not _LATER:
             self._track = self._open_track(target, stream, self._next[1])
 
+    def _choose(self) -> Any:
+        """The stream to take, None where none can be read."""
+        tracks = self._source.streams.audio
+        readable = [track for track in tracks if track.codec_context is not None]
+        default = (track for track in readable if av.stream.Disposition.default in track.disposition)
+        chosen = next(default, readable[0] if readable else None)
+        if chosen is not None and len(tracks) > 1:
+            place = f"sound track {tracks.index(chosen) + 1} of {len(tracks)}"
+            self._notes.append(f"{place} is kept ({chosen.codec_context.codec.canonical_name}), others are left out")
+        return chosen
+
     def _open_track(self, target: Any, stream: Any, first: Any) -> _Copied | _Encoded:
         name = stream.codec_context.codec.canonical_name
         if name in _COPIED and name in target.supported_codecs:
             return _Copied(target, stream, first)
-        self.note = f"the sound, {name}, is encoded as AAC"
+        self._notes.append(f"the sound, {name}, is encoded as AAC")
         return _Encoded(target, stream)
 
     def write_until(self, time_s: float, first_s: float) -> None:
@@ -98,7 +113,7 @@ class Sound:
         """Write what an encoder still has, and close the file."""
         if self._track:
             if self._next is _LATER:
-                self.note = "the sound ends where its clock is set, and that of the pictures is not"
+                self._notes.append("the sound ends where its clock is set, and that of the pictures is not")
             self._track.end()
         self._track = None
         self.release()
@@ -136,7 +151,7 @@ class Sound:
                     self._source.seek(0)
             yield from self._source.demux(stream)
         except av.FFmpegError:
-            self.note = "the sound is damaged, and ends before the pictures"
+            self._notes.append("the sound is damaged, and ends before the pictures")
 
 
 class _Copied:
