@@ -47,6 +47,8 @@ def spans(found: Results) -> dict[int, list[tuple[int, int, int]]]:
         (["merge 13 -> 3", "split 7 @ 1.0"], {7: [(0, 24, 300)], 3: [(0, 19, 100), (25, 39, 300)]}),
         (["merge 9 -> 3", "drop 9"], {9: None, 3: None}),
         (["name 3 Anna B.", "# nothing", ""], {}),
+        (["Merge 9->3"], {3: [(0, 19, 100), (25, 39, 105)], 9: None}),
+        (["SWAP 3 7@0.40"], {3: [(0, 9, 100), (10, 39, 300)], 7: [(0, 9, 300), (10, 19, 100)]}),
     ],
 )
 def test_what_lines_do(lines: list[str], changed: dict[int, list[tuple[int, int, int]] | None]) -> None:
@@ -108,6 +110,8 @@ def test_stitched_results_can_be_edited_and_edited_ones_once_more() -> None:
         (["swap 3 7 @ 9.5"], r"9.5 s is outside the results, which go from 0.000 to 1.560 s"),
         (["swap 3 12 @ 1.4"], r"neither is there from then on: 3 is there from 0.000 to 0.760 s, 12 is there from"),
         (["swap 3 3 @ 1.4"], r"these are the same"),
+        (["merge 3 -> 3"], r"these are the same; name two"),
+        (["merge 9 -> 3", "merge 9->3"], r"this stands in edits.txt: line 1 already"),
         (["merge 7 -> 3"], r"both are there at 0.000 s, so they are two; split one of them before"),
         (["split 3 @ 0"], r"a split leaves something on both sides: 3 is there from 0.000 to 0.760 s"),
         (["sides 12 @ 0 - 1"], r"nobody of that id is there then: 12 is there from 1.200 to 1.240 s"),

@@ -59,6 +59,22 @@ def test_people_have_marker_files_of_their_own(run: Run, poses: Path) -> None:
     assert "poses are read from .jsonl" in refused(run("convert", "out_person03.trc", "out.csv"))
 
 
+def test_options_of_no_use_are_left_out_in_one_line(run: Run, poses: Path) -> None:
+    """What states times keeps its rate, also where it becomes markers later."""
+    header, *frames = read_lines(poses)
+    said = "note: --fps is left out: the results state the times of their frames"
+    assert said in run("convert", poses, "out.jsonl", "--fps", "10").err
+    assert read_lines(Path("out.jsonl")) == [header, *frames]
+    assert said not in run("convert", poses, "out.trc", "--fps", "10").err
+    assert run("convert", poses, "out.txt").code == 0
+    assert said not in run("convert", "out.txt", "back.jsonl", "--fps", "10").err
+    assert read_lines(Path("back.jsonl"))[0]["fps"] == 10
+    said = "note: --person-height is left out: out.csv holds pixels; TRC and C3D are scaled"
+    assert said in run("convert", poses, "out.csv", "--person-height", "1.7").err
+    assert run("convert", poses, "tall.jsonl", "--person-height", "1.7").err.startswith("written")
+    assert "person 3 is 36 px tall" in run("convert", "tall.jsonl", "tall.trc").err
+
+
 def test_a_torn_last_line_is_told(run: Run, poses: Path) -> None:
     poses.write_text(poses.read_text()[:-9])
     warning, written = run("convert", poses, "out.npz").err.splitlines()
@@ -83,7 +99,10 @@ def test_keypoints_go_to_another_skeleton_by_name(run: Run, poses: Path) -> None
         pytest.param(["in.jsonl", "in.jsonl", "--overwrite"], 2, "would overwrite the input", id="onto itself"),
         pytest.param(["in.jsonl", "old.csv"], 1, "old.csv exists; move it away or pass --overwrite", id="exists"),
         pytest.param(["in.jsonl", "x.trc", "--fps", "0"], 2, "--fps must be above 0 and at most 10000", id="no rate"),
-        pytest.param(["in.jsonl", "x.trc", "--person-height", "-1"], 2, "--person-height must be above 0", id="height"),
+        *(
+            pytest.param(["in.jsonl", "x.trc", f"--person-height={text}"], 2, f"'{text}' must be in metres", id=text)
+            for text in ("-1", "0.29", "170", "2.61", "nan")
+        ),
         pytest.param(["in.abc", "x.csv"], 1, "cannot tell the format of in.abc by its suffix", id="unknown input"),
         pytest.param(["absent.jsonl", "x.csv"], 1, "absent.jsonl cannot be read (No such file", id="missing input"),
         pytest.param(["empty.jsonl", "x.csv"], 1, "empty.jsonl has no frame", id="no frames"),
@@ -165,7 +184,7 @@ def test_a_second_pass_keeps_what_was_there_and_can_be_done_anew(run: Run, tmp_p
     done = run("convert", "in.jsonl", "out.jsonl", "--smooth", "butterworth", "--stitch", "1", "--drop-shorter", "0.2")
     counts, written = done.err.splitlines()
     assert counts == "second pass: 1 tracks stitched, 1 dropped, 2 people and 34 keypoints filled in"
-    assert written == "written: out.jsonl, 60 frames with 1 ids"
+    assert written == "written: out.jsonl, 60 frames with 1 id"
     header, *frames = read_lines(Path("out.jsonl"))
     assert header["edits"] == ["stitch 2 -> 1"]
     (filled,) = frames[21]["people"]

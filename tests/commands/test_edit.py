@@ -71,6 +71,10 @@ def test_every_format_that_holds_ids_can_be_edited(run: Run, poses: Path, name: 
     Path("edits.txt").write_text(f"swap {first} {second} @ 0.8")
     assert run("edit", given, "edits.txt", "--output", out, "--format", name, "--fps", "25").code == 0
     run("convert", out, "back.jsonl")
+    keeps = name == "npz"
+    again = run("edit", out, "edits.txt", "--output", f"2{out}", "--format", name, "--fps", "25")
+    said = f"warning: 2{out} keeps no edits: apply these lines to {out} itself, once\n" in again.err
+    assert (said, "as they were, 2 ids of 2" in again.err) == (not keeps, keeps)
     frames = [frame["people"] for frame in read_lines(Path("back.jsonl"))[1:]]
     sides = [{person["track_id"]: person["box"][0] < 200 for person in people} for people in frames if people]
     assert all(side == sides[0] for side in sides)
@@ -79,6 +83,7 @@ def test_every_format_that_holds_ids_can_be_edited(run: Run, poses: Path, name: 
 
 def test_folders_and_pipes_are_edited_as_what_they_are(run: Run, poses: Path) -> None:
     Path("edits.txt").write_text("drop 2")
+    assert run("edit", poses, "edits.txt").err == "written: clip_edited.jsonl, 1 edit applied, 1 id of 2\n"
     run("convert", poses, "folder", "--format", "openpose")
     assert run("edit", "folder", "edits.txt", "--fps", "25").code == 0
     assert len(list(Path("folder_edited").iterdir())) == 40
@@ -103,7 +108,7 @@ def test_folders_and_pipes_are_edited_as_what_they_are(run: Run, poses: Path) ->
         (["edit", "clip.jsonl", "wrong.txt", "--output", "clip.mp4"], 2, "cannot tell the format of clip.mp4"),
         (["edit", "clip.txt", "wrong.txt"], 1, "these results state no times of their frames; say --fps R"),
         (["suggest", "clip.jsonl", "--strips", "x"], 2, "name the --video that was tracked"),
-        (["suggest", "clip.jsonl", "--fps", "0"], 2, "--fps must be above 0, not 0.0"),
+        (["suggest", "clip.jsonl", "--fps", "0"], 2, "--fps must be above 0 and at most 10000, not 0.0"),
         (["suggest", "clip.jsonl", "--output", "wrong.txt"], 1, "wrong.txt exists; move it away or pass --overwrite"),
         (["suggest", "clip.jsonl", "--video", "absent.mp4"], 1, "absent.mp4"),
     ],

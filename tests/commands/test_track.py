@@ -470,4 +470,4 @@ def test_markers_are_in_metres_where_a_height_is_given(track: Run, tmp_path: Pat
     assert [(tmp_path / name).read_text().splitlines()[2].split("\t")[4] for name in written] == ["m"] * len(BOXES)
     assert "written: out_person*.trc (person 1 is" in done.err
     assert "written: out.trc" not in done.err
-    assert "'0' must be above 0" in track("--poses", "b.trc", "--person-height", "0").err
+    assert "'0' must be in metres, from 0.3 to 2.6" in track("--poses", "b.trc", "--person-height", "0").err

@@ -29,6 +29,7 @@ _FORMS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 # Times are written with three decimals at most.
 _SLACK_S = 5e-4
+_SAME = "these are the same; name two"
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,20 @@ def read_edits(text: str, name: str) -> list[Edit]:
 
 
 def _read_line(line: str, where: str) -> Edit:
-    verb, _, rest = line.partition(" ")
+    word, _, rest = line.partition(" ")
+    verb = word.lower()
     if verb not in _FORMS:
-        raise InputError(f"{where}: {verb!r} is no edit; lines are {', '.join(form[1] for form in _FORMS.values())}")
+        raise InputError(f"{where}: {word!r} is no edit; lines are {', '.join(form[1] for form in _FORMS.values())}")
     form, example = _FORMS[verb]
+    if verb != "name":
+        rest = re.sub(r" ?(->|[-@]) ?", r" \1 ", rest)
     found = re.fullmatch(form, rest, re.ASCII if verb != "name" else 0)
     if not found:
         raise InputError(f"{where}: {line!r} cannot be read; write it as {example}")
-    return Edit(verb, found.groups(), where, line)
+    edit = Edit(verb, found.groups(), where, f"{verb} {rest}")
+    if len(set(edit.ids)) < len(edit.ids):
+        raise edit.fault(_SAME)
+    return edit
 
 
 def apply_edits(results: Results, edits: Sequence[Edit]) -> Results:
@@ -140,7 +147,7 @@ def _apply(table: PeopleTable, edit: Edit, names: dict[int, str], new_id: int, s
 def _swap(table: PeopleTable, edit: Edit, *_: object) -> None:
     one, other = edit.ids
     if one == other:
-        raise edit.fault("these are the same; name two")
+        raise edit.fault(_SAME)
     later = _since(table, edit, edit.parts[2])
     is_one, is_other = later & (table.track_ids == one), later & (table.track_ids == other)
     if not (is_one | is_other).any():

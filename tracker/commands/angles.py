@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.commands.convert import add_plot_option, check_plot, draw_people, read_frames
+from tracker.commands.convert import add_plot_option, check_plot, draw_people, rated, read_frames
 from tracker.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -53,13 +52,11 @@ def run(args: argparse.Namespace) -> int:
     check_apart(output, args.input)
     check_output(output, args.overwrite)
     check_plot(args)
-    if args.fps is not None and not 0 < args.fps < math.inf:
-        raise UsageError(f"--fps must be above 0, not {args.fps}")
-    results = read_frames(args.input)
+    results = rated(read_frames(args.input), args.fps)
     skeleton = results.header.skeleton
     found = [
         angles_of(one, skeleton, facing=args.facing, least_score=args.keypoint_score)
-        for one in trajectories_of(results, args.fps)
+        for one in trajectories_of(results)
     ]
     if not any(angles.degrees for angles in found):
         raise InputError(f"{args.input} has nobody with an angle: {skeleton.name} lacks limbs; name other results")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,9 +13,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tracker.after.second_pass import run_second_pass, summary_of
-from tracker.commands.options import add_second_pass_options, read_second_pass
+from tracker.commands.options import add_second_pass_options, height_m, read_second_pass
 from tracker.errors import InputError, UsageError
-from tracker.formats import FORMATS, READERS, SUFFIXES, Results, check_results_output, open_writer, read_results
+from tracker.formats import (
+    FORMATS,
+    READERS,
+    SUFFIXES,
+    Results,
+    check_results_output,
+    format_of,
+    open_writer,
+    read_results,
+)
 from tracker.formats.markers import HEIGHT, RATE, check_people, person_path
 from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
@@ -27,7 +37,7 @@ from tracker.tracking.config import TrackerConfig
 T = TypeVar("T")
 # The forms between which PoseTrack's files are converted as its own tool does.
 _POSETRACK_VERSIONS = {"posetrack17": "17", "posetrack18": "18"}
-# Of frames per second, and metres.
+# Of frames per second.
 _LARGEST = 10_000
 # Of keypoints that are dropped; there may be a hundred more.
 _MOST_NAMES = 12
@@ -54,7 +64,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--format", choices=FORMATS, help="format of OUT; default: by its suffix")
     parser.add_argument("--skeleton", choices=SKELETONS, help="keypoints to write; default: those of IN")
     parser.add_argument(
-        "--person-height", type=float, metavar="M", help="metres that people are tall, to scale TRC and C3D by"
+        "--person-height", type=height_m, metavar="M", help="metres that people are tall, to scale TRC and C3D by"
     )
     parser.add_argument(
         "--fps", type=float, metavar="R", help="frames per second: of TRC and C3D, and of IN, where it states no times"
@@ -95,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
     if writer.note:
         print(f"note: {writer.note}", file=sys.stderr)
-    print(f"written: {writer}, {len(results.frames)} frames with {len(results.track_ids)} ids", file=sys.stderr)
+    amount = f"{counted(len(results.frames), 'frame')} with {counted(len(results.track_ids), 'id')}"
+    print(f"written: {writer}, {amount}", file=sys.stderr)
     if args.plot:
         from tracker.evaluation.motion_plots import draw_keypoints
 
@@ -126,13 +137,30 @@ def draw_people(path: Path, people: Mapping[int, T], draw: Callable[[T, Path], N
 
 
 def with_options(results: Results, args: argparse.Namespace) -> Results:
-    """The results with the frame rate and the height that are given; UsageError for senseless ones."""
-    for option in ("fps", "person_height"):
-        if (value := getattr(args, option)) is not None and not 0 < value <= _LARGEST:
-            raise UsageError(f"--{option.replace('_', '-')} must be above 0 and at most {_LARGEST}, not {value}")
-    given = {name: value for name, value in ((HEIGHT, args.person_height), (RATE, args.fps)) if value}
-    header = results.header
-    return replace(results, header=replace(header, fps=args.fps or header.fps, settings=header.settings | given))
+    """The results with the frame rate and the height that are given, as far as OUT has a use for them."""
+    form = format_of(args.output, args.format)
+    results = rated(results, args.fps, is_of_markers=form.is_per_person)
+    given = {HEIGHT: args.person_height, RATE: args.fps if form.is_per_person else None}
+    if args.person_height and "the settings" in form.writer.drops and not form.is_per_person:
+        print(f"note: --person-height is left out: {args.output} holds pixels; TRC and C3D are scaled", file=sys.stderr)
+    settings = results.header.settings | {name: value for name, value in given.items() if value}
+    return replace(results, header=replace(results.header, settings=settings))
+
+
+def rated(results: Results, fps: float | None, *, is_of_markers: bool = False) -> Results:
+    """The results with the frame rate that is given, where they state no times; UsageError for a senseless one.
+
+    is_of_markers: whether it is also that of a marker file, which times do not contradict.
+    """
+    if fps is None:
+        return results
+    if not 0 < fps <= _LARGEST:
+        raise UsageError(f"--fps must be above 0 and at most {_LARGEST}, not {fps}")
+    if any(math.isnan(frame.time_s) for frame in results.frames):
+        return replace(results, header=replace(results.header, fps=fps))
+    if not is_of_markers:
+        print("note: --fps is left out: the results state the times of their frames", file=sys.stderr)
+    return results
 
 
 def read_frames(path: Path) -> Results:
@@ -143,6 +171,15 @@ def read_frames(path: Path) -> Results:
     if results.warning:
         print(f"warning: {results.warning}", file=sys.stderr)
     return results
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "edit"), counted(2, "id")
+    ('1 edit', '2 ids')
+    """
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def keypoint_threshold_of(results: Results) -> float:

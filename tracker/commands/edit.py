@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tracker.after.edits import apply_edits, read_edits
-from tracker.commands.convert import read_frames
-from tracker.errors import UsageError
-from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, open_writer
+from tracker.commands.convert import counted, rated, read_frames
+from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, format_of, open_writer
 from tracker.formats.fields import readable
+from tracker.formats.record import EDITS
 from tracker.outputs import PIPE, check_apart
 
 
@@ -25,7 +24,8 @@ def add_parser(commands: Any) -> None:
         description="Apply the lines of EDITS to RESULTS: `swap 3 7 @ 12.40` (from that second on), `merge 9 -> 3`, "
         "`split 3 @ 20.1` (a new id from there on), `sides 3 @ 4.2 - 4.6` (left and right exchanged), `drop 12`, "
         "`name 3 Anna`; what follows a # is left out. `suggest` writes such lines. Ids are those of RESULTS, in any "
-        "order the lines stand. The same lines once more change nothing. .jsonl and .npz keep the tracker's ids, too.",
+        "order the lines stand. .jsonl, .npz and .parquet keep the lines, so that the same once more change nothing; "
+        "to other formats apply them once. .jsonl and .npz keep the tracker's ids, too.",
     )
     parser.add_argument("results", type=Path, metavar="RESULTS", help="results that `track` or `convert` wrote")
     parser.add_argument("edits", type=Path, metavar="EDITS", help="text of lines")
@@ -54,10 +54,14 @@ def run(args: argparse.Namespace) -> int:
     with suppress(BrokenPipeError), open_writer(output, edited.header, form) as writer:
         for frame in edited.frames:
             writer.write(frame, frame.tracked)
-    if dropped := sorted(writer.drops - edited.absent_facts):
-        print(f"{output} cannot hold: {', '.join(dropped)}", file=sys.stderr)
-    done = "as they were" if edited is before else f"{len(edits)} edits applied"
-    print(f"written: {writer}, {done}, {len(edited.track_ids)} ids of {len(before.track_ids)}", file=sys.stderr)
+    dropped = writer.drops - edited.absent_facts
+    if named := sorted(dropped - {EDITS}):
+        print(f"{output} cannot hold: {', '.join(named)}", file=sys.stderr)
+    if EDITS in dropped and format_of(output, form).is_read:
+        print(f"warning: {output} keeps no edits: apply these lines to {args.results} itself, once", file=sys.stderr)
+    done = "as they were" if edited is before else f"{counted(len(edits), 'edit')} applied"
+    ids = counted(len(edited.track_ids), "id")
+    print(f"written: {writer}, {done}, {ids} of {len(before.track_ids)}", file=sys.stderr)
     return 0
 
 
@@ -67,8 +71,5 @@ def add_rate_option(parser: Any) -> None:
 
 
 def read_rated(args: argparse.Namespace) -> Results:
-    """The results, with the frame rate that is given; UsageError for a senseless one."""
-    if args.fps is not None and not 0 < args.fps < float("inf"):
-        raise UsageError(f"--fps must be above 0, not {args.fps}")
-    results = read_frames(args.results)
-    return replace(results, header=replace(results.header, fps=args.fps or results.header.fps))
+    """The results, with the frame rate that is given."""
+    return rated(read_frames(args.results), args.fps)

@@ -236,6 +236,13 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def height_m(text: str) -> float:
+    """How tall people are, in metres, as the type of an option."""
+    if not re.fullmatch(r"-?\d+(\.\d+)?", text, re.ASCII) or not 0.3 <= float(text) <= 2.6:
+        raise argparse.ArgumentTypeError(f"{text!r} must be in metres, from 0.3 to 2.6")
+    return float(text)
+
+
 def read_address(text: str) -> Address:
     """Where a server is to listen, as the type of an option."""
     from tracker.job.web import Address

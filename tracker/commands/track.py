@@ -17,6 +17,7 @@ from tracker.commands.options import (
     add_people_options,
     add_second_pass_options,
     add_tracking_options,
+    height_m,
     natural,
     read_address,
     read_engine,
@@ -109,7 +110,7 @@ def add_parser(commands: Any) -> None:
     group = parser.add_rare_group("people who are not confirmed yet")
     group.add_argument("--confirmed-only", action="store_true", help="leave unconfirmed people out of --poses")
     group = parser.add_rare_group("TRC and C3D")
-    group.add_argument("--person-height", type=_height, metavar="M", help="metres that people are tall, to scale by")
+    group.add_argument("--person-height", type=height_m, metavar="M", help="metres that people are tall, to scale by")
     add_second_pass_options(
         parser.add_rare_group(
             "second pass over the poses",
@@ -141,12 +142,6 @@ def _add_batch_options(parser: Parser) -> None:
     group.add_argument(
         "--threads", type=natural, metavar="N", help="of each process on the CPU; default: cores by workers, if several"
     )
-
-
-def _height(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) or not 0 < float(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} must be above 0 and at most 1000")
-    return float(text)
 
 
 def _crf(text: str) -> int:

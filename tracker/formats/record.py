@@ -17,7 +17,8 @@ from tracker.types import Frame, Origin, Poses, TrackedPoses
 FILES = "names of images"
 NAMES = "names of people"
 AT_FIRST = "ids and keypoints as they were at first"
-RUN_FACTS = frozenset({"the frame rate", "the source", "the settings", NAMES, AT_FIRST})
+EDITS = "edits of ids"
+RUN_FACTS = frozenset({"the frame rate", "the source", "the settings", NAMES, AT_FIRST, EDITS})
 TRACKING_FACTS = frozenset({"times", "who was carried by flow", "similarities", "who is unconfirmed"})
 
 
@@ -145,6 +146,7 @@ def _facts_of(header: Header) -> dict[str, bool]:
         "the settings": bool(header.settings),
         "the picture's size": header.size_wh is not None,
         NAMES: bool(header.names),
+        EDITS: bool(header.edits),
     }
 
 

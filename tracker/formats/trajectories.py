@@ -135,9 +135,9 @@ class Trajectories:
             yield Trajectory(int(ids[mine[0]]), frames[span], times_s[span], found, how_sure)
 
 
-def trajectories_of(results: Results, fps: float | None = None) -> Trajectories:
-    """Of everybody in results. fps: in place of what the header states."""
-    found = Trajectories(results.header.skeleton.num_keypoints, fps or results.header.fps)
+def trajectories_of(results: Results) -> Trajectories:
+    """Of everybody in results."""
+    found = Trajectories(results.header.skeleton.num_keypoints, results.header.fps)
     for frame in results.frames:
         found.add(frame, frame.tracked)
     return found

@@ -54,6 +54,10 @@ _HEAD_SHARE = 0.6
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_HEIGHT = 22  # of capitals at scale 1
+# Of Latin letters that Unicode does not make of a plain one and an accent.
+_PLAIN_LETTERS = str.maketrans("ŁłØøĐđÐðıĦħŦŧŊŋ", "LlOoDdDdiHhTtNn") | str.maketrans(
+    {"ß": "ss", "ẞ": "SS", "Æ": "Ae", "æ": "ae", "Œ": "Oe", "œ": "oe", "Þ": "Th", "þ": "th"}
+)
 
 
 @dataclass(frozen=True)
@@ -383,10 +387,11 @@ def _translucent(canvas: Image, rect: Rect) -> Iterator[None]:
 def _plain(name: str) -> str:
     """A name in the letters that OpenCV's font has, without accents; empty if nothing is left.
 
-    >>> _plain("Zoë Ł."), _plain("安娜")
-    ('Zoe .', '')
+    >>> _plain("Zoë Łukasz Strauß"), _plain("安娜")
+    ('Zoe Lukasz Strauss', '')
     """
-    return unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
+    plain = unicodedata.normalize("NFKD", name.translate(_PLAIN_LETTERS))
+    return plain.encode("ascii", "ignore").decode().strip()
 
 
 def _draw_tags(
