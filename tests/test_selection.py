@@ -132,11 +132,41 @@ def test_pixels_outside_the_picture_are_told() -> None:
             (read_region, text)
             for text in ("1,2", "0,0,1", "0,0,0,1", "0,0,1,1,2,2", "a,b,c,d", "0,0,inf,1", "-1,0,1,1")
         ),
+        *((read_region, given) for given in (7, [(0, 0), (1,)], [(0, 0, 1), (1, 1, 0)], ["a", "b"], ())),
+        (read_only, (0.5,)),
     ],
 )
 def test_what_makes_no_sense_is_refused(read: Any, text: str) -> None:
     with pytest.raises(ValueError, match=r"only must|region|no list"):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "reason"),
+    [
+        (read_region, "0.1,0.1,400,300", "mixes shares of the picture and pixels"),
+        (read_only, "0.5,300", "mixes shares of the picture and pixels"),
+        (read_region, "0.1,0.1,0.9,0.9,0.9,0.1,0.1,0.9", "crosses itself"),
+        (read_region, "0.1,0.1,0.2,0.2,0.3,0.3,0.7,0.7", "has no area"),
+    ],
+)
+def test_the_reason_why_it_makes_no_sense_is_told(read: Any, text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "region", "words"),
+    [
+        ([(0, 0), (1, 0), (0.5, 1)], (0, 0, 1, 0, 0.5, 1), "0,0,1,0,0.5,1 (shares of the picture)"),
+        (np.array([[0, 0], [50, 64]]), (0, 0, 50, 64), "0,0,50,64 (pixels)"),
+        ("0,0,1,2", (0, 0, 1, 2), "0,0,1,2 (pixels)"),
+        ([0, 0, 1, 1], (0, 0, 1, 1), "0,0,1,1 (shares of the picture)"),
+    ],
+)
+def test_a_region_is_given_in_many_ways(given: Any, region: tuple[float, ...], words: str) -> None:
+    assert read_region(given) == region
+    assert Selection(region=read_region(given)).describe() == f"who stand in {words}"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tracker.flow import create_flow
 from tracker.formats import FrameResult, Header, read_people
 from tracker.formats.lists import number_in
 from tracker.pipeline import Pipeline, track_source
-from tracker.selection import Only, Selection
+from tracker.selection import Only, Region, read_selection
 from tracker.skeletons import COCO_17, USUAL_SKELETONS, Skeleton, skeleton_of
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
@@ -66,7 +66,7 @@ def track_poses(
     deinterlace: bool = True,
     people: int | None = None,
     only: Only | None = None,
-    region: tuple[float, ...] | None = None,
+    region: Region | None = None,
 ) -> Generator[tuple[Frame, TrackedPoses]]:
     """Give ids to poses that other networks found in a video: each frame with its people, as soon as it is done.
 
@@ -76,10 +76,10 @@ def track_poses(
     default it is told by their number. detector_score: least score of a person, where they have one. config: by default
     nobody is carried by the flow, so that whoever comes out went in, second poses of a person left out; with
     propagation carried people keep their moved keypoints. fps to deinterlace: as for `open_source`; people, only,
-    region: as for `Selection`. No network is loaded. Raises InputError and UsageError at the call.
+    region: as for `build_pipeline`. No network is loaded. Raises InputError and UsageError at the call.
     """
     wanted = skeleton_of(skeleton) if isinstance(skeleton, str) else skeleton
-    config, selection = config or TrackerConfig(propagation=False), Selection(people, only, region)
+    config, selection = config or TrackerConfig(propagation=False), read_selection(people, only, region)
 
     def build(frames: VideoSource) -> Pipeline:
         is_whole = start_s is end_s is max_frames is None

@@ -29,7 +29,7 @@ from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
 from tracker.pose import load_estimator, load_finder, load_poses
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
-from tracker.selection import Choice, Only, Selection
+from tracker.selection import Choice, Only, Region, Selection, read_selection
 from tracker.skeletons import Skeleton
 from tracker.tracking.config import TrackerConfig
 from tracker.tracking.foresight import Tracked, look_ahead
@@ -448,7 +448,7 @@ def build_pipeline(
     grouping: GroupingConfig = TRACKED_GROUPING,
     people: int | None = None,
     only: Only | None = None,
-    region: tuple[float, ...] | None = None,
+    region: Region | None = None,
     appearance: Appearance | Path | str | None = None,
 ) -> Pipeline:
     """Load the networks and put a pipeline together.
@@ -457,12 +457,13 @@ def build_pipeline(
     top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
     detector is named. speed, is_live: as for `choose_pace`. grouping: of bottom-up estimation. device: auto, cpu, cuda
     or cuda:N. flow: dis, lk or none. detector_type, num_threads, engine: as for `load_detector`. people, only, region:
-    as for `Selection`. appearance: as for `load_appearance`, or an object of your own. Raises ModelError, DeviceError
-    and UsageError, ValueError for an unknown pose, flow or speed, and for a selection that makes no sense.
+    as for `Selection`, or as the options have them, a region also as points (M, 2). appearance: as for
+    `load_appearance`, or an object of your own. Raises ModelError, DeviceError and UsageError, ValueError for an
+    unknown pose, flow or speed, and for a selection that makes no sense.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
-    config, motion, selection = config or TrackerConfig(), create_flow(flow), Selection(people, only, region)
+    config, motion, selection = config or TrackerConfig(), create_flow(flow), read_selection(people, only, region)
     pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")

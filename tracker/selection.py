@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -17,8 +17,11 @@ from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, IntArray, T
 
 # Who alone: by size, by place, by the id of a run before, or by a point of the picture.
 Only: TypeAlias = str | int | tuple[float, float]
+# Two corners or a polygon, as a text, a row of numbers, or points.
+Region: TypeAlias = str | Sequence[float] | Sequence[Sequence[float]]
 
 _WORDS = ("largest", "centre")
+_REGION = "region must be X1,Y1,X2,Y2, or more points of a polygon, from 0 up, not {}"
 # By how much of their size people are looked for around those who are chosen: who comes so near may hide them.
 _NEAR = 0.5
 # Boxes of one person in two frames overlap so much; by so much of their size people may leave a region before they are
@@ -42,9 +45,6 @@ class Selection:
     region: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("only", "region"):  # a list, as JSON has it, does as well
-            if isinstance(numbers := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(numbers))
         if self.people is not None and (self.people < 1 or self.only is not None):
             raise ValueError("people must be 1 or more" if self.only is None else "only is one person; give no people")
         _check_only(self.only)
@@ -58,9 +58,9 @@ class Selection:
         if isinstance(self.only, int):
             parts.append(f"person {self.only} alone")
         elif self.only is not None:
-            where = whom.get(self.only) if isinstance(self.only, str) else f"the person at {_listed(self.only)}"
+            where = whom.get(self.only) if isinstance(self.only, str) else f"the person at {_in_words(self.only)}"
             parts.append(f"{where} alone")
-        return ", ".join([*parts, *([f"who stand in {_listed(self.region)}"] if self.region else [])])
+        return ", ".join([*parts, *([f"who stand in {_in_words(self.region)}"] if self.region else [])])
 
     def check(self, size_wh: tuple[int, int]) -> None:
         """InputError for pixels that pictures of this size do not have."""
@@ -80,24 +80,46 @@ class Selection:
         return np.any([_are_inside(place, _corners(self.region, size_wh)) for place in places], axis=0)
 
 
-def read_only(text: str) -> Only:
-    """What --only says; ValueError for what makes no sense.
+def read_only(given: str | int | Sequence[float]) -> Only:
+    """What --only says, or a caller in Python; ValueError for what makes no sense.
 
     >>> read_only("center"), read_only("3"), read_only("0.5,0.4")
     ('centre', 3, (0.5, 0.4))
     """
-    word = "centre" if text == "center" else text
-    is_word = word in _WORDS or "," not in word
-    only: Any = int(text) if text.isdecimal() else word if is_word else _read_numbers(text)
+    only: Any = given
+    if isinstance(given, str):
+        word = "centre" if given == "center" else given
+        is_word = word in _WORDS or "," not in word
+        only = int(given) if given.isdecimal() else word if is_word else _read_numbers(given)
+    elif isinstance(given, Sequence | np.ndarray):
+        only = tuple(given)
     _check_only(only)
     return only
 
 
-def read_region(text: str) -> tuple[float, ...]:
-    """What --region says; ValueError for what makes no sense."""
-    region = _read_numbers(text)
+def read_region(given: Region) -> tuple[float, ...]:
+    """What --region says, or a caller in Python; ValueError for what makes no sense.
+
+    >>> read_region("0,0,0.5,1"), read_region([(0, 0), (1, 0), (0.5, 1)])
+    ((0.0, 0.0, 0.5, 1.0), (0.0, 0.0, 1.0, 0.0, 0.5, 1.0))
+    """
+    try:
+        numbers = np.array(_read_numbers(given) if isinstance(given, str) else given, np.float64)
+    except TypeError:
+        raise ValueError(_REGION.format(given)) from None
+    except ValueError as error:  # points of unlike length, or no numbers
+        raise ValueError(str(error) if isinstance(given, str) else _REGION.format(given)) from None
+    if numbers.ndim != 1 and numbers.shape[1:] != (2,):
+        raise ValueError(_REGION.format(given))
+    region = tuple(numbers.ravel().tolist())
     _check_region(region)
     return region
+
+
+def read_selection(people: int | None, only: Only | Sequence[float] | None, region: Region | None) -> Selection:
+    """A selection of what callers in Python give."""
+    only = None if only is None else read_only(only)
+    return Selection(people, only, None if region is None else read_region(region))
 
 
 class Choice:
@@ -232,15 +254,29 @@ def _check_only(only: Only | None) -> None:
     is_point = isinstance(only, tuple) and len(only) == 2 and all(0 <= number < math.inf for number in only)
     if not (only is None or only in _WORDS or is_point or (isinstance(only, int) and only > 0)):
         raise ValueError(f"only must be {', '.join(_WORDS)}, an id, or a point X,Y, not {only!r}")
+    if isinstance(only, tuple):
+        _refuse_mixture("only", only)
 
 
 def _check_region(region: tuple[float, ...]) -> None:
     is_even = len(region) >= 4 and len(region) % 2 == 0
     if not is_even or not all(0 <= number < math.inf for number in region):
-        raise ValueError(f"region must be X1,Y1,X2,Y2, or more points of a polygon, from 0 up, not {_listed(region)}")
-    x, y = _corners(region, (1, 1)).T
-    if np.ptp(x) == 0 or np.ptp(y) == 0 or (x @ np.roll(y, 1) == y @ np.roll(x, 1)):
+        raise ValueError(_REGION.format(_listed(region)))
+    _refuse_mixture("region", region)
+    corners = _corners(region, (1, 1))
+    x, y = (corners - corners[0]).T
+    tiny = 1e-9 * np.ptp(x) * np.ptp(y)
+    if abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) > tiny:
+        return
+    far = np.hypot(x, y).argmax()
+    if (np.abs(x * y[far] - y * x[far]) <= tiny).all():
         raise ValueError(f"region {_listed(region)} has no area; give other corners")
+    raise ValueError(f"region {_listed(region)} crosses itself; give its corners in their order around it")
+
+
+def _refuse_mixture(name: str, numbers: tuple[float, ...]) -> None:
+    if max(numbers) > 1 and any(0 < number < 1 for number in numbers):
+        raise ValueError(f"{name} {_listed(numbers)} mixes shares of the picture and pixels of it; give one kind")
 
 
 def _read_numbers(text: str) -> tuple[float, ...]:
@@ -252,6 +288,10 @@ def _read_numbers(text: str) -> tuple[float, ...]:
 
 def _listed(numbers: Iterable[float]) -> str:
     return ",".join(f"{number:g}" for number in numbers)
+
+
+def _in_words(numbers: tuple[float, ...]) -> str:
+    return f"{_listed(numbers)} ({'shares of the picture' if max(numbers) <= 1 else 'pixels'})"
 
 
 def _points(numbers: tuple[float, ...], size_wh: tuple[int, int]) -> DoubleArray:

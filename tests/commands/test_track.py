@@ -301,9 +301,9 @@ def test_unrelated_photos_show_everybody(run: Run, models: list[str], tmp_path: 
     ("options", "ids", "line"),
     [
         (["--only", "1"], [1], "whom: person 1 alone"),
-        (["--only", "0.7,0.5"], [2], "whom: the person at 0.7,0.5 alone"),
+        (["--only", "0.7,0.5"], [2], "whom: the person at 0.7,0.5 (shares of the picture) alone"),
         (["--people", "1", "--flow", "none"], [1], "whom: 1 person at most"),
-        (["--region", "0,0,50,64"], [1], "whom: who stand in 0,0,50,64"),
+        (["--region", "0,0,50,64"], [1], "whom: who stand in 0,0,50,64 (pixels)"),
         (["--only", "9"], [], "nobody was chosen (person 9 alone); run without --only"),
     ],
 )

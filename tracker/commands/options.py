@@ -81,6 +81,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **options)
         self.moved: dict[str, str] = {}
         self._rare: list[Any] = []
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -1,0,1,1 is no option, as argparse would have it
         self.add_argument("--version", action="version", version=f"pose-tracker {__version__}")
         self.add_argument(
             "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
