@@ -59,6 +59,11 @@ class Frame:
         _check("image", self.image, ("H", "W", 3), np.uint8)
 
     @property
+    def most_waiting(self) -> int:
+        """How many frames of this size may wait for what follows them: 60, and no more than 512 MiB."""
+        return min(60, 2**29 // self.image.nbytes)
+
+    @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return int(self.image.shape[1]), int(self.image.shape[0])

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.after.walks import results, walk
 from tests.benchmarks.smoothing import results_of
 from tracker.after.ahead import AheadSmoother
 from tracker.formats import Results
-from tracker.types import TrackedPoses
+from tracker.types import Frame, TrackedPoses
 
 
-def smoothed(given: Results) -> list[TrackedPoses]:
-    smoother, found = AheadSmoother[int](0.4), list[tuple[int, TrackedPoses]]()
+def smoothed(given: Results, most: float = 60 * 0.135 + 1, height: int = 1) -> list[TrackedPoses]:
+    """Everybody smoothed, where fewer than so many frames wait."""
+    smoother, found = AheadSmoother[Frame](0.4), list[tuple[Frame, TrackedPoses]]()
+    image = np.broadcast_to(np.uint8(0), (height, 4000, 3))
     for frame in given.frames:
-        found += smoother.add(frame.index, frame.tracked, frame.time_s)
-        assert frame.index - len(found) < 60 * 0.135 + 1
+        found += smoother.add(Frame(frame.index, frame.time_s, image), frame.tracked)
+        assert frame.index - len(found) < most
     found += smoother.rest()
-    assert [index for index, _ in found] == [frame.index for frame in given.frames]
+    assert [frame.index for frame, _ in found] == [frame.index for frame in given.frames]
     return [people for _, people in found]
+
+
+@pytest.mark.parametrize(("height", "most"), [(1, 60), (4000, 2**29 // (4000 * 4000 * 3))])
+def test_few_frames_wait_whatever_their_rate_and_size(height: int, most: int) -> None:
+    times_s = np.arange(300) / 1000
+    noise = np.random.default_rng(0).normal(0, 2, (len(times_s), 2))
+    left = np.array([people.poses.keypoints[0, 0] for people in smoothed(results_of(noise, times_s), most, height)])
+    assert left.var(axis=0).sum() < 0.4 * noise.var(axis=0).sum()
 
 
 def test_noise_goes_and_motion_stays_where_it_is() -> None:

@@ -21,7 +21,7 @@ from tracker.after.filters import OneEuro
 from tracker.after.second_pass import SecondPass, run_second_pass
 from tracker.formats import FrameResult, Header, Results, read_results
 from tracker.skeletons import COCO_17
-from tracker.types import Poses, TrackedPoses
+from tracker.types import Frame, Poses, TrackedPoses
 
 _FILTERS = ("ahead", "one-euro", "butterworth")
 SIZE = 200.0
@@ -60,8 +60,10 @@ def worked_by(smooth: str, results: Results) -> Results:
     """The results smoothed by a filter of `SecondPass`, or `ahead` as overlays are."""
     if smooth != "ahead":
         return run_second_pass(results, SecondPass(smooth=smooth, fill_gaps_s=0.2), 0.4)
-    ahead = smooth_ahead(((frame, frame.tracked) for frame in results.frames), 0.4)  # type: ignore[type-var]
-    return replace(results, frames=tuple(replace(frame, tracked=people) for frame, people in ahead))
+    pixel = np.zeros((1, 1, 3), np.uint8)
+    ahead = smooth_ahead(((Frame(each.index, each.time_s, pixel), each.tracked) for each in results.frames), 0.4)
+    worked = tuple(replace(each, tracked=people) for each, (_, people) in zip(results.frames, ahead, strict=True))
+    return replace(results, frames=worked)
 
 
 def pckh(truth: Path, results: Results) -> list[float]:

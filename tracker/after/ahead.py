@@ -12,7 +12,6 @@ import numpy as np
 from tracker.after.filters import good_points
 from tracker.types import BoolArray, DoubleArray, Frame, TrackedPoses
 
-T = TypeVar("T")
 F = TypeVar("F", bound=Frame)
 # A parabola is laid through where a point was and will be, so many seconds back and ahead, if it was there so often.
 _REACH_S, _LEAST_POINTS = 0.135, 4
@@ -24,15 +23,14 @@ def smooth_ahead(
     """Frames with their people as an `AheadSmoother` gives them."""
     smoother = AheadSmoother[F](keypoint_threshold)
     for frame, people in frames:
-        yield from smoother.add(frame, people, frame.time_s)
+        yield from smoother.add(frame, people)
     yield from smoother.rest()
 
 
 @dataclass(frozen=True)
-class _Moment(Generic[T]):
-    """A frame that waits or is looked back at; points (N, P, 2) and is_good (N, P) of its people."""
+class _Moment:
+    """People who wait or are looked back at; points (N, P, 2) and is_good (N, P) of them."""
 
-    item: T
     people: TrackedPoses
     time_s: float
     points: DoubleArray
@@ -40,42 +38,42 @@ class _Moment(Generic[T]):
     rows: dict[int, int]
 
 
-class AheadSmoother(Generic[T]):
+class AheadSmoother(Generic[F]):
     """Smooths keypoints and boxes of each person by parabolas through the tenth of a second on either side.
 
     Frames come out, with their people, once what follows within 0.135 s is known; between them is nothing that lags
     (Savitzky and Golay's filter, by the frames' real times). Keypoints under the threshold stay as they are, but
-    where sure ones stand on either side they are filled in.
+    where sure ones stand on either side they are filled in. Where more frames would wait than their
+    `most_waiting`, the oldest come out by what is known.
     """
 
     def __init__(self, keypoint_threshold: float) -> None:
         self._threshold = keypoint_threshold
-        self._moments: deque[_Moment[T]] = deque()
-        self._next = 0
+        self._moments: deque[_Moment] = deque()
+        self._waiting: deque[F] = deque()  # of the last moments
 
-    def add(self, item: T, people: TrackedPoses, time_s: float) -> Iterator[tuple[T, TrackedPoses]]:
+    def add(self, frame: F, people: TrackedPoses) -> Iterator[tuple[F, TrackedPoses]]:
         """Take the next frame; those that are ready come out."""
         points, is_good = good_points(people, self._threshold)
         rows = {track_id: row for row, track_id in enumerate(people.track_ids.tolist())}
-        self._moments.append(_Moment(item, people, time_s, points, is_good, rows))
-        yield from self._ready(time_s - _REACH_S + 1e-6)
+        self._moments.append(_Moment(people, frame.time_s, points, is_good, rows))
+        self._waiting.append(frame)
+        yield from self._ready(frame.time_s - _REACH_S + 1e-6, frame.most_waiting)
 
-    def rest(self) -> Iterator[tuple[T, TrackedPoses]]:
+    def rest(self) -> Iterator[tuple[F, TrackedPoses]]:
         """The frames that still wait, when no more come."""
-        yield from self._ready(np.inf)
+        yield from self._ready(np.inf, 0)
 
-    def _ready(self, before_s: float) -> Iterator[tuple[T, TrackedPoses]]:
-        moments = self._moments
-        while self._next < len(moments) and moments[self._next].time_s < before_s:
-            now = moments[self._next]
+    def _ready(self, before_s: float, most: int) -> Iterator[tuple[F, TrackedPoses]]:
+        moments, waiting = self._moments, self._waiting
+        while waiting and (waiting[0].time_s < before_s or len(waiting) > most):
+            now = moments[-len(waiting)]
             while moments[0].time_s < now.time_s - _REACH_S - 1e-6:
                 moments.popleft()
-                self._next -= 1
-            yield now.item, _smoothed(now, moments)
-            self._next += 1
+            yield waiting.popleft(), _smoothed(now, moments)
 
 
-def _smoothed(now: _Moment[T], moments: deque[_Moment[T]]) -> TrackedPoses:
+def _smoothed(now: _Moment, moments: deque[_Moment]) -> TrackedPoses:
     """The people of a moment by what is around it."""
     near = [moment for moment in moments if abs(moment.time_s - now.time_s) <= _REACH_S + 1e-6]
     if not now.rows or len(near) < _LEAST_POINTS:
@@ -100,7 +98,7 @@ def _smoothed(now: _Moment[T], moments: deque[_Moment[T]]) -> TrackedPoses:
     return replace(now.people, poses=poses)
 
 
-def _seen_in(moment: _Moment[T], now: _Moment[T]) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
+def _seen_in(moment: _Moment, now: _Moment) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
     """Points (N, P, 2), weights (N, P), 1 or 0, and scores (N, K) of the people of now in another moment."""
     if moment.rows == now.rows:
         rows, is_there = slice(None), np.ones((len(now.rows), 1), np.bool_)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import BoolArray, DoubleArray, RowTable, TrackedPoses
+from tracker.types import BoolArray, DoubleArray, Frame, RowTable, TrackedPoses
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Frame)
 # Who was not seen for so long begins anew, as somebody does who was never seen.
 _RESET_S = 0.5
 # Of One-Euro: the cut-off of who stands still, by how much it rises with each person size per second, and that of the
@@ -58,9 +58,9 @@ class OneEuro:
         self._threshold = keypoint_threshold
         self._state: _State | None = None
 
-    def add(self, item: T, people: TrackedPoses, time_s: float) -> Iterator[tuple[T, TrackedPoses]]:
+    def add(self, frame: F, people: TrackedPoses) -> Iterator[tuple[F, TrackedPoses]]:
         """The next frame with its people, smoothed, at once; the form of `AheadSmoother`."""
-        yield item, self.smooth(people, time_s)
+        yield frame, self.smooth(people, frame.time_s)
 
     def rest(self) -> Iterator[tuple[Any, TrackedPoses]]:
         """No frame waits."""

@@ -187,7 +187,7 @@ class OverlaySink(Sink):
         if not self._smoother:
             return self._show(frame, people)
         with self._times.measure("draw"):
-            ready = list(self._smoother.add(frame, people, frame.time_s))
+            ready = list(self._smoother.add(frame, people))
         go_on = [self._show(*each) for each in ready]
         return all(go_on)
 

@@ -14,9 +14,6 @@ from tracker.types import Frame, TrackedPoses
 
 T = TypeVar("T", bound=Frame)
 
-# Frames that wait for those ahead take memory: so many at most, and so many bytes.
-_MOST_AHEAD, _MOST_BYTES = 60, 2**29
-
 
 # A frame, its people, whether a scene begins with it, and whether people were looked for in it.
 Tracked: TypeAlias = tuple[T, TrackedPoses, bool, bool]
@@ -87,8 +84,7 @@ class _Foresight(Generic[T]):
         if not self.waiting:
             return False
         oldest, newest = self.waiting[0], self.waiting[-1]
-        most = min(_MOST_AHEAD, _MOST_BYTES // oldest.frame.image.nbytes)
-        if not self._confirm_after_s or newest.scene > oldest.scene or len(self.waiting) > most:
+        if not self._confirm_after_s or newest.scene > oldest.scene or len(self.waiting) > oldest.frame.most_waiting:
             return True
         waited_s, looks = newest.frame.time_s - oldest.frame.time_s, newest.looks - oldest.looks
         has_waited = waited_s >= self._confirm_after_s + FRAME_S and looks >= self._num_detections

@@ -159,10 +159,11 @@ class VideoWriter:
             str(partial_path(self._path).absolute()),
             "w",
             format=_FORMATS[self._path.suffix.lower()],
-            # A fragment per second, on disk at once: that is what an interrupted run keeps.
+            # A fragment per second, on disk at once, is what an interrupted run keeps; large pictures fill more.
             options={
                 "movflags": "empty_moov+default_base_moof",
                 "frag_duration": "1000000",
+                "frag_size": "16000000",
                 "flush_packets": "1",
                 "max_interleave_delta": "1000000",  # where sound ends early, pictures do not wait for more
             },
