@@ -162,7 +162,7 @@ SOURCES = {
     "truncated middle": goes_on(hole, "--input hole.mkv", "warning: hole.mkv is damaged or cut off: …"),
     "one broken image in a folder": goes_on(
         broken_picture, "--input shots",
-        f"warning: 1 of 3 images left out; the last of them: shots/1.png {NO_IMAGE}", 2,
+        f"warning: 1 of 3 images left out (1.png); the last of them: shots/1.png {NO_IMAGE}", 2,
     ),
     "unplugged camera": goes_on(camera(4), "--input 0 --reconnect 0", f"warning: {UNPLUGGED}"),
 }  # fmt: skip

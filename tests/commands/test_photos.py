@@ -74,6 +74,25 @@ def test_what_is_broken_or_larger_is_no_hindrance(track: Run, photos: Path) -> N
     assert {path.name for path in Path("out").iterdir()} == {"b.png", "z.png"}
 
 
+def test_what_is_not_read_is_named(track: Run, photos: Path) -> None:
+    for name in ("broken.jpg", "torn.png"):
+        (photos / name).write_text("no picture")
+    (photos / "moving.gif").write_bytes(b"GIF89a")
+    (photos / "dangling.jpg").symlink_to("nowhere.jpg")
+    done = track("--photos", "--output", "out", "--poses", "out.jsonl", source=photos)
+    assert "warning: not read: dangling.jpg, moving.gif; 2 of 4 images left out (broken.jpg, torn.png); " in done.err
+    header, *_ = read_lines(Path("out.jsonl"))
+    assert header["fps"] is None
+
+
+def test_two_pictures_of_one_name_are_refused(track: Run, photos: Path) -> None:
+    for name in ("twin.tiff", "twin.tiff.png"):
+        cv2.imwrite(str(photos / name), texture())
+    done = track("--photos", "--output", "out", source=photos)
+    assert "twin.tiff and twin.tiff.png would both be written as twin.tiff.png; rename one" in refused(done, 2)
+    assert not Path("out").exists()
+
+
 def test_only_its_own_pictures_are_replaced(track: Run, photos: Path) -> None:
     Path("out").mkdir()
     (Path("out") / "b.png").write_text("old")

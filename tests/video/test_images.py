@@ -122,7 +122,7 @@ def test_a_broken_image_is_left_out_and_named(tmp_path: Path, capfd: pytest.Capt
     with open_source(str(tmp_path)) as source:
         assert [(f.index, f.time_s, number_of(f.image)) for f in source] == [(0, 0.0, 0), (2, 0.08, 2)]
     assert source.warning is not None
-    assert source.warning.startswith("1 of 3 images left out; the last of them: ")
+    assert source.warning.startswith("1 of 3 images left out (")
     assert source.warning.endswith("2.png is no image or is damaged; remove it or copy it again")
     assert capfd.readouterr().err == ""
 
@@ -136,7 +136,7 @@ def test_an_altered_note_in_a_png_does_no_harm(tmp_path: Path) -> None:
     ("num_images", "message"),
     [
         (1, r"^[^;]*0\.png is no image or is damaged"),
-        (3, r"^3 of 3 images left out; the last of them: .*2\.png is no image"),
+        (3, r"^3 of 3 images left out \(0\.png, 1\.png, 2\.png\); the last of them: .*2\.png is no image"),
     ],
 )
 def test_without_any_whole_image_there_is_no_video(tmp_path: Path, num_images: int, message: str) -> None:

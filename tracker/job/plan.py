@@ -17,7 +17,7 @@ from tracker.outputs import PIPE, check_output, make_folder, partial_path, real_
 from tracker.video.images import is_image
 from tracker.video.source import files_of, is_pattern, match_inputs
 from tracker.video.stream import is_address
-from tracker.video.writer import check_container, is_picture
+from tracker.video.writer import PictureFolder, check_container, is_picture
 
 # What ends the names of outputs without their suffix.
 _OUTPUT = re.compile(r"_tracked(\.partial)?$")
@@ -193,6 +193,12 @@ def _check_picture_folder(folder: Path, job: Job) -> None:
         raise UsageError(f"{folder} is one file, but of photos each has a picture of its own; name a folder")
     if real_path(folder) in {real_path(path.parent) for path in files_of(job.input)}:
         raise UsageError(f"pictures in {folder} would overwrite the input; name another folder")
+    written: dict[str, Path] = {}
+    for path in files_of(job.input):
+        name = PictureFolder.name_in(str(path))
+        if (other := written.setdefault(name, path)) != path:
+            both = f"{other.name} and {path.name} would both be written as {Path(name).name}"
+            raise UsageError(f"{both}; rename one of them")
 
 
 def _check_kinds(job: Job) -> None:

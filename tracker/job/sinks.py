@@ -322,7 +322,7 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
     if source.pixel_aspect != 1:
         aspect = source.pixel_aspect
         settings |= {"pixel_aspect": f"{aspect.numerator}:{aspect.denominator}", "coordinates": "stored pixels"}
-    fps = None if source.fps is None else float(source.fps)
+    fps = None if source.fps is None or job.photos else float(source.fps)
     return Header(pipeline.skeleton, source.name, source.size_wh, fps, settings)
 
 

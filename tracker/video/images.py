@@ -19,6 +19,9 @@ from tracker.types import Image
 from tracker.video.opencv_log import opencv_silenced
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2"})
+# Of pictures that are not read here, which somebody may miss.
+_UNREAD = frozenset({".gif", ".heic", ".heif", ".avif", ".jxl"})
+_MOST_NAMED = 5
 
 
 class ImagesReader:
@@ -30,11 +33,14 @@ class ImagesReader:
     is_live = False
     pictures = None
 
-    def __init__(self, name: str, paths: Sequence[Path], fps: Fraction, *, all_needed: bool = False) -> None:
+    def __init__(
+        self, name: str, paths: Sequence[Path], fps: Fraction, *, all_needed: bool = False, ignored: Sequence[Path] = ()
+    ) -> None:
+        """ignored: files that somebody may take for images of these; they are named."""
         self.name = name
         self.fps: Fraction | None = fps
         self.num_frames: int | None = len(paths)
-        self.warning: str | None = None
+        self.warning = f"not read: {_named(ignored)}" if ignored else None
         self.place: int | None = None
         self.file: str | None = None
         self._paths = paths
@@ -45,15 +51,16 @@ class ImagesReader:
     def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
         """Time and picture of each image from `start_s` on; InputError if one that is needed is broken."""
         first = math.ceil(Fraction(start_s).limit_denominator(1_000_000) * self._rate)
-        left_out = 0
+        before, left_out = self.warning, list[Path]()
         for position, path in enumerate(self._paths[first:], first):
             try:
                 image = read_image(path)
             except InputError as error:
                 if self._all_needed:
                     raise
-                left_out += 1
-                self.warning = f"{left_out} of {self.num_frames} images left out; the last of them: {error}"
+                left_out.append(path)
+                loss = f"{len(left_out)} of {self.num_frames} images left out ({_named(left_out)})"
+                self.warning = "; ".join(filter(None, (before, f"{loss}; the last of them: {error}")))
             else:
                 self.place, self.file = position, path.relative_to(self._folder).as_posix()
                 yield float(position / self._rate), image
@@ -67,13 +74,21 @@ class ImagesReader:
 
 def open_folder(path: Path, fps: Fraction) -> ImagesReader:
     """The images of a folder in natural order (2 before 10); InputError if it has none or cannot be listed."""
-    paths = [entry for entry in list_folder(path) if is_image(entry)]
+    entries = list_folder(path)
+    paths = [entry for entry in entries if is_image(entry)]
     if not paths:
         raise InputError(
             f"{path} holds no images ({' '.join(sorted(_SUFFIXES))}); name an image folder, a video, or videos by a "
             "pattern such as 'folder/*.mp4'"
         )
-    return ImagesReader(path.resolve().name, paths, fps)
+    alike = (entry for entry in entries if entry.suffix.lower() in _SUFFIXES | _UNREAD)
+    ignored = [entry for entry in alike if not is_image(entry) and not entry.is_dir()]  # or links to nothing
+    return ImagesReader(path.resolve().name, paths, fps, ignored=ignored)
+
+
+def _named(paths: Sequence[Path]) -> str:
+    more = len(paths) - _MOST_NAMED
+    return ", ".join(path.name for path in paths[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def list_folder(path: Path) -> list[Path]:
