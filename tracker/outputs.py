@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,25 @@ def partial_path(path: Path) -> Path:
     """
     target = _target(path)
     return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
+def partials_of(path: Path) -> list[Path]:
+    """The partial files of `path` that are there, also those of single people (`out_person03.partial.trc`)."""
+    target = _target(path)
+    people = sorted(target.parent.glob(f"{escape(target.stem)}_person*.partial{escape(target.suffix)}"))
+    return [found for found in (partial_path(path), *people) if found.exists()]
+
+
+@contextmanager
+def told_what_is_left(path: Path) -> Iterator[None]:
+    """A full disk or an interruption here says on stderr what is left of the file, unless the error does."""
+    try:
+        yield
+    except (KeyboardInterrupt, OutputError) as error:
+        left = [str(found) for found in partials_of(path) if str(found) not in str(error)]
+        if left:
+            print(f"what was done is in {' and '.join(left)}", file=sys.stderr)
+        raise
 
 
 def check_output(path: Path, overwrite: bool) -> None:

@@ -75,6 +75,32 @@ def test_options_of_no_use_are_left_out_in_one_line(run: Run, poses: Path) -> No
     assert "person 3 is 36 px tall" in run("convert", "tall.jsonl", "tall.trc").err
 
 
+@pytest.mark.parametrize(
+    ("out", "room", "left"),
+    [
+        *(
+            ("out.npz", 0, ""),
+            ("out.npz", 100, "out.partial.npz"),
+            ("out.csv", 0, ""),
+            ("out.csv", 2000, "out.partial.csv"),
+        ),
+        *(("out.trc", 0, ""), ("out.trc", 100, "out_person03.partial.trc")),
+    ],
+)
+def test_what_a_full_disk_leaves_is_named_or_removed(run: Run, poses: Path, out: str, room: int, left: str) -> None:
+    resource: Any = pytest.importorskip("resource", reason="no limit of sizes on Windows")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        done = run("convert", poses, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    *told, error = done.err.splitlines()
+    assert (done.code, told) == (1, [f"what was done is in {left}"] if left else [])
+    assert error.startswith(f"error: cannot write {out}: ")
+    assert [path.name for path in Path().glob("out*")] == ([left] if left else [])
+
+
 def test_a_torn_last_line_is_told(run: Run, poses: Path) -> None:
     poses.write_text(poses.read_text()[:-9])
     warning, written = run("convert", poses, "out.npz").err.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -14,6 +15,7 @@ from tests.formats.examples import READABLE
 from tests.video.clips import flashes_and_tones, write_clip, write_sounding_clip
 from tracker.commands import render as render_command
 from tracker.formats import FORMATS
+from tracker.video.overlay import OverlayRenderer
 
 
 def pictures(path: Path) -> list[np.ndarray]:
@@ -52,6 +54,21 @@ def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> Non
     differences = [np.abs(a - b)[24:].mean() for a, b in zip(first, again, strict=True)]
     assert max(differences) < 10
     assert drawn(Path("again.mp4")) == drawn(Path("first.mp4")) == [True] * 10
+
+
+@pytest.mark.usefixtures("tracked")
+def test_ctrl_c_names_the_video_so_far(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = OverlayRenderer.draw
+
+    def interrupted(*arguments: Any, time_s: float) -> Any:
+        if time_s > TIMES_S[5]:
+            raise KeyboardInterrupt
+        return draw(*arguments, time_s=time_s)
+
+    monkeypatch.setattr(OverlayRenderer, "draw", interrupted)
+    done = run("render", "out.jsonl", clip, "--output", "again.mp4")
+    assert (done.code, done.err) == (130, "what was done is in again.partial.mp4\ninterrupted\n")
+    assert Path("again.partial.mp4").exists()
 
 
 @pytest.mark.parametrize("options", [[], ["--show-unconfirmed"]])

@@ -243,6 +243,40 @@ def test_a_trail_shows_the_last_second() -> None:
     assert not row[: end - 206].any()
 
 
+@pytest.mark.parametrize(
+    ("step", "originals", "is_broken"),
+    [
+        pytest.param(30, (1, 1), False, id="a run"),
+        pytest.param(130, (1, 1), True, id="farther than a body in a frame"),
+        pytest.param(60, (1, 1), False, id="a jump of one person"),
+        pytest.param(60, (1, 2), True, id="somebody else"),
+        pytest.param(15, (1, 2), False, id="the same, whom the tracker gave another id"),
+        pytest.param(60, (1, -1), False, id="filled in"),
+    ],
+)
+def test_a_trail_ends_where_its_id_goes_to_somebody_else(
+    step: float, originals: tuple[int, int], is_broken: bool
+) -> None:
+    overlay = OverlayRenderer(COCO_17, draw=["trails"])
+    steps = ((0.0, 100.0, originals[0]), (0.1, 120.0, originals[0]), (0.2, 120 + step, originals[1]))
+    for time_s, x, original in steps:
+        people = replace(person(x, 80, 100), original_ids=np.array([original]))
+        picture = overlay.draw(plain(), people, time_s=time_s)
+    assert changed(picture).any() != is_broken
+
+
+@pytest.mark.parametrize(("size", "is_short"), [(80, True), (110, True), (400, False)])
+def test_a_long_name_keeps_to_its_box(size: float, is_short: bool) -> None:
+    def width(name: str) -> int:
+        picture = draw(person(100, 80, size), draw=["ids"], names={1: name})
+        return int(changed(picture).any(axis=0).sum())
+
+    long, longer = width("Maximiliane Schmidt"), width("Maximiliane Schmidtberger")
+    assert long <= size + 2
+    assert (long == longer) == is_short
+    assert width("Max") < width("Maxim")
+
+
 def test_who_stands_still_leaves_no_trail() -> None:
     shaken = [(n / 25, 300 + 2.0 * (-1) ** n) for n in range(26)]
     np.testing.assert_array_equal(walk(OverlayRenderer(COCO_17), *shaken), walk(OverlayRenderer(COCO_17), shaken[-1]))

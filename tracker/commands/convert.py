@@ -30,7 +30,7 @@ from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
 from tracker.formats.record import missing_in
 from tracker.formats.trajectories import trajectories_of
-from tracker.outputs import PIPE, check_apart, check_output, make_folder
+from tracker.outputs import PIPE, check_apart, check_output, make_folder, told_what_is_left
 from tracker.skeletons import SKELETONS
 from tracker.tracking.config import TrackerConfig
 
@@ -94,7 +94,11 @@ def run(args: argparse.Namespace) -> int:
         print(summary_of(before, results), file=sys.stderr)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     results = results.in_skeleton(wanted)
-    with suppress(BrokenPipeError), open_writer(args.output, results.header, args.format) as writer:
+    with (
+        told_what_is_left(args.output),
+        suppress(BrokenPipeError),
+        open_writer(args.output, results.header, args.format) as writer,
+    ):
         for frame in results.frames:
             writer.write(frame, frame.tracked)
     names = missing_in(writer.skeleton or wanted, skeleton)

@@ -13,7 +13,7 @@ from tracker.commands.convert import counted, rated, read_frames
 from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, format_of, open_writer
 from tracker.formats.fields import readable
 from tracker.formats.record import EDITS
-from tracker.outputs import PIPE, check_apart
+from tracker.outputs import PIPE, check_apart, told_what_is_left
 
 
 def add_parser(commands: Any) -> None:
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     edits = read_edits(text, str(args.edits))
     before = read_rated(args)
     edited = apply_edits(before, edits)
-    with suppress(BrokenPipeError), open_writer(output, edited.header, form) as writer:
+    with told_what_is_left(output), suppress(BrokenPipeError), open_writer(output, edited.header, form) as writer:
         for frame in edited.frames:
             writer.write(frame, frame.tracked)
     dropped = writer.drops - edited.absent_facts

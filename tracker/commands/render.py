@@ -15,7 +15,7 @@ from tracker.commands.convert import keypoint_threshold_of, read_frames
 from tracker.commands.options import add_overlay_options
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results
-from tracker.outputs import check_apart, check_output, real_path
+from tracker.outputs import check_apart, check_output, real_path, told_what_is_left
 from tracker.types import Frame, TrackedPoses
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     if args.smooth is None and not any(frame.tracked.raw is not None for frame in results.frames):
         matched = smooth_ahead(matched, keypoint_threshold_of(results))
     with (
+        told_what_is_left(output),
         VideoWriter(output, fps=source.fps, sound=source.sound if args.audio else None) as film,
         tqdm(matched, total=source.num_frames, unit="frame", disable=not sys.stderr.isatty(), leave=False) as bar,
     ):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, ClassVar, Self
 
 from tracker.errors import OutputError
 from tracker.formats.record import Header, Moment, convert_people
-from tracker.outputs import explained, partial_path, publish
+from tracker.outputs import explained, partial_path, partials_of, publish
 from tracker.skeletons import Skeleton
 from tracker.types import TrackedPoses
 
@@ -20,10 +20,10 @@ from tracker.types import TrackedPoses
 class ResultWriter(ABC):
     """Results under way to a file or folder, a context manager.
 
-    The first frame opens it. Left by an exception, what was written stays under the partial name. Raises OutputError
-    when it cannot be written (disk full, say). drops: names of what the format cannot hold. skeleton: to which
-    keypoints are brought by name, None for any. note: what is to be said of the complete file. As text it is what was
-    written.
+    The first frame opens it. Left by an exception, what was written stays under the partial name, unless it is
+    nothing. Raises OutputError when it cannot be written (disk full, say). drops: names of what the format cannot hold.
+    skeleton: to which keypoints are brought by name, None for any. note: what is to be said of the complete file. As
+    text it is what was written.
     """
 
     drops: ClassVar[frozenset[str]] = frozenset()
@@ -91,13 +91,18 @@ class ResultWriter(ABC):
     ) -> None:
         if not self._is_open:
             return
-        if kind is not None:
-            with suppress(OSError):  # the exception on its way says more
+        try:
+            if kind is not None:
+                with suppress(OSError):  # the exception on its way says more
+                    self._finish()
+                return
+            with explained(self.path):
                 self._finish()
-            return
-        with explained(self.path):
-            self._finish()
-            self._publish()
+                self._publish()
+        finally:
+            for left in partials_of(self.path):
+                if left.is_file() and not left.stat().st_size:
+                    left.unlink()
 
 
 class TextWriter(ResultWriter):

@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from tracker.outputs import partial_path
+from tracker.outputs import partials_of
 from tracker.pipeline import Pipeline
 from tracker.types import KnownPeople, TrackedPoses
 
@@ -119,7 +119,7 @@ class Report:
 
     def print_partial(self) -> None:
         """Say on stderr what an interrupted run left behind, if it left anything."""
-        kept = [str(path) for path in map(partial_path, self.outputs) if path.exists()]
+        kept = [str(path) for output in self.outputs for path in partials_of(output)]
         if self.frames and kept:
             print(f"stopped after {self.frames} frames; what was done is in {' and '.join(kept)}", file=sys.stderr)
 

@@ -48,12 +48,17 @@ _SHADE_OPACITY = 0.55
 _UNFOUND_S = 0.5
 # A trail's end is drawn along by its person as by a string of this share of their size: who stands still leaves none.
 _STRING = 0.05
+# Who moves farther from one frame to the next, as a share of their size, has another's id: the trail starts anew there.
+# Where the tracker's own id changes, as edits may have it, less will do.
+_JUMP, _JUMP_OF_IDS = 1.0, 0.25
 # Keypoints of a head lie close together: they are drawn finer than the body's, so that the face can be seen.
 _HEAD = ("nose", "eye", "ear", "head")
 _HEAD_SHARE = 0.6
 _SUBPIXEL_BITS = 4
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_HEIGHT = 22  # of capitals at scale 1
+# Names are cut to the width of the box, but for so many letters.
+_LEAST_LETTERS = 5
 # Of Latin letters that Unicode does not make of a plain one and an accent.
 _PLAIN_LETTERS = str.maketrans("ŁłØøĐđÐðıĦħŦŧŊŋ", "LlOoDdDdiHhTtNn") | str.maketrans(
     {"ß": "ss", "ẞ": "SS", "Æ": "Ae", "æ": "ae", "Œ": "Oe", "œ": "oe", "Þ": "Th", "þ": "th"}
@@ -246,7 +251,7 @@ class _Trails:
         self._length_s = length_s
         self._hips = [i for i, name in enumerate(skeleton.keypoint_names) if name.endswith("_hip")]
         self._points: dict[int, deque[tuple[float, float, float]]] = {}
-        self._ends: dict[int, tuple[float, float]] = {}
+        self._ends: dict[int, tuple[float, float, int]] = {}
         self._newest_s = -math.inf
 
     def extend(self, tracked: TrackedPoses, time_s: float) -> None:
@@ -262,9 +267,10 @@ class _Trails:
             scores, centres = poses.scores.max(axis=1), poses.boxes.reshape(-1, 2, 2).mean(axis=1)
         strings = _STRING * (poses.boxes[:, 2:] - poses.boxes[:, :2]).max(axis=1)
         seen = (scores >= self._threshold) & (scores > 0) & np.isfinite(strings)
-        rows = zip(tracked.track_ids[seen].tolist(), centres[seen].tolist(), strings[seen].tolist(), strict=True)
-        for track_id, centre, string in rows:
-            self._pull(track_id, time_s, centre, string)
+        originals = tracked.track_ids if tracked.original_ids is None else tracked.original_ids
+        columns = (column[seen].tolist() for column in (tracked.track_ids, centres, strings, originals))
+        for track_id, centre, string, original in zip(*columns, strict=True):
+            self._pull(track_id, time_s, centre, string, original)
         for track_id, points in list(self._points.items()):
             while points and points[0][0] < time_s - self._length_s:
                 points.popleft()
@@ -272,15 +278,23 @@ class _Trails:
                 del self._points[track_id]
         self._ends = {i: end for i, end in self._ends.items() if i in self._points or i in tracked.track_ids}
 
-    def _pull(self, track_id: int, time_s: float, centre: Sequence[float], string: float) -> None:
-        """Draw the end of a trail to where its person is farther away than the string is long."""
-        x, y = self._ends.setdefault(track_id, (centre[0], centre[1]))
+    def _pull(self, track_id: int, time_s: float, centre: Sequence[float], string: float, original: int) -> None:
+        """Draw the end of a trail to where its person is farther away than the string is long.
+
+        original: the tracker's own id, negative without.
+        """
+        x, y, before = self._ends.get(track_id, (centre[0], centre[1], original))
         away = math.hypot(centre[0] - x, centre[1] - y)
-        if away > string:
+        is_same = before == original or min(before, original) < 0
+        if away - string > (_JUMP if is_same else _JUMP_OF_IDS) * string / _STRING:
+            self._points.pop(track_id, None)
+            x, y = centre
+        elif away > string:
             share = 1 - string / away
             points = self._points.setdefault(track_id, deque([(time_s, x, y)]))
-            self._ends[track_id] = x, y = x + share * (centre[0] - x), y + share * (centre[1] - y)
+            x, y = x + share * (centre[0] - x), y + share * (centre[1] - y)
             points.append((time_s, x, y))
+        self._ends[track_id] = x, y, original if original >= 0 else before
 
     def points_of(self, track_id: int) -> FloatArray:
         """(M, 2) points of a trail, oldest first."""
@@ -402,13 +416,25 @@ def _draw_tags(
     height, pad = round(style.text), round(style.text / 3)
     for row in nearest_first:
         track_id = int(shown.track_ids[row])
-        text = names.get(track_id, f"{track_id}") + ("" if shown.confirmed[row] else "?")
+        box, mark = shown.poses.boxes[row], "" if shown.confirmed[row] else "?"
+        name = _shortened(names[track_id], style, box[2] - box[0] - 2 * pad) if track_id in names else f"{track_id}"
+        text = name + mark
         size_wh = _text_width(text, style) + 2 * pad, height + 2 * pad
-        places = [_tag_at(canvas, corner, size_wh) for corner in _tag_corners(shown.poses.boxes[row], size_wh)]
+        places = [_tag_at(canvas, corner, size_wh) for corner in _tag_corners(box, size_wh)]
         rect = next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
         taken.append(rect)
         cv2.rectangle(canvas, rect[:2], rect[2:], id_color(track_id), cv2.FILLED)
         _draw_text(canvas, text, (rect[0] + pad, rect[1] + pad + height), _INK, style)
+
+
+def _shortened(name: str, style: _Style, most_px: float) -> str:
+    """A name, or its beginning and dots (of the ellipsis the font knows nothing) where it is wider."""
+    shown = name
+    for letters in range(len(name) - 1, _LEAST_LETTERS - 1, -1):
+        if _text_width(shown, style) <= most_px:
+            break
+        shown = name[:letters].rstrip() + "..."
+    return shown
 
 
 def _tag_corners(box: FloatArray, size_wh: tuple[int, int]) -> list[tuple[int, int]]:
