@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import http.client
 import json
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -32,10 +35,10 @@ from tracker.job.web import Address
 pytest.importorskip("fastapi")
 from starlette.testclient import TestClient
 
-from tracker.serve import function, lanes
+from tracker.serve import connections, function, guard, lanes
 from tracker.serve.lanes import BusyError, Clips
 from tracker.serve.limits import Limits
-from tracker.serve.server import Service, create_app, open_service
+from tracker.serve.server import Service, create_app, make_server, open_service
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(upload_mb=2, picture_mp=1, frame_mp=0.1, clip_frames=30_000, clip_s=1e4, waiting_clips=1, kept_clips=2)
@@ -153,7 +156,6 @@ def test_what_is_refused(
         ("POST", "/v1/pose", {"Sec-Fetch-Site": "same-origin", "Origin": "https://proxy.example"}, 400),
         ("POST", "/v1/pose", {}, 400),
         ("POST", "/v1/pose", {"Content-Length": "-1"}, 413),
-        ("GET", "/v1/pose", {}, 405),
         ("GET", "/page/../server.py", {}, 404),
         ("GET", "/v1/jobs/x", {}, 404),
         ("GET", "/v1/jobs/x/poses.csv", {}, 404),
@@ -164,6 +166,89 @@ def test_who_is_refused(client: TestClient, method: str, path: str, headers: dic
     answer = client.request(method, path, headers=headers)
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("HEAD", "/", 200, ""),
+        ("HEAD", "/healthz", 200, ""),
+        ("GET", "/v1/pose", 405, "this address takes POST alone"),
+        ("PUT", "/healthz", 405, "this address takes GET alone"),
+        ("GET", "/v1/nothing", 404, "there is nothing here; the page is at /, and /docs describes the API"),
+    ],
+)
+def test_what_is_asked_wrongly(client: TestClient, method: str, path: str, status: int, words: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "image/png"])
+def test_what_is_no_form(client: TestClient, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    answer = client.post("/v1/pose", content=b"&=" * 1000, headers={"Content-Type": kind})
+    assert (answer.status_code, "as curl -F file=@photo.jpg does" in answer.text) == (400, True), answer.text
+    assert caplog.records == []
+
+
+@pytest.fixture
+def port(service: Service) -> Iterator[int]:
+    """Of a server that runs."""
+    with Address(port=0).bind() as listening:
+        server = make_server(service, Address())
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield int(listening.getsockname()[1])
+        server.should_exit = True
+        thread.join()
+
+
+def connect(port: int, begun: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(begun)
+    return connection
+
+
+def answer_on(connection: socket.socket) -> tuple[int, Any, str]:
+    """Status, headers and text."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return answer.status, answer.headers, answer.read().decode()
+
+
+UPLOAD = (
+    b"POST /v1/pose HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+)
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def test_idle_connections_keep_nobody_out(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(connections, "_PATIENCE_S", 2.0)
+    idle = [connect(port, b"GET / HT") for _ in range(8)]
+    with connect(port, HEALTH) as asking:
+        assert answer_on(asking)[0] == 200
+    assert [each.recv(100) for each in idle[-3:]] == [b""] * 3  # in time
+    busy = [connect(port, UPLOAD) for _ in range(4)]
+    time.sleep(0.5)  # until their headers are there
+    with connect(port, HEALTH) as asking:
+        status, headers, text = answer_on(asking)
+    assert (status, headers["retry-after"], headers["x-content-type-options"]) == (503, "5", "nosniff")
+    assert json.loads(text)["error"].startswith("as many are connected as may be")
+    for each in (*idle, *busy):
+        each.close()
+
+
+def test_slow_senders_keep_no_places(port: int, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_GRACE_S", 0.5)
+    monkeypatch.setattr(guard, "_DRAINED_S", 0.1)
+    slow = [connect(port, UPLOAD + b"-") for _ in range(LIMITS.waiting_pictures + 1)]
+    for each in slow:
+        status, _, text = answer_on(each)
+        assert (status, "the file comes too slowly" in text) == (408, True)
+        each.close()
+    assert service.pictures._taken == 0
 
 
 def test_a_body_that_breaks_off(service: Service) -> None:
@@ -393,8 +478,10 @@ def test_the_program(models: list[str], clip: Path, tmp_path: Path) -> None:
             (url,) = re.findall(r"^open (http://127\.0\.0\.1:\d+/) ", process.stderr.readline())
             assert b"pose-tracker" in urllib.request.urlopen(url, timeout=60).read()
             run_documented(url, tmp_path)
-            process.terminate()
-            assert process.stderr.read() == "interrupted\n"
+            with connect(int(re.findall(r":(\d+)/", url)[0]), UPLOAD) as uploading:
+                process.terminate()
+                assert process.stderr.read() == "interrupted\n"
+                assert "the server ends; try again" in answer_on(uploading)[2]
         finally:
             process.kill()
     assert process.returncode == 143

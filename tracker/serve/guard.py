@@ -18,6 +18,8 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Of a form, beside the file in it.
 _FORM_BYTES = 16_384
+# Who sends less in the long run, but for the first seconds, keeps a place from others.
+_LEAST_BYTES_PER_S, _GRACE_S = 10_000, 5.0
 # What a refused sender may still send, and for how long, to be sure to get the answer.
 _DRAINED_BYTES, _DRAINED_S = 256_000_000, 10.0
 
@@ -56,20 +58,24 @@ class Guard:
                 message = {**message, "headers": _with_security(message.get("headers", ()))}
             await send(message)
 
+        if scope["method"] == "HEAD":  # of all that may be got; uvicorn sends no body
+            scope = {**scope, "method": "GET"}
         try:
             self._check(scope)
             await self._application(scope, body.receive, send_on)
         except RefusedError as refused:
             if not has_begun:
                 await refuse(refused, send_on)
+        except asyncio.CancelledError:  # the server ends, and has waited long enough
+            if not has_begun:
+                await refuse(RefusedError(503, "the server ends; try again when it is back"), send)
 
     def _check(self, scope: Scope) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if self._address.refuses(host):
             raise RefusedError(421, "this server answers to localhost and 127.0.0.1 alone; open it by these names")
-        asks_alone = scope["method"] in ("GET", "HEAD")
-        if not asks_alone and _is_foreign(host, headers.get("sec-fetch-site"), headers.get("origin")):
+        if scope["method"] != "GET" and _is_foreign(host, headers.get("sec-fetch-site"), headers.get("origin")):
             raise RefusedError(403, "pages of other sites may not send anything here; open the page of this server")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > self._limits.upload_bytes + _FORM_BYTES:
@@ -94,7 +100,7 @@ async def refuse(refused: RefusedError, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     if refused.status == 503:
         headers.append((b"retry-after", b"5"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.start", "status": refused.status, "headers": _with_security(headers)})
     await send({"type": "http.response.body", "body": content})
 
 
@@ -106,17 +112,19 @@ class _Body:
         self._limits = limits
         self._num_bytes = 0
         self._is_over = False
-        self._ends_s = asyncio.get_running_loop().time() + limits.upload_s
+        self._begin_s = asyncio.get_running_loop().time()
 
     async def receive(self) -> MutableMapping[str, Any]:
         """The next message; RefusedError where the body is too large or too slow."""
         if self._is_over:
             return await self._receive()  # the client goes
+        slow_s, most_s = _GRACE_S + self._num_bytes / _LEAST_BYTES_PER_S, self._limits.upload_s
         try:
-            async with asyncio.timeout_at(self._ends_s):
+            async with asyncio.timeout_at(self._begin_s + min(slow_s, most_s)):
                 message = await self._take()
         except TimeoutError as error:
-            raise RefusedError(408, f"the file did not come within {self._limits.upload_s:g} s; try again") from error
+            how = f"did not come within {most_s:g} s" if most_s <= slow_s else "comes too slowly"
+            raise RefusedError(408, f"the file {how}; try again, with a smaller one or nearer by") from error
         if self._num_bytes > self._limits.upload_bytes + _FORM_BYTES:
             raise too_large(self._limits)
         return message

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from tracker import __version__
 from tracker.errors import InputError
 from tracker.job.job import Engine, Settings
 from tracker.job.web import Address, read_page
+from tracker.serve.connections import Connection
 from tracker.serve.documentation import describe
 from tracker.serve.guard import Guard, RefusedError
 from tracker.serve.lanes import BusyError, Clips, Lane, State, Ticket
@@ -34,7 +36,7 @@ from tracker.serve.limits import BEGINNING_BYTES, Kind, Limits, kind_of, safe_na
 from tracker.serve.work import RESULTS, Answer, ClipTask, Output, PictureTask, Refusal
 
 _PAGE = Path(__file__).with_name("page")
-_MOST_CONNECTIONS, _KEEP_ALIVE_S, _SHUTDOWN_S, _TIDY_S = 64, 10, 3, 30.0
+_KEEP_ALIVE_S, _SHUTDOWN_S, _TIDY_S = 10, 3, 30.0
 _FILE_FORM = {
     "type": "object",
     "required": ["file"],
@@ -117,17 +119,26 @@ def serve(settings: Settings, engine: Engine, limits: Limits, address: Address) 
     """Serve until Ctrl-C or SIGTERM; raises OutputError for a port that is taken, and what loading networks raises."""
     with address.bind() as listening, open_service(settings, engine, limits) as service:
         address = Address(address.host, listening.getsockname()[1])
-        config = uvicorn.Config(
-            create_app(service, address),
-            log_level="error",  # what is no HTTP is not told
-            access_log=False,
-            server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_SHUTDOWN_S,
-        )
+        server = make_server(service, address)
         print(f"open {address.url} (its API: {address.url}docs); Ctrl-C ends it", file=sys.stderr)
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
+
+
+def make_server(service: Service, address: Address) -> uvicorn.Server:
+    """Uvicorn's server of the application, which tells of faults of ours alone."""
+    config = uvicorn.Config(
+        create_app(service, address),
+        log_level="error",  # what is no HTTP is not told
+        access_log=False,
+        server_header=False,
+        http=Connection,
+        ws="none",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    told = logging.getLogger("uvicorn.error")
+    told.addFilter(lambda record: "graceful shutdown" not in str(record.msg))  # senders are told that it ends
+    return uvicorn.Server(config)
 
 
 def create_app(service: Service, address: Address) -> Any:
@@ -140,6 +151,7 @@ def create_app(service: Service, address: Address) -> Any:
         redoc_url=None,
         lifespan=_tidying,
     )
+    logging.getLogger("python_multipart.multipart").disabled = True  # what is no form is answered
     app.state.service = service
     app.state.page = read_page(_PAGE)
     app.include_router(_router)
@@ -162,16 +174,31 @@ async def _tidying(app: FastAPI) -> AsyncIterator[None]:
     task.cancel()
 
 
+def _no_form() -> RefusedError:
+    what = "send the picture or clip as the field `file` of a form (multipart/form-data)"
+    return RefusedError(400, f"{what}, as curl -F file=@photo.jpg does")
+
+
+def _where(error: HTTPException) -> str:
+    return {
+        404: "there is nothing here; the page is at /, and /docs describes the API",
+        405: f"this address takes {(error.headers or {}).get('Allow')} alone; /docs describes the API",
+    }.get(error.status_code, str(error.detail))
+
+
 async def _explain(_: Request, error: Exception) -> Response:
+    headers: Mapping[str, str] | None = None
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
-        error = RefusedError(400, f"{first['loc'][-1]}: {first['msg']}")
+        error = RefusedError(400, f"{first['loc'][-1]}: {first['msg']}; /docs lists what may be asked for")
     elif isinstance(error, HTTPException):
-        error = RefusedError(error.status_code, str(error.detail))
+        headers = error.headers
+        error = _no_form() if error.status_code == 400 else RefusedError(error.status_code, _where(error))
     elif isinstance(error, OSError):  # a full disk
         error = RefusedError(507, f"the server cannot keep the file ({error.strerror}); try again later")
     assert isinstance(error, RefusedError)
-    headers = {"Retry-After": "5"} if error.status == 503 else None
+    if error.status == 503:
+        headers = {"Retry-After": "5"}
     return JSONResponse({"error": error.reason}, error.status, headers)
 
 
@@ -309,7 +336,7 @@ async def _receive(request: Request, ticket: Ticket, kind: Kind) -> Path:
     async with _form_of(request) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise RefusedError(400, "send the picture or clip as the field `file` of a form (multipart/form-data)")
+            raise _no_form()
         beginning = await file.read(BEGINNING_BYTES)
         await file.seek(0)
         try:
@@ -327,6 +354,8 @@ async def _receive(request: Request, ticket: Ticket, kind: Kind) -> Path:
 
 @asynccontextmanager
 async def _form_of(request: Request) -> AsyncIterator[FormData]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise _no_form()  # before all of it is read
     try:
         form = await request.form(max_files=1, max_fields=4)
     except ClientDisconnect:
