@@ -313,7 +313,7 @@ def test_the_device_decides_on_the_engine(tmp_path, monkeypatch, on_cuda):
 )
 def test_without_a_default_the_line_says_how_to_name_one(tmp_path, kind, option):
     assert option in refusal(find_default, kind, "cpu", manifest_of(tmp_path))
-    assert option in refusal(find_default, kind, "cpu", tmp_path / "none.toml")
+    assert "git checkout weights" in refusal(find_default, kind, "cpu", tmp_path / "none.toml")
 
 
 def test_shipped_files_are_verified(tmp_path):
@@ -323,7 +323,7 @@ def test_shipped_files_are_verified(tmp_path):
     (tmp_path / "a.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
     assert "git lfs pull" in refusal(find_default, "pose", "cpu", manifest)
     (tmp_path / "a.onnx").unlink()
-    assert "there is no network file" in refusal(find_default, "pose", "cpu", manifest)
+    assert "a.onnx, which is included, is missing; install" in refusal(find_default, "pose", "cpu", manifest)
 
 
 def test_what_the_manifest_says_can_be_read(tmp_path):

@@ -65,6 +65,17 @@ def is_hollow(error: AttributeError) -> bool:
     return isinstance(error.obj, ModuleType) and getattr(error.obj, "__file__", None) is None
 
 
+def explain_missing_system_library(error: Exception) -> DependencyError | None:
+    """What brings the system library that OpenCV lacks, None if it is not that."""
+    library = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open", str(error))
+    if not library or not any(library[1].startswith(name) for name in _SYSTEM_PACKAGES):
+        return None
+    packages = " ".join(sorted(set(_SYSTEM_PACKAGES.values())))
+    return DependencyError(
+        f"OpenCV needs the system library {library[1]}; on Debian or Ubuntu: apt-get install {packages}"
+    )
+
+
 def explain_import_error(error: ImportError | AttributeError) -> DependencyError:
     """The one line a user needs when a library does not import, or is hollow.
 
@@ -73,12 +84,8 @@ def explain_import_error(error: ImportError | AttributeError) -> DependencyError
     >>> str(explain_import_error(ImportError("libGL.so.1: cannot open shared object file")))
     'OpenCV needs the system library libGL.so.1; on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0'
     """
-    library = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open", str(error))
-    if library and any(library[1].startswith(name) for name in _SYSTEM_PACKAGES):
-        packages = " ".join(sorted(set(_SYSTEM_PACKAGES.values())))
-        return DependencyError(
-            f"OpenCV needs the system library {library[1]}; on Debian or Ubuntu: apt-get install {packages}"
-        )
+    if lacking := explain_missing_system_library(error):
+        return lacking
     reason = " ".join(str(error).split())
     module = error.obj if isinstance(error, AttributeError) else None
     name = module.__name__ if isinstance(module, ModuleType) else error.name or "a library"

@@ -108,6 +108,10 @@ def read_manifest(manifest: Path = MANIFEST) -> tuple[ShippedNetwork, ...]:
         raise ModelError(f"{manifest} is malformed ({error}); install the program again") from error
 
 
+# How files come back that are included.
+_RESTORE = "install the program again, or run in a checkout: git checkout weights"
+
+
 def find_default(kind: Kind, device: str = "auto", manifest: Path = MANIFEST, engine: str = "auto") -> Path:
     """The file of the first shipped network of a kind that suits the device, its content verified.
 
@@ -119,10 +123,14 @@ def find_default(kind: Kind, device: str = "auto", manifest: Path = MANIFEST, en
         if network.kind == kind:
             shipped = network.safetensors if is_torchs else network.onnx
             path = manifest.parent / shipped.file
+            if not path.exists():
+                raise ModelError(f"{path}, which is included, is missing; {_RESTORE}")
             _check_file(path)
             if sha256_of(path) != shipped.sha256:
-                raise ModelError(f"{path} is damaged (its sha256 differs); install the program again")
+                raise ModelError(f"{path} is damaged (its sha256 differs); {_RESTORE}")
             return path
+    if not manifest.exists():
+        raise ModelError(f"no networks are in {manifest.parent}; {_RESTORE}")
     raise ModelError(f"no default {kind} network is shipped yet; name one with {_OPTIONS[kind]}")
 
 

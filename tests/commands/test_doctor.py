@@ -15,6 +15,7 @@ import pytest
 from tracker.commands.doctor import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
+AGAIN = "install the program again, or run in a checkout: git checkout weights"
 
 
 def doctor(*options: str, first: Path | None = None, root: Path = ROOT, **environment: str) -> tuple[int, Any]:
@@ -67,15 +68,37 @@ def test_libraries_that_are_broken_are_found_and_their_remedies_told(tmp_path: P
     }
     again = "pip install --force-reinstall"
     hollow = "cv2 is not whole (module 'cv2' has no attribute '{}')"
-    assert problems["opencv"] == (hollow.format("resize"), f"{again} opencv-python")
-    assert problems["torch"] == ("it does not import (libtorch_cpu.so: undefined symbol)", f"{again} torch")
+    place = f", {{0}} being {tmp_path / '{0}' / '__init__.py'}"
+    assert problems["opencv"] == (hollow.format("resize") + place.format("cv2"), f"{again} opencv-python")
+    undefined = "it does not import (libtorch_cpu.so: undefined symbol)"
+    assert problems["torch"] == (undefined + place.format("torch"), f"{again} torch")
     assert problems["onnx"][0].startswith("the process crashed (")
     assert problems["onnx"][1].startswith("pip uninstall -y onnxruntime onnxruntime-gpu")
     text, remedy = problems["packages"]
     assert "opencv-python 4.0, opencv-python-headless 4.0 bring the same folder cv2" in text
     assert remedy == "pip uninstall -y opencv-python opencv-python-headless, then pip install opencv-python"
-    assert problems["tracking"][1] == f"{again} opencv-python"
+    for name in ("video", "tracking"):
+        assert problems[name][1] == "mend opencv first"
     assert not problems.keys() & {"system", "weights", "memory"}
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (
+            "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')",
+            "on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0",
+        ),
+        ("import os; os.abort()", "pip install --force-reinstall opencv-python"),
+    ],
+)
+def test_the_cause_alone_has_a_remedy(tmp_path: Path, code: str, remedy: str) -> None:
+    package(tmp_path, "cv2", code)
+    exit_code, found = doctor("--only", "opencv", "packages", "video", first=tmp_path)
+    assert exit_code == 1
+    opencv, video = (found["checks"][name] for name in ("opencv", "video"))
+    assert [one["remedy"] for one in (*opencv, *video)] == [remedy, "mend opencv first"]
+    assert str(tmp_path / "cv2") in opencv[0]["text"]
 
 
 def test_networks_that_are_missing_or_damaged(tmp_path: Path) -> None:
@@ -84,15 +107,20 @@ def test_networks_that_are_missing_or_damaged(tmp_path: Path) -> None:
     assert code == 1
     (finding,) = found["checks"]["weights"]
     assert finding["text"] == f"no networks are in {tmp_path / 'weights'}"
-    assert "install the program again" in finding["remedy"]
+    assert finding["remedy"] == AGAIN
     assert found["checks"]["tracking"][0]["state"] == "problem"
     shutil.copytree(ROOT / "weights", tmp_path / "weights")
     (tmp_path / "weights" / "pose.onnx").write_bytes(b"cut off")
     code, found = doctor("--only", "weights", root=tmp_path)
-    assert (code, found["works"]) == (0, None)  # whether tracking works was not asked
+    assert (code, found["works"]) == (1, None)  # whether tracking works was not asked
     (finding,) = found["checks"]["weights"]
-    assert (finding["state"], finding["remedy"]) == ("problem", "install the program again")
+    assert (finding["state"], finding["remedy"]) == ("problem", AGAIN)
     assert "pose.onnx is damaged" in finding["text"]
+    (tmp_path / "weights" / "pose.onnx").unlink()
+    code, found = doctor("--only", "weights", root=tmp_path)
+    (finding,) = found["checks"]["weights"]
+    assert (code, finding["remedy"]) == (1, AGAIN)
+    assert finding["text"] == f"{tmp_path / 'weights' / 'pose.onnx'}, which is included, is missing"
 
 
 def test_lines_for_people(run: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -12,13 +13,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tracker.errors import REINSTALL_ONNXRUNTIME, DeviceError, ModelError, TrackerError, explain_import_error
+from tracker.errors import (
+    REINSTALL_ONNXRUNTIME,
+    DeviceError,
+    TrackerError,
+    explain_import_error,
+    explain_missing_system_library,
+)
 
 # A driver that hangs must not keep the others from being looked at.
 _USUAL_PATIENCE_S = 60.0
@@ -31,6 +39,13 @@ _MENDS = {
     "onnx": REINSTALL_ONNXRUNTIME,
     "video": "pip install --force-reinstall av",
 }
+# What a check is about, and the checks without which it cannot succeed; tracking is the main job.
+_MODULES = {"opencv": "cv2", "torch": "torch", "onnx": "onnxruntime", "video": "av"}
+_NEEDS = {
+    **dict.fromkeys(("video", "display", "cameras"), ("opencv",)),
+    "tracking": ("opencv", "onnx", "video", "weights", "torch"),
+}
+_NEEDED = ("opencv", "onnx", "video", "weights", "tracking")
 # A graph that gives back its one number.
 _GRAPH = bytes.fromhex(
     "08083a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801620f0a0179120a0a0808011204"
@@ -77,7 +92,7 @@ def add_parser(commands: Any) -> None:
         help="see what works on this machine, and how fast",
         description="Look at Python, libraries, devices, encoders, display, cameras, included networks and memory, and "
         "track a drawn crowd for some seconds. Every problem has its remedy. The exit code is 1 if tracking does not "
-        "work.",
+        "work, or something is broken that it needs.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parser.add_argument("--only", nargs="+", choices=CHECKS, metavar="CHECK", help=f"of {', '.join(CHECKS)}")
@@ -86,22 +101,42 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at everything, or at what is asked for; 1 if a crowd could not be tracked."""
+    """Look at everything, or at what is asked for; 1 if a crowd could not be tracked, or what that needs failed."""
     if args.inside:
         print(json.dumps([asdict(finding) for finding in _found(args.inside)]))
         return 0
+    look = cache(_look)
     found: dict[str, list[Finding]] = {}
     for name in dict.fromkeys(args.only or CHECKS):
-        found[name] = _look(name)
+        found[name] = _refer(look(name), (cause for cause in _NEEDS.get(name, ()) if _failed(look(cause))))
         if not args.json:
             print("\n".join(_lines(name, found[name])), flush=True)
-    works = all(finding.state != "problem" for finding in found.get("tracking", ()))
+    failed = [name for name in found if name in _NEEDED and _failed(found[name])]
+    works = "tracking" not in failed if "tracking" in found else not failed
     if args.json:
         checks = {name: [asdict(finding) for finding in findings] for name, findings in found.items()}
         print(json.dumps({"works": works if "tracking" in found else None, "checks": checks}, indent=1))
     elif not works:
         print("\nTracking does not work here; the first problem above is where to begin.")
     return int(not works)
+
+
+def _failed(findings: Iterable[Finding]) -> bool:
+    """Whether a check was not passed at all: one that works may still have a problem to tell."""
+    return {finding.state for finding in findings} == {"problem"}
+
+
+def _refer(findings: list[Finding], causes: Iterator[str]) -> list[Finding]:
+    """The findings of a check; if it failed, without remedies of their own where other checks are the cause."""
+    cause = next(causes, None) if _failed(findings) else None
+    return [replace(one, remedy=f"mend {cause} first") for one in findings] if cause else findings
+
+
+def _place_of(name: str) -> str:
+    """Where the library of a check is imported from, "" if it is not there."""
+    spec = importlib.util.find_spec(_MODULES[name]) if name in _MODULES else None
+    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    return next((f", {_MODULES[name]} being {place}" for place in places if place), "")
 
 
 def _lines(name: str, findings: Iterable[Finding]) -> Iterator[str]:
@@ -112,6 +147,12 @@ def _lines(name: str, findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _look(name: str) -> list[Finding]:
+    """What a check finds; of a library that fails, where it is, too."""
+    findings = _look_inside(name)
+    return [replace(one, text=one.text + _place_of(name)) for one in findings] if _failed(findings) else findings
+
+
+def _look_inside(name: str) -> list[Finding]:
     """What a check finds in a process of its own, since libraries that are broken may end theirs, or hang."""
     mend, root = _MENDS.get(name, _MEND), Path(__file__).parents[2]
     further = None if root.name.endswith("-packages") else str(root)  # of a checkout that is not installed
@@ -143,7 +184,8 @@ def _found(name: str) -> list[Finding]:
 
 def _explained(error: Exception, mend: str) -> Finding:
     """A problem and its remedy, which the program's own messages have behind a semicolon."""
-    if isinstance(error, ImportError) and not error.name and not isinstance(error, TrackerError):
+    is_nameless = isinstance(error, ImportError) and not error.name and not isinstance(error, TrackerError)
+    if is_nameless and not explain_missing_system_library(error):
         return Finding("problem", f"it does not import ({' '.join(str(error).split())[:200]})", mend)
     if isinstance(error, ImportError | AttributeError) and not isinstance(error, TrackerError):
         error = explain_import_error(error)
@@ -323,7 +365,7 @@ def _check_weights() -> Iterator[Finding]:
 
     networks = read_manifest()
     if not networks:
-        raise ModelError(f"no networks are in {MANIFEST.parent}; install the program again, or get that folder back")
+        find_default("pose")  # which says what to do
     for network in networks:
         for engine in ("onnxruntime", "torch"):
             find_default(network.kind, "cpu", engine=engine)
