@@ -80,7 +80,8 @@ def test_batches_are_halved_until_they_fit(memory: Memory, kind: str, suffix: st
     find = _load(MANIFEST.parent / f"{kind}.{suffix}")
     expected = find()
     memory.largest = 3
-    for batches in ([5, 2, 2, 1], [2, 2, 1]):  # half is taken at once the next time
+    whole = 4 if (kind, suffix) == ("pose", "onnx") else 5  # four crops are what a CPU is given at once
+    for batches in ([whole, 2, 2, 1], [2, 2, 1]):  # half is taken at once the next time
         memory.sizes.clear()
         found = find()
         assert memory.sizes == batches

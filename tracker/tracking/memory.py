@@ -22,7 +22,7 @@ _PACE_S = 0.6
 _PACE_GAIN = 0.4
 _MAX_SIZE_RATIO = 1.6
 # Deviation of the logarithm of how far somebody's keypoints are spread.
-_SIZE_DEVIATION = 0.2
+_SIZE_DEVIATION = 0.3
 _MIN_SIMILARITY = 0.1
 # What it counts to look the same as somebody who is out of reach.
 _OUT_OF_REACH = 0.2
