@@ -148,6 +148,12 @@ def test_an_option_sets_its_setting_alone(options: list[str], name: str, value: 
     assert config != TrackerConfig()
 
 
+def test_the_papers_tracker_knows_no_appearance() -> None:
+    with pytest.raises(UsageError, match="--paper is without what was added"):
+        read_settings(parse("--paper", "--appearance", "colour"))
+    assert read_settings(parse("--paper", "--appearance", "off")).config == PAPER
+
+
 def test_the_papers_tracker_is_one_option_that_others_change() -> None:
     assert tracker_config(parse("--paper")) == PAPER != TrackerConfig()
     given = tracker_config(parse("--paper", "--similarity", "flow", "--forget-after", "6"))

@@ -476,6 +476,8 @@ def read_settings(args: argparse.Namespace) -> Settings:
     if not 0 <= args.detector_score <= 1:
         raise UsageError(f"--detector-score must be within 0 and 1, not {args.detector_score}")
     config = tracker_config(args)
+    if args.paper and args.appearance:
+        raise UsageError("--paper is without what was added, as --appearance was; leave one out")
     if args.detect_every > 1 and not config.propagation:
         raise UsageError("--detect-every needs propagation to carry people between; pass --propagation")
     if args.pose == "bottom-up":
