@@ -91,11 +91,28 @@ def test_who_may_look(view: LiveView) -> None:
     assert status(view, "")[1].startswith("text/html")
     assert status(view, "live.js")[1].startswith("text/javascript")
     assert status(view, "../job.py")[0] == 404
-    assert status(view, "people", Host="elsewhere.example:80") == (421, "ask for localhost or 127.0.0.1\n")
+    assert status(view, "people", Host="elsewhere.example:80") == (421, "ask for localhost or an IP address\n")
     viewers = [get(view, "people") for _ in range(MOST_VIEWERS)]
     assert status(view, "people") == (503, f"{MOST_VIEWERS} viewers are watching already; close one\n")
     for viewer in viewers:
         viewer.close()
+
+
+def test_what_is_asked_otherwise(view: LiveView) -> None:
+    for path in ("", "stream.mjpg", "people"):
+        with urllib.request.urlopen(urllib.request.Request(view.url + path, method="HEAD"), timeout=20) as answer:
+            assert (answer.status, answer.read()) == (200, b"")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(view.url, data=b"x", timeout=20)
+    with refused.value as answer:
+        assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_new_viewer_sees_what_is_new(view: LiveView) -> None:
+    for index in (0, 7):
+        show(view, index)
+        with get(view, "people") as events:
+            assert next_event(events)["frame"] == index
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -38,7 +39,7 @@ from starlette.testclient import TestClient
 from tracker.serve import connections, function, guard, lanes
 from tracker.serve.lanes import BusyError, Clips
 from tracker.serve.limits import Limits
-from tracker.serve.server import Service, create_app, make_server, open_service
+from tracker.serve.server import Service, _sweep, create_app, make_server, open_service
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(upload_mb=2, picture_mp=1, frame_mp=0.1, clip_frames=30_000, clip_s=1e4, waiting_clips=1, kept_clips=2)
@@ -439,6 +440,36 @@ def test_a_function_service(models: list[str], monkeypatch: pytest.MonkeyPatch) 
 )
 def test_senseless_options(run: Run, options: list[str], line: str) -> None:
     assert line in refused(run("serve", *options), 2)
+
+
+@pytest.mark.parametrize(
+    ("listening", "host", "is_refused"),
+    [
+        ("127.0.0.2", "evil.example", True),
+        ("127.0.0.2", "127.0.0.2:8000", False),
+        ("::1", "[::1]:8000", False),
+        ("127.0.0.1", "192.168.0.7", True),
+        ("127.0.0.1", "Proxy.example", False),
+        ("0.0.0.0", "192.168.0.7:8000", False),
+        ("0.0.0.0", f"{socket.gethostname()}:8000", False),
+        ("0.0.0.0", "evil.example:8000", True),
+        ("0.0.0.0", "proxy.example", False),
+    ],
+)
+def test_the_names_that_lead_to_it(listening: str, host: str, is_refused: bool) -> None:
+    address = Address(listening, names=frozenset({"proxy.example"}))
+    assert (address.refuses(host), address.is_open) == (is_refused, listening == "0.0.0.0")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell of processes")
+def test_what_a_killed_server_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    for name in (ended.pid, os.getpid(), "x"):
+        (tmp_path / f"pose-tracker-{name}-abc").mkdir()
+    _sweep()
+    assert {path.name for path in tmp_path.iterdir()} == {f"pose-tracker-{os.getpid()}-abc", "pose-tracker-x-abc"}
 
 
 def test_networks_that_do_not_load_end_it(tmp_path: Path) -> None:

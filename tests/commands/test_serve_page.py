@@ -84,11 +84,12 @@ def choose(page: Any, name: str, content: bytes, kind: str = "") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
 
 
-def point_at_nose(page: Any) -> str:
+def point_at_nose(page: Any, *, taps: bool = False) -> str:
     """What is said of the first person's nose."""
     x, y, width, height = page.evaluate("follow(), [...shown.people[0].keypoints[0].slice(0, 2), ...shown.size]")
     box = page.locator("#frame").bounding_box()
-    page.mouse.move(box["x"] + (x + 0.5) * box["width"] / width, box["y"] + (y + 0.5) * box["height"] / height)
+    point = page.touchscreen.tap if taps else page.mouse.move
+    point(box["x"] + (x + 0.5) * box["width"] / width, box["y"] + (y + 0.5) * box["height"] / height)
     return str(page.inner_text("#tip"))
 
 
@@ -115,6 +116,15 @@ def test_a_picture(page: Any, tmp_path: Path) -> None:
     assert len(json.loads(saved["a_poses.json"])["people"]) == saved["a_poses.csv"].count(b"\n") - 1 == 2
 
 
+def test_a_finger(browser: Any, url: str) -> None:
+    page = browser.new_page(has_touch=True)
+    page.goto(url)
+    choose(page, "a.png", PNG, "image/png")
+    page.wait_for_selector("#links button")
+    assert point_at_nose(page, taps=True) == "nose 0.90 · person 1"
+    page.close()
+
+
 @pytest.mark.parametrize(("kind", "carries"), [("DragEvent", "dataTransfer"), ("ClipboardEvent", "clipboardData")])
 def test_a_picture_that_is_dropped_or_pasted(page: Any, kind: str, carries: str) -> None:
     page.evaluate(
@@ -134,7 +144,8 @@ def test_a_clip(page: Any, clip: Path) -> None:
     choose(page, "b.mp4", clip.read_bytes())  # of no kind that the browser knows: the server tells
     page.wait_for_selector("#links a", timeout=1000 * DEADLINE_S)
     assert page.inner_text("#status").startswith(f"2 people in {len(TIMES_S)} frames.")
-    until(page, "document.getElementById('video').readyState >= 2")
+    until(page, "document.getElementById('video').readyState >= 2 && document.getElementById('frame').style.width")
+    page.wait_for_timeout(200)  # until it is laid out anew
     assert point_at_nose(page) == "nose 0.90 · person 1"
     with page.expect_download() as download:
         page.click("#links >> text=Overlay (MP4)")
@@ -153,14 +164,18 @@ def test_the_webcam(page: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"hello", "this is no picture (JPEG, PNG, WebP, BMP) and no clip"),
+        (b"hello", "x.png: this is no picture (JPEG, PNG, WebP, BMP) and no clip"),
         (PNG[:60], "x.png is no image or is damaged"),
         (bytes(2_100_000), "x.png has 3 MB; the most are 2 MB."),
     ],
 )
 def test_a_wrong_file(page: Any, content: bytes, words: str) -> None:
+    choose(page, "a.png", PNG, "image/png")
+    page.wait_for_selector("#links button")
     choose(page, "x.png", content, "image/png")
     page.wait_for_selector("#error:not([hidden])")
+    assert page.is_visible("#drop")
+    assert page.is_hidden("#frame")
     assert page.inner_text("#error").startswith(words)
 
 
@@ -201,4 +216,5 @@ def test_the_live_view(browser: Any) -> None:
         view.show(Frame(20, 0.8, texture()), TrackedPoses.empty(17))
         until(page, "document.getElementById('state').textContent === ''")
     until(page, "document.getElementById('state').textContent === 'The run has ended.'")
+    assert page.is_disabled("#pause")
     page.close()

@@ -40,6 +40,9 @@ def add_parser(commands: Any) -> None:
     group.add_argument(
         "--limit", action=SettingAction, load=_limits, help="a number that protects it; --limit help lists them"
     )  # fmt: skip
+    group.add_argument(
+        "--allow-host", nargs="+", default=(), metavar="NAME", help="further names that lead to it, such as of a proxy"
+    )
     group.add_argument("--threads", type=natural, metavar="N", help="of each of the two worker processes on the CPU")
     parser.set_defaults(run=run)
 
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     try:
         address = read_address(f"{f'[{args.host}]' if ':' in args.host else args.host}:{args.port}")
+        address = replace(address, names=frozenset(name.lower() for name in args.allow_host))
         limits = replace(_limits(), **(args.limit or {}))
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--host and --port: {error}") from error

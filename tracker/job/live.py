@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +36,7 @@ _WIDEST, _JPEG_QUALITY = 1280, 80
 # A viewer who takes nothing for so long is gone; what is under way to one is less than a second.
 _PATIENCE_S, _SEND_BUFFER = 10.0, 1 << 17
 _BOUNDARY = "picture"
+_STREAMS = {"picture": f"multipart/x-mixed-replace; boundary={_BOUNDARY}", "people": "text/event-stream"}
 _PAGE = Path(__file__).with_name("page")
 
 
@@ -47,10 +49,15 @@ class Newest(Generic[T]):
         self._value: T | None = None
         self._is_closed = False
 
-    def put(self, value: T) -> None:
-        """Replace it."""
+    @property
+    def number(self) -> int:
+        """Of the newest, 0 where nothing was put."""
+        return self._number
+
+    def put(self, value: T, number: int | None = None) -> None:
+        """Replace it. number: its own, above those before; one more by default."""
         with self._condition:
-            self._number, self._value = self._number + 1, value
+            self._number, self._value = number or self._number + 1, value
             self._condition.notify_all()
 
     def close(self) -> None:
@@ -75,6 +82,7 @@ class LiveView:
     def __init__(self, address: Address, name: str, overlay: OverlayRenderer) -> None:
         self._server = _Server(address, self)
         self.url = self._server.address.url
+        self.note = " (whoever reaches this machine may look)" if address.is_open else ""
         self.pages = read_page(_PAGE)
         self._name = name
         self._overlay = overlay
@@ -108,9 +116,14 @@ class LiveView:
         self._frames.put((frame, people, self._times[-1]))
 
     def next(self, after: int) -> tuple[int, tuple[bytes, str]] | None:
-        """A picture newer than number `after` as JPEG, with what is in it as JSON; None at the end."""
+        """A picture newer than frame number `after` as JPEG, with what is in it as JSON; None at the end."""
         self._wanted.set()
         return self._painted.wait(after)
+
+    @property
+    def number(self) -> int:
+        """Of the newest frame."""
+        return self._frames.number
 
     @contextmanager
     def viewer(self, kind: str) -> Iterator[bool]:
@@ -133,7 +146,7 @@ class LiveView:
             begin_s = time.monotonic()
             if newest := self._frames.wait(number):
                 number, (frame, people, tracked_s) = newest
-                self._painted.put(self._picture(frame, people, tracked_s))
+                self._painted.put(self._picture(frame, people, tracked_s), number)
 
     def _picture(self, frame: Frame, people: TrackedPoses, tracked_s: float) -> tuple[bytes, str]:
         square, shown = square_pixels(frame, people)
@@ -167,7 +180,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((address.host, address.port), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = address.bind()
-        self.address = Address(address.host, self.socket.getsockname()[1])
+        self.address = replace(address, port=self.socket.getsockname()[1])
         self.view = view
         self._room = threading.Semaphore(_MOST_CONNECTIONS)
 
@@ -200,10 +213,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         super().setup()
 
+    def do_HEAD(self) -> None:
+        """What GET would begin with."""
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        """Nothing is taken."""
+        self._answer(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"there is only to look at\n", ("Allow", "GET, HEAD"))
+
+    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST  # noqa: N815 - names of http.server
+
     def do_GET(self) -> None:
         """A file of the page, or a stream."""
         if self.server.address.refuses(self.headers.get("Host", "")):
-            self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for localhost or 127.0.0.1\n")
+            self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for localhost or an IP address\n")
             return
         path = self.path.partition("?")[0]
         streams = {"/stream.mjpg": self._send_pictures, "/people": self._send_people}
@@ -218,7 +241,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, kind: str, send: Callable[[], None]) -> None:
         with self.server.view.viewer(kind) as has_room:
-            if has_room:
+            if has_room and self.command == "HEAD":
+                self._begin(HTTPStatus.OK, _STREAMS[kind])
+            elif has_room:
                 with suppress(OSError):  # the viewer has gone, or takes nothing
                     send()
             else:
@@ -226,26 +251,27 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", line.encode())
 
     def _send_pictures(self) -> None:
-        self._begin(HTTPStatus.OK, f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+        self._begin(HTTPStatus.OK, _STREAMS["picture"])
         for jpeg, _ in self._pictures():
             head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
 
     def _send_people(self) -> None:
-        self._begin(HTTPStatus.OK, "text/event-stream")
+        self._begin(HTTPStatus.OK, _STREAMS["people"])
         for _, people in self._pictures():
             self.wfile.write(f"data: {people}\n\n".encode())
         self.wfile.write(b"event: end\ndata: {}\n\n")
 
     def _pictures(self) -> Iterator[tuple[bytes, str]]:
-        number = 0
+        number = max(self.server.view.number - 1, 0)  # what was painted before is old
         while newest := self.server.view.next(number):
             number, picture = newest
             yield picture
 
-    def _answer(self, status: HTTPStatus, media_type: str, content: bytes) -> None:
-        self._begin(status, media_type, ("Content-Length", str(len(content))))
-        self.wfile.write(content)
+    def _answer(self, status: HTTPStatus, media_type: str, content: bytes, *headers: tuple[str, str]) -> None:
+        self._begin(status, media_type, ("Content-Length", str(len(content))), *headers)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def _begin(self, status: HTTPStatus, media_type: str, *headers: tuple[str, str]) -> None:
         self.send_response(status)

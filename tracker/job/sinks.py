@@ -229,7 +229,7 @@ class LiveSink(Sink):
 
     def __enter__(self) -> Self:
         self._view.__enter__()
-        print(f"live view: {self._view.url}", file=sys.stderr)
+        print(f"live view: {self._view.url}{self._view.note}", file=sys.stderr)
         return self
 
     def __exit__(self, *exception: Any) -> None:

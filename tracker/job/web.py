@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from tracker.errors import OutputError
 
 LOOPBACK = "127.0.0.1"
-_LOOPBACKS = frozenset({"localhost", "127.0.0.1", "::1"})
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 # Nothing from elsewhere is loaded, no page frames these, and nothing is told to other sites.
@@ -36,6 +36,8 @@ class Address:
 
     host: str = LOOPBACK
     port: int = 8000
+    names: frozenset[str] = field(default=frozenset(), repr=False)
+    """Further names, in lower case, that lead here, such as of a proxy."""
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -59,13 +61,35 @@ class Address:
             reason = (error.strerror or str(error)).partition(" (while")[0]
             raise OutputError(f"cannot listen on port {self.port} of {self.host} ({reason}); name another") from error
 
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines reach it."""
+        return not _is_loopback(self.host)
+
     def refuses(self, host: str) -> bool:
         """Whether a request's header Host is none that may lead here.
 
         A page elsewhere whose name is made to lead to this machine still sends its own name.
+
+        >>> [Address("0.0.0.0").refuses(host) for host in ("10.0.0.7:8000", "localhost", "evil.example")]
+        [False, False, True]
         """
         name = re.sub(r":\d+$", "", host).strip("[]").lower()
-        return self.host in _LOOPBACKS and name not in _LOOPBACKS
+        if _is_loopback(name) or name in self.names:
+            return False
+        here = socket.gethostname().lower()
+        return not (self.is_open and (_is_address(name) or name in {self.host.lower(), here, f"{here}.local"}))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def read_page(folder: Path) -> dict[str, tuple[str, bytes]]:

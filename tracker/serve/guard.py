@@ -74,12 +74,17 @@ class Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if self._address.refuses(host):
-            raise RefusedError(421, "this server answers to localhost and 127.0.0.1 alone; open it by these names")
+            raise RefusedError(421, _by_name(self._address))
         if scope["method"] != "GET" and _is_foreign(host, headers.get("sec-fetch-site"), headers.get("origin")):
             raise RefusedError(403, "pages of other sites may not send anything here; open the page of this server")
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > self._limits.upload_bytes + _FORM_BYTES:
             raise too_large(self._limits)
+
+
+def _by_name(address: Address) -> str:
+    names = "to the address and the name of this machine" if address.is_open else "to localhost and 127.0.0.1"
+    return f"this server answers {names} alone; open it by these, or start it with --allow-host NAME"
 
 
 def _is_foreign(host: str, site: str | None, origin: str | None) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ from tracker.serve.lanes import BusyError, Clips, Lane, State, Ticket
 from tracker.serve.limits import BEGINNING_BYTES, Kind, Limits, kind_of, safe_name
 from tracker.serve.work import RESULTS, Answer, ClipTask, Output, PictureTask, Refusal
 
+_PREFIX = "pose-tracker-"
 _PAGE = Path(__file__).with_name("page")
 _KEEP_ALIVE_S, _SHUTDOWN_S, _TIDY_S = 10, 3, 30.0
 _FILE_FORM = {
@@ -102,8 +104,9 @@ class Service:
 @contextmanager
 def open_service(settings: Settings, engine: Engine, limits: Limits) -> Iterator[Service]:
     """The worker processes, with networks loaded, and a temporary folder that everything is in."""
+    _sweep()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pose-tracker-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-")))
 
         def open_lane(num_waiting: int, work_s: float) -> Lane:
             return stack.enter_context(Lane(settings, engine, num_waiting + 1, work_s, folder))
@@ -115,10 +118,33 @@ def open_service(settings: Settings, engine: Engine, limits: Limits) -> Iterator
         yield Service(settings, limits, pictures, clips, Clips(limits))
 
 
+def _sweep() -> None:
+    """Remove what servers of this user left that were killed; on Windows, which does not tell of processes, nothing."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*") if os.name == "posix" else ():
+        with suppress(OSError):
+            number = folder.name.removeprefix(_PREFIX).partition("-")[0]
+            is_mine = folder.lstat().st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink()
+            if is_mine and number.isdecimal() and not _runs(int(number)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def serve(settings: Settings, engine: Engine, limits: Limits, address: Address) -> None:
     """Serve until Ctrl-C or SIGTERM; raises OutputError for a port that is taken, and what loading networks raises."""
     with address.bind() as listening, open_service(settings, engine, limits) as service:
-        address = Address(address.host, listening.getsockname()[1])
+        address = replace(address, port=listening.getsockname()[1])
+        if address.is_open:
+            print(
+                "note: whoever reaches this machine may use it, without a password",
+                file=sys.stderr,
+            )
         server = make_server(service, address)
         print(f"open {address.url} (its API: {address.url}docs); Ctrl-C ends it", file=sys.stderr)
         server.run(sockets=[listening])

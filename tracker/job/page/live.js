@@ -17,8 +17,11 @@ function open() {
   $("picture").src = `stream.mjpg?${Date.now()}`;
   events = new EventSource("people");
   events.onmessage = (event) => show(JSON.parse(event.data));
-  events.addEventListener("end", () => close("The run has ended."));
-  events.onerror = () => close("No pictures come: the run has ended, or too many are watching. Reload to try again.");
+  events.addEventListener("end", () => { close("The run has ended."); $("pause").disabled = true; });
+  events.onerror = () => {
+    close("No pictures come: the run has ended, or too many are watching.");
+    $("pause").textContent = "Try again";
+  };
 }
 
 function close(why) {
@@ -36,6 +39,7 @@ function close(why) {
 }
 
 function toggle() {
+  if ($("pause").disabled) return;
   const pauses = events !== null;
   if (pauses) close("Paused; the tracker goes on."); else open();
   $("pause").setAttribute("aria-pressed", pauses);

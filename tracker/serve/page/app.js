@@ -386,7 +386,7 @@ function point(candidate) {
   draw();
 }
 
-$("overlay").onpointermove = (event) => {
+$("overlay").onpointerdown = $("overlay").onpointermove = (event) => {
   if (!shown.size) return;
   follow();
   const { at } = place();
@@ -394,7 +394,8 @@ $("overlay").onpointermove = (event) => {
   const [near] = keypoints().map((each) => [away(each), each]).sort(([a], [b]) => a - b);
   point(near && near[0] <= TOUCH ? near[1] : null);
 };
-$("overlay").onpointerleave = () => shown.size && point(null);
+// A finger leaves when it is lifted, which must not hide what it asked for.
+$("overlay").onpointerleave = (event) => event.pointerType !== "touch" && shown.size && point(null);
 $("overlay").onclick = () => {
   const video = $("video");
   if (shown.kind === "clip") { if (video.paused) video.play(); else video.pause(); }
@@ -451,7 +452,11 @@ async function open(file) {
     } catch (error) {
       if (shown !== self) return;
       const other = error.status === 415 && /send it to \/v1\/(pose|track)/.exec(error.message);
-      if (!other || isSecond) { fail(error); return; }
+      if (!other || isSecond) {
+        if (error.name !== "AbortError") begin("nothing");
+        fail(error.message.includes(file.name) ? error : new Error(`${file.name || "The picture"}: ${error.message}`));
+        return;
+      }
       kind = other[1] === "track" ? "clip" : "picture";
     }
   }
