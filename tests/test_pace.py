@@ -59,7 +59,7 @@ def test_it_looks_after_a_cut_and_at_every_nth_frame_at_most() -> None:
 
 
 def test_a_network_of_poses_skips_frames_for_as_long_as_poses_rest() -> None:
-    assert looks(Schedule(FAST, has_boxes=False), "c" * 10) == "xxxx--x--x"
+    assert looks(Schedule(FAST, has_boxes=False), "c" * 10) == "xxxx-x-x-x"
     assert looks(Schedule(BALANCED, has_boxes=False), "c" * 10) == "x" * 10
 
 
@@ -104,7 +104,7 @@ def test_what_is_live_and_too_fast_lowers_the_work_and_raises_it_again(monkeypat
     schedule = Schedule(BALANCED)
     late = rests(schedule, 200, wait_s=0)
     assert late == sorted(late)
-    assert [rest for rest, _ in itertools.groupby(late)] == [0, 0.14, 0.2, 0.3]
+    assert [rest for rest, _ in itertools.groupby(late)] == [0, 0.11, 0.2, 0.3]
     assert rests(schedule, 50, wait_s=0.005) == [0.3] * 50  # enough, and no more
-    assert [rest for rest, _ in itertools.groupby(rests(schedule, 200, wait_s=0.04))] == [0.3, 0.2, 0.14, 0]
+    assert [rest for rest, _ in itertools.groupby(rests(schedule, 200, wait_s=0.04))] == [0.3, 0.2, 0.11, 0]
     assert rests(Schedule(EXACT), 100, wait_s=0) == [0] * 100

@@ -58,7 +58,7 @@ def _every(time_s: float) -> str:
 
 
 EXACT = Pace("exact")
-_FAST = Pace("fast", calm_s=0.4, busy_s=0.14, pose_s=0.14)
+_FAST = Pace("fast", calm_s=0.4, busy_s=0.14, pose_s=0.11)
 SPEEDS: Mapping[str, Pace] = MappingProxyType(
     {pace.name: pace for pace in (EXACT, Pace("balanced", calm_s=0.13, busy_s=0.07), _FAST)}
 )

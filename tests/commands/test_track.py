@@ -202,7 +202,7 @@ def test_confirmed_only_leaves_others_out_of_the_file(track: Run, tmp_path: Path
         pytest.param(["--detect-every", "3"], "dppdppdppd", id="carried in between"),
         pytest.param(["--detect-every", "3", "--flow", "lk"], "dppdppdppd", id="by Lucas-Kanade"),
         pytest.param(["--detect-every", "3", "--flow", "none"], "dppdppdppd", id="in place"),
-        pytest.param(["--speed", "fast"], "dppdppdcpd", id="keypoints, too"),
+        pytest.param(["--speed", "fast"], "dppdppdpcd", id="keypoints, too"),
     ],
 )
 def test_how_people_are_found(track: Run, tmp_path: Path, options: list[str], origins: str) -> None:
