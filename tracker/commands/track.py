@@ -49,6 +49,26 @@ def add_parser(commands: Any) -> None:
         "NAME_tracked.mp4 (of an image .png) and NAME_tracked.jsonl are written to this folder. Of several inputs each "
         "has outputs of these names, and --output and --poses name folders.",
     )
+    _add_inputs_and_outputs(parser)
+    add_people_options(parser)
+    add_model_options(parser)
+    group = parser.add_argument_group("in place of networks")
+    group.add_argument("--boxes", type=Path, metavar="FILE", help="boxes, MOT's, COCO's or results, for the detector's")
+    group.add_argument(
+        "--poses-in",
+        type=Path,
+        metavar="PATH",
+        help="poses, OpenPose's, AlphaPose's, COCO's or results, to give ids to",
+    )
+    add_tracking_options(parser)
+    group = parser.add_rare_group("poses of other programs")
+    group.add_argument("--skeleton", choices=SKELETONS, help="keypoints of --poses-in, where it does not say")
+    _add_batch_options(parser)
+    _add_rare_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_inputs_and_outputs(parser: Parser) -> None:
     group = parser.add_argument_group("input and output")
     group.add_argument(
         "--input", required=True, nargs="+", metavar="SOURCE",
@@ -70,20 +90,9 @@ def add_parser(commands: Any) -> None:
     group.add_argument(
         "--fps", type=float, metavar="R", help="rate to take instead of the input's own; of images, default: 25"
     )
-    add_people_options(parser)
-    add_model_options(parser)
-    group = parser.add_argument_group("in place of networks")
-    group.add_argument("--boxes", type=Path, metavar="FILE", help="boxes, MOT's, COCO's or results, for the detector's")
-    group.add_argument(
-        "--poses-in",
-        type=Path,
-        metavar="PATH",
-        help="poses, OpenPose's, AlphaPose's, COCO's or results, to give ids to",
-    )
-    add_tracking_options(parser)
-    group = parser.add_rare_group("poses of other programs")
-    group.add_argument("--skeleton", choices=SKELETONS, help="keypoints of --poses-in, where it does not say")
-    _add_batch_options(parser)
+
+
+def _add_rare_options(parser: Parser) -> None:
     group = parser.add_rare_group("cameras and live streams")
     group.add_argument(
         "--reconnect",
@@ -121,7 +130,6 @@ def add_parser(commands: Any) -> None:
     group = parser.add_rare_group("the overlay")
     add_overlay_options(group)
     group.add_argument("--crf", type=_crf, default=23, metavar="N", help="quality of the video: 0 lossless, 51 worst")
-    parser.set_defaults(run=run)
 
 
 def _add_batch_options(parser: Parser) -> None:
