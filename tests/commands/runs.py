@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -40,10 +39,7 @@ def write_endless_clip(path: Path) -> Path:
 @contextmanager
 def running(command: list[str], num_bytes: int, poses: Path) -> Iterator[subprocess.Popen[str]]:
     """A process in a session of its own, once it has written so much of the poses; killed if it still runs."""
-    # A shell that starts the tests in the background lets them ignore Ctrl-C, and their children inherit that.
-    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    signal.signal(signal.SIGINT, ignored)
     deadline = time.monotonic() + DEADLINE_S
     with process:
         try:

@@ -92,15 +92,7 @@ def test_a_run_from_beginning_to_end(train: Callable[..., Outcome], kind: str, n
     assert len(log()) == 4
 
 
-@pytest.fixture
-def _hears_ctrl_c() -> Iterator[None]:
-    """Python's own handler: a shell that starts the tests in the background has Ctrl-C ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_undrawn", "_hears_ctrl_c")
+@pytest.mark.usefixtures("_undrawn")
 @pytest.mark.parametrize(
     ("kind", "task", "number", "code"),
     [("pose", PoseTask, signal.SIGINT, 130), ("detector", DetectorTask, signal.SIGTERM, 143)],
