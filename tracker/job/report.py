@@ -14,9 +14,7 @@ from typing import Any
 from tracker.outputs import partials_of
 from tracker.pipeline import Pipeline
 from tracker.types import KnownPeople, TrackedPoses
-
-# So many pictures without people are named.
-_MOST_NAMED = 5
+from tracker.video.images import MOST_NAMED
 
 
 class Delays:
@@ -95,7 +93,7 @@ class Report:
         """Add one frame, of an image with its name."""
         if self.are_photos and not len(tracked):
             self.counts["empty"] += 1
-            self.nobody_in = [*self.nobody_in, file or f"picture {self.frames}"][:_MOST_NAMED]
+            self.nobody_in = [*self.nobody_in, file or f"picture {self.frames}"][:MOST_NAMED]
         self.frames += 1
         self.poses += len(tracked)
         self.ids.update(tracked.track_ids.tolist())
@@ -171,7 +169,7 @@ def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
         poses=sum(report.poses for report in reports),
         wall_s=wall_s,
         are_photos=all(report.are_photos for report in reports),
-        nobody_in=[name for report in reports for name in report.nobody_in][:_MOST_NAMED],
+        nobody_in=[name for report in reports for name in report.nobody_in][:MOST_NAMED],
     )
     for number, report in enumerate(reports):
         merged.ids |= {(number, track_id) for track_id in report.ids}

@@ -21,7 +21,7 @@ from tracker.video.opencv_log import opencv_silenced
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2"})
 # Of pictures that are not read here, which somebody may miss.
 _UNREAD = frozenset({".gif", ".heic", ".heif", ".avif", ".jxl"})
-_MOST_NAMED = 5
+MOST_NAMED = 5
 
 
 class ImagesReader:
@@ -87,8 +87,8 @@ def open_folder(path: Path, fps: Fraction) -> ImagesReader:
 
 
 def _named(paths: Sequence[Path]) -> str:
-    more = len(paths) - _MOST_NAMED
-    return ", ".join(path.name for path in paths[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(paths) - MOST_NAMED
+    return ", ".join(path.name for path in paths[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def list_folder(path: Path) -> list[Path]:
