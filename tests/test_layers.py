@@ -16,7 +16,7 @@ import tracker
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tracker"
 
-GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs", "ending"}
+GROUND = {"types", "skeletons", "boxes", "errors", "fields", "outputs", "ending", "plots"}
 ENGINES = GROUND | {"runtime", "engines", "weights"}
 PARTS = {"tracking", "flow", "video", "nets", "formats"} | ENGINES
 BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "selection", "appearance", "pipeline"}

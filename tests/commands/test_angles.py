@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.conftest import Run, refused
 from tests.formats.examples import HEADER, example
-from tracker.evaluation.angles import angles_of
+from tracker.after.angles import angles_of
 from tracker.formats import open_writer, read_results
 from tracker.formats.trajectories import trajectories_of
 from tracker.skeletons import HAND_21

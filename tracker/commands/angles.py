@@ -14,7 +14,7 @@ from tracker.commands.convert import add_plot_option, check_plot, draw_people, r
 from tracker.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from tracker.evaluation.angles import Angles
+    from tracker.after.angles import Angles
 
 
 def add_parser(commands: Any) -> None:
@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the table, and the pictures that are wanted."""
-    from tracker.evaluation.angles import angles_of
+    from tracker.after.angles import angles_of
     from tracker.formats.trajectories import trajectories_of
     from tracker.outputs import check_apart, check_output, writing
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     with writing(output) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in _table(found))
     if args.plot:
-        from tracker.evaluation.motion_plots import draw_angles
+        from tracker.after.motion_plots import draw_angles
 
         draw_people(args.plot, {angles.trajectory.track_id: angles for angles in found}, draw_angles)
     if frontal := [str(angles.trajectory.track_id) for angles in found if not angles.is_from_side]:

@@ -95,7 +95,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.input is not None and {"people", "height"} & set(args.scale):
         raise UsageError("--scale people and height are for the drawn crowd; leave out --input, or take --scale queue")
     if args.plot:
-        from tracker.evaluation.posetrack.plots import check_can_draw
+        from tracker.plots import check_can_draw
 
         check_can_draw()
 
@@ -205,7 +205,7 @@ def _draw(runs: Mapping[str, Mapping[str, Measurement]], path: Path) -> None:
     """A stacked bar of CPU time for each value of each scale, side by side."""
     from matplotlib.figure import Figure
 
-    from tracker.outputs import writing
+    from tracker.plots import save_figure
 
     figure = Figure(figsize=(4 * len(runs), 4), layout="constrained")
     for axes, (name, of) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
@@ -216,5 +216,4 @@ def _draw(runs: Mapping[str, Mapping[str, Measurement]], path: Path) -> None:
             base = [low + more for low, more in zip(base, heights, strict=True)]
         axes.set(title=name, ylabel="CPU ms a frame")
     figure.axes[0].legend(fontsize="small")
-    with writing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
+    save_figure(figure, path)

@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     amount = f"{counted(len(results.frames), 'frame')} with {counted(len(results.track_ids), 'id')}"
     print(f"written: {writer}, {amount}", file=sys.stderr)
     if args.plot:
-        from tracker.evaluation.motion_plots import draw_keypoints
+        from tracker.after.motion_plots import draw_keypoints
 
         people = {one.track_id: one for one in trajectories_of(results)}
         draw_people(args.plot, people, partial(draw_keypoints, skeleton=wanted))
@@ -127,7 +127,7 @@ def add_plot_option(parser: Any) -> None:
 def check_plot(args: argparse.Namespace) -> None:
     """Refuse pictures that cannot be drawn or would replace others."""
     if args.plot:
-        from tracker.evaluation.posetrack.plots import check_can_draw
+        from tracker.plots import check_can_draw
 
         check_can_draw()
         check_people(args.plot, args.overwrite)

@@ -225,7 +225,7 @@ def run_posetrack(args: argparse.Namespace) -> int:
 
 def _posetrack_plots(folder: Path, sequences: Iterable[str]) -> dict[str, Path]:
     """The pictures that will be drawn: by sequence, and under no name the one of all."""
-    from tracker.evaluation.posetrack.plots import check_can_draw
+    from tracker.plots import check_can_draw
 
     check_can_draw()
     make_folder(folder)

@@ -112,7 +112,7 @@ def _time(profiles: Sequence[Profile], rows: Sequence[dict[str, Any]], args: arg
 def _measure_all(rows: Sequence[dict[str, Any]], args: argparse.Namespace) -> None:
     """Add accuracy to the rows. All networks load before the first is measured, which may take hours."""
     from tracker.evaluation.coco import load_pycocotools
-    from tracker.evaluation.posetrack.plots import check_can_draw
+    from tracker.plots import check_can_draw
 
     load_pycocotools()
     if args.plot:
@@ -187,7 +187,7 @@ def _draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw as PNG the mean OKS of each network over its milliseconds; the area of a dot is its parameters."""
     from matplotlib.figure import Figure
 
-    from tracker.evaluation.posetrack.plots import save_figure
+    from tracker.plots import save_figure
 
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()

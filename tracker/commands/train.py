@@ -165,7 +165,7 @@ def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
     check_output(folder / "weights.safetensors", overwrite=goes_on or args.overwrite)
     if recipe.frozen_stages >= 0 and not (goes_on or args.init):
         raise UsageError("--frozen-stages would freeze random weights; start from some with --init, or give it -1")
-    from tracker.evaluation.posetrack.plots import can_draw
+    from tracker.plots import can_draw
 
     if not can_draw():
         print("curves.png is not drawn without matplotlib; run: pip install 'matplotlib>=3.8,<4'", file=sys.stderr)

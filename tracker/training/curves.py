@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tracker.evaluation.posetrack.plots import can_draw, save_figure
+from tracker.plots import can_draw, save_figure
 
 
 def draw(log_path: Path, image_path: Path) -> None:

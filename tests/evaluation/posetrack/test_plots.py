@@ -11,7 +11,8 @@ import pytest
 
 from tracker.errors import DependencyError
 from tracker.evaluation.posetrack.measure import Timeline
-from tracker.evaluation.posetrack.plots import check_can_draw, draw_timeline
+from tracker.evaluation.posetrack.plots import draw_timeline
+from tracker.plots import check_can_draw
 
 NOBODY = Timeline(*(np.zeros(0, np.int64) for _ in range(3)), num_frames=0)
 

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tracker.errors import DependencyError
 from tracker.evaluation.posetrack.ap import Ranking, ap_figures
 from tracker.evaluation.posetrack.measure import Timeline
 from tracker.evaluation.posetrack.summary import GROUPS
-from tracker.outputs import writing
+from tracker.plots import COLORS, save_figure
 from tracker.skeletons import POSETRACK_15
 from tracker.types import IntArray
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's colours, which the colour-blind tell apart; black is for marks.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442")
-_CURVES = ((_COLORS[0], "-"), (_COLORS[3], "--"), ("black", ":"))
+_CURVES = ((COLORS[0], "-"), (COLORS[3], "--"), ("black", ":"))
 _TITLES = ("head", "shoulders", "elbows", "wrists", "hips", "knees", "ankles")
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is there."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def check_can_draw() -> None:
-    """DependencyError with the command that installs matplotlib where it is missing."""
-    if not can_draw():
-        raise DependencyError("no plots without matplotlib; run: pip install 'matplotlib>=3.8,<4'")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whatever the name."""
-    with writing(path) as partial:
-        figure.savefig(partial, dpi=100, format="png")
 
 
 def draw_precision_recall(ranking: Ranking, path: Path) -> None:
@@ -74,7 +50,7 @@ def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
 
     people = timeline.track_ids[np.sort(np.unique(timeline.track_ids, return_index=True)[1])]
     ids = timeline.holders[np.sort(np.unique(timeline.holders, return_index=True)[1])]
-    colors = {holder: _COLORS[place % len(_COLORS)] for place, holder in enumerate(ids[ids >= 0].tolist())}
+    colors = {holder: COLORS[place % len(COLORS)] for place, holder in enumerate(ids[ids >= 0].tolist())}
     figure = Figure(figsize=(13, 1.3 + 0.3 * max(len(people), 2)), layout="constrained")
     axes = figure.subplots()
     axes.locator_params(axis="x", integer=True)
@@ -109,7 +85,7 @@ def _draw_person(axes: Any, row: int, timeline: Timeline, person: int, colors: d
     )
     for (begin, width), holder in zip(bars.tolist(), ids.tolist(), strict=True):
         if width / timeline.num_frames > 0.009 * (1 + len(str(holder))):
-            ink = "white" if colors[holder] == _COLORS[0] else "black"
+            ink = "white" if colors[holder] == COLORS[0] else "black"
             axes.text(begin + width / 2, row, holder, ha="center", va="center", fontsize="small", color=ink)
     switches = begins[1:][np.diff(ids) != 0]
     axes.plot(switches, [row - 0.36] * len(switches), "kv", markersize=5, clip_on=False)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker.evaluation import motion_plots
-from tracker.evaluation.angles import Angles, angles_of
-from tracker.evaluation.motion_plots import draw_angles, draw_keypoints
-from tracker.evaluation.posetrack.plots import save_figure
+from tracker.after import motion_plots
+from tracker.after.angles import Angles, angles_of
+from tracker.after.motion_plots import draw_angles, draw_keypoints
 from tracker.formats.trajectories import Trajectory
+from tracker.plots import save_figure
 from tracker.skeletons import COCO_17, HALPE_26, Skeleton
 
 # Somebody who stands upright and looks to the right, arms down, in pixels: y is downwards.

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.evaluation.angles import JOINTS, Angles
-from tracker.evaluation.posetrack.plots import save_figure
+from tracker.after.angles import JOINTS, Angles
 from tracker.formats.trajectories import Trajectory
+from tracker.plots import COLORS, save_figure
 from tracker.skeletons import Skeleton
 from tracker.types import DoubleArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's, which the colour-blind tell apart: of x or the left, of y or the right, as in overlays.
-_BLUE, _ORANGE = "#0072B2", "#D55E00"
+# Of x or the left, of y or the right, as in overlays.
+_BLUE, _ORANGE = COLORS[0], COLORS[3]
 
 
 def draw_keypoints(trajectory: Trajectory, path: Path, skeleton: Skeleton) -> None:
