@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tracker.commands.doctor import CHECKS
+from tracker.doctor.checks import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 AGAIN = "install the program again, or run in a checkout: git checkout weights"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tracker.commands.evaluation_inputs import add_output_options, check_outputs
 from tracker.commands.options import (
@@ -21,12 +19,8 @@ from tracker.commands.options import (
 from tracker.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracker.job.job import Engine, Job, Settings
-    from tracker.job.measure import Measurement
-    from tracker.pipeline import Pipeline
-    from tracker.video.source import VideoSource
+    from tracker.job.measure import Measure, Measurement
 
-T = TypeVar("T")
 # By what --scale names: the values that are tried, of which the others are the usual ones.
 _SCALES: Mapping[str, Sequence[int]] = {
     "people": (1, 5, 10, 20),
@@ -106,63 +100,21 @@ def _scaled(args: argparse.Namespace, scale: str, value: int) -> argparse.Namesp
 
 def _measure(args: argparse.Namespace, *, is_whole: bool = False) -> Measurement:
     """Medians of the runs; is_whole: with the memory that a frame takes anew, where that can be known."""
-    from tracker.job.measure import RETURNING, fresh_memory_mb, measure, middle
+    from tracker.job.measure import RETURNING, elsewhere, fresh_memory_mb, measure, middle
 
     found = middle(_run(args, [measure] * args.repeat))
     if is_whole and sys.platform == "linux":
         fewer = argparse.Namespace(**vars(args) | {"max_frames": min(args.max_frames, 60)})
-        (found.fresh_mb,) = _elsewhere(RETURNING, _run, fewer, [fresh_memory_mb])
+        (found.fresh_mb,) = elsewhere(RETURNING, _run, fewer, [fresh_memory_mb])
     return found
 
 
-def _run(args: argparse.Namespace, measures: Sequence[Callable[[Job, VideoSource, Pipeline], Any]]) -> list[Any]:
+def _run(args: argparse.Namespace, measures: Sequence[Measure]) -> list[Any]:
     """What each of these says of a run of its own."""
+    from tracker.job.measure import run_measures
+
     crowd = (args.crowd, args.height, args.max_frames)
     return run_measures(read_settings(args), read_engine(args), measures, args.input, *crowd)
-
-
-def run_measures(
-    settings: Settings,
-    engine: Engine,
-    measures: Sequence[Callable[[Job, VideoSource, Pipeline], Any]],
-    source: str | None,
-    people: int,
-    height: int,
-    num_frames: int,
-) -> list[Any]:
-    """What each of these says of a run of its own, on a source or a drawn crowd of so many people."""
-    from tracker.job.job import Job, Outputs, Span
-    from tracker.job.run import load_pipeline, open_input
-    from tracker.scenes.crowd import CrowdNetworks, write_crowd
-
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = Outputs(overlay=Path(folder) / "overlay.mp4", poses=Path(folder) / "poses.jsonl", overwrite=True)
-        job = Job(source or str(Path(folder) / "crowd.mp4"), settings, Span(max_frames=num_frames), outputs)
-        if not source:  # painted in another process, whose memory is not measured
-            truth = _elsewhere({}, write_crowd, Path(job.input), people, height, num_frames)
-        else:
-            open_input(job)[0].close()  # what cannot be read is said before networks are loaded
-        pipeline, found = load_pipeline(settings, engine), []
-        for one in measures:
-            with open_input(job)[0] as video:
-                seeing = pipeline if source else CrowdNetworks(pipeline, truth, video.size_wh).pipeline()
-                found.append(one(job, video, seeing))
-    return found
-
-
-def _elsewhere(environment: Mapping[str, str], function: Callable[..., T], *arguments: Any) -> T:
-    """Call it in a process of its own, begun with these variables."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    before = os.environ.copy()
-    os.environ.update(environment)
-    try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(function, *arguments).result()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _table(found: Measurement) -> str:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import statistics
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from tracker.job.job import Job
-from tracker.job.run import run_job
+from tracker.job.job import Engine, Job, Outputs, Settings, Span
+from tracker.job.run import load_pipeline, open_input, run_job
 from tracker.job.sinks import Watch
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
+from tracker.scenes.crowd import CrowdNetworks, write_crowd
 from tracker.video.source import VideoSource
 
+T = TypeVar("T")
+# What is said of a run.
+Measure: TypeAlias = Callable[[Job, VideoSource, Pipeline], Any]
 # The environment in which glibc takes large blocks from the system and gives them back, one by one.
 RETURNING = {"MALLOC_MMAP_THRESHOLD_": str(1 << 16), "NUMPY_MADVISE_HUGEPAGE": "0"}
 _PAGE = 4096
@@ -123,6 +131,43 @@ def fresh_memory_mb(job: Job, source: VideoSource, pipeline: Pipeline) -> float 
     if len(counts) < 2 * _FIRST_FRAMES:
         return None
     return _PAGE * (counts[-1] - counts[_FIRST_FRAMES]) / (len(counts) - 1 - _FIRST_FRAMES) / 1e6
+
+
+def run_measures(
+    settings: Settings,
+    engine: Engine,
+    measures: Sequence[Measure],
+    source: str | None,
+    people: int,
+    height: int,
+    num_frames: int,
+) -> list[Any]:
+    """What each of these says of a run of its own, on a source or a drawn crowd of so many people."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = Outputs(overlay=Path(folder) / "overlay.mp4", poses=Path(folder) / "poses.jsonl", overwrite=True)
+        job = Job(source or str(Path(folder) / "crowd.mp4"), settings, Span(max_frames=num_frames), outputs)
+        if not source:  # painted in another process, whose memory is not measured
+            truth = elsewhere({}, write_crowd, Path(job.input), people, height, num_frames)
+        else:
+            open_input(job)[0].close()  # what cannot be read is said before networks are loaded
+        pipeline, found = load_pipeline(settings, engine), []
+        for one in measures:
+            with open_input(job)[0] as video:
+                seeing = pipeline if source else CrowdNetworks(pipeline, truth, video.size_wh).pipeline()
+                found.append(one(job, video, seeing))
+    return found
+
+
+def elsewhere(environment: Mapping[str, str], function: Callable[..., T], *arguments: Any) -> T:
+    """Call it in a process of its own, begun with these variables."""
+    before = os.environ.copy()
+    os.environ.update(environment)
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _page_faults() -> int:
