@@ -167,12 +167,8 @@ class OverlaySink(Sink):
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        if self._smoother and exception[0] is None:
-            with self._stack:  # so that outputs know of what goes wrong here
-                for ready in self._smoother.rest():
-                    self._show(*ready)
-            return
-        with suppress(Exception):  # what ended the run says more
+        # Outputs know of what goes wrong here; after a failure what ended the run says more.
+        with self._stack if exception[0] is None else suppress(Exception):
             for ready in self._smoother.rest() if self._smoother else ():
                 self._show(*ready)
         self._stack.__exit__(*exception)

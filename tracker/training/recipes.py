@@ -301,6 +301,15 @@ def times_of(repeats: Sequence[str]) -> dict[str, int]:
 
 # Everything that varies pictures, switched off.
 _PLAIN_APPEARANCE: dict[str, Any] = dict.fromkeys((f.name for f in fields(Appearance)), 0.0)
+# How both papers train, beside their own numbers.
+_PAPER: dict[str, Any] = _PLAIN_APPEARANCE | {
+    "steps": 0,
+    "schedule": "step",
+    "warmup": 0,
+    "ema": 0.0,
+    "max_gradient": math.inf,
+    "repeats": (),
+}
 # Pictures still move, since a view need not show all of one.
 _PLAIN_SCENES: dict[str, Any] = dict.fromkeys(("rotation_deg", "flip", "pasted", "negatives"), 0.0)
 _PLAIN_SCENES |= {"region": (1.0, 1.0)}
@@ -308,24 +317,18 @@ _PLAIN_VIEWS: dict[str, Any] = dict.fromkeys((f.name for f in fields(Views)), 0.
 
 # Xiao et al. 2018, section 5.1, and the official configuration; four GPUs of 32 become four parts of a batch.
 _PAPER_COCO = PoseRecipe(
-    **_PLAIN_APPEARANCE,
+    **_PAPER,
     network="PoseResNet50",
     skeleton="coco17",
-    steps=0,
     epochs=140.0,
     batch_size=128,
     accumulate=4,
-    schedule="step",
     drops=(90 / 140, 120 / 140),
-    warmup=0,
-    ema=0.0,
-    max_gradient=math.inf,
     whole_cells=True,
     dark_kernel=0,
     min_keypoints=1,
     min_box_score=0.0,
     true_repeats=1,
-    repeats=(),
     stored_zoom=1.5,
     scale=0.3,
     rotation_deg=40.0,
@@ -383,18 +386,12 @@ DETECTOR_PRESETS: Mapping[str, DetectorRecipe] = MappingProxyType(
 
 # Wang et al. 2022 and the official configuration.
 _PAPER_CROWDPOSE = LitePoseRecipe(
-    **_PLAIN_APPEARANCE,
+    **_PAPER,
     skeleton="crowdpose14",
-    steps=0,
     epochs=500.0,
     batch_size=32,
     learning_rate=4e-3,
-    schedule="step",
     drops=(350 / 500, 480 / 500),
-    warmup=0,
-    ema=0.0,
-    max_gradient=math.inf,
-    repeats=(),
     exact_flip=False,
     pasted=0.0,
     negatives=0.0,
