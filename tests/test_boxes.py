@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.vectors import cases
-from tracker.boxes import box_areas, boxes_around, clip_boxes, iou, nms, padded_size_wh
+from tracker.boxes import boxes_around, clip_boxes, iou, nms, padded_size_wh
 
 
 def random_boxes(n, seed=0):
@@ -25,8 +25,9 @@ def test_suppression_is_the_official_one(case):
         compiled = rule == "cpunms_rule"
         # The compiled program works in single precision.
         table = detections.astype(np.float32) if compiled else detections
-        limit = np.float32(threshold) if compiled else float(threshold)
-        kept = nms(table[:, :4], table[:, 4], limit, extent=1, drop_equal=compiled)
+        # It drops what overlaps by just as much, too; both count pixels, the last one included.
+        limit = np.nextafter(np.float32(threshold), np.float32(0)) if compiled else float(threshold)
+        kept = nms(table[:, :4] + np.array([0, 0, 1, 1], table.dtype), table[:, 4], limit)
         np.testing.assert_array_equal(kept, case[f"_{rule}_keep_{threshold}"], err_msg=f"{rule} {threshold}")
 
 
@@ -47,16 +48,9 @@ def test_iou_by_hand(box, other, expected):
     np.testing.assert_allclose(overlap, [[expected]])
 
 
-def test_the_extent_counts_pixels():
-    boxes = np.array([[0.0, 0, 9, 9], [5, 0, 14, 9]])
-    np.testing.assert_allclose(box_areas(boxes, extent=1), [100, 100])
-    np.testing.assert_allclose(iou(boxes[:1], boxes[1:], extent=1), [[50 / 150]])
-
-
-@pytest.mark.parametrize(("drop_equal", "kept"), [(False, [1, 0]), (True, [1])], ids=["kept", "dropped"])
-def test_suppression_at_exactly_the_threshold(drop_equal, kept):
+def test_an_overlap_of_exactly_the_threshold_is_kept():
     boxes = np.array([[0.0, 0, 2, 2], [0, 0, 1, 2]])
-    assert nms(boxes, np.array([0.5, 0.9]), 0.5, drop_equal=drop_equal).tolist() == kept
+    assert nms(boxes, np.array([0.5, 0.9]), 0.5).tolist() == [1, 0]
 
 
 def test_a_dropped_box_drops_nobody():

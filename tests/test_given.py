@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from tests.video.clips import noise_images, write_clip
-from tests.video.test_pictures import write_stretched
 from tracker import Skeleton, TrackerConfig, track_poses
 from tracker.errors import InputError
 from tracker.skeletons import COCO_17
@@ -82,14 +80,6 @@ def test_frames_without_anybody_are_empty_or_carried(clip: Path) -> None:
     assert [people.track_ids.tolist() for _, people in track_poses(clip, given)][4] == [1, 2]
     carried = track_poses(clip, given, config=TrackerConfig())
     assert [len(people) for _, people in carried] == [2] * NUM_FRAMES
-
-
-def test_poses_are_in_stored_pixels_that_are_not_square(tmp_path: Path) -> None:
-    clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
-    seen = list(track_poses(clip, [two_people(0)] * 4, config=TrackerConfig()))
-    assert [people.track_ids.tolist() for _, people in seen] == [[1, 2]] * 4
-    for _, people in seen:
-        np.testing.assert_allclose(people.poses.keypoints, two_people(0)[..., :2], atol=1e-3)
 
 
 def test_a_part_of_the_video_has_the_poses_of_its_own_frames(clip: Path) -> None:

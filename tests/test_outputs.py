@@ -18,15 +18,6 @@ def test_of_what_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
 
-def test_publish_moves_the_partial_file_into_place(tmp_path: Path) -> None:
-    final = tmp_path / "out.jsonl"
-    partial_path(final).write_text("new")
-    final.write_text("old")
-    publish(final)
-    assert final.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [final]
-
-
 @pytest.mark.parametrize("exists", [True, False], ids=["file", "dangling"])
 def test_a_symlink_writes_its_target(tmp_path: Path, exists: bool) -> None:
     link, target = tmp_path / "link.csv", tmp_path / "elsewhere" / "real.csv"
@@ -53,15 +44,6 @@ def test_a_symlink_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "missing" / "real.csv")
     with pytest.raises(OutputError, match="missing does not exist; create it first"):
         check_output(tmp_path / "link.csv", overwrite=False)
-
-
-@pytest.mark.parametrize("name", ["out.mp4", "out.partial.mp4"], ids=["finished", "interrupted"])
-def test_an_existing_file_needs_overwrite(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("precious")
-    with pytest.raises(OutputError, match="pass --overwrite"):
-        check_output(tmp_path / "out.mp4", overwrite=False)
-    check_output(tmp_path / "out.mp4", overwrite=True)
-    assert (tmp_path / name).read_text() == "precious"
 
 
 def test_a_missing_folder_and_a_folder_as_file_are_refused(tmp_path: Path) -> None:

@@ -27,7 +27,3 @@ def test_given_folder_holds_cases(code):
     assert any(param.id.startswith("given-") for param in files(f"{code}-*")), (
         f"{FOLDERS['given']} holds no {code}-* case"
     )
-
-
-def test_own_vectors_stay_small():
-    assert sum(path.stat().st_size for path in FOLDERS["own"].rglob("*") if path.is_file()) < 500_000

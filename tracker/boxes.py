@@ -10,16 +10,13 @@ import numpy.typing as npt
 from tracker.types import FloatArray, IntArray
 
 
-def box_areas(boxes: npt.NDArray[Any], extent: float = 0.0) -> npt.NDArray[Any]:
-    """Areas (N,) of xyxy boxes in square pixels; a box turned inside out has area 0.
-
-    extent: added to width and height; 1 counts pixels, as older evaluation code does.
-    """
-    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2] + extent, 0)
+def box_areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Areas (N,) of xyxy boxes in square pixels; a box turned inside out has area 0."""
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return sizes[:, 0] * sizes[:, 1]
 
 
-def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any], extent: float = 0.0) -> npt.NDArray[Any]:
+def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Intersection over union (N, M) of two sets of xyxy boxes, 0 where both are empty.
 
     >>> iou(np.array([[0.0, 0, 2, 2]]), np.array([[0.0, 0, 2, 2], [1, 0, 3, 2]])).round(3).tolist()
@@ -29,31 +26,21 @@ def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any], extent: float = 0.0) 
     widths, heights = (
         np.minimum(boxes[:, None, axis + 2], others[None, :, axis + 2])
         - np.maximum(boxes[:, None, axis], others[None, :, axis])
-        + extent
         for axis in (0, 1)
     )
     intersection = np.maximum(widths, 0) * np.maximum(heights, 0)
-    union = box_areas(boxes, extent)[:, None] + box_areas(others, extent)[None] - intersection
+    union = box_areas(boxes)[:, None] + box_areas(others)[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
-def nms(
-    boxes: npt.NDArray[Any],
-    scores: npt.NDArray[Any],
-    iou_threshold: float,
-    *,
-    extent: float = 0.0,
-    drop_equal: bool = False,
-) -> IntArray:
+def nms(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], iou_threshold: float) -> IntArray:
     """Indices of the boxes to keep, best first: each drops those that overlap it by more than the threshold.
 
     boxes: (N, 4) xyxy pixels. scores: (N,); equal scores keep their order.
-    extent: 1 for the pixel-counting convention of py_cpu_nms. drop_equal: an IoU equal to the threshold is
-    dropped too, as the compiled cpu_nms does.
+    Source: `py_cpu_nms` of the official code, whose boxes reach a pixel farther.
     """
     order = np.argsort(-scores, kind="stable")
-    overlap = iou(boxes[order], boxes[order], extent)
-    clash = overlap >= iou_threshold if drop_equal else overlap > iou_threshold
+    clash = iou(boxes[order], boxes[order]) > iou_threshold
     alive = np.ones(len(order), bool)
     for row in range(len(order)):
         if alive[row]:

@@ -1,9 +1,7 @@
 import gzip
 import json
-from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from tests.benchmarks.simulated_video import (
     Errors,
@@ -43,10 +41,6 @@ def video(errors=NONE, seed=0, story=TWO, hidden=()):
     return SimulatedVideo(truth, masks, (640, 360), seed, errors)
 
 
-def found(one):
-    return [one.detect(number) for number in range(len(one))]
-
-
 def poses_of(one, number):
     return one.estimate(number, Candidates.from_detections(one.detect(number)))
 
@@ -67,37 +61,6 @@ def test_without_errors_ids_stay_whatever_the_threshold(capsys):
     rows = [line.split(" | ")[2:4] for line in capsys.readouterr().out.splitlines()[2:-2]]
     assert len(rows) > 20
     assert [row for row in rows if row != ["100.0", "       0"]] == []
-
-
-def test_equal_seeds_draw_equal_errors():
-    one, same, other = video(Errors(), 3), video(Errors(), 3), video(Errors(), 4)
-    for a, b in zip(found(one), found(same), strict=True):
-        np.testing.assert_array_equal(a.boxes, b.boxes)
-    assert any(len(a) != len(b) or (a.boxes != b.boxes).any() for a, b in zip(found(one), found(other), strict=True))
-
-
-@pytest.mark.parametrize(
-    ("errors", "num_found"),
-    [
-        ({}, 40),  # two people in twenty frames
-        ({"miss_rate": 1.0}, 0),  # the detector misses everybody
-        ({"miss_run": (1.0, np.inf)}, 2),  # runs begin with the second frame, and never end
-        ({"cover_run": (1.0, np.inf)}, 2),  # likewise, when nobody can be seen
-        ({"cover_run": (1.0, 1.0)}, 20),  # runs of one frame, one after the other: every second frame
-        ({"phantom_miss_rate": 1.0, "phantom_rate": 5.0}, 40),  # phantoms that are never found
-    ],
-)
-def test_who_is_missed(errors, num_found):
-    assert sum(map(len, found(video(replace(NONE, **errors))))) == num_found
-
-
-def test_hidden_keypoints_do_not_carry_the_flow():
-    seen, hidden = video(), video(hidden=["left_ankle"])
-    ankle = seen.truth.frames[0].keypoints[:1, POSETRACK_17.index("left_ankle")].astype(np.float32)
-    assert seen.motion(0) is None
-    assert seen.motion(1).move(ankle).reliable.all()
-    np.testing.assert_allclose(seen.motion(1).move(ankle).points, ankle + np.array([3, 0]))
-    assert not hidden.motion(1).move(ankle).reliable.any()
 
 
 def test_tracks_are_read_with_what_is_occluded_and_a_head_box(tmp_path):

@@ -152,16 +152,5 @@ def test_a_full_disk_is_no_fault_of_the_network(server):
         attempt._copy(answer, None)
 
 
-def test_interrupted_at_random_moments_twenty_times_it_is_the_same_bytes(server, tmp_path):
-    random_places, target = random.Random(1), tmp_path / "a.part"
-    for _ in range(20):
-        server.faults.append(Fault(after=random_places.randrange(len(CONTENT) // 12)))
-        # A wait is a moment at which somebody presses Ctrl-C.
-        with pytest.raises(KeyboardInterrupt):
-            download(f"{server.url}/file", target, "net", interrupt)
-    assert fetch(server, target) == []
-    assert len({asked for _, asked in server.asked}) > 15
-
-
 def interrupt(_: float) -> None:
     raise KeyboardInterrupt

@@ -15,15 +15,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 from tqdm import TMonitor
 
 from tests.commands.conftest import (
-    TIMES_S,
     texture,
     write_pose_network_afraid_of_the_dark,
-    write_pose_network_for_batches,
 )
 from tests.commands.runs import count_frames
 from tests.video.clips import noise_images, write_clip
@@ -108,13 +105,6 @@ def cut(name: str, **options: str) -> Make:
     return make
 
 
-def hole(scene: Scene) -> None:
-    """A video file of 20 pictures, which lacks some bytes in the middle."""
-    path = write_clip(scene.folder / "hole.mkv", noise_images(20))
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2] + data[len(data) // 2 + 2000 :])
-
-
 def broken_picture(scene: Scene) -> None:
     """A folder of three images, of which the second is cut off."""
     (scene.folder / "shots").mkdir()
@@ -151,15 +141,10 @@ NO_IMAGE = "is no image or is damaged; remove it or copy it again"
 UNPLUGGED = "camera 0 stopped after … s, at …: it gives no more pictures; check its cable, and whether another …"
 
 SOURCES = {
-    "absent": Fault(
-        nothing, "--input absent.mp4", "error: cannot open absent.mp4 (No such file or directory); check the path"
-    ),
-    "no name": Fault(nothing, "--input=", "error: --input is empty; name a video, an image folder, …", code=2),
     "cut mp4": goes_on(
         cut("cut.mp4", movflags="faststart"), "--input cut.mp4",
         "warning: cut.mp4 is damaged or cut off: … of about 20 frames are missing at its end",
     ),
-    "truncated middle": goes_on(hole, "--input hole.mkv", "warning: hole.mkv is damaged or cut off: …"),
     "one broken image in a folder": goes_on(
         broken_picture, "--input shots",
         f"warning: 1 of 3 images left out (1.png); the last of them: shots/1.png {NO_IMAGE}", 2,
@@ -238,56 +223,16 @@ def dark_end(scene: Scene) -> None:
     write_pose_network_afraid_of_the_dark(scene.folder / "x.onnx")
 
 
-def memory_for_one(scene: Scene) -> None:
-    """Memory for one crop at a time alone, and a pose network that takes several."""
-    refused: list[int] = []
-    run_session = onnxruntime.InferenceSession.run
-
-    def run(self: Any, names: Any, feeds: dict[str, Any], options: Any = None) -> Any:
-        size = len(next(iter(feeds.values())))
-        if size > 1:
-            refused.append(size)
-            raise RuntimeError("Failed to allocate memory for requested buffer of size 1048576")
-        return run_session(self, names, feeds, options)
-
-    scene.patch.setattr(onnxruntime.InferenceSession, "run", run)
-    scene.cleanup.callback(lambda: refused or pytest.fail("memory was never short"))
-    write_pose_network_for_batches(scene.folder / "x.onnx")
-
-
-def without_gpu(scene: Scene) -> None:
-    scene.patch.setattr("torch.cuda.is_available", lambda: False)
-    scene.patch.setattr("tracker.runtime._cuda_obstacle", lambda: "no NVIDIA driver found")
-
-
-# One file for each way in which a network is read; what else they may hold is in test_runtime.py and test_weights.py.
+# What else files of networks may hold is in test_runtime.py, test_weights.py and where their families are tested.
 NETWORK_FAULTS = {
-    "absent onnx": Fault(nothing, "--detector x.onnx", "error: there is no network file x.onnx; check the name"),
     "pickle that would run code": Fault(
         written("x.pth", pickle.dumps({"state_dict": _Attack()}, protocol=2)), "--pose-model x.pth",
         "error: x.pth holds getattr besides tensors, and loading that could run code, so it is refused; save the …",
-    ),
-    "video as detector": Fault(
-        nothing, "--detector clip.mp4",
-        "error: clip.mp4 is no … by its name; supported are files ending in .onnx, …",
-    ),
-    "pose network as detector": Fault(
-        nothing, "--detector pose.onnx",
-        "error: pose.onnx is no detector of a known kind: its inputs are image float32 …; supported: …",
-    ),
-    "detector for poses": Fault(
-        nothing, "--pose-model det.onnx",
-        "error: det.onnx takes image float32 [1, 3, 64, 96] and gives dets float32 [1, 2, 5], …; supported is …",
     ),
     "NaN after some pictures": Fault(
         dark_end, "--input dusk.mp4 --pose-model x.onnx", "error: x.onnx…gave values that are not finite …",
         left=frozenset({"out.partial.mp4", "out.partial.jsonl"}),
     ),
-    "absent GPU": Fault(
-        without_gpu, "--device cuda",
-        "error: device cuda does not work: no NVIDIA driver found; use --device auto or cpu",
-    ),
-    "memory for half a batch": goes_on(memory_for_one, "--pose-model x.onnx", None, len(TIMES_S)),
 }  # fmt: skip
 
 

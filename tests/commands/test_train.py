@@ -13,7 +13,7 @@ import torch
 
 from tests.commands.conftest import Outcome, Run, refused
 from tests.training.rendered import write_data
-from tracker.evaluation.posetrack import plots
+from tracker import plots
 from tracker.training import curves
 from tracker.training.detector_task import DetectorTask
 from tracker.training.pose_task import PoseTask

@@ -78,14 +78,6 @@ def _detect_one(path: Path, image: Image = IMAGE, **settings: Any) -> Detections
     return detections
 
 
-def test_boxes_go_back_to_the_image(tmp_path: Path) -> None:
-    path = _write_rows(tmp_path / "a.onnx", [[24, 16, 48, 32, 0.9]])
-    image = np.zeros((256, 384, 3), np.uint8)
-    detections = _detect_one(path, image)
-    np.testing.assert_allclose(detections.boxes, [[96, 64, 192, 128]])
-    assert detections.boxes.dtype == detections.scores.dtype == np.float32
-
-
 def test_each_axis_has_its_own_scale(tmp_path: Path) -> None:
     # 101×50 scaled to 96 wide is 47.5 rows, of which 48 are made.
     detections = _detect_one(_write_rows(tmp_path / "a.onnx", [[0, 0, 96, 48, 0.9]]), np.zeros((50, 101, 3), np.uint8))

@@ -78,12 +78,3 @@ def test_who_leaves_the_image_is_unreliable(distance: tuple[float, float], certa
 
     moved = PictureMotion(blank(100, 50), follow).move(np.float32([[10, 10]]))
     assert moved.reliable.tolist() == [reliable]
-
-
-def test_who_comes_in_from_outside_is_unreliable() -> None:
-    def follow(points: FloatArray) -> tuple[FloatArray, BoolArray]:
-        return points * 0 + np.float32([20, 0]), np.ones(len(points), np.bool_)
-
-    moved = PictureMotion(blank(100, 50), follow).move(np.float32([[-5, 10]]))
-    assert moved.points.tolist() == [[15, 10]]
-    assert not moved.reliable.any()

@@ -8,54 +8,11 @@ from torch import nn
 
 from tests.trained import like_trained
 from tracker.nets.deployment import arrange_for_export
-from tracker.nets.lite_hrnet import Exchange, ShuffleBlock
-from tracker.nets.lite_hrnet_graph import LiteHRNetGraph
 from tracker.nets.pose_lite_hrnet import Decoder, PoseLiteHRNet, deconvolution
 
 
 def images(count: int = 2, height: int = 64, width: int = 96) -> torch.Tensor:
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def test_the_halves_of_a_block_take_turns() -> None:
-    block = ShuffleBlock(8)
-    x = torch.rand(1, 8, 4, 4)
-    given = block(x)
-    assert torch.equal(given[:, ::2], x[:, :4])
-    assert torch.equal(given[:, 1::2], block.layers(x[:, 4:]))
-
-
-def plain_exchange(num_branches: int) -> Exchange:
-    """Blocks that change nothing, and convolutions between branches that give nothing, but for their biases."""
-    exchange = Exchange([8 << i for i in range(num_branches)])
-    exchange.branches = nn.ModuleList(nn.Identity() for _ in range(num_branches))
-    for parameter in exchange.parameters():
-        nn.init.zeros_(parameter)
-    return exchange
-
-
-def test_the_finest_branch_counts_twice_as_published() -> None:
-    fine, coarse = torch.rand(1, 8, 4, 4), torch.rand(1, 16, 2, 2)
-    exchange = plain_exchange(2)
-    totals = exchange([fine, coarse])
-    assert torch.equal(totals[0], 2 * fine)
-    assert torch.equal(totals[1], coarse)
-    last = exchange.fuse[1][0][-1]
-    nn.init.ones_(last.bias)
-    # what it gives to a coarser branch counts twice too
-    torch.testing.assert_close(exchange([fine, coarse])[1], coarse + 2)
-
-
-def test_coarser_branches_see_the_finest_after_its_sum_and_before_its_activation() -> None:
-    exchange = plain_exchange(2)
-    from_coarse, (depthwise, pointwise) = exchange.fuse[0][1], exchange.fuse[1][0]
-    # The sum of the finest is −3 everywhere; the coarser branch takes it, twice, in its first channel.
-    nn.init.constant_(from_coarse.bias, -3)
-    depthwise.weight.data[:, 0, 1, 1] = 1
-    pointwise.weight.data[0, 0] = 1
-    fine, coarse = exchange([torch.zeros(1, 8, 4, 4), torch.full((1, 16, 2, 2), 10.0)])
-    assert not fine.any()
-    assert coarse[0, :2, 0, 0].tolist() == [10 - 6, 10]
 
 
 @pytest.mark.parametrize("further", [0, 2], ids=["one head", "a further head"])
@@ -75,19 +32,6 @@ def test_the_arranged_graph_computes_the_same(upsampling: str, further: int, siz
     assert given.shape == expected.shape == (2, 19, size[0] // 4, size[1] // 4)
     assert (expected[0] - expected[1]).abs().amax(dim=(1, 2)).min() > 1e-3
     torch.testing.assert_close(given, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-
-
-def test_the_graphs_tables_tell_where_each_channel_is() -> None:
-    torch.manual_seed(0)
-    trunk = like_trained(PoseLiteHRNet(2)).trunk
-    graph = LiteHRNetGraph(trunk)
-    with torch.inference_mode():
-        expected, given = trunk(images()), graph(images())
-    # the finest is halved by every exchange in place of counting twice
-    assert graph.scale == 2**-8
-    for scale, order, ours, theirs in zip((graph.scale, 1, 1, 1), graph.orders, given, expected, strict=True):
-        assert sorted(order.tolist()) == list(range(theirs.shape[1]))
-        torch.testing.assert_close(ours[:, order], theirs * scale, rtol=1e-4, atol=1e-4 * float(ours.abs().max()))
 
 
 def test_a_further_head_changes_nothing_of_the_first() -> None:

@@ -26,11 +26,12 @@ def settings_of(case: Case) -> Any:
 @pytest.mark.parametrize("case", cases("LP-3_*.npz", r"(ae\d+)_tags"))
 def test_pull_and_push_are_the_official_ones(case: Case, precision: str) -> None:
     dtype = {"f32": torch.float32, "f64": torch.float64}[precision]
-    form = settings_of(case)["type"]
+    if settings_of(case)["type"] != "exp":
+        pytest.skip("no published recipe takes this form")
     positions = torch.tensor(case["_joints"])
     for index, name in enumerate(("pull", "push")):
         tags = torch.tensor(case["_tags"], dtype=dtype, requires_grad=True)
-        loss = associative_embedding_losses(tags, positions, form)[index]
+        loss = associative_embedding_losses(tags, positions)[index]
         loss.backward()
         assert loss.item() == pytest.approx(float(case[f"_{name}_{precision}"]), abs=1e-6)
         expected = torch.tensor(case[f"_{name}_grad_{precision}"])

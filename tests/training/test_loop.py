@@ -172,20 +172,6 @@ def test_a_checkpoint_of_before_goes_on(tmp_path: Path) -> None:
     assert start(tmp_path, settings={"rotation_deg": 30}).step == 12
 
 
-@pytest.mark.parametrize(
-    ("config", "settings", "message"),
-    [
-        pytest.param(replace(CONFIG, learning_rate=2e-2), {"scale": 0.3}, "learning_rate 0.01, not 0.02", id="loop"),
-        pytest.param(replace(CONFIG, steps=13), {"scale": 0.3}, "steps 12, not 13", id="longer"),
-        pytest.param(CONFIG, {"scale": 0.2}, "scale 0.3, not 0.2", id="recipe"),
-    ],
-)
-def test_other_settings_are_refused(tmp_path: Path, config: LoopConfig, settings: dict[str, Any], message: str) -> None:
-    train(start(tmp_path, settings={"scale": 0.3}))
-    with pytest.raises(InputError, match=message):
-        start(tmp_path, config=config, settings=settings)
-
-
 def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(InputError, match=r"checkpoint\.pt is damaged"):

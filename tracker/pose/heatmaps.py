@@ -77,18 +77,16 @@ def encode_people(
 
 
 def tag_positions(
-    keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int], max_people: int = 30, *, per_keypoint: bool = True
+    keypoints: npt.NDArray[Any], heatmap_wh: tuple[int, int], max_people: int = 30
 ) -> npt.NDArray[np.int32]:
     """Where the tags of people's keypoints are read: (max_people, K, 2), an index into the flattened tags and 1.
 
     keypoints: (N, K, 2) in cells; missing ones and those outside the map are left out. A person's keypoints come
     first in their row, without gaps; what is left of the table is 0, 0. People beyond `max_people` have no row.
-    per_keypoint: the tags are (K, h, w); False is for one map (h, w) that all keypoints share.
     Source: `JointsGenerator` of the official LitePose code.
     """
     cells, is_inside = _whole_cells(keypoints, heatmap_wh)
-    channels = np.arange(keypoints.shape[1]) * per_keypoint
-    places = (channels * heatmap_wh[1] + cells[..., 1]) * heatmap_wh[0] + cells[..., 0]
+    places = (np.arange(keypoints.shape[1]) * heatmap_wh[1] + cells[..., 1]) * heatmap_wh[0] + cells[..., 0]
     entries = np.stack([places * is_inside, is_inside], axis=2)
     order = np.argsort(~is_inside, axis=1, kind="stable")
     table = np.zeros((max_people, keypoints.shape[1], 2), np.int32)

@@ -352,12 +352,11 @@ def track_scene(
     flow: FlowEstimator,
     config: TrackerConfig,
     oracle: OracleEstimator,
-    pace: Pace = EXACT,
     appearance: Appearance | None = None,
 ) -> Generator[tuple[SceneFrame, TrackedPoses]]:
     """Track the people of a rendered scene: the oracle sees them, all else is the real pipeline."""
     networks = SceneNetworks(oracle)
-    pipeline = networks.pipeline(flow, config, pace=pace, appearance=appearance)
+    pipeline = networks.pipeline(flow, config, appearance=appearance)
     with closing(pipeline.run(networks.watch(frames))) as tracked:
         yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
 

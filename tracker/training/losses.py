@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -53,15 +52,13 @@ def masked_mse_loss(heatmaps: Tensor, targets: Tensor, mask: Tensor, background:
     return errors.flatten(1).mean(dim=1)
 
 
-def associative_embedding_losses(
-    tags: Tensor, positions: Tensor, push_form: Literal["exp", "max"] = "exp"
-) -> tuple[Tensor, Tensor]:
+def associative_embedding_losses(tags: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """How far tags are from those of the same person (pull) and how near to those of others (push), two scalars.
 
     tags: (B, n), those of a picture flattened. positions: (B, P, K, 2), of `MapTargets`. Pull is the variance of a
     person's tags, averaged over the N people of a picture. Push is the sum over pairs of two people, with d the
-    difference of their mean tags, of exp(−d²) / 2N(N − 1), which the published recipes take, or of max(0, 1 − |d|) /
-    2N(N − 1). Both are averaged over the pictures, where one without people counts 0.
+    difference of their mean tags, of exp(−d²) / 2N(N − 1), the form of the published recipes. Both are averaged over
+    the pictures, where one without people counts 0.
     Source: `AELoss` of the official LitePose code (after Newell et al., NeurIPS 2017).
     """
     is_labelled = positions[..., 1].to(tags.dtype)
@@ -77,8 +74,7 @@ def associative_embedding_losses(
     is_pair = is_person[:, :, None] * is_person[:, None, :]
     is_pair = is_pair * (1 - torch.eye(is_pair.shape[1], device=tags.device, dtype=tags.dtype))
     num_pairs = 2 * num_people * (num_people - 1)
-    nearness = (1 - differences.abs()).clamp(min=0) if push_form == "max" else (-differences.square()).exp()
-    push = (nearness * is_pair).sum(dim=(1, 2)) / num_pairs.clamp(min=1)
+    push = ((-differences.square()).exp() * is_pair).sum(dim=(1, 2)) / num_pairs.clamp(min=1)
     return pull.mean(), push.mean()
 
 
