@@ -37,7 +37,7 @@ def test_contrast_is_the_larger_variance_by_hand() -> None:
     stripes = np.zeros((20, 20), np.uint8)
     stripes[:, 10:] = 90
     field = np.zeros((20, 20, 2), np.float32)
-    _, contrast = compare_windows(np.zeros_like(stripes), stripes, field, window=9)
+    _, contrast = compare_windows(np.zeros_like(stripes), stripes, field)
     # Columns 6 to 14 around column 10: four of 0 and five of 90.
     assert contrast[10, 10] == pytest.approx(4 / 9 * 5 / 9 * 90**2, rel=1e-4)
     assert contrast[10, 3] == 0

@@ -11,7 +11,6 @@ import pytest
 
 from tests.formats.examples import HEADER, people_with_ids, two_people
 from tests.formats.posetrack_files import (
-    FIRST_ID,
     posetrack_17,
     posetrack_18,
     save,
@@ -129,21 +128,6 @@ def predict(truth: PoseTrackSequence, path: Path, frames: dict[int, TrackedPoses
 
 class TestPredictions:
     """The images are those of the ground truth, whatever was tracked."""
-
-    def test_what_the_evaluators_ask_for_in_2018(self, tmp_path: Path) -> None:
-        predict(read(posetrack_18(), tmp_path), tmp_path / "out.json", {2: two_people()})
-        content = read_json(tmp_path / "out.json")
-        first, second = content["annotations"]
-        assert [person["id"] for person in (first, second)] == [100 * (FIRST_ID + 2), 100 * (FIRST_ID + 2) + 1]
-        assert {"image_id", "track_id", "keypoints", "scores", "score", "bbox", "category_id"} <= set(first)
-        assert all(isinstance(value, float) for value in first["keypoints"])
-        assert len(first["scores"]) == len(content["categories"][0]["keypoints"]) == 17
-        # the nose of the first is at 0.125, 1.125, the left ear of the second is missing
-        assert first["keypoints"][:3] == [0.12, 1.12, 1]
-        assert second["keypoints"][9:12] == [0, 0, 0]
-        assert [image["file_name"] for image in content["images"]] == [
-            image["file_name"] for image in posetrack_18()["images"]
-        ]
 
     def test_keypoints_left_of_or_above_the_picture_are_dropped(self, tmp_path: Path) -> None:
         people = people_with_ids([1])

@@ -9,7 +9,6 @@ from tests.vectors import cases, read_json
 from tracker.errors import InputError, ModelError
 from tracker.pose.bottom_up import BottomUpEstimator
 from tracker.pose.grouping import GroupingConfig, group_keypoints
-from tracker.runtime import OutOfMemoryError
 from tracker.skeletons import COCO_17, CROWDPOSE_14
 from tracker.types import Origin
 
@@ -230,19 +229,6 @@ def test_pictures_of_one_size_run_together_and_others_alone():
     network.inputs.clear()
     assert len(estimator.find([picture(image_wh), picture((140, 128))])) == 2
     assert [shape[0] for shape in network.inputs] == [1, 1]
-
-
-def test_a_batch_that_memory_does_not_suffice_for_runs_in_parts():
-    class Narrow(Drawn):
-        def run(self, images):
-            if len(images) > 1:
-                raise OutOfMemoryError("full")
-            return super().run(images)
-
-    image_wh = (128, 128)
-    whole, narrow = (kind(people_in(image_wh), image_wh) for kind in (Drawn, Narrow))
-    for own, other in zip(*(BottomUpEstimator(n).find([picture(image_wh)] * 3) for n in (whole, narrow)), strict=True):
-        np.testing.assert_array_equal(own.keypoints, other.keypoints)
 
 
 class BothTagged(Drawn):

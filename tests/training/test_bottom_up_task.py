@@ -96,23 +96,6 @@ def test_the_network_sees_normalised_pictures_in_rgb(tmp_path: Path) -> None:
     assert network.seen[0, :, 64, 64].tolist() == [200, *batch.images[0, 64, 64, 1::-1]]
 
 
-@pytest.mark.parametrize(
-    ("weights", "least"),
-    [
-        pytest.param({"pull": 0, "push": 0}, 0.0, id="heatmaps alone"),
-        pytest.param({"heatmaps": (0, 0), "pull": 0, "push": 1}, 0.0, id="push alone: nobody else is there"),
-        pytest.param({"heatmaps": (0, 0), "pull": 1, "push": 0}, 0.05, id="pull alone: tags differ"),
-    ],
-)
-def test_the_right_heatmaps_cost_nothing(tmp_path: Path, weights: dict[str, Any], least: float) -> None:
-    task = make_task(tmp_path, STILL, **weights)
-    batch = task.make_batch(0)
-    tags = torch.arange(2 * 17 * 32 * 32.0).view(2, 17, 32, 32) / 17 / 32 / 32
-    network = Say(torch.cat([batch.targets[0].heatmaps, tags], dim=1), batch.targets[1].heatmaps)
-    loss = task.loss(network, batch, torch.Generator()).item()
-    assert loss == 0 if least == 0 else loss > least
-
-
 def stick_people(folder: Path) -> Annotations:
     """Two pictures of two people side by side, whose limbs have many colours."""
     rng, people, paths = np.random.default_rng(0), [], []

@@ -16,7 +16,7 @@ import numpy as np
 from tracker.errors import InputError
 from tracker.formats.fields import Fields, as_object, read_json
 from tracker.skeletons import COCO_17, CROWDPOSE_14, Skeleton
-from tracker.types import Candidates, Image
+from tracker.types import Candidates, FloatArray, Image
 from tracker.video.images import read_image
 
 Kind: TypeAlias = Literal["keypoints", "boxes"]
@@ -49,8 +49,7 @@ class Picture:
 
     def true_boxes(self) -> Candidates:
         """The boxes of `annotated_people`, in the same order, with score 1."""
-        boxes = np.array([person["bbox"] for person in self.annotated_people], np.float32).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
+        boxes = boxes_of(self.annotated_people)
         return Candidates(boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.int8))
 
 
@@ -75,6 +74,13 @@ class GroundTruth:
         """The pictures that show nobody, by id: the first of them and each `every`-th after it."""
         negatives = sorted((picture for picture in self.pictures if picture.is_negative), key=lambda p: p.id)
         return replace(self, pictures=tuple(negatives[::every]))
+
+
+def boxes_of(people: Sequence[Annotation]) -> FloatArray:
+    """Boxes (N, 4) xyxy of annotated people."""
+    boxes = np.array([person["bbox"] for person in people], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
 
 
 def read_ground_truth(path: Path) -> GroundTruth:

@@ -9,6 +9,8 @@ import numpy as np
 
 from tracker.types import FloatArray, Image
 
+# Side of the squares that are compared, in pixels.
+_WINDOW = 9
 # Variance, in squared grey levels, that sensor noise and compression alone can give a window.
 _NOISE = 16.0
 
@@ -39,18 +41,16 @@ def compute_flow(
     return np.asarray(search.calc(previous, current, start), np.float32)
 
 
-def compare_windows(
-    previous: Image, current: Image, field: FloatArray, window: int = 9
-) -> tuple[FloatArray, FloatArray]:
+def compare_windows(previous: Image, current: Image, field: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Correlation (h, w) in −1–1 around each pixel and around the place the flow took it to, and contrast.
 
-    previous, current: (h, w) uint8 grey. field: (h, w, 2) pixels. window: side of the compared squares.
+    previous, current: (h, w) uint8 grey. field: (h, w, 2) pixels.
     The correlation is blind to local brightness and contrast; 1 where both windows are flat.
     The contrast (h, w) is the larger variance of the two windows, in squared grey levels.
     """
     before = previous.astype(np.float32)
     after = _warp(current, field).astype(np.float32)
-    size = (window, window)
+    size = (_WINDOW, _WINDOW)
     mean_before, mean_after = cv2.blur(before, size), cv2.blur(after, size)
     # Rounding can leave a flat window a variance just below 0.
     var_before = np.maximum(cv2.blur(before * before, size) - mean_before * mean_before, 0)

@@ -50,6 +50,8 @@ _MOST_FALSE, _FIRST_FALSE = 4, 10_000
 
 # From this OKS on a tracked pose can stand for a true person.
 _MIN_SIMILARITY = 0.5
+# Of a detected box.
+_LEAST_SCORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,14 @@ class OracleEstimator:
     """A detector and pose estimator that knows the truth and adds noise to it.
 
     The noise of a person depends on the seed, the frame's index and the person's id alone, not on what was
-    asked before. min_score: of its boxes.
+    asked before.
     """
 
     skeleton = COCO_17
 
-    def __init__(self, noise: Noise | None = None, seed: int = 0, min_score: float = 0.5) -> None:
+    def __init__(self, noise: Noise | None = None, seed: int = 0) -> None:
         self._noise = noise or Noise()
         self._seed = seed
-        self._min_score = min_score
 
     def detect(self, frame: SceneFrame) -> Detections:
         """Boxes of the people who are not missed, best score first."""
@@ -108,7 +109,7 @@ class OracleEstimator:
             scores[row] = rng.uniform(*(noise.low_scores if is_low else (0.5 + 0.3 * share, 0.6 + 0.38 * share)))
             sides = boxes[row, 2:] - boxes[row, :2]
             boxes[row] += rng.normal(0, noise.box_std, 4) * np.tile(sides, 2)
-        found &= scores >= self._min_score
+        found &= scores >= _LEAST_SCORE
         order = np.argsort(-scores, kind="stable")
         return Detections(clip_boxes(boxes, frame.size_wh), scores)[order[found[order]]]
 

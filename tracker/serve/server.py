@@ -46,7 +46,6 @@ _FILE_FORM = {
 }
 _BODY = {"required": True, "content": {"multipart/form-data": {"schema": _FILE_FORM}}}
 _UPLOAD: dict[str, Any] = {"requestBody": _BODY}
-_MEDIA_TYPES = ("application/json", "text/csv", "image/png")
 _ENDINGS = {"json": "poses.json", "csv": "poses.csv", "overlay": "overlay.png", "heatmaps": "heatmaps.json"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.datasets.coco import Annotation, Picture, read_ground_truth
+from tracker.datasets.coco import Annotation, Picture, boxes_of, read_ground_truth
 from tracker.errors import InputError
 from tracker.skeletons import Skeleton, convert_keypoints
 from tracker.types import BoolArray, FloatArray, IntArray
@@ -130,13 +130,6 @@ def read_coco(
         weights=weights,
         unlabelled=_unlabelled_regions(path, listed) if regions else {},
     )
-
-
-def boxes_of(people: Sequence[Annotation]) -> FloatArray:
-    """Boxes (N, 4) xyxy of annotated people."""
-    boxes = np.array([person["bbox"] for person in people], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes
 
 
 def _certainty(person: Annotation) -> float:

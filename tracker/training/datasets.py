@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from tracker.boxes import boxes_around
-from tracker.datasets.coco import GroundTruth, Picture, read_ground_truth
+from tracker.datasets.coco import GroundTruth, Picture, boxes_of, read_ground_truth
 from tracker.datasets.mpii import read_people
 from tracker.errors import InputError
 from tracker.formats import posetrack
 from tracker.formats.fields import as_object, read_json
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, MPII_16, POSETRACK_17, Skeleton, convert_keypoints
-from tracker.training.annotations import Annotations, boxes_of, join_annotations, read_coco
+from tracker.training.annotations import Annotations, join_annotations, read_coco
 from tracker.types import FloatArray, IntArray
 
 _COCO = "annotations/person_keypoints_{}2017.json"
