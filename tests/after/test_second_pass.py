@@ -112,6 +112,9 @@ def test_what_it_cannot_do_is_told() -> None:
     given = results({1: walk(0, 20, 0, 9)}, 20)
     with pytest.raises(InputError, match=r"25 frames per second tell nothing above 12.5 Hz.*--cutoff-hz"):
         run_second_pass(given, SecondPass(smooth="butterworth", cutoff_hz=12.5), 0.4)
+    slow = Results(given.header, tuple(replace(frame, time_s=frame.index / 8) for frame in given.frames))
+    with pytest.raises(InputError, match=r"8 frames per second tell nothing above 4 Hz.*at 4;"):
+        run_second_pass(slow, SecondPass(smooth="butterworth"), 0.4)
     timeless = Results(replace(HEADER, fps=None), tuple(replace(frame, time_s=np.nan) for frame in given.frames))
     with pytest.raises(InputError, match="--fps"):
         run_second_pass(timeless, SecondPass(smooth="one-euro"), 0.4)

@@ -1,7 +1,7 @@
 """What smoothing takes away and leaves, how late it is, and what it costs: `python -m tests.benchmarks.smoothing`.
 
 With an annotation file of PoseTrack18 and results of its sequence, which `track --format jsonl` makes: how right raw
-and smoothed keypoints are.
+and smoothed keypoints are. With results alone: how much they shake.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from tracker.after.ahead import smooth_ahead
 from tracker.after.filters import OneEuro
 from tracker.after.second_pass import SecondPass, run_second_pass
+from tracker.after.table import PeopleTable
 from tracker.formats import FrameResult, Header, Results, read_results
 from tracker.skeletons import COCO_17
 from tracker.types import Frame, Poses, TrackedPoses
@@ -51,9 +52,9 @@ def results_of(offsets: Any, times_s: Sequence[float], num_people: int = 1) -> R
 
 
 def smoothed(offsets: Any, times_s: Sequence[float], smooth: str) -> Any:
-    """The path (T, 2) of the first keypoint after a second pass."""
+    """The paths (T, 17, 2) of the first person's keypoints after a second pass."""
     worked = worked_by(smooth, results_of(offsets, times_s))
-    return np.array([frame.tracked.poses.keypoints[0, 0] for frame in worked.frames], np.float64)
+    return np.array([frame.tracked.poses.keypoints[0] for frame in worked.frames], np.float64)
 
 
 def worked_by(smooth: str, results: Results) -> Results:
@@ -83,25 +84,47 @@ def pckh(truth: Path, results: Results) -> list[float]:
     return [100 * float(np.mean(np.array(distances) <= reach)) for reach in (0.5, 0.3, 0.2, 0.1)]
 
 
-def noise_left(smooth: str, rate_hz: float, noise: float) -> float:
-    """The share of its variance that a still pose keeps; noise: σ, in person sizes."""
-    times_s = np.arange(0, 20, 1 / rate_hz)
-    offsets = np.random.default_rng(0).normal(0, noise * SIZE, (len(times_s), 2))
-    settled = slice(round(rate_hz), -round(rate_hz))
-    return float(smoothed(offsets, times_s, smooth)[settled].var(axis=0).sum() / offsets[settled].var(axis=0).sum())
+def shaking(results: Results) -> float:
+    """The median of sure keypoints' second differences from frame to frame, in percent of the size of their person."""
+    table, shares = PeopleTable.of(results), list[float]()
+    for _, rows in table.tracks():
+        poses, frames = table.poses[rows], table.frames[rows]
+        off = np.hypot(*np.diff(poses.keypoints, 2, axis=0).transpose(2, 0, 1))
+        sizes = (poses.boxes[:, 2:] - poses.boxes[:, :2]).mean(axis=1)[1:-1, None]
+        is_sure = poses.scores >= 0.4
+        is_sure = is_sure[2:] & is_sure[1:-1] & is_sure[:-2] & (frames[2:] - frames[:-2] == 2)[:, None]
+        shares += (off / sizes)[is_sure].tolist()
+    return 100 * float(np.median(shares))
 
 
-def swing_left(smooth: str, rate_hz: float, amplitude: float, swing_hz: float = 2.0) -> tuple[float, float]:
-    """The share of its amplitude that a swing keeps, and how late it is, in ms; amplitude: in person sizes."""
-    times_s = np.arange(0, 20, 1 / rate_hz)
-    wave = np.exp(2j * np.pi * swing_hz * times_s)
-    offsets = np.stack([amplitude * SIZE * wave.imag, 0 * times_s], axis=1)
-    settled = slice(round(rate_hz), -round(rate_hz))
-    path = smoothed(offsets, times_s, smooth)[settled, 0]
-    path -= path.mean()
-    wave, given = wave[settled], offsets[settled, 0]
-    turn = np.angle((path * wave.conj()).sum() / (given * wave.conj()).sum())
-    return float(np.abs(path).max() / np.abs(given).max()), round(float(-turn / (2 * np.pi * swing_hz) * 1e3), 1) + 0.0
+def noise_left(smooth: str, times_s: Any, noise: float, seed: int = 0) -> float:
+    """The share of its variance that a still pose keeps; noise: σ, in person sizes, white."""
+    offsets = np.random.default_rng(seed).normal(0, noise * SIZE, (len(times_s), 1, 17, 2))
+    settled = _settled(times_s)
+    left = smoothed(offsets, times_s, smooth)[settled]
+    return float(left.var(axis=0).sum() / offsets[settled].var(axis=0).sum())
+
+
+def swing_left(smooth: str, times_s: Any, amplitude: float, swing_hz: float = 2.0) -> tuple[float, float]:
+    """The share of its amplitude that a swing keeps, and how late it is, in ms; amplitude: in person sizes.
+
+    Amplitudes are those from the lowest to the highest point of a period, in the median.
+    """
+    phases = 2 * np.pi * swing_hz * times_s
+    offsets = np.stack([amplitude * SIZE * np.sin(phases), 0 * times_s], axis=1)
+    settled = _settled(times_s)
+    path, given = smoothed(offsets, times_s, smooth)[settled, 0, 0], offsets[settled, 0]
+    starts = np.flatnonzero(np.diff(np.floor(phases[settled] / (2 * np.pi)))) + 1
+    periods = zip(np.split(path, starts)[1:-1], np.split(given, starts)[1:-1], strict=True)
+    kept = [np.ptp(left) / np.ptp(whole) for left, whole in periods]
+    parts = np.stack([np.sin(phases), np.cos(phases), np.ones(len(phases))], axis=1)[settled]
+    in_phase, late, _ = np.linalg.lstsq(parts, path)[0]
+    return float(np.median(kept)), round(float(-np.arctan2(late, in_phase) / (2 * np.pi * swing_hz) * 1e3), 1) + 0.0
+
+
+def _settled(times_s: Any) -> Any:
+    """(T,): what is a second from the ends."""
+    return (times_s >= 1) & (times_s <= times_s[-1] - 1)
 
 
 def _cost_ms(smooth: str, num_people: int) -> float:
@@ -120,6 +143,10 @@ def _cost_ms(smooth: str, num_people: int) -> float:
 
 def main() -> None:
     """Print the tables."""
+    if len(sys.argv) == 2:
+        results = read_results(sys.argv[1])
+        print(*(f"{smooth}: {shaking(worked_by(smooth, results)):.1f}" for smooth in ("off", *_FILTERS)))
+        return
     if len(sys.argv) > 2:
         results = read_results(sys.argv[2])
         print("| | PCKh@0.5 | @0.3 | @0.2 | @0.1 |\n|---|---|---|---|---|")
@@ -133,13 +160,14 @@ def main() -> None:
     )
     print("|---|---|---|---|---|")
     for smooth in _FILTERS:
-        for rate_hz in (25.0, 30.0, 60.0):
-            noises = [f"{noise_left(smooth, rate_hz, noise):.0%}" for noise in (0.003, 0.006, 0.012)]
-            swings = [swing_left(smooth, rate_hz, amplitude) for amplitude in (0.1, 0.2, 0.3)]
+        for rate_hz in (12.5, 24.0, 25.0, 30.0, 60.0):
+            times_s = np.arange(0, 20, 1 / rate_hz)
+            noises = [f"{noise_left(smooth, times_s, noise):.0%}" for noise in (0.003, 0.006, 0.012)]
+            swings = [swing_left(smooth, times_s, amplitude) for amplitude in (0.1, 0.2, 0.3)]
             kept, late = (
                 ", ".join(form.format(swing[i]) for swing in swings) for i, form in enumerate(("{:.0%}", "{:.0f}"))
             )
-            print(f"| {smooth} | {rate_hz:.0f} | {', '.join(noises)} | {kept} | {late} |")
+            print(f"| {smooth} | {rate_hz:g} | {', '.join(noises)} | {kept} | {late} |")
     _cost_ms("butterworth", 20)  # SciPy is loaded
     costs = ", ".join(f"{_cost_ms(smooth, 20):.2f} by {smooth}" for smooth in _FILTERS)
     print(f"20 people, ms of CPU time per frame: {costs}")

@@ -210,7 +210,8 @@ def test_a_second_pass_keeps_what_was_there_and_can_be_done_anew(run: Run, tmp_p
             writer.write(frame, frame.tracked)
     done = run("convert", "in.jsonl", "out.jsonl", "--smooth", "butterworth", "--stitch", "1", "--drop-shorter", "0.2")
     counts, written = done.err.splitlines()
-    assert counts == "second pass: 1 tracks stitched, 1 dropped, 2 people and 34 keypoints filled in"
+    done_to_all = "second pass: 1 tracks stitched, 1 dropped, 2 people and 34 keypoints filled in"
+    assert counts == f"{done_to_all}, smoothed by butterworth at 4.17 Hz"
     assert written == "written: out.jsonl, 60 frames with 1 id"
     header, *frames = read_lines(Path("out.jsonl"))
     assert header["edits"] == ["stitch 2 -> 1"]
@@ -222,6 +223,13 @@ def test_a_second_pass_keeps_what_was_there_and_can_be_done_anew(run: Run, tmp_p
     assert later["raw"] == read_lines(Path("in.jsonl"))[41]["people"][0]["keypoints"] != later["keypoints"]
     run("convert", "out.jsonl", "again.jsonl", "--smooth", "butterworth")
     assert read_lines(Path("again.jsonl"))[1:] == frames
+    assert (header["settings"]["smooth"], header["settings"]["cutoff_hz"]) == ("butterworth", 4.167)
+    for smooth, cutoff_hz in (("butterworth", 6.0), ("one-euro", None), ("off", None)):
+        asked = ("--cutoff-hz", 6) if cutoff_hz else ("--fill-gaps", 0.1)
+        done = run("convert", "out.jsonl", "other.jsonl", "--smooth", smooth, *asked, "--overwrite")
+        assert f", smoothed by {smooth}{' at 6 Hz' if cutoff_hz else ''}\n" in done.err or smooth == "off"
+        settings = read_lines(Path("other.jsonl"))[0]["settings"]
+        assert (settings.get("smooth", "off"), settings.get("cutoff_hz")) == (smooth, cutoff_hz)
     assert "ids and keypoints as they were at first" in run("convert", "out.jsonl", "out.csv").err
     refused(run("convert", "in.jsonl", "x.jsonl", "--cutoff-hz", "3"), 2)
     assert "--fill-gaps must be" in refused(run("convert", "in.jsonl", "x.jsonl", "--fill-gaps", "-1"), 2)

@@ -29,7 +29,7 @@ def test_poses_are_worked_over_at_the_end(run: Run, shaky: Path) -> None:
     given = ("track", "--input", shaky, "--poses-in", "poses.jsonl", "--flow", "none")
     assert run(*given, "--poses", "raw.jsonl").code == 0
     done = run(*given, "--poses", "out.jsonl", "--smooth", "butterworth")
-    assert "second pass: 0 tracks stitched, 0 dropped, 0 people and 0 keypoints filled in" in done.err
+    assert "second pass: 0 tracks stitched, 0 dropped, 0 people and 0 keypoints filled in, " in done.err
     raw, out = (read_lines(Path(name))[1:] for name in ("raw.jsonl", "out.jsonl"))
     x = [[frame["people"][0]["keypoints"][0][0] for frame in frames] for frames in (raw, out)]
     assert np.std(x[1]) < 0.7 * np.std(x[0])

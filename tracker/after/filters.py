@@ -16,9 +16,10 @@ F = TypeVar("F", bound=Frame)
 _RESET_S = 0.5
 # Of One-Euro: the cut-off of who stands still, by how much it rises with each person size per second, and that of the
 # speed itself. With these a swing of 2 Hz over a fifth of a person's size keeps 98 % of its amplitude at 25 frames per
-# second, and a still pose loses 73 % of the variance of noise of 0.6 % of its size.
-_LEAST_HZ, _RISE, _SPEED_HZ = 1.0, 20.0, 2.0
-_HAMPEL_WINDOW, _HAMPEL_SIGMAS = 7, 2.0
+# second, and a still pose loses 76 % of the variance of noise of 0.6 % of its size.
+_LEAST_HZ, _RISE, _SPEED_HZ = 0.5, 26.0, 1.5
+# Of a swing of 2 Hz, which takes half a second, a longer window would take the turns for outliers.
+_HAMPEL_WINDOW, _HAMPEL_SIGMAS, _HAMPEL_MOST_S = 7, 2.0, 0.49
 _BLOCK = 1000
 # Frames that a segment must have to be filtered at all.
 LEAST_FRAMES = 4
@@ -116,10 +117,13 @@ def good_points(people: TrackedPoses, keypoint_threshold: float) -> tuple[Double
     return points, is_good
 
 
-def hampel(values: DoubleArray) -> DoubleArray:
-    """Values (T, C) with outliers replaced by the median of seven: those more than 2 σ off, by the median deviation."""
+def hampel(values: DoubleArray, times_s: DoubleArray) -> DoubleArray:
+    """Values (T, C) with outliers replaced by the median of seven: those more than 2 σ off, by the median deviation.
+
+    times_s: (T,), rising. Where seven last for half a second, at 12 frames per second, values stay as they are.
+    """
     half = _HAMPEL_WINDOW // 2
-    if len(values) <= half:
+    if len(values) <= half or 2 * half * np.median(np.diff(times_s)) > _HAMPEL_MOST_S:
         return values
     padded = np.pad(values, ((half, half), (0, 0)), mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, _HAMPEL_WINDOW, axis=0)
@@ -137,27 +141,25 @@ def butterworth(values: DoubleArray, times_s: DoubleArray, cutoff_hz: float) -> 
     """Values (T, C) at rising times (T,) after a Butterworth filter of second order, forwards and backwards.
 
     Together it is one of fourth order without a shift in time, as biomechanics has it; at the cut-off half the
-    amplitude is left. At times that are not even, values are brought to even ones and back. Fewer than four stay as
-    they are, and so do all where the cut-off is not below half the rate.
+    amplitude is left. At times that are not even, values are brought to even ones and back, by curves: straight lines
+    between them would flatten a swing. Fewer than four stay as they are, and so do all where the cut-off is not below
+    half the rate.
     """
+    from scipy.interpolate import CubicSpline, PchipInterpolator
     from scipy.signal import butter, sosfiltfilt
 
     steps_s = np.diff(times_s)
     if len(values) < LEAST_FRAMES or cutoff_hz >= (limit_hz := 0.5 / float(np.median(steps_s))):
         return values
-    even_s, is_even = times_s, bool(np.ptp(steps_s) < 0.02 * steps_s.mean())
+    is_even = bool(np.ptp(steps_s) < 0.02 * steps_s.mean())
+    num_even = round((times_s[-1] - times_s[0]) * 2 * limit_hz) + 1
+    even_s = np.linspace(times_s[0], times_s[-1], max(num_even, LEAST_FRAMES))
     if not is_even:
-        even_s = np.linspace(times_s[0], times_s[-1], max(round((times_s[-1] - times_s[0]) * 2 * limit_hz) + 1, 2))
-        values = _at(even_s, times_s, values)
-    if len(values) >= LEAST_FRAMES:
-        # Mirrored through its ends, the longer the lower the cut-off; what is short has no more to be mirrored.
-        padding = min(round(2 * limit_hz / cutoff_hz) * 2 + 2, len(values) - 1)
-        values = sosfiltfilt(butter(2, cutoff_hz / limit_hz, output="sos"), values, axis=0, padlen=padding)
-    return values if is_even else _at(times_s, even_s, values)
-
-
-def _at(wanted_s: DoubleArray, times_s: DoubleArray, values: DoubleArray) -> DoubleArray:
-    return np.stack([np.interp(wanted_s, times_s, column) for column in values.T], axis=1)
+        values = PchipInterpolator(times_s, values)(even_s)
+    # Mirrored through its ends, the longer the lower the cut-off; what is short has no more to be mirrored.
+    padding = min(round(2 * limit_hz / cutoff_hz) * 2 + 2, len(values) - 1)
+    values = sosfiltfilt(butter(2, cutoff_hz / limit_hz, output="sos"), values, axis=0, padlen=padding)
+    return values if is_even else CubicSpline(even_s, values)(times_s)
 
 
 def _gain(cutoff_hz: Any, rate_hz: DoubleArray) -> Any:

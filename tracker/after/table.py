@@ -51,6 +51,11 @@ class PeopleTable:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def step_s(self) -> float:
+        """Seconds from one frame to the next, the median; infinite for one frame."""
+        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else np.inf
+
     def tracks(self) -> Iterator[tuple[int, IntArray]]:
         """Each id with its rows, which rise."""
         order = np.argsort(self.track_ids, kind="stable")

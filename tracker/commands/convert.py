@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     results = with_options(read_frames(args.input), args)
     if todo.does_something:
         before, results = results, run_second_pass(results, todo, keypoint_threshold_of(results))
-        print(summary_of(before, results), file=sys.stderr)
+        print(summary_of(todo, before, results), file=sys.stderr)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     results = results.in_skeleton(wanted)
     with (

@@ -130,7 +130,7 @@ class SecondPassSink(ResultSink):
             with again:
                 for frame in worked.frames:
                     again.write(frame, frame.tracked)
-            print(summary_of(before, worked), file=sys.stderr)
+            print(summary_of(self._todo, before, worked), file=sys.stderr)
 
 
 class OverlaySink(Sink):
