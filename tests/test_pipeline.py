@@ -13,7 +13,7 @@ import pytest
 
 from tracker.pace import SPEEDS
 from tracker.pipeline import Pipeline, StageTimes, build_pipeline, run_ahead, run_just_ahead
-from tracker.scenes.oracle import SceneNetworks
+from tracker.scenes.playback import SceneNetworks
 from tracker.scenes.rendering import render_scene
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tracker.errors import InputError
-from tracker.scenes.oracle import SceneNetworks
+from tracker.scenes.playback import SceneNetworks
 from tracker.scenes.rendering import render_scene
 from tracker.selection import Choice, Selection, read_only, read_region
 from tracker.tracking.config import TrackerConfig

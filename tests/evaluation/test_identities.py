@@ -7,8 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.scenes.test_oracle import people, tracked
-from tracker.evaluation.identities import measure_identities, sum_identities
+from tests.scenes.test_oracle import people
+from tracker.evaluation.identities import count_switches, measure_identities, sum_identities
+from tracker.types import Poses, TrackedPoses
+
+
+def tracked(*places: tuple[int, float]) -> TrackedPoses:
+    """Poses of (id, x), exactly where `people` puts them."""
+    truth = people(*places)
+    n = len(truth)
+    poses = Poses(
+        keypoints=truth.keypoints,
+        scores=np.ones((n, 17), np.float32),
+        boxes=truth.boxes,
+        box_scores=np.ones(n, np.float32),
+        origin=np.zeros(n, np.int8),
+    )
+    return TrackedPoses(poses, truth.track_ids, np.full(n, np.nan, np.float32), np.ones(n, np.bool_))
+
 
 BOTH = people((1, 20), (2, 200))
 
@@ -66,3 +82,35 @@ def test_scenes_are_summed_up_before_they_are_divided():
     both = sum_identities([right, wrong])
     assert both.idf1 == pytest.approx(200 * 2 / (8 + 2))
     assert both.found == 25
+
+
+def test_ids_that_stay_are_no_switch():
+    count = count_switches([(people((1, 20), (2, 200)), tracked((7, 20), (8, 200)))] * 3)
+    assert count.switches == 0
+    assert count.ids == {1: (7,), 2: (8,)}
+    assert count.num_matched == count.num_people == 6
+
+
+def test_a_gap_is_no_switch_but_another_id_after_it_is():
+    truth, nobody = people((1, 20)), people()
+    same = [(truth, tracked((7, 20))), (truth, tracked()), (nobody, tracked()), (truth, tracked((7, 20)))]
+    other = [*same[:3], (truth, tracked((9, 20)))]
+    assert count_switches(same).switches == 0
+    assert count_switches(other).switches == 1
+    assert count_switches(same).num_matched == 2
+    assert count_switches(same).num_people == 3
+
+
+def test_a_match_is_kept_while_it_is_good_enough():
+    # Both tracks are near person 1; id 7 had it and keeps it although id 8 is nearer now.
+    count = count_switches([(people((1, 20)), tracked((7, 20))), (people((1, 20)), tracked((7, 21), (8, 20)))])
+    assert count.switches == 0
+
+
+def test_far_poses_and_missing_keypoints_do_not_match():
+    far = count_switches([(people((1, 20)), tracked((7, 200)))])
+    assert far.num_matched == 0
+    assert far.ids == {}
+    missing = tracked((7, 20))
+    missing.poses.keypoints[...] = np.nan
+    assert count_switches([(people((1, 20)), missing)]).num_matched == 0

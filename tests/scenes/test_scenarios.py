@@ -7,9 +7,11 @@ from functools import cache
 import pytest
 
 from tracker.appearance import TorsoColours
+from tracker.evaluation.identities import IdentityCount, count_switches
 from tracker.flow import create_flow
 from tracker.scenes.hard import HARD
-from tracker.scenes.oracle import IdentityCount, OracleEstimator, RecordedFlow, count_switches, track_scene
+from tracker.scenes.oracle import OracleEstimator
+from tracker.scenes.playback import RecordedFlow, track_scene
 from tracker.scenes.rendering import SceneFrame, render_scene
 from tracker.scenes.scripts import SCENARIOS
 from tracker.skeletons import COCO_17

@@ -164,7 +164,7 @@ def _count(scene: Scenario, args: argparse.Namespace, settings: Mapping[str, Tra
     from tracker.evaluation.identities import measure_identities, sum_identities
     from tracker.flow import create_flow
     from tracker.scenes.hard import HELD_OUT
-    from tracker.scenes.oracle import RecordedFlow, track_scene
+    from tracker.scenes.playback import RecordedFlow, track_scene
 
     counts: dict[str, list[Identities]] = {label: [] for label in settings}
     first = HELD_OUT if args.held_out else 0

@@ -83,7 +83,7 @@ def _open_photo(args: argparse.Namespace, job: Job) -> tuple[VideoSource, Pipeli
 def _open_rendered(args: argparse.Namespace, job: Job) -> tuple[VideoSource, Pipeline, list[People]]:
     """The scene as a video, an oracle in place of the networks, and the truth, which comes with the frames."""
     from tracker.appearance import load_appearance
-    from tracker.scenes.oracle import SceneNetworks, SceneReader
+    from tracker.scenes.playback import SceneNetworks, SceneReader
     from tracker.scenes.rendering import render_scene
     from tracker.video.source import VideoSource
 
@@ -97,10 +97,10 @@ def _open_rendered(args: argparse.Namespace, job: Job) -> tuple[VideoSource, Pip
 
 def _track(job: Job, source: VideoSource, pipeline: Pipeline, truth: list[People]) -> None:
     """Track as `track` does, and compare with the truth."""
+    from tracker.evaluation.identities import count_switches
     from tracker.formats.record import convert_people
     from tracker.job.run import run_job
     from tracker.job.sinks import Watch
-    from tracker.scenes.oracle import count_switches
     from tracker.skeletons import COCO_17
 
     tracked: list[TrackedPoses] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -12,16 +12,19 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from tracker.boxes import box_areas
 from tracker.evaluation.ablation import predicted_frame
 from tracker.evaluation.posetrack.comparison import compare_frames
 from tracker.evaluation.posetrack.hota import HotaSums, sum_up
 from tracker.formats.coco import as_posetrack
 from tracker.formats.posetrack import PoseTrackFrame
-from tracker.scenes.oracle import IdentityCount, count_switches, similar_pairs
 from tracker.scenes.rendering import People
 from tracker.skeletons import COCO_17
-from tracker.types import BoolArray, Candidates, Detections, IntArray, Poses, TrackedPoses
+from tracker.tracking.oks import oks
+from tracker.types import BoolArray, Candidates, Detections, DoubleArray, IntArray, Poses, TrackedPoses
 
+# From this OKS on a tracked pose can stand for a true person.
+_MIN_SIMILARITY = 0.5
 # The diagonal of a head's box, as a share of the person's height, for distances in heads.
 _HEAD_DIAGONAL = 0.22
 _NO_POSE = Poses.in_boxes(
@@ -29,6 +32,43 @@ _NO_POSE = Poses.in_boxes(
     np.full((1, COCO_17.num_keypoints, 2), np.nan, np.float32),
     np.zeros((1, COCO_17.num_keypoints), np.float32),
 )
+
+
+@dataclass(frozen=True)
+class IdentityCount:
+    """How well ids stay with people.
+
+    switches: changes of a true person's id. ids: those each true person had, in order of appearance.
+    num_matched of num_people true people, counted over all frames, had a tracked pose.
+    """
+
+    switches: int
+    ids: Mapping[int, tuple[int, ...]]
+    num_matched: int
+    num_people: int
+
+
+def count_switches(pairs: Iterable[tuple[People, TrackedPoses]]) -> IdentityCount:
+    """Identity switches of tracked poses (COCO-17) against the truth, frame by frame.
+
+    A tracked pose can stand for a true person from an OKS of 0.5. As in CLEAR-MOT, a person
+    keeps the id of the last match while that is so; the rest is matched for the largest sum of OKS. A switch
+    is an id other than the person's last one, however long ago.
+    Source: Bernardin and Stiefelhagen 2008, section 2.1.3.
+    """
+    last: dict[int, int] = {}
+    ids: dict[int, list[int]] = {}
+    switches = num_matched = num_people = 0
+    for people, tracked in pairs:
+        num_people += len(people)
+        for person, track_id in _match(people, tracked, last).items():
+            num_matched += 1
+            switches += last.get(person, track_id) != track_id
+            last[person] = track_id
+            if track_id not in ids.setdefault(person, []):
+                ids[person].append(track_id)
+    seen = {person: tuple(have) for person, have in sorted(ids.items())}
+    return IdentityCount(switches, seen, num_matched, num_people)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +123,8 @@ def measure_identities(pairs: Iterable[tuple[People, TrackedPoses]], keypoint_th
     pairs = [(people, tracked[tracked.confirmed]) for people, tracked in pairs]
     together: Counter[tuple[int, int]] = Counter()
     for people, tracked in pairs:
-        alike = similar_pairs(people, tracked.poses) & people.visible.any(axis=1, keepdims=True)
+        similar = _similarity(people, tracked.poses) >= _MIN_SIMILARITY
+        alike = similar & people.visible.any(axis=1, keepdims=True)
         rows, columns = alike.nonzero()
         together.update(zip(people.track_ids[rows].tolist(), tracked.track_ids[columns].tolist(), strict=True))
     return Identities(
@@ -101,6 +142,27 @@ def measure_identities(pairs: Iterable[tuple[People, TrackedPoses]], keypoint_th
 def sum_identities(counts: Sequence[Identities]) -> Identities:
     """Those of several scenes."""
     return reduce(add, counts)
+
+
+def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int]) -> dict[int, int]:
+    """Track id of each true person who has one in this frame."""
+    similarity = _similarity(people, tracked.poses)
+    # A pair that goes on is worth more than any number of new ones.
+    goes_on = np.array([[last.get(int(p)) == int(t) for t in tracked.track_ids] for p in people.track_ids])
+    value = np.where(similarity >= _MIN_SIMILARITY, similarity, 0)
+    value += np.where(value > 0, goes_on.reshape(value.shape) * float(value.size + 1), 0)
+    pairs = zip(*linear_sum_assignment(-value), strict=True)
+    return {int(people.track_ids[p]): int(tracked.track_ids[t]) for p, t in pairs if value[p, t] > 0}
+
+
+def _similarity(people: People, poses: Poses) -> DoubleArray:
+    """OKS (N, M) of true people and poses, scaled by the true boxes."""
+    areas = box_areas(people.boxes).astype(np.float64)
+    similarity = [
+        oks(people.keypoints[[i]], areas[[i]], poses.keypoints, np.full(len(poses), areas[i]), COCO_17.sigmas)
+        for i in range(len(people))
+    ]
+    return np.concatenate([np.zeros((0, len(poses))), *similarity]).astype(np.float64)
 
 
 def _best_sum(together: Counter[tuple[int, int]]) -> int:

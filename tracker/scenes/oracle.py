@@ -1,42 +1,17 @@
-"""Noisy observers of rendered scenes, and the count of identity switches against the truth."""
+"""A noisy observer of rendered scenes."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
-from typing import cast
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from tracker.boxes import box_areas, boxes_around, clip_boxes, iou
-from tracker.flow import create_flow
-from tracker.pace import EXACT, Pace
-from tracker.pipeline import Pipeline
+from tracker.boxes import boxes_around, clip_boxes, iou
 from tracker.scenes.figures import STANDING
-from tracker.scenes.rendering import FRAMES_PER_SECOND, People, SceneFrame
+from tracker.scenes.rendering import People, SceneFrame
 from tracker.skeletons import COCO_17
-from tracker.tracking.config import TrackerConfig
-from tracker.tracking.oks import oks
-from tracker.types import (
-    Appearance,
-    BoolArray,
-    Candidates,
-    Detections,
-    DoubleArray,
-    FloatArray,
-    FlowEstimator,
-    Frame,
-    Image,
-    Motion,
-    Poses,
-    TrackedPoses,
-)
-from tracker.video.source import Reader
+from tracker.types import Candidates, Detections, FloatArray, Poses
 
 # First words of the seeds, so that the draws of the parts do not depend on each other.
 _DETECTION, _POSE, _NOBODY, _EXCHANGE, _LOW, _FALSE = range(6)
@@ -48,8 +23,6 @@ _FRONT = 0.15
 # At most so many false people at a time, whose ids begin here.
 _MOST_FALSE, _FIRST_FALSE = 4, 10_000
 
-# From this OKS on a tracked pose can stand for a true person.
-_MIN_SIMILARITY = 0.5
 # Of a detected box.
 _LEAST_SCORE = 0.5
 
@@ -207,175 +180,3 @@ def _covered_people(boxes: FloatArray, people: People) -> list[int]:
     eligible = (overlaps >= 0.3) & (overlaps >= best - 0.05)
     ranks = np.where(eligible, people.depth_ranks, np.iinfo(np.int64).max)
     return np.where(eligible.any(axis=1), ranks.argmin(axis=1), -1).tolist()
-
-
-@dataclass(frozen=True)
-class IdentityCount:
-    """How well ids stay with people.
-
-    switches: changes of a true person's id. ids: those each true person had, in order of appearance.
-    num_matched of num_people true people, counted over all frames, had a tracked pose.
-    """
-
-    switches: int
-    ids: Mapping[int, tuple[int, ...]]
-    num_matched: int
-    num_people: int
-
-
-def count_switches(pairs: Iterable[tuple[People, TrackedPoses]]) -> IdentityCount:
-    """Identity switches of tracked poses (COCO-17) against the truth, frame by frame.
-
-    A tracked pose can stand for a true person from an OKS of 0.5. As in CLEAR-MOT, a person
-    keeps the id of the last match while that is so; the rest is matched for the largest sum of OKS. A switch
-    is an id other than the person's last one, however long ago.
-    Source: Bernardin and Stiefelhagen 2008, section 2.1.3.
-    """
-    last: dict[int, int] = {}
-    ids: dict[int, list[int]] = {}
-    switches = num_matched = num_people = 0
-    for people, tracked in pairs:
-        num_people += len(people)
-        for person, track_id in _match(people, tracked, last).items():
-            num_matched += 1
-            switches += last.get(person, track_id) != track_id
-            last[person] = track_id
-            if track_id not in ids.setdefault(person, []):
-                ids[person].append(track_id)
-    seen = {person: tuple(have) for person, have in sorted(ids.items())}
-    return IdentityCount(switches, seen, num_matched, num_people)
-
-
-def _match(people: People, tracked: TrackedPoses, last: Mapping[int, int]) -> dict[int, int]:
-    """Track id of each true person who has one in this frame."""
-    similarity = _similarity(people, tracked.poses)
-    # A pair that goes on is worth more than any number of new ones.
-    goes_on = np.array([[last.get(int(p)) == int(t) for t in tracked.track_ids] for p in people.track_ids])
-    value = np.where(similarity >= _MIN_SIMILARITY, similarity, 0)
-    value += np.where(value > 0, goes_on.reshape(value.shape) * float(value.size + 1), 0)
-    pairs = zip(*linear_sum_assignment(-value), strict=True)
-    return {int(people.track_ids[p]): int(tracked.track_ids[t]) for p, t in pairs if value[p, t] > 0}
-
-
-def similar_pairs(people: People, poses: Poses) -> BoolArray:
-    """Which poses (N, M), of M, can stand for which of N true people."""
-    return np.asarray(_similarity(people, poses) >= _MIN_SIMILARITY)
-
-
-def _similarity(people: People, poses: Poses) -> DoubleArray:
-    """OKS (N, M) of true people and poses, scaled by the true boxes."""
-    areas = box_areas(people.boxes).astype(np.float64)
-    similarity = [
-        oks(people.keypoints[[i]], areas[[i]], poses.keypoints, np.full(len(poses), areas[i]), COCO_17.sigmas)
-        for i in range(len(people))
-    ]
-    return np.concatenate([np.zeros((0, len(poses))), *similarity]).astype(np.float64)
-
-
-class SceneNetworks:
-    """Lets an oracle stand in for the detector and the pose network of a `Pipeline`.
-
-    A pipeline hands its networks pictures alone; `watch` notes whose picture each is, until its poses are
-    estimated.
-    """
-
-    name = "the truth of the scene, with noise"
-    engine = "NumPy"
-    note: str | None = None
-
-    def __init__(self, oracle: OracleEstimator | None = None) -> None:
-        self._oracle = oracle or OracleEstimator()
-        self.skeleton = self._oracle.skeleton
-        self._frames: dict[int, SceneFrame] = {}
-
-    def pipeline(
-        self,
-        flow: str | FlowEstimator,
-        config: TrackerConfig,
-        detect_every: int = 1,
-        detector_batch: int = 1,
-        pace: Pace = EXACT,
-        appearance: Appearance | None = None,
-    ) -> Pipeline:
-        """Put together with flow, one of that name or an object, and tracker."""
-        flow = create_flow(flow) if isinstance(flow, str) else flow
-        return Pipeline(self, self, flow, config, detect_every, detector_batch, pace=pace, appearance=appearance)
-
-    def watch(self, frames: Iterable[SceneFrame]) -> Iterator[SceneFrame]:
-        """The same frames, known from now on."""
-        for frame in frames:
-            self._frames[id(frame.image)] = frame
-            yield frame
-
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """What the oracle detects in each picture."""
-        return [self._oracle.detect(self._frames[id(image)]) for image in images]
-
-    def estimate(self, image: Image, candidates: Candidates) -> Poses:
-        """The poses that the oracle sees in a picture; called once for each."""
-        return self._oracle.estimate(self._frames.pop(id(image)), candidates)
-
-
-class SceneReader(Reader):
-    """A scene played as a video, whose pictures the networks know.
-
-    people: the truth about each frame that was read.
-    """
-
-    is_live = False
-    fps = Fraction(FRAMES_PER_SECOND)
-    warning: str | None = None
-    place: int | None = None
-    file: str | None = None
-    pictures = None
-
-    def __init__(self, name: str, frames: Iterable[SceneFrame], num_frames: int, networks: SceneNetworks) -> None:
-        self.name = name
-        self.num_frames = num_frames
-        self.people: list[People] = []
-        self._frames = networks.watch(frames)
-
-    def read(self, start_s: float) -> Iterator[tuple[float, Image]]:
-        """Time and picture of each frame, once."""
-        for frame in self._frames:
-            self.people.append(frame.people)
-            yield frame.time_s, frame.image
-
-    def stop(self) -> None:
-        """Nothing is waited for."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def track_scene(
-    frames: Iterable[SceneFrame],
-    flow: FlowEstimator,
-    config: TrackerConfig,
-    oracle: OracleEstimator,
-    appearance: Appearance | None = None,
-) -> Generator[tuple[SceneFrame, TrackedPoses]]:
-    """Track the people of a rendered scene: the oracle sees them, all else is the real pipeline."""
-    networks = SceneNetworks(oracle)
-    pipeline = networks.pipeline(flow, config, appearance=appearance)
-    with closing(pipeline.run(networks.watch(frames))) as tracked:
-        yield from cast("Iterator[tuple[SceneFrame, TrackedPoses]]", tracked)
-
-
-class RecordedFlow:
-    """A flow estimator that repeats the motions of a scene, so that several settings share one computation."""
-
-    def __init__(self, frames: Sequence[Frame], flow: FlowEstimator) -> None:
-        """Computes the motion between each two consecutive frames."""
-        prepared = [flow.prepare(frame.image) for frame in frames]
-        self._motions = [flow.between(a, b) for a, b in pairwise(prepared)]
-        self._next = 0
-
-    def prepare(self, image: Image) -> None:
-        """Nothing: the motions are known."""
-
-    def between(self, previous: None, current: None) -> Motion:
-        """The next motion; after the last one the first, for the next run over the scene."""
-        motion = self._motions[self._next]
-        self._next = (self._next + 1) % len(self._motions)
-        return motion
