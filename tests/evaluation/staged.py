@@ -76,7 +76,6 @@ class Stage:
 
     story: Sequence[Places]
     missed: Mapping[int, set[int]] = field(default_factory=dict)
-    box_scores: Mapping[int, float] = field(default_factory=dict)
     wrong_px: float = 0.0
     score: float = 0.9
     clock: Clock = field(default_factory=Clock)
@@ -101,8 +100,7 @@ class Stage:
         self.clock.now_s += 0.1
         found = {k: x for k, x in self.story[number].items() if k not in self.missed.get(number, ())}
         boxes = [[x - 20, Y - 55, x + 20, Y + 55] for x in found.values()]
-        scores = [self.box_scores.get(track_id, 0.8) for track_id in found]
-        return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
+        return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), 0.8, np.float32))
 
     def estimate(self, image: Image, candidates: Candidates) -> Poses:
         """In each box whoever is nearest to its middle, within 40 px; nothing where nobody is."""
