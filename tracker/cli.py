@@ -12,30 +12,21 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracker.commands import (
-    ablate,
-    angles,
-    bench,
-    convert,
-    demo,
-    doctor,
-    edit,
-    evaluate,
-    export,
-    inspect,
-    profile,
-    render,
-    serve,
-    suggest,
-    track,
-    train,
-    weights,
-)
-from tracker.commands.options import Parser
+from tracker.commands.quick_start import load_numpy, quick_start
 from tracker.errors import TrackerError, explain_import_error, is_hollow
+
+if TYPE_CHECKING:
+    from tracker.commands.options import Parser
+
+# Modules of `tracker.commands`, in the order of the help: those of every day first.
+COMMANDS = (
+    *("track", "render", "convert", "suggest", "edit", "angles", "demo", "serve", "doctor", "weights"),
+    *("evaluate", "inspect", "train", "ablate", "bench", "profile", "export"),
+)
 
 
 class Terminated(KeyboardInterrupt):
@@ -49,10 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if sys.stderr is None:  # closed, or without a console on Windows
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
+    argv = sys.argv[1:] if argv is None else argv
     args = argparse.Namespace(verbose=False)
     try:
         with _sigterm_as_interrupt():
-            build_parser().parse_args(argv, args)
+            with quick_start():
+                load_numpy()
+                build_parser([name for name in COMMANDS if name in argv[:1]] or COMMANDS).parse_args(argv, args)
             code = int(args.run(args))
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -72,16 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code if isinstance(error, TrackerError) else 1
 
 
-def build_parser() -> Parser:
-    """The parser of all commands; every default stands in the help."""
+def build_parser(names: Sequence[str] = COMMANDS) -> Parser:
+    """The parser of commands, of which no others are imported; every default stands in the help."""
+    from tracker.commands.options import Parser
+
     parser = Parser(
         prog="pose-tracker",
         description="Find people in videos, their keypoints, and ids that stay with them.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    every_day = (track, render, convert, suggest, edit, angles, demo, serve, doctor, weights)
-    for command in (*every_day, evaluate, inspect, train, ablate, bench, profile, export):
-        command.add_parser(commands)
+    for name in names:
+        import_module(f"tracker.commands.{name}").add_parser(commands)
     return parser
 
 

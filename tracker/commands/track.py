@@ -24,6 +24,7 @@ from tracker.commands.options import (
     read_second_pass,
     read_settings,
 )
+from tracker.commands.quick_start import quick_start
 from tracker.errors import UsageError
 from tracker.formats import FORMATS
 from tracker.outputs import PIPE
@@ -166,10 +167,12 @@ def _gpu_numbers(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Track each input as the arguments say; 1 if one of several failed."""
-    from tracker.job.job import Crew
-    from tracker.job.plan import check_outputs
+    with quick_start():
+        from tracker.job.job import Crew
+        from tracker.job.plan import check_outputs
+        from tracker.job.run import open_input, open_pipeline, run_job
 
-    jobs, is_batch = read_jobs(args)
+        jobs, is_batch = read_jobs(args)
     engine, crew = read_engine(args), Crew(args.workers, args.gpus or (), args.ray)
     if is_batch:
         from tracker.job.batch import run_batch
@@ -180,12 +183,12 @@ def run(args: argparse.Namespace) -> int:
         if getattr(crew, option):
             raise UsageError(f"--{option} is for data sets and several inputs; leave it out, or name several")
     check_outputs(jobs[0])
-    from tracker.job.run import open_input, open_pipeline, run_job
-
     job = jobs[0]
     source, _ = open_input(job)
     with source:
-        report = run_job(job, source, open_pipeline(job, source, engine))
+        with quick_start():
+            pipeline = open_pipeline(job, source, engine)
+        report = run_job(job, source, pipeline)
     report.print()
     return 0
 

@@ -33,7 +33,7 @@ def regions_around(points: FloatArray, size_wh: tuple[int, int]) -> Iterator[tup
     near = cv2.dilate(asked, np.ones((2 * _MARGIN + 1, 2 * _MARGIN + 1), np.uint8))
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(near)
     owners = labels[rows, columns]
-    for label in np.unique(owners).tolist():
+    for label in sorted(set(owners.tolist())):
         left, top, wide, high = (boxes[label, :4] * _SIDE).tolist()
         region = _within(top, high, height), _within(left, wide, width)
         yield region, np.flatnonzero(owners == label)

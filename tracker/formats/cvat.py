@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -25,6 +25,8 @@ _LABEL, _ID = "person", "track_id"
 _HALF = 0.5
 # Two dashes end a comment; in JSON one may be written so.
 _DASHES = "-\\u002d"
+# What XML would read as spaces in an attribute.
+_BREAKS = str.maketrans({"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"})
 
 
 class CvatWriter(ResultWriter):
@@ -68,18 +70,19 @@ class CvatWriter(ResultWriter):
         names = self.header.skeleton.keypoint_names
         first = next(iter(self._found), None)
         svg = _drawing(self.header.skeleton, first)
+        drawing = html.escape(svg, quote=False)
         sublabels = [{"name": name, "type": "points", "attributes": []} for name in names]
         attribute = {"name": _ID, "mutable": False, "input_type": "text", "default_value": "", "values": [""]}
         label = {"name": _LABEL, "type": "skeleton", "attributes": [attribute], "sublabels": sublabels, "svg": svg}
         yield f"<!-- {json.dumps([label]).replace('--', _DASHES)} -->\n<annotations>\n<version>1.1</version>\n"
-        task = f"<name>{escape(self.path.stem)}</name><size>{self._num_frames}</size><mode>interpolation</mode>"
+        task = f"<name>{html.escape(self.path.stem)}</name><size>{self._num_frames}</size><mode>interpolation</mode>"
         yield f"<meta><task>{task}\n<labels>\n"
         id_type = "<mutable>False</mutable><input_type>text</input_type>"
         attributes = f"<attributes><attribute><name>{_ID}</name>{id_type}</attribute></attributes>"
-        yield f"<label><name>{_LABEL}</name><type>skeleton</type>{attributes}<svg>{escape(svg)}</svg></label>\n"
+        yield f"<label><name>{_LABEL}</name><type>skeleton</type>{attributes}<svg>{drawing}</svg></label>\n"
         for name in names:
             kind = f"<type>points</type><attributes/><parent>{_LABEL}</parent>"
-            yield f"<label><name>{escape(name)}</name>{kind}</label>\n"
+            yield f"<label><name>{html.escape(name)}</name>{kind}</label>\n"
         yield "</labels>"
         if self.header.size_wh:
             width, height = self.header.size_wh
@@ -111,8 +114,13 @@ class CvatWriter(ResultWriter):
         lines += [f'<attribute name="{_ID}">{track_id}</attribute>']
         for name, (x, y), missing in zip(self.header.skeleton.keypoint_names, places, is_missing, strict=True):
             state = f'keyframe="1" outside="{int(missing)}" occluded="0"'
-            lines.append(f'<points label={quoteattr(name)} {state} points="{x:.2f},{y:.2f}"/>')
+            lines.append(f'<points label={_quoted(name)} {state} points="{x:.2f},{y:.2f}"/>')
         return "\n".join([*lines, "</skeleton>\n"])
+
+
+def _quoted(text: str) -> str:
+    """A text as the value of an attribute; xml.sax, which has this too, would load all that the web needs."""
+    return f'"{html.escape(text).translate(_BREAKS)}"'
 
 
 def _drawing(skeleton: Skeleton, trajectory: Trajectory | None) -> str:
@@ -130,7 +138,7 @@ def _drawing(skeleton: Skeleton, trajectory: Trajectory | None) -> str:
     ]
     circles = [
         f'<circle r="1.5" cx="{x:.1f}" cy="{y:.1f}" data-type="element node" data-element-id="{place}" '
-        f'data-node-id="{place}" data-label-name={quoteattr(name)}></circle>'
+        f'data-node-id="{place}" data-label-name={_quoted(name)}></circle>'
         for place, (name, (x, y)) in enumerate(zip(skeleton.keypoint_names, places, strict=True), 1)
     ]
     return "".join([*lines, *circles])

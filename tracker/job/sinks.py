@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from tracker.formats.markers import HEIGHT
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
 from tracker.job.job import Job
-from tracker.job.live import LiveView
 from tracker.pace import Speed
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
@@ -32,6 +31,9 @@ from tracker.video.overlay import PARTS, PHOTO_PARTS, OverlayRenderer, draw_stat
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
 from tracker.video.writer import PictureFolder, PictureWriter, VideoWriter, is_picture
+
+if TYPE_CHECKING:
+    from tracker.job.live import LiveView
 
 # So many cores have nothing to spare beside the networks.
 _FEW_CORES = 2
@@ -255,6 +257,8 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
             else ResultSink(open_results(), pipeline.times, confirmed_only=only)
         )
     if outputs.serve:
+        from tracker.job.live import LiveView
+
         sinks.append(LiveSink(LiveView(outputs.serve, source.name, _open_overlay(job, pipeline))))
     if outputs.overlay or window:
         drawing = None

@@ -138,8 +138,8 @@ class OverlayRenderer:
         self._found_s: dict[int, float] = {}
         self._parts = _parts_of(skeleton)
         self._edges = np.array(skeleton.edges, np.int64).reshape(-1, 2)
-        body = np.intersect1d(skeleton.body, self._edges)
-        self._stands_alone = ~np.isin(np.arange(skeleton.num_keypoints), body)
+        keypoints = np.arange(skeleton.num_keypoints)
+        self._stands_alone = ~(np.isin(keypoints, skeleton.body) & np.isin(keypoints, self._edges))
         self.num_shown = 0
 
     def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float) -> Image:
