@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.video.clips import noise_images, write_clip
+from tests.video.test_pictures import write_stretched
 from tracker import Skeleton, TrackerConfig, track_poses
 from tracker.errors import InputError
 from tracker.skeletons import COCO_17
@@ -136,3 +138,11 @@ def test_what_cannot_be_tracked_is_told_at_the_call_or_at_its_frame(clip: Path) 
         track_poses(clip, "absent.json")
     with pytest.raises(InputError, match="nowhere"):
         track_poses("nowhere.mp4", ALL)
+
+
+def test_poses_are_in_stored_pixels_that_are_not_square(tmp_path: Path) -> None:
+    clip = write_stretched(tmp_path / "dv.mp4", Fraction(64, 45))
+    seen = list(track_poses(clip, [two_people(0)] * 4, config=TrackerConfig()))
+    assert [people.track_ids.tolist() for _, people in seen] == [[1, 2]] * 4
+    for _, people in seen:
+        np.testing.assert_allclose(people.poses.keypoints, two_people(0)[..., :2], atol=1e-3)

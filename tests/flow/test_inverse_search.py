@@ -41,3 +41,8 @@ def test_contrast_is_the_larger_variance_by_hand() -> None:
     # Columns 6 to 14 around column 10: four of 0 and five of 90.
     assert contrast[10, 10] == pytest.approx(4 / 9 * 5 / 9 * 90**2, rel=1e-4)
     assert contrast[10, 3] == 0
+
+
+def test_a_negative_picture_correlates_negatively() -> None:
+    correlation, _ = compare_windows(grey(0), 255 - grey(0), still())
+    assert np.median(correlation) < -0.6

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tracker.scenes.oracle import Noise, OracleEstimator
-from tracker.scenes.rendering import People, SceneFrame
+from tracker.scenes.rendering import People, SceneFrame, render_scene
+from tracker.scenes.scripts import Actor, Stage
 from tracker.types import Candidates, Detections
 
 EXACT = Noise(keypoint_std=0, box_std=0, miss_rate=0)
@@ -83,3 +86,62 @@ def test_noise_does_not_depend_on_what_was_asked_before():
     np.testing.assert_array_equal(together.keypoints[2], alone.keypoints[0])
     np.testing.assert_array_equal(together.keypoints[1], alone.keypoints[0])
     np.testing.assert_array_equal(used.detect(frame).boxes, fresh.detect(frame).boxes)
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        pytest.param(5 / 17, 0, id="five of 17 keypoints: under 30 %"),
+        pytest.param(6 / 17, 1, id="six of 17"),
+        pytest.param(0, 0, id="nothing visible"),
+    ],
+)
+def test_people_who_are_mostly_hidden_are_missed(visible, found):
+    assert len(OracleEstimator(EXACT).detect(scene_frame(people((1, 20), visible=visible)))) == found
+
+
+def standing(turned: float) -> SceneFrame:
+    """Somebody who stands, turned on from facing the camera."""
+    stage = Stage((Actor(640, 600, speed=0, turn=np.pi / 2, spin=((0, turned), (1, turned))),))
+    return next(iter(render_scene(lambda _: stage, (640, 360), 1)))
+
+
+@pytest.mark.parametrize(
+    ("turned", "exchanged"),
+    [
+        pytest.param(0.0, 0.0, id="from the front"),
+        pytest.param(1.0, 0.0, id="half from the front"),
+        pytest.param(np.pi / 2, 0.5, id="from the side"),
+        pytest.param(np.pi, 0.5, id="from behind"),
+    ],
+)
+def test_left_and_right_are_exchanged_for_some_frames_of_who_is_turned_away(turned, exchanged):
+    frame = standing(turned)
+    oracle = OracleEstimator(replace(EXACT, exchange_rate=0.5))
+    box = Candidates.from_detections(Detections(frame.people.boxes, np.ones(1, np.float32)))
+    frames = [replace(frame, time_s=index / 100) for index in range(1600)]
+    seen = np.array([oracle.estimate(one, box).keypoints[0, 15] for one in frames])
+    is_other = np.isclose(seen, frame.people.keypoints[0, 16]).all(axis=1)
+    assert is_other.mean() == pytest.approx(exchanged, abs=0.15)
+    assert (np.diff(is_other.astype(int)) != 0).sum() <= 100  # it stays for 16 frames
+
+
+@pytest.mark.parametrize(("low_scores", "some", "most"), [((0.2, 0.49), 0.1, 0.9), ((0.5, 0.55), 1.0, 1.0)])
+def test_low_scores_hide_people_from_a_detector_with_a_threshold(low_scores, some, most):
+    oracle = OracleEstimator(replace(EXACT, low_rate=0.6, low_scores=low_scores))
+    frames = [replace(scene_frame(people((1, 20))), time_s=index / 2) for index in range(60)]
+    found = np.mean([len(oracle.detect(frame)) for frame in frames])
+    assert some <= found <= most
+
+
+def test_false_people_stand_still_for_a_while_and_are_as_many_as_stated():
+    oracle = OracleEstimator(replace(EXACT, false_people=1.0, low_scores=(0.5, 0.55)))
+    frames = [replace(scene_frame(people()), time_s=index / 25) for index in range(1000)]
+    found = [oracle.detect(frame) for frame in frames]
+    assert np.mean([len(one) for one in found]) == pytest.approx(1, abs=0.3)
+    boxes = [{tuple(box) for box in one.boxes.tolist()} for one in found]
+    assert len(set().union(*boxes)) < 120
+    box = Candidates.from_detections(next(one for one in found if len(one)))
+    poses = oracle.estimate(next(frame for frame, one in zip(frames, found, strict=True) if len(one)), box)
+    assert (poses.scores >= 0.3).all()
+    assert (poses.scores <= 0.65).all()

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tracker.scenes.hard import HARD
 from tracker.scenes.rendering import People, render_scene
 from tracker.scenes.scripts import SCENARIOS
 
@@ -53,3 +56,12 @@ def test_an_unknown_scene_is_refused_at_once():
 
 
 # --- what walks where ---
+
+
+@pytest.mark.parametrize("name", list(HARD))
+def test_a_variant_of_a_hard_scene_is_the_same_each_time_and_unlike_others(name):
+    scene = replace(HARD[name], size_wh=SMALL)
+    first, again, other = (list(scene.frames(seed, 3))[-1] for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.image, again.image)
+    assert (first.image != other.image).any()
+    assert first.time_s == pytest.approx(2 / scene.fps)
