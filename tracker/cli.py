@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.quick_start import load_numpy, quick_start
+from tracker.commands.quick_start import quick_start
 from tracker.errors import TrackerError, explain_import_error, is_hollow
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _sigterm_as_interrupt():
             with quick_start():
-                load_numpy()
                 build_parser([name for name in COMMANDS if name in argv[:1]] or COMMANDS).parse_args(argv, args)
             code = int(args.run(args))
             if sys.stdout is not None:

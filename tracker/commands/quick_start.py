@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+_THREADS = "OPENBLAS_NUM_THREADS"
 
 
 @contextmanager
 def quick_start() -> Iterator[None]:
-    """Import, read options and open networks without searches for garbage; what is there then is never searched."""
+    """Import what a command needs, without searches for garbage; what is there then is never searched.
+
+    The algebra of NumPy and OpenCV has small matrices here, so it gets no threads, which would spin for work; whoever
+    is loaded later finds the environment as it was.
+    """
     gc.disable()
+    is_chosen = _THREADS in os.environ
+    os.environ.setdefault(_THREADS, "1")
     try:
         yield
     finally:
+        if not is_chosen:
+            del os.environ[_THREADS]
         gc.freeze()
         gc.enable()
-
-
-def load_numpy() -> None:
-    """Load NumPy without threads for its algebra, which spin, while matrices are small; the environment stays."""
-    if "numpy" in sys.modules or _BLAS_THREADS in os.environ:
-        return
-    os.environ[_BLAS_THREADS] = "1"
-    import numpy  # noqa: F401
-
-    del os.environ[_BLAS_THREADS]

@@ -186,9 +186,7 @@ def run(args: argparse.Namespace) -> int:
     job = jobs[0]
     source, _ = open_input(job)
     with source:
-        with quick_start():
-            pipeline = open_pipeline(job, source, engine)
-        report = run_job(job, source, pipeline)
+        report = run_job(job, source, open_pipeline(job, source, engine))
     report.print()
     return 0
 
