@@ -66,6 +66,23 @@ def test_sound_and_pictures_stay_together(
     assert length_s == pytest.approx(0.98 if span else 2.0, abs=0.05)  # a packet at most beyond the pictures
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "aac"), ("a.ts", "aac"), ("a.mkv", "libopus")])
+def test_every_packet_that_is_copied_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
+    source, out = write_sounding_clip(tmp_path / name, codec), tmp_path / "out.mp4"
+    dub(source, out)
+    before, after = packets_of(source), packets_of(out)
+    assert before[0] < 0  # what decoders begin the first picture's sound with
+    assert after == pytest.approx(before, abs=2e-3)
+
+
+def packets_of(path: Path) -> list[float]:
+    """When packets of sound begin, seconds after the first picture."""
+    with av.open(str(path)) as container:
+        start: Any = container.streams.video[0]
+        first_s = float(start.start_time * start.time_base)
+        return [float(each.pts * each.time_base) - first_s for each in container.demux(audio=0) if each.pts is not None]
+
+
 @pytest.mark.parametrize(("default", "kept"), [(None, "aac"), (0, "aac"), (1, "mp3")])
 def test_of_several_tracks_the_default_or_the_first_is_kept(tmp_path: Path, default: int | None, kept: str) -> None:
     parts = [write_sounding_clip(tmp_path / f"{codec}.mkv", codec) for codec in ("aac", "libmp3lame")]

@@ -24,6 +24,8 @@ _USUAL_RATE, _BLOCK = 48000, 1024
 
 # By how much sound may go back, as packets of some files do, and how far apart samples are that belong together.
 _DISORDER_S, _GAP_S = 0.1, 0.05
+# Of Matroska's milliseconds.
+_ROUNDING_S = 1e-3
 
 _END = None
 _LATER = object()
@@ -136,7 +138,8 @@ class Sound:
             while len(shifts_s := self._shifts_s()) < jumps:
                 yield _LATER
             time_s = stated_s + (shifts_s[jumps - 1] if jumps else 0)
-            if time_s >= from_s:
+            # The one that ends here, too: from it decoders have what the next one begins with.
+            if time_s + float((packet.duration or 0) * packet.time_base) >= from_s - _ROUNDING_S:
                 yield time_s, packet
 
     def _packets(self, stream: Any, from_s: float) -> Iterator[Any]:
@@ -161,7 +164,7 @@ class _Copied:
         """first: a packet."""
         self._target = target
         self._stream = target.add_stream_from_template(stream)
-        self._last = -1
+        self._last = -math.inf
         self._has_headers = stream.codec_context.name == "aac" and not stream.codec_context.extradata
         if self._has_headers:
             self._stream.codec_context.extradata = _aac_config(bytes(first))
@@ -198,6 +201,8 @@ class _Encoded:
 
     def write(self, packet: Any, time_s: float) -> None:
         """Encode a packet, at a time of the overlay."""
+        if time_s < -_ROUNDING_S:
+            return
         frames: list[Any] = []
         with suppress(av.FFmpegError):  # what is damaged leaves a gap
             frames = packet.decode()

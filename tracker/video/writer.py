@@ -161,7 +161,8 @@ class VideoWriter:
             format=_FORMATS[self._path.suffix.lower()],
             # A fragment per second, on disk at once, is what an interrupted run keeps; large pictures fill more.
             options={
-                "movflags": "empty_moov+default_base_moof",
+                # Sound begins before the pictures, which is stated once it has come.
+                "movflags": f"empty_moov+default_base_moof{'+delay_moov' if self._sound else ''}",
                 "frag_duration": "1000000",
                 "frag_size": "16000000",
                 "flush_packets": "1",
