@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,18 @@ def check_can_draw() -> None:
     """DependencyError with the command that installs matplotlib where it is missing."""
     if not can_draw():
         raise DependencyError("no plots without matplotlib; run: pip install 'matplotlib>=3.8,<4'")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches; matplotlib is loaded without a word on a home that it cannot write to."""
+    log = logging.getLogger("matplotlib")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        from matplotlib.figure import Figure
+    finally:
+        log.setLevel(before)
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(figure: Figure, path: Path) -> None:

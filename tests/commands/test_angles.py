@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +45,15 @@ def test_pictures_are_drawn_of_each_person(run: Run, poses: Path) -> None:
     message = "a_person03.png exists; move it away or pass --overwrite"
     assert message in refused(run("angles", poses, "--output", "b.csv", "--plot", "a.png"))
     assert not Path("b.csv").exists()
+
+
+def test_a_home_that_cannot_be_written_to_costs_no_line(poses: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `eval`)")
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "tracker", "angles", str(poses), "--plot", "a.png"]
+    surroundings = os.environ | {"MPLCONFIGDIR": str(tmp_path / "file" / "none")}
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=True)
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["written", "written"]
 
 
 def test_what_is_refused(run: Run, poses: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tracker.after.angles import JOINTS, Angles
 from tracker.formats.trajectories import Trajectory
-from tracker.plots import COLORS, save_figure
+from tracker.plots import COLORS, new_figure, save_figure
 from tracker.skeletons import Skeleton
 from tracker.types import DoubleArray
 
@@ -82,10 +82,8 @@ def _unjoined(degrees: DoubleArray) -> DoubleArray:
 
 def _panels(count: int, title: str, columns: int) -> tuple[Figure, list[Any]]:
     """A figure, and its panels in rows."""
-    from matplotlib.figure import Figure
-
     rows = -(-count // columns)
-    figure = Figure(figsize=(4 * columns, 1 + 1.4 * rows), layout="constrained")
+    figure = new_figure(4 * columns, 1 + 1.4 * rows)
     figure.suptitle(title)
     found = list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
     for axes in found[count:]:

@@ -155,11 +155,9 @@ def _scale_table(scale: str, runs: Mapping[str, Measurement]) -> str:
 
 def _draw(runs: Mapping[str, Mapping[str, Measurement]], path: Path) -> None:
     """A stacked bar of CPU time for each value of each scale, side by side."""
-    from matplotlib.figure import Figure
+    from tracker.plots import new_figure, save_figure
 
-    from tracker.plots import save_figure
-
-    figure = Figure(figsize=(4 * len(runs), 4), layout="constrained")
+    figure = new_figure(4 * len(runs), 4)
     for axes, (name, of) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
         base = [0.0] * len(of)
         for stage in [*next(iter(of.values())).cpu_ms, "libraries' threads"]:

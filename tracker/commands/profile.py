@@ -185,11 +185,9 @@ def _size_hw(text: str) -> tuple[int, int]:
 
 def _draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw as PNG the mean OKS of each network over its milliseconds; the area of a dot is its parameters."""
-    from matplotlib.figure import Figure
+    from tracker.plots import new_figure, save_figure
 
-    from tracker.plots import save_figure
-
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    figure = new_figure(8, 5.5)
     axes = figure.subplots()
     for row in rows:
         at = row["ms_per_picture"], row["mean_oks"] or 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tracker.plots import can_draw, save_figure
+from tracker.plots import can_draw, new_figure, save_figure
 
 
 def draw(log_path: Path, image_path: Path) -> None:
@@ -15,11 +15,9 @@ def draw(log_path: Path, image_path: Path) -> None:
     """
     if not can_draw():
         return
+    curves, figure = read_curves(log_path), new_figure(11, 8)
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    curves = read_curves(log_path)
-    figure = Figure(figsize=(11, 8), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
     upper.semilogy(*zip(*curves.pop("loss", [(0, 1.0)]), strict=True), linewidth=1)
     upper.set(ylabel="loss")

@@ -10,7 +10,7 @@ import numpy as np
 from tracker.evaluation.posetrack.ap import Ranking, ap_figures
 from tracker.evaluation.posetrack.measure import Timeline
 from tracker.evaluation.posetrack.summary import GROUPS
-from tracker.plots import COLORS, save_figure
+from tracker.plots import COLORS, new_figure, save_figure
 from tracker.skeletons import POSETRACK_15
 from tracker.types import IntArray
 
@@ -20,9 +20,7 @@ _TITLES = ("head", "shoulders", "elbows", "wrists", "hips", "knees", "ankles")
 
 def draw_precision_recall(ranking: Ranking, path: Path) -> None:
     """Draw precision over recall as PNG, a panel for each kind of keypoint, with the AP of each keypoint."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    figure = new_figure(13, 6.5)
     ap = ap_figures(ranking)["ap"]
     figure.suptitle(f"Precision over recall, mAP {_percent(ap[-1])}")
     panels = figure.subplots(2, 4, sharex=True, sharey=True)
@@ -46,12 +44,10 @@ def draw_timeline(timeline: Timeline, name: str, path: Path) -> None:
     A bar is coloured by the id and labelled with it, if there is room. A triangle marks a switch to another id. A thin
     line stands where nobody is predicted for the person, nothing where the ground truth has them not.
     """
-    from matplotlib.figure import Figure
-
     people = timeline.track_ids[np.sort(np.unique(timeline.track_ids, return_index=True)[1])]
     ids = timeline.holders[np.sort(np.unique(timeline.holders, return_index=True)[1])]
     colors = {holder: COLORS[place % len(COLORS)] for place, holder in enumerate(ids[ids >= 0].tolist())}
-    figure = Figure(figsize=(13, 1.3 + 0.3 * max(len(people), 2)), layout="constrained")
+    figure = new_figure(13, 1.3 + 0.3 * max(len(people), 2))
     axes = figure.subplots()
     axes.locator_params(axis="x", integer=True)
     num_switches = sum(_draw_person(axes, row, timeline, person, colors) for row, person in enumerate(people.tolist()))
