@@ -31,7 +31,7 @@ OUTPUTS = ["--output", "out.mp4", "--poses", "out.jsonl", "--overwrite"]
 WRITTEN = frozenset({"out.mp4", "out.jsonl"})
 # How all begins that a run prints.
 LINES = re.compile(
-    r"(error|warning|note|detector|pose|written|ms per frame|speed|looks for people|live): |\d+ (frames|poses) "
+    r"(error|warning|note|detector|pose|written|ms per frame|speed|tracker|looks for people|live): |\d+ (frames|poses) "
     r"|stopped after \d+ frames; what was"
 )
 

@@ -82,6 +82,8 @@ class Report:
                 has_boxes=pipeline.detector is not None, detect_every=pipeline.detect_every
             )
             parts.append(f"speed: {meaning}")
+        if not pipeline.are_photos and (changes := pipeline.config.describe()):
+            parts.append(f"tracker: {changes}")
         if pipeline.appearance:
             parts.append(f"appearance: {pipeline.appearance.name}")
         whom = pipeline.selection.describe()

@@ -94,6 +94,20 @@ class TrackerConfig:
         own = self.keypoint_threshold if self.keypoint_threshold is not None else keypoint_threshold
         return replace(self, keypoint_threshold=_KEYPOINT_THRESHOLD if own is None else own)
 
+    def describe(self) -> str:
+        """What differs from the defaults, or from the paper's settings where that is less; "" for nothing.
+
+        >>> replace(PAPER, queue_length=4).describe(), TrackerConfig(gate=0.2).describe()
+        ("the paper's, but queue_length 4", 'gate 0.2')
+        """
+        changes, of_paper = (
+            [f"{name} {value}" for name, value in vars(self).items() if value != getattr(base, name)]
+            for base in (base.settled(self.keypoint_threshold) for base in (TrackerConfig(), PAPER))
+        )
+        if len(changes) <= len(of_paper):
+            return ", ".join(changes)
+        return "the paper's" + (f", but {', '.join(of_paper)}" if of_paper else "")
+
     @property
     def needs_motion(self) -> bool:
         """Whether any setting makes use of more than the cuts that a flow recognises."""
