@@ -243,6 +243,22 @@ def test_the_summary_says_how_much_how_fast_and_by_what(track: Run) -> None:
     assert written == ["written: out.mp4", "written: out.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ([], []),
+        (["--paper"], ["tracker: the paper's"]),
+        (["--paper", "--gate", "0.2"], ["tracker: the paper's, but gate 0.2"]),
+        (["--similarity", "pose"], ["tracker: similarity pose"]),
+    ],
+)
+def test_the_summary_says_what_differs_from_the_default_settings(
+    track: Run, options: list[str], lines: list[str]
+) -> None:
+    done = track("--poses", "out.jsonl", *options)
+    assert [line for line in done.err.splitlines() if line.startswith("tracker: ")] == lines
+
+
 def test_litepose_finds_people_without_a_detector(clip: Path, litepose: list[str], run: Run, tmp_path: Path) -> None:
     done = run("track", "--input", clip, *litepose, "--poses", "out.jsonl", "--keypoint-threshold", "0.2")
     assert done.code == 0
@@ -397,6 +413,14 @@ def check_refusal(done: Any, code: int, message: str) -> None:
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),
         pytest.param(["--appearance", "hats"], "appearance hats is none; take off, colour or the .onnx", id="looks"),
         pytest.param(["--bogus"], "there is no option --bogus; ", id="unknown option"),
+        pytest.param(
+            ["--poses", "-5"], "-5 looks like an option, and there is none; for a file write ./-5", id="like a number"
+        ),
+        pytest.param(["--output", "a.mp4", "--format", "csv"], "--format is for poses, and none are", id="no poses"),
+        pytest.param(["--output", "a.mp4", "--stitch", "1"], "a second pass (--smooth, --stitch", id="no second pass"),
+        pytest.param(["--poses", "a.csv", "--blur-faces"], "--blur-faces is for overlays, and none", id="no overlay"),
+        pytest.param(["--poses", "a.csv", "--no-audio"], "--no-audio is for overlay videos, and none", id="no video"),
+        pytest.param(["--poses", "a.csv", "--person-height", "2"], "scales TRC and C3D, and a.csv holds", id="height"),
         pytest.param(["--age-decay", "1"], "the nearest is --tracker age_decay=…; see", id="a number of the tracker"),
         pytest.param(["--tracker", "agedecay=1"], "--tracker knows no agedecay; the nearest is age_decay", id="number"),
         pytest.param(["--tracker", "queue_length=few"], "must be a whole number, such as 8, not 'few'", id="few"),

@@ -144,9 +144,8 @@ def with_options(results: Results, args: argparse.Namespace) -> Results:
     """The results with the frame rate and the height that are given, as far as OUT has a use for them."""
     form = format_of(args.output, args.format)
     results = rated(results, args.fps, is_of_markers=form.is_per_person)
-    keeps_height = form.is_per_person or "the settings" not in form.writer.drops
-    given = {HEIGHT: args.person_height if keeps_height else None, RATE: args.fps if form.is_per_person else None}
-    if args.person_height and not keeps_height:
+    given = {HEIGHT: args.person_height if form.keeps_height else None, RATE: args.fps if form.is_per_person else None}
+    if args.person_height and not form.keeps_height:
         print(f"note: --person-height is left out: {args.output} holds pixels; TRC and C3D are scaled", file=sys.stderr)
     settings = results.header.settings | {name: value for name, value in given.items() if value}
     return replace(results, header=replace(results.header, settings=settings))

@@ -125,6 +125,13 @@ class Parser(argparse.ArgumentParser):
             self.error(self._explain_unknown(rest))
         return found, []
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """As argparse has it, but where names are asked for -5 is no negative number."""
+        is_name = action.type in (None, Path) and action.nargs != argparse.PARSER
+        if is_name and self._negative_number_matcher.match(arg_string):
+            self.error(f"{arg_string} looks like an option, and there is none; for a file write ./{arg_string}")
+        return super()._get_value(action, arg_string)
+
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")

@@ -60,6 +60,11 @@ class Format:
         return issubclass(self.writer, MarkerWriter)
 
     @property
+    def keeps_height(self) -> bool:
+        """Whether it is scaled by how tall people are, or keeps that for another that is."""
+        return self.is_per_person or "the settings" not in self.writer.drops
+
+    @property
     def is_read(self) -> bool:
         """Whether it can be read back."""
         return not self.suffix or self.suffix in READERS

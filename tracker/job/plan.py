@@ -21,6 +21,20 @@ from tracker.video.writer import PictureFolder, check_container, is_picture
 
 # What ends the names of outputs without their suffix.
 _OUTPUT = re.compile(r"_tracked(\.partial)?$")
+# The options of what is made, by fields of `Outputs`.
+_OF_PICTURES = {
+    "show_unconfirmed": "--show-unconfirmed",
+    "draw": "--draw",
+    "line_width": "--line-width",
+    "blur_faces": "--blur-faces",
+}
+_OF_OVERLAYS = {"audio": "--no-audio", "crf": "--crf"}
+_OF_POSES = {
+    "format": "--format",
+    "confirmed_only": "--confirmed-only",
+    "person_height_m": "--person-height",
+    "second_pass": "a second pass (--smooth, --stitch, --fill-gaps, --drop-shorter)",
+}
 
 
 def plan_jobs(
@@ -49,6 +63,7 @@ def plan_jobs(
             raise UsageError("--poses - is for one input, but of several each has its own poses; name a folder")
         names = _names_of(specs)
         jobs = [_plan_one(wanted, spec, names[spec], is_batch) for spec in specs]
+    _refuse_unused(wanted.outputs, [job.outputs for job in jobs])
     _refuse_collisions(jobs)
     if is_batch:
         _make_folders(wanted.outputs.files, jobs)
@@ -169,6 +184,19 @@ def _place_of(spec: str) -> tuple[str, ...]:
     return tuple(re.sub(r'[<>:"|?*]', "_", part) for part in parts if part != "..")
 
 
+def _refuse_unused(wanted: Outputs, planned: Sequence[Outputs]) -> None:
+    """Raise UsageError for an option of what is not made of any input."""
+    usual = Outputs()
+    for options, is_made, what, remedy in (
+        (_OF_PICTURES, any(one.overlay or one.show or one.serve for one in planned), "overlays", "--output"),
+        (_OF_OVERLAYS, any(one.overlay for one in planned), "overlay videos", "--output"),
+        (_OF_POSES, any(one.poses for one in planned), "poses", "--poses"),
+    ):
+        given = [option for name, option in options.items() if getattr(wanted, name) != getattr(usual, name)]
+        if given and not is_made:
+            raise UsageError(f"{given[0]} is for {what}, and none are written; leave it out, or name {remedy}")
+
+
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
     inputs = {real_path(Path(job.input.removeprefix("file://"))) for job in jobs}
     for path, count in Counter(path for job in jobs for path in job.outputs.files).items():
@@ -203,8 +231,8 @@ def _check_picture_folder(folder: Path, job: Job) -> None:
 
 def _check_kinds(job: Job) -> None:
     outputs = job.outputs
-    if outputs.poses:
-        format_of(outputs.poses, outputs.format)
+    if outputs.poses and not format_of(outputs.poses, outputs.format).keeps_height and outputs.person_height_m:
+        raise UsageError(f"--person-height scales TRC and C3D, and {outputs.poses} holds pixels; leave it out")
     if outputs.overlay and job.has_picture_folder:
         _check_picture_folder(outputs.overlay, job)
     elif outputs.overlay and not is_picture(outputs.overlay):
