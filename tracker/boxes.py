@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import BoolArray, FloatArray, IntArray
+from tracker.types import FloatArray, IntArray
 
 
 def box_areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -40,16 +40,12 @@ def nms(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], iou_threshold: float)
     Source: `py_cpu_nms` of the official code, whose boxes reach a pixel farther.
     """
     order = np.argsort(-scores, kind="stable")
-    return order[suppressed(iou(boxes[order], boxes[order]) > iou_threshold)]
-
-
-def suppressed(clash: BoolArray) -> BoolArray:
-    """Which of N rows, best first, stay (N,): each that does drops the later ones with which it clashes (N, N)."""
-    alive = np.ones(len(clash), bool)
-    for row in range(len(clash)):
+    clash = iou(boxes[order], boxes[order]) > iou_threshold
+    alive = np.ones(len(order), bool)
+    for row in range(len(order)):
         if alive[row]:
             alive[row + 1 :] &= ~clash[row, row + 1 :]
-    return alive
+    return order[alive]
 
 
 def xyxy_to_xywh(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -96,15 +96,6 @@ def explain_import_error(error: ImportError | AttributeError) -> DependencyError
     return DependencyError(f"{name} cannot be imported ({reason}); run: pip install -r requirements.txt")
 
 
-def in_short(error: Exception) -> str:
-    """What an error of a library says, on one line of 100 characters at most; its class where it says nothing.
-
-    >>> in_short(ValueError("bad magic\\nnumber")), in_short(EOFError())
-    ('bad magic number', 'EOFError')
-    """
-    return " ".join(str(error).split())[:100] or type(error).__name__
-
-
 # What needs a library that not everybody installs, and what pip calls it.
 _EXTRAS = {
     **dict.fromkeys(("fastapi", "uvicorn", "python_multipart", "PIL"), ("server", "pose-tracker[serve]")),

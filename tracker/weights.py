@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tracker.errors import DependencyError, ModelError, in_short
+from tracker.errors import DependencyError, ModelError
 from tracker.nets.build import NETWORKS, Kind, build_network
 from tracker.runtime import torch_runs_on_cuda
 from tracker.skeletons import SKELETONS
@@ -167,9 +167,8 @@ def load_network(path: Path, kind: Kind) -> nn.Module:
     try:
         model = _build(name, json.loads(arguments))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"{path} states {name} with {arguments[:100]!r}, which makes no network ({in_short(error)})"
-        ) from error
+        reason = " ".join(str(error).split())[:100]
+        raise ModelError(f"{path} states {name} with {arguments[:100]!r}, which makes no network ({reason})") from error
     load_strictly(model, load_checkpoint(path), path)
     return model.eval()
 
@@ -312,9 +311,10 @@ def _need_torch(path: Path) -> None:
     try:
         import torch  # noqa: F401
     except (ImportError, OSError) as error:  # the latter on Windows, where a library of its own is missing
+        reason = " ".join(str(error).split())[:100]
         raise DependencyError(
-            f"{path} runs on torch, which does not load here ({in_short(error)}); run: pip install --force-reinstall "
-            "torch; or, where torch works, make a file that needs none: python -m tracker export"
+            f"{path} runs on torch, which does not load here ({reason}); run: pip install --force-reinstall torch; or, "
+            "where torch works, make a file that needs none: python -m tracker export"
         ) from error
 
 

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -20,20 +22,26 @@ import pytest
 
 from tests.commands.conftest import Run, refused
 from tests.commands.runs import MODULE, write_endless_clip
+from tests.video.test_overlay import person
+from tracker.after.filters import OneEuro
+from tracker.job import live
 from tracker.job.live import MOST_VIEWERS, LiveView
+from tracker.job.sinks import LiveSink, OverlaySink
 from tracker.job.web import Address
+from tracker.pipeline import StageTimes
 from tracker.skeletons import COCO_17
-from tracker.types import Frame, TrackedPoses
+from tracker.types import Frame, Origin, TrackedPoses
 from tracker.video.overlay import OverlayRenderer
 
 SIZE_WH = 640, 360
 NOISE = np.random.default_rng(0).integers(0, 256, (*SIZE_WH[::-1], 3), dtype=np.uint8)
+PLAIN = np.full((*SIZE_WH[::-1], 3), 90, np.uint8)
 
 
 @pytest.fixture
 def view() -> Iterator[LiveView]:
     threads = {*threading.enumerate()}
-    with LiveView(Address(port=0), "clip.mp4", OverlayRenderer(COCO_17)) as view:
+    with LiveView(Address(port=0), "clip.mp4") as view:
         yield view
     for thread in {*threading.enumerate()} - threads:
         thread.join(5)
@@ -41,7 +49,8 @@ def view() -> Iterator[LiveView]:
 
 
 def show(view: LiveView, index: int) -> None:
-    view.show(Frame(index, index / 25, NOISE), TrackedPoses.empty(17))
+    frame = Frame(index, index / 25, NOISE, arrived_s=time.monotonic())  # as of a camera, of which more is shown
+    view.show(frame, TrackedPoses.empty(17), lambda: NOISE)
 
 
 def get(view: LiveView, path: str, **headers: str) -> Any:
@@ -84,6 +93,88 @@ def test_a_stalled_viewer_holds_up_neither_the_tracker_nor_others(view: LiveView
         assert event["frame"] > 100  # newer ones, not those that came while it looked away
         view.__exit__()
         assert b"event: end" in events.read()
+
+
+class Renderer(OverlayRenderer):
+    """Counts what it draws."""
+
+    num_drawn = 0
+
+    def draw(self, image: Any, tracked: TrackedPoses, *, time_s: float) -> Any:
+        """Draw it."""
+        self.num_drawn += 1
+        return super().draw(image, tracked, time_s=time_s)
+
+
+def test_one_drawing_for_file_and_browsers(view: LiveView) -> None:
+    drawn: list[Any] = []
+    drawing = SimpleNamespace(write=lambda picture, _: drawn.append(picture))
+    overlay = Renderer(COCO_17)
+    sink = OverlaySink(overlay, drawing, StageTimes(), smoother=OneEuro(0.4), view=view)  # type: ignore[arg-type]
+    x, y = 100, 200
+    with get(view, "stream.mjpg") as pictures:
+        for index in range(3):
+            sink.write(Frame(index, index / 25, PLAIN), person(x + 20 * (index % 2), y))
+            seen = next_picture(pictures)
+            assert np.abs(seen.astype(int) - drawn[index]).mean() < 2
+    assert overlay.num_drawn == 3
+    assert not np.array_equal(drawn[0], PLAIN)
+
+
+def test_in_browsers_alone_it_is_drawn_small_when_somebody_asks(view: LiveView) -> None:
+    overlay = Renderer(COCO_17, draw=("boxes",))
+    sink = LiveSink(view, overlay, None)
+    for index in range(5):
+        sink.write(Frame(index, index / 25, np.zeros((1800, 3200, 3), np.uint8)), person(900, 300, 600))
+    assert overlay.num_drawn == 0
+    with get(view, "people") as events:
+        (box,) = (shown["box"] for shown in next_event(events)["people"])
+    assert box == [900, 300, 1500, 900]
+    assert overlay.num_drawn == 0
+    with get(view, "stream.mjpg") as pictures:
+        seen = next_picture(pictures)
+    assert overlay.num_drawn == 1
+    assert seen.shape == (600, 1066, 3)
+    rows, columns = (np.flatnonzero(seen.max(axis=(axis, 2)) > 128)[[0, -1]] for axis in (1, 0))
+    np.testing.assert_allclose([*columns, *rows], [300, 500, 100, 300], atol=3)
+
+
+def test_what_is_drawn_of_few_frames_knows_of_all(view: LiveView) -> None:
+    every, few = OverlayRenderer(COCO_17, blur_faces=True), OverlayRenderer(COCO_17, blur_faces=True)
+    sink = LiveSink(view, few, None)
+    shown: list[Any] = []
+    view.show = lambda *frame: shown.append(frame)  # type: ignore[method-assign]
+    for index in range(30):
+        origin = Origin.PROPAGATED if index % 4 else Origin.DETECTED
+        people = person(20 + 10 * index, 80 + 10 * (index % 5), origin=origin)
+        sink.write(Frame(index, index / 25, NOISE), people)
+        drawn = every.draw(NOISE, people, time_s=index / 25)
+        if index in (0, 29):
+            np.testing.assert_array_equal(shown[-1][2](), drawn)
+
+
+@pytest.mark.parametrize(
+    ("own_s", "cores", "is_live", "step_s"),
+    [
+        (0.004, 2, False, 0.2),
+        (0.004, 8, False, 1 / 12),
+        (0.02, 1, False, 1),
+        (0.01, 1, True, 0.2),
+        (0.005, 0.1, True, 0.2),
+    ],
+)
+def test_pictures_take_a_small_share_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, own_s: float, cores: float, is_live: bool, step_s: float
+) -> None:
+    clock = SimpleNamespace(now_s=0.0, own_s=0.0)
+    names = {"monotonic": lambda: clock.now_s, "process_time": lambda: cores * clock.now_s}
+    monkeypatch.setattr(live, "time", SimpleNamespace(**names, thread_time=lambda: clock.own_s))
+    turns = live._Turns(0.01)
+    assert turns.left_s == 0
+    for clock.now_s in (1.0, 3.0):
+        with turns.turn(is_live=is_live):
+            clock.own_s += own_s
+        assert turns.left_s == pytest.approx(step_s)
 
 
 def test_who_may_look(view: LiveView) -> None:

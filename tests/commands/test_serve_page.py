@@ -19,9 +19,7 @@ from tests.commands.test_serve import ENGINE, PNG
 from tracker.job.job import Settings
 from tracker.job.live import LiveView
 from tracker.job.web import Address
-from tracker.skeletons import COCO_17
 from tracker.types import Frame, TrackedPoses
-from tracker.video.overlay import OverlayRenderer
 
 playwright = pytest.importorskip("playwright.sync_api")
 uvicorn = pytest.importorskip("uvicorn")
@@ -201,10 +199,10 @@ def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
 
 def test_the_live_view(browser: Any) -> None:
     page = browser.new_page()
-    with LiveView(Address(port=0), "clip.mp4", OverlayRenderer(COCO_17)) as view:
+    with LiveView(Address(port=0), "clip.mp4") as view:
         page.goto(view.url)
         for index in range(20):
-            view.show(Frame(index, float(index * Fraction(1, 25)), texture()), TrackedPoses.empty(17))
+            view.show(Frame(index, float(index * Fraction(1, 25)), texture()), TrackedPoses.empty(17), texture)
             page.wait_for_timeout(50)
         until(page, "document.getElementById('picture').naturalWidth === 96")
         until(page, "document.getElementById('source').textContent === 'clip.mp4'")
@@ -213,7 +211,7 @@ def test_the_live_view(browser: Any) -> None:
         assert page.inner_text("#state") == "Paused; the tracker goes on."
         assert page.get_attribute("#picture", "src").startswith("data:image/jpeg")
         page.click("#pause")
-        view.show(Frame(20, 0.8, texture()), TrackedPoses.empty(17))
+        view.show(Frame(20, 0.8, texture()), TrackedPoses.empty(17), texture)
         until(page, "document.getElementById('state').textContent === ''")
     until(page, "document.getElementById('state').textContent === 'The run has ended.'")
     assert page.is_disabled("#pause")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from tests.video.clips import corner_image, noise_images, number_of, numbered_image, write_clip
 from tracker.skeletons import COCO_17
 from tracker.types import Frame, Poses, TrackedPoses
-from tracker.video.aspect import fit_people, square_frame, square_pixels
+from tracker.video.aspect import fit_people, shrunk, square_frame, square_pixels
 from tracker.video.source import VideoSource, open_source
 
 NOTE = "interlaced pictures were deinterlaced (--no-deinterlace leaves them)"
@@ -215,6 +216,20 @@ def test_people_go_with_their_picture_and_back() -> None:
     np.testing.assert_allclose(back.poses.keypoints, people.poses.keypoints, atol=1e-3)
     np.testing.assert_allclose(back.poses.boxes, people.poses.boxes, atol=1e-3)
     assert len(square_pixels(frame, TrackedPoses.empty(COCO_17.num_keypoints))[1]) == 0
+
+
+@pytest.mark.parametrize("size_wh", [(90, 60), (61, 92), (91, 61)])
+def test_people_go_with_a_smaller_picture(size_wh: tuple[int, int]) -> None:
+    frame = Frame(0, 0, np.zeros((*size_wh[::-1], 3), np.uint8))
+    frame.image[30:60, 15:45] = 255
+    small = replace(frame, image=shrunk(frame.image, 31))
+    assert small.size_wh == (size_wh[0] // 3, size_wh[1] // 3)
+    boxes = fit_people(one_person((14.5, 29.5, 44.5, 59.5)), frame, small).poses.boxes
+    (x1, y1), (x2, y2) = np.rint(boxes + 0.5).astype(int).reshape(2, 2)
+    shown = np.zeros_like(small.image)
+    shown[y1:y2, x1:x2] = 255
+    np.testing.assert_array_equal(small.image, shown)
+    assert shrunk(frame.image, 92) is frame.image
 
 
 def test_pictures_with_square_pixels_are_not_copied() -> None:

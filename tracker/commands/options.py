@@ -7,8 +7,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import cache
@@ -447,18 +446,12 @@ def read_second_pass(args: argparse.Namespace) -> SecondPass:
     if "cutoff_hz" in given and smooth != "butterworth":
         raise UsageError("--cutoff-hz is of --smooth butterworth; name both or neither")
     fill_gaps_s = FILL_GAPS_S if smooth != "off" or given.get("stitch_s") else 0.0
-    with told_by_option({name: option for option, name in _OF_SECOND_PASS.items()}.__getitem__):
-        return SecondPass(**({"fill_gaps_s": fill_gaps_s} | given))
-
-
-@contextmanager
-def told_by_option(option_of: Callable[[str], str]) -> Iterator[None]:
-    """A ValueError about a field, by whose name it begins, is a UsageError about the option of that field here."""
     try:
-        yield
+        return SecondPass(**({"fill_gaps_s": fill_gaps_s} | given))
     except ValueError as error:
         name, _, rest = str(error).partition(" ")
-        raise UsageError(f"{option_of(name)} {rest}") from error
+        option = next(option for option, of in _OF_SECOND_PASS.items() if of == name)
+        raise UsageError(f"{option} {rest}") from error
 
 
 def _as_help(meaning: str) -> str:
@@ -478,8 +471,11 @@ def spell(name: str) -> str:
 def tracker_config(args: argparse.Namespace) -> TrackerConfig:
     """The settings of the tracker; UsageError for a senseless one."""
     own = {name: getattr(args, name) for name in _OWN if hasattr(args, name)}
-    with told_by_option(spell):
+    try:
         return replace(PAPER if args.paper else TrackerConfig(), **(own | (args.tracker or {})))
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        raise UsageError(f"{spell(name)} {rest}") from error
 
 
 def read_settings(args: argparse.Namespace) -> Settings:

@@ -9,7 +9,7 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.commands.options import natural, network_file, told_by_option
+from tracker.commands.options import natural, network_file
 from tracker.errors import UsageError
 from tracker.outputs import check_output, make_folder
 from tracker.training.recipes import (
@@ -147,8 +147,11 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     }
     if "epochs" in changes:
         changes = {"steps": 0} | changes
-    with told_by_option(lambda name: f"--{name.replace('_', '-')}"):
+    try:
         return replace(recipe, **changes)
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        raise UsageError(f"--{name.replace('_', '-')} {rest}") from error
 
 
 def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:

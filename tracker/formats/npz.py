@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracker.errors import InputError, in_short
+from tracker.errors import InputError
 from tracker.formats.fields import LARGEST_NUMBER, LARGEST_WHOLE, as_object, header_of, parse_json, readable
 from tracker.formats.record import FrameResult, Header, Moment, Results
 from tracker.formats.writer import ResultWriter
@@ -135,7 +135,8 @@ def _load(path: Path) -> _Arrays:
     except OSError:
         raise
     except Exception as error:  # a damaged archive can raise almost anything
-        raise InputError(f"{path} is no .npz file that can be read ({in_short(error)}); name another file") from error
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise InputError(f"{path} is no .npz file that can be read ({reason}); name another file") from error
 
 
 def _check_arrays(arrays: _Arrays, num_keypoints: int, path: Path) -> None:

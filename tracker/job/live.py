@@ -1,19 +1,21 @@
 """The live view of `--serve`: the running overlay in a browser, which never slows the tracker.
 
-The tracker leaves its newest frame and goes on. A painter draws, at most 15 times a second, and only when a viewer
-asks; each viewer has a thread, which sends the newest picture when the one before is gone. Who is slow loses pictures.
+The tracker leaves its newest frame and goes on. What viewers are sent is made once for all of them, in a thread of its
+own, only when one of them asks, and so seldom that it hardly takes of the tracker's time; each viewer has a thread,
+which sends the newest when what was before is gone. Who is slow loses pictures.
 """
 
 from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,20 +25,24 @@ import cv2
 
 from tracker.formats.jsonl import frame_record
 from tracker.job.web import SECURITY_HEADERS, Address, read_page
-from tracker.types import Frame, TrackedPoses
-from tracker.video.aspect import square_pixels
-from tracker.video.overlay import OverlayRenderer
+from tracker.types import Frame, Image, TrackedPoses
+from tracker.video.aspect import shrunk
 
 T = TypeVar("T")
 MOST_VIEWERS = 8
 # Each page has two streams, and loads its files now and then.
 _MOST_CONNECTIONS = 4 * MOST_VIEWERS
-_LEAST_STEP_S = 1 / 15
-_WIDEST, _JPEG_QUALITY = 1280, 80
+_JPEG_QUALITY = 80
+# Between two pictures, which may take so much of the CPU time of the run, and what is told of people so much. Of live
+# sources, which are watched for what happens now, so many times as much, and no less than a run on half a core may.
+_LEAST_STEP_S, _MOST_STEP_S = 1 / 12, 1.0
+_PICTURES_SHARE, _PEOPLE_SHARE = 0.01, 0.002
+_LIVE_FACTOR, _LEAST_LIVE_CORES = 5, 0.5
 # A viewer who takes nothing for so long is gone; what is under way to one is less than a second.
 _PATIENCE_S, _SEND_BUFFER = 10.0, 1 << 17
+# How often the server looks whether the run is over.
+_TURN_S = 0.05
 _BOUNDARY = "picture"
-_STREAMS = {"picture": f"multipart/x-mixed-replace; boundary={_BOUNDARY}", "people": "text/event-stream"}
 _PAGE = Path(__file__).with_name("page")
 
 
@@ -73,101 +79,174 @@ class Newest(Generic[T]):
             return None if self._is_closed or self._value is None else (self._number, self._value)
 
 
-class LiveView:
-    """Shows frames with their people to those who open its page; a context manager.
+@dataclass(frozen=True)
+class _Shown:
+    """A frame with its people, how its picture is drawn, and when the tracker was done, by `time.monotonic`."""
 
-    url: of the page. Raises OutputError where the address cannot be listened on.
+    frame: Frame
+    people: TrackedPoses
+    draw: Callable[[], Image]
+    tracked_s: float
+
+
+class _Stream:
+    """What all viewers of one kind are sent, made of the newest frame when one of them asks.
+
+    share: of the run's CPU time that making may take. make: what is sent of a frame. end: what is sent at the end.
     """
 
-    def __init__(self, address: Address, name: str, overlay: OverlayRenderer) -> None:
+    def __init__(
+        self,
+        frames: Newest[_Shown],
+        media_type: str,
+        share: float,
+        make: Callable[[_Shown], bytes],
+        end: bytes = b"",
+    ) -> None:
+        self.media_type, self.end = media_type, end
+        self._frames, self._share, self._make = frames, share, make
+        self._made = Newest[bytes]()
+        self._wanted, self._closed = threading.Event(), threading.Event()
+        self._num_viewers = 0
+        self._lock = threading.Lock()
+        self.thread = threading.Thread(target=self._run, name="live view", daemon=True)
+
+    @contextmanager
+    def viewer(self) -> Iterator[bool]:
+        """Whether there is room for one more, who looks inside."""
+        with self._lock:
+            has_room = self._num_viewers < MOST_VIEWERS
+            self._num_viewers += has_room
+        try:
+            yield has_room
+        finally:
+            with self._lock:
+                self._num_viewers -= has_room
+
+    def parts(self) -> Iterator[bytes]:
+        """What one viewer is sent, each part newer than the one before; the next is made when it is asked for."""
+        number = max(self._frames.number - 1, 0)  # what was made before is old
+        while newest := self._next(number):
+            number, part = newest
+            yield part
+
+    def close(self) -> None:
+        """End it for all viewers."""
+        self._closed.set()
+        self._wanted.set()
+        self._made.close()
+
+    def _next(self, after: int) -> tuple[int, bytes] | None:
+        self._wanted.set()
+        return self._made.wait(after)
+
+    def _run(self) -> None:
+        number, turns = 0, _Turns(self._share)
+        while not self._closed.wait(turns.left_s):
+            self._wanted.wait()
+            self._wanted.clear()  # here, so that the end, which sets it, is never missed
+            if newest := self._frames.wait(number):
+                number, shown = newest
+                with turns.turn(is_live=shown.frame.arrived_s is not None):
+                    self._made.put(self._make(shown), number)
+
+
+class _Turns:
+    """When the next is made: so seldom that it takes a small share of the CPU time of the run."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._due_s = self._begin_s = time.monotonic()
+        self._begin_cpu_s = time.process_time()
+
+    @property
+    def left_s(self) -> float:
+        """Until the next turn."""
+        return max(self._due_s - time.monotonic(), 0)
+
+    @contextmanager
+    def turn(self, *, is_live: bool) -> Iterator[None]:
+        """Take a turn, which is timed."""
+        begin_s, begin_cpu_s, own_s = time.monotonic(), time.process_time(), time.thread_time()
+        yield
+        own_s = time.thread_time() - own_s
+        cores = (begin_cpu_s - self._begin_cpu_s) / max(begin_s - self._begin_s, 1e-3)
+        cores = _LIVE_FACTOR * max(cores, _LEAST_LIVE_CORES) if is_live else max(cores, 1e-3)
+        step_s = own_s / (self._share * cores)
+        self._begin_s, self._begin_cpu_s = begin_s, begin_cpu_s
+        self._due_s = begin_s + min(max(step_s, _LEAST_STEP_S), _MOST_STEP_S)
+
+
+class LiveView:
+    """Shows frames with their people to those who open its page; a context manager, which tells the address on stderr.
+
+    url: of the page. longest: pixels of the longer side of what is sent. Raises OutputError where the address cannot be
+    listened on.
+    """
+
+    longest = 1280
+
+    def __init__(self, address: Address, name: str) -> None:
         self._server = _Server(address, self)
         self.url = self._server.address.url
-        self.note = " (whoever reaches this machine may look)" if address.is_open else ""
+        self._note = " (whoever reaches this machine may look)" if address.is_open else ""
         self.pages = read_page(_PAGE)
         self._name = name
-        self._overlay = overlay
-        self._frames = Newest[tuple[Frame, TrackedPoses, float]]()
-        self._painted = Newest[tuple[bytes, str]]()
-        self._wanted = threading.Event()
-        self._is_closed = False
+        self._frames = Newest[_Shown]()
         self._times = deque[float](maxlen=60)
-        self._viewers = {"picture": 0, "people": 0}
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._paint, self._server.serve_forever)]
+        of_pictures = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+        end_of_people = b"event: end\ndata: {}\n\n"
+        self.streams = {
+            "/stream.mjpg": _Stream(self._frames, of_pictures, _PICTURES_SHARE, _picture_of),
+            "/people": _Stream(self._frames, "text/event-stream", _PEOPLE_SHARE, self._people_of, end_of_people),
+        }
+        serving = threading.Thread(target=self._server.serve_forever, args=(_TURN_S,), daemon=True)
+        self._threads = [serving, *(stream.thread for stream in self.streams.values())]
 
     def __enter__(self) -> LiveView:
         for thread in self._threads:
             thread.start()
+        print(f"live view: {self.url}{self._note}", file=sys.stderr)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._is_closed = True
-        self._wanted.set()
         self._frames.close()
-        self._painted.close()
+        for stream in self.streams.values():
+            stream.close()
         self._server.shutdown()
         self._server.server_close()
         for thread in self._threads:
             thread.join()
 
-    def show(self, frame: Frame, people: TrackedPoses) -> None:
-        """Leave a frame for whoever looks."""
+    def show(self, frame: Frame, people: TrackedPoses, draw: Callable[[], Image]) -> None:
+        """Leave a frame for whoever looks. draw: makes its picture, in another thread, and of few frames."""
         self._times.append(time.monotonic())
-        self._frames.put((frame, people, self._times[-1]))
+        self._frames.put(_Shown(frame, people, draw, self._times[-1]))
 
-    def next(self, after: int) -> tuple[int, tuple[bytes, str]] | None:
-        """A picture newer than frame number `after` as JPEG, with what is in it as JSON; None at the end."""
-        self._wanted.set()
-        return self._painted.wait(after)
-
-    @property
-    def number(self) -> int:
-        """Of the newest frame."""
-        return self._frames.number
-
-    @contextmanager
-    def viewer(self, kind: str) -> Iterator[bool]:
-        """Whether there is room for one more, who looks at pictures or people inside."""
-        with self._lock:
-            has_room = self._viewers[kind] < MOST_VIEWERS
-            self._viewers[kind] += has_room
-        try:
-            yield has_room
-        finally:
-            with self._lock:
-                self._viewers[kind] -= has_room
-
-    def _paint(self) -> None:
-        number, begin_s = 0, 0.0
-        while not self._is_closed:
-            self._wanted.wait()
-            self._wanted.clear()  # here, so that the end, which sets it, is never missed
-            time.sleep(max(begin_s + _LEAST_STEP_S - time.monotonic(), 0))
-            begin_s = time.monotonic()
-            if newest := self._frames.wait(number):
-                number, (frame, people, tracked_s) = newest
-                self._painted.put(self._picture(frame, people, tracked_s), number)
-
-    def _picture(self, frame: Frame, people: TrackedPoses, tracked_s: float) -> tuple[bytes, str]:
-        square, shown = square_pixels(frame, people)
-        image: Any = self._overlay.draw(square.image, shown, time_s=frame.time_s)
-        if (scale := _WIDEST / image.shape[1]) < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        jpeg = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1].tobytes()
-        came_s = tracked_s if frame.arrived_s is None else frame.arrived_s
+    def _people_of(self, shown: _Shown) -> bytes:
+        """What is told of a frame, as an event for browsers."""
+        came_s = shown.tracked_s if shown.frame.arrived_s is None else shown.frame.arrived_s
         facts = {
             "source": self._name,
-            "size": list(frame.size_wh),
+            "size": list(shown.frame.size_wh),
             "fps": self._rate(),
             "latency_ms": round(1e3 * (time.monotonic() - came_s), 1),
-            "is_live": frame.arrived_s is not None,
+            "is_live": shown.frame.arrived_s is not None,
         }
-        return jpeg, json.dumps(facts | frame_record(frame, people), allow_nan=False)
+        return f"data: {json.dumps(facts | frame_record(shown.frame, shown.people), allow_nan=False)}\n\n".encode()
 
     def _rate(self) -> float | None:
         """Frames per second of the tracker, over the last 60."""
         times = list(self._times)
         return round((len(times) - 1) / (times[-1] - times[0]), 1) if len(times) > 1 and times[-1] > times[0] else None
+
+
+def _picture_of(shown: _Shown) -> bytes:
+    """The picture of a frame, as a part of MJPEG."""
+    image = shrunk(shown.draw(), LiveView.longest)
+    jpeg = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1].tobytes()
+    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return head.encode() + jpeg + b"\r\n"
 
 
 class _Server(ThreadingHTTPServer):
@@ -229,9 +308,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", b"ask for localhost or an IP address\n")
             return
         path = self.path.partition("?")[0]
-        streams = {"/stream.mjpg": self._send_pictures, "/people": self._send_people}
-        if stream := streams.get(path):
-            self._stream("picture" if path == "/stream.mjpg" else "people", stream)
+        if stream := self.server.view.streams.get(path):
+            self._send(stream)
             return
         page = self.server.view.pages.get(path.lstrip("/") or "live.html")
         if page:
@@ -239,34 +317,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here; the page is at /\n")
 
-    def _stream(self, kind: str, send: Callable[[], None]) -> None:
-        with self.server.view.viewer(kind) as has_room:
-            if has_room and self.command == "HEAD":
-                self._begin(HTTPStatus.OK, _STREAMS[kind])
-            elif has_room:
-                with suppress(OSError):  # the viewer has gone, or takes nothing
-                    send()
-            else:
+    def _send(self, stream: _Stream) -> None:
+        with stream.viewer() as has_room, suppress(OSError):  # the viewer has gone, or takes nothing
+            if not has_room:
                 line = f"{MOST_VIEWERS} viewers are watching already; close one\n"
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", line.encode())
-
-    def _send_pictures(self) -> None:
-        self._begin(HTTPStatus.OK, _STREAMS["picture"])
-        for jpeg, _ in self._pictures():
-            head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            self.wfile.write(head.encode() + jpeg + b"\r\n")
-
-    def _send_people(self) -> None:
-        self._begin(HTTPStatus.OK, _STREAMS["people"])
-        for _, people in self._pictures():
-            self.wfile.write(f"data: {people}\n\n".encode())
-        self.wfile.write(b"event: end\ndata: {}\n\n")
-
-    def _pictures(self) -> Iterator[tuple[bytes, str]]:
-        number = max(self.server.view.number - 1, 0)  # what was painted before is old
-        while newest := self.server.view.next(number):
-            number, picture = newest
-            yield picture
+                return
+            self._begin(HTTPStatus.OK, stream.media_type)
+            if self.command != "HEAD":
+                for part in stream.parts():
+                    self.wfile.write(part)
+                self.wfile.write(stream.end)
 
     def _answer(self, status: HTTPStatus, media_type: str, content: bytes, *headers: tuple[str, str]) -> None:
         self._begin(status, media_type, ("Content-Length", str(len(content))), *headers)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import cv2
+from tqdm import tqdm
 
 from tracker.after.second_pass import check_cutoff
 from tracker.appearance import load_appearance
@@ -59,24 +60,12 @@ def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) 
     pipeline = pipeline.of_photos() if job.photos else pipeline
     report = Report.on(pipeline, job.outputs.files)
     try:
-        with _ended_by_signals(source), _shown_progress(source) as bars:
-            _fill_outputs(job, source, None, pipeline, report, *bars, *watchers)
+        with _ended_by_signals(source), tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
+            _fill_outputs(job, source, None, pipeline, report, Watch(lambda *_: bar.update()), *watchers)
     except BaseException:
         report.print_partial()
         raise
     return report
-
-
-@contextmanager
-def _shown_progress(source: VideoSource) -> Iterator[list[Sink]]:
-    """A bar on a terminal; elsewhere none, and what draws it is not even loaded, which takes 25 ms."""
-    if not sys.stderr.isatty():
-        yield []
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=source.num_frames, unit="frame", leave=False) as bar:
-        yield [Watch(lambda *_: bar.update())]
 
 
 @contextmanager

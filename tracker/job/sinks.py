@@ -26,7 +26,7 @@ from tracker.pace import Speed
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import num_cores
 from tracker.types import Frame, Image, TrackedPoses
-from tracker.video.aspect import square_pixels
+from tracker.video.aspect import fit_people, shrunk, square_frame, square_pixels
 from tracker.video.overlay import PARTS, PHOTO_PARTS, OverlayRenderer, draw_status
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # So many cores have nothing to spare beside the networks.
 _FEW_CORES = 2
+# Frames that are not drawn but followed, so that trails and the like are those of all: a second or two.
+_MOST_PASSED = 64
 # The formats that have the images of a ground truth, and the versions they are; others have frames alone.
 _VERSIONS = {"posetrack": "18", "posetrack17": "17", "posetrack18": "18"}
 
@@ -136,7 +138,7 @@ class SecondPassSink(ResultSink):
 
 
 class OverlaySink(Sink):
-    """The overlay, drawn for a file, a live window or both.
+    """The overlay, drawn once for a file, a live window and browsers.
 
     smoother: of what is drawn. holds: the window waits at each picture.
     """
@@ -148,9 +150,11 @@ class OverlaySink(Sink):
         times: StageTimes,
         window: LiveWindow | None = None,
         smoother: AheadSmoother[Frame] | OneEuro | None = None,
+        view: LiveView | None = None,
         *,
         holds: bool = False,
     ) -> None:
+        self._view = view
         self._smoother = smoother
         self._holds = holds
         self._overlay = overlay
@@ -163,7 +167,7 @@ class OverlaySink(Sink):
         self._delays_ms = deque[float](maxlen=100)
 
     def __enter__(self) -> Self:
-        for output in (self._drawing, self._window):
+        for output in (self._drawing, self._window, self._view):
             if output:
                 self._stack.enter_context(output)
         return self
@@ -192,12 +196,14 @@ class OverlaySink(Sink):
     def _show(self, frame: Frame, people: TrackedPoses) -> bool:
         self._num_frames += 1
         with self._times.measure("draw"):
-            frame, people = square_pixels(frame, people)
-            picture = self._overlay.draw(frame.image, people, time_s=frame.time_s)
+            square, shown = square_pixels(frame, people)
+            picture = self._overlay.draw(square.image, shown, time_s=frame.time_s)
+        if self._view:
+            self._view.show(frame, people, lambda: picture)
         go_on = True
         if self._window:
-            shown = picture if self._holds else self._with_status(picture)
-            go_on = self._window.show(shown, hold=self._holds)
+            in_window = picture if self._holds else self._with_status(picture)
+            go_on = self._window.show(in_window, hold=self._holds)
         if not go_on:
             self._window = None
         if frame.arrived_s is not None:
@@ -213,21 +219,21 @@ class OverlaySink(Sink):
     def _with_status(self, picture: Image) -> Image:
         """What the window shows alone; a recording says nothing of how fast it was made."""
         delays_ms = np.percentile(self._delays_ms, (50, 95)).tolist() if self._delays_ms else None
-        shown = picture.copy() if self._drawing else picture
+        shown = picture.copy() if self._drawing or self._view else picture
         rate = self._num_frames / (time.perf_counter() - self._start)
         draw_status(shown, self._overlay.num_shown, rate, delays_ms)
         return shown
 
 
 class LiveSink(Sink):
-    """The live view in browsers; its address is told on stderr."""
+    """The overlay in browsers alone: drawn, small, when somebody asks, and smoothed over what is drawn."""
 
-    def __init__(self, view: LiveView) -> None:
-        self._view = view
+    def __init__(self, view: LiveView, overlay: OverlayRenderer, smoother: OneEuro | None) -> None:
+        self._view, self._overlay, self._smoother = view, overlay, smoother
+        self._passed = deque[tuple[int, float, TrackedPoses]](maxlen=_MOST_PASSED)
 
     def __enter__(self) -> Self:
         self._view.__enter__()
-        print(f"live view: {self._view.url}{self._view.note}", file=sys.stderr)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -235,8 +241,17 @@ class LiveSink(Sink):
 
     def write(self, frame: Frame, people: TrackedPoses) -> bool:
         """Leave the frame for whoever looks."""
-        self._view.show(frame, people)
+        self._view.show(frame, people, partial(self._draw, frame, people))
+        self._passed.append((frame.index, frame.time_s, people))
         return True
+
+    def _draw(self, frame: Frame, people: TrackedPoses) -> Image:
+        small = square_frame(replace(frame, image=shrunk(frame.image, self._view.longest)))
+        while self._passed and self._passed[0][0] < frame.index:
+            _, time_s, others = self._passed.popleft()
+            self._overlay.follow(fit_people(others, frame, small), time_s=time_s)
+        smoothed = self._smoother.smooth(people, frame.time_s) if self._smoother else people
+        return self._overlay.draw(small.image, fit_people(smoothed, frame, small), time_s=frame.time_s)
 
 
 def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTrackSequence | None = None) -> list[Sink]:
@@ -256,20 +271,23 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
             if todo.does_something
             else ResultSink(open_results(), pipeline.times, confirmed_only=only)
         )
-    if outputs.serve:
-        from tracker.job.live import LiveView
-
-        sinks.append(LiveSink(LiveView(outputs.serve, source.name, _open_overlay(job, pipeline))))
-    if outputs.overlay or window:
-        drawing = None
-        if outputs.overlay:
-            drawing = _open_drawing(outputs.overlay, job, source, pipeline.pace.name)
-        smoother: AheadSmoother[Frame] | OneEuro | None = None
-        if outputs.smooth_overlay and not job.photos:
-            smoother = (OneEuro if source.is_live else AheadSmoother)(pipeline.config.least_keypoint_score)
-        overlay = _open_overlay(job, pipeline)
-        sinks.append(OverlaySink(overlay, drawing, pipeline.times, window, smoother, holds=job.photos))
+    if drawn := _open_drawn(job, source, pipeline, window):
+        sinks.append(drawn)
     return sinks
+
+
+def _open_drawn(job: Job, source: VideoSource, pipeline: Pipeline, window: LiveWindow | None) -> Sink | None:
+    """What shows or writes pictures; None where nothing does."""
+    outputs, overlay = job.outputs, _open_overlay(job, pipeline)
+    is_smoothed, threshold = outputs.smooth_overlay and not job.photos, pipeline.config.least_keypoint_score
+    view = _open_view(job, source)
+    if not (outputs.overlay or window):
+        return LiveSink(view, overlay, OneEuro(threshold) if is_smoothed else None) if view else None
+    drawing = _open_drawing(outputs.overlay, job, source, pipeline.pace.name) if outputs.overlay else None
+    smoother: AheadSmoother[Frame] | OneEuro | None = None
+    if is_smoothed:
+        smoother = (OneEuro if source.is_live else AheadSmoother)(threshold)
+    return OverlaySink(overlay, drawing, pipeline.times, window, smoother, view, holds=job.photos)
 
 
 def _open_overlay(job: Job, pipeline: Pipeline) -> OverlayRenderer:
@@ -330,6 +348,14 @@ def _open_results(path: Path, header: Header, name: str | None, truth: PoseTrack
     if truth is None or not (name is None or name in _VERSIONS):
         return open_writer(path, header, name)
     return open_predictions(path, header, replace(truth, version=_VERSIONS.get(name or "", truth.version)))
+
+
+def _open_view(job: Job, source: VideoSource) -> LiveView | None:
+    if job.outputs.serve is None:
+        return None
+    from tracker.job.live import LiveView
+
+    return LiveView(job.outputs.serve, source.name)
 
 
 def _open_window(title: str) -> LiveWindow | None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker.boxes import suppressed
 from tracker.types import IntArray
 
 # Stands in for missing keypoints: so far apart that exp(−distance²) is exactly 0, and finite, so that no NaN
@@ -109,4 +108,8 @@ def oks_nms(
     np.fill_diagonal(doubles, False)
     if not doubles.any():
         return order
-    return order[suppressed(doubles)]
+    alive = np.ones(len(order), bool)
+    for row in range(len(order)):
+        if alive[row]:
+            alive[row + 1 :] &= ~doubles[row, row + 1 :]
+    return order[alive]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracker.datasets.coco import Annotation, Picture, boxes_of, read_ground_truth
-from tracker.errors import InputError, in_short
+from tracker.errors import InputError
 from tracker.skeletons import Skeleton, convert_keypoints
 from tracker.types import BoolArray, FloatArray, IntArray
 
@@ -193,9 +193,8 @@ def _unlabelled_regions(path: Path, pictures: Sequence[Picture]) -> dict[int, An
             try:
                 regions[row] = mask.merge([part for person in people for part in _run_lengths(person, picture)])
             except Exception as error:  # pycocotools raises that very class
-                raise InputError(
-                    f"{path}: the outlines in image {picture.id} make no sense ({in_short(error)})"
-                ) from error
+                reason = " ".join(str(error).split())[:150]
+                raise InputError(f"{path}: the outlines in image {picture.id} make no sense ({reason})") from error
     return regions
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tracker.errors import ModelError, in_short
+from tracker.errors import ModelError
 from tracker.nets.bottom_up_mobilenet import BottomUpMobileNet
 from tracker.types import FloatArray
 
@@ -83,9 +83,8 @@ def _read(path: Path) -> dict[str, FloatArray]:
         with np.load(path) as arrays:
             return {re.sub(r"^\d+_", "", name): arrays[name].astype(np.float32) for name in sorted(arrays)}
     except Exception as error:  # a damaged archive can raise almost anything
-        raise ModelError(
-            f"{path} holds no weights of MoveNet ({in_short(error)}); name another file to start from"
-        ) from error
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise ModelError(f"{path} holds no weights of MoveNet ({reason}); name another file to start from") from error
 
 
 def _places(model: BottomUpMobileNet, stored: Iterable[str]) -> dict[str, str]:

@@ -47,8 +47,8 @@ class FaceBlur:
         self._shoulders = [i for i, name in enumerate(names) if name in ("left_shoulder", "right_shoulder")]
         self._heads: dict[int, list[_Head]] = {}
 
-    def blur(self, canvas: Image, people: TrackedPoses, time_s: float) -> None:
-        """Blur the faces in a picture (H, W, 3); time_s: of the frame, after those before."""
+    def follow(self, people: TrackedPoses, time_s: float) -> None:
+        """Take note of where faces are in a frame; time_s: of it, after those before."""
         ids = people.track_ids.tolist()
         for row, track_id in enumerate(ids):
             if head := self._head_of(people, row, time_s):
@@ -58,6 +58,10 @@ class FaceBlur:
             heads[:] = [head for head in heads if 0 <= time_s - head.time_s <= limit_s]
             if not heads:
                 del self._heads[track_id]
+
+    def blur(self, canvas: Image) -> None:
+        """Blur the faces in the picture (H, W, 3) of the last frame."""
+        for heads in self._heads.values():
             for head in heads:
                 _blur_circle(canvas, head)
 

@@ -13,6 +13,8 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, Protocol
 
+from tqdm import tqdm
+
 from tracker.ending import stop_at_end
 from tracker.errors import InputError, UsageError
 from tracker.types import Image
@@ -164,8 +166,6 @@ class LiveReader:
 
     def _open_again(self, why: str) -> bool:
         """Open it again after ever longer pauses; whether that went well before the time for it was over."""
-        from tqdm import tqdm
-
         if self._reopen is None or self._reconnect_s <= 0 or self._ended:
             return False
         last_s, last_time_s = self._last_s, self._last_time_s

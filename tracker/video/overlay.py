@@ -149,10 +149,9 @@ class OverlayRenderer:
         """
         canvas = image.copy()
         style = _Style.suiting(image, self._line_width)
+        self.follow(tracked, time_s=time_s)
         if self._faces:
-            self._faces.blur(canvas, tracked, time_s)
-        self._trails.extend(tracked, time_s)
-        self._note_found(tracked, time_s)
+            self._faces.blur(canvas)
         is_shown = tracked.confirmed | tracked.cut_off | self._show_unconfirmed
         shown = tracked[np.isfinite(tracked.poses.boxes).all(axis=1) & is_shown]
         self.num_shown = len(shown)
@@ -164,8 +163,14 @@ class OverlayRenderer:
             _draw_tags(canvas, shown, nearest_last[::-1], style, self._names)
         return canvas
 
-    def _note_found(self, tracked: TrackedPoses, time_s: float) -> None:
-        """Keep when each of these people was detected last."""
+    def follow(self, tracked: TrackedPoses, *, time_s: float) -> None:
+        """Take note of the people of a frame that is not drawn, in the pixels of those that are.
+
+        Of trails, faces, and when each person was detected last.
+        """
+        if self._faces:
+            self._faces.follow(tracked, time_s)
+        self._trails.extend(tracked, time_s)
         origins = zip(tracked.track_ids.tolist(), tracked.poses.origin.tolist(), strict=True)
         self._found_s = {
             track_id: time_s if origin == Origin.DETECTED else self._found_s.get(track_id, -math.inf)
