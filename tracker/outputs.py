@@ -18,6 +18,15 @@ from tracker.errors import OutputError, UsageError
 PIPE = Path("-")
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "edit"), counted(2, "id")
+    ('1 edit', '2 ids')
+    """
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
 def partial_path(path: Path) -> Path:
     """Name a file has while it is being written, beside what a symlink leads to; players open it by its suffix.
 

@@ -50,7 +50,7 @@ def test_each_picture_has_an_overlay_and_people_of_its_own(track: Run, photos: P
 
 def test_a_single_picture_has_no_ids(track: Run, photos: Path) -> None:
     done = track("--output", "plain.png", source=photos / "b.png")
-    assert "2 people in a picture" in done.err
+    assert "2 people in 1 picture" in done.err
     track("--output", "named.png", "--draw", "boxes,ids,skeleton", source=photos / "b.png")
     assert 0 < num_changed(Path("plain.png")) < num_changed(Path("named.png"))
 

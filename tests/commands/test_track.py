@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, texture
+from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, refused, texture
 from tests.formats.examples import READABLE
 from tests.video.test_pictures import write_fields, write_stretched
 from tracker import runtime
@@ -288,6 +288,17 @@ def test_without_networks_that_are_included_one_must_be_named(
 ) -> None:
     monkeypatch.setattr("tracker.weights.read_manifest", lambda *_: ())
     check_refusal(run("track", "--input", clip, "--pose", name), 1, message)
+
+
+def test_the_summary_counts_one_of_each(track: Run) -> None:
+    done = track("--poses", "out.jsonl", "--max-frames", "1", "--people", "1", "--confirm-after", "0")
+    assert done.err.startswith("1 frame in ")
+    assert done.err.splitlines()[1] == "1 pose with 1 id, of which 1 is a confirmed person"
+
+
+def test_an_input_without_its_option_is_told_where_it_belongs(run: Run) -> None:
+    told = refused(run("track", "clip.mp4", "--poses", "out.jsonl"), 2)
+    assert "clip.mp4 stands alone; name what it is: --input clip.mp4; see" in told
 
 
 def test_the_summary_counts_people_who_were_never_confirmed(track: Run) -> None:

@@ -30,7 +30,7 @@ from tracker.formats.posetrack import read_content, version_of
 from tracker.formats.posetrack_conversion import convert_posetrack
 from tracker.formats.record import missing_in
 from tracker.formats.trajectories import trajectories_of
-from tracker.outputs import PIPE, check_apart, check_output, make_folder, told_what_is_left
+from tracker.outputs import PIPE, check_apart, check_output, counted, make_folder, told_what_is_left
 from tracker.skeletons import SKELETONS
 from tracker.tracking.config import TrackerConfig
 
@@ -175,15 +175,6 @@ def read_frames(path: Path) -> Results:
     if results.warning:
         print(f"warning: {results.warning}", file=sys.stderr)
     return results
-
-
-def counted(number: int, noun: str) -> str:
-    """So many of something.
-
-    >>> counted(1, "edit"), counted(2, "id")
-    ('1 edit', '2 ids')
-    """
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def keypoint_threshold_of(results: Results) -> float:

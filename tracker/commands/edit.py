@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tracker.after.edits import apply_edits, read_edits
-from tracker.commands.convert import counted, rated, read_frames
+from tracker.commands.convert import rated, read_frames
 from tracker.formats import FORMATS, SUFFIXES, Results, check_results_output, format_of, open_writer
 from tracker.formats.fields import readable
 from tracker.formats.record import EDITS
-from tracker.outputs import PIPE, check_apart, told_what_is_left
+from tracker.outputs import PIPE, check_apart, counted, told_what_is_left
 
 
 def add_parser(commands: Any) -> None:

@@ -119,6 +119,9 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(
                 f"`{self.prog}` is now `{self.moved_to}`; see pose-tracker {self.moved_to.split()[0]} --help"
             )
+        needed = [action.option_strings[0] for action in self._get_optional_actions() if action.required]
+        if args and needed and not (args[0].startswith("-") or self._get_positional_actions()):
+            self.error(f"{args[0]} stands alone; name what it is: {needed[0]} {args[0]}")
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(self._explain_unknown(rest))

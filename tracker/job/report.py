@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from tracker.outputs import partials_of
+from tracker.outputs import counted, partials_of
 from tracker.pipeline import Pipeline
 from tracker.types import KnownPeople, TrackedPoses
 from tracker.video.images import MOST_NAMED
@@ -125,12 +125,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """The summary: frames, poses, ids, speed, milliseconds per stage, engines."""
+        rate = self.frames / self.wall_s
         per_frame = (f"{name} {1e3 * busy / max(self.frames, 1):.1f}" for name, busy in self.busy_s.items())
         in_boxes = ""
         if self.counts["estimated"] or self.counts["carried"]:
             in_boxes = f"; poses estimated: {self.counts['estimated']}, carried instead: {self.counts['carried']}"
         return [
-            f"{self.frames} frames in {self.wall_s:.1f} s: {self.frames / self.wall_s:.1f} frames/s end to end",
+            f"{counted(self.frames, 'frame')} in {self.wall_s:.1f} s: {rate:.1f} frames/s end to end",
             self._people_line(),
             f"ms per frame: {', '.join(per_frame)}",
             *self.parts,
@@ -143,9 +144,10 @@ class Report:
 
     def _people_line(self) -> str:
         if self.are_photos:
-            pictures = "a picture" if self.frames == 1 else f"{self.frames} pictures"
-            return f"{self.poses} {'person' if self.poses == 1 else 'people'} in {pictures}"
-        return f"{self.poses} poses with {len(self.ids)} ids, of which {len(self.confirmed_ids)} are confirmed people"
+            return f"{self.poses} {'person' if self.poses == 1 else 'people'} in {counted(self.frames, 'picture')}"
+        num_sure = len(self.confirmed_ids)
+        sure = f"{num_sure} {'is a confirmed person' if num_sure == 1 else 'are confirmed people'}"
+        return f"{counted(self.poses, 'pose')} with {counted(len(self.ids), 'id')}, of which {sure}"
 
     def _nobody_line(self) -> str:
         more = self.counts["empty"] - len(self.nobody_in)
