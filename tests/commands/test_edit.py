@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from tests.after.test_suggestions import exchanged
+from tests.after.walks import results, walk
 from tests.commands.conftest import Run, read_lines, refused
+from tests.formats.examples import write_results
 from tests.video.clips import write_clip
 from tracker.formats import FORMATS, open_writer
 from tracker.video.overlay import id_color
@@ -36,7 +38,7 @@ def poses(tmp_path: Path) -> Path:
 
 def test_suggest_edit_render(run: Run, poses: Path) -> None:
     done = run("suggest", poses, "--video", "clip.mp4", "--output", "edits.txt")
-    assert (done.code, done.err) == (0, "written: 1 strips in clip_strips\nwritten: edits.txt, 1 moments\n")
+    assert (done.code, done.err) == (0, "written: 1 strip in clip_strips\nwritten: edits.txt, 1 moment\n")
     text = Path("edits.txt").read_text()
     assert re.search(
         r"^# 0.80 s: 1 and 2 change places .*clip_strips.01.jpg\)\n# swap 1 2 @ 0.800$", text, re.MULTILINE
@@ -120,3 +122,10 @@ def test_what_cannot_be_is_told_in_one_line(
     run("convert", poses, "clip.txt")
     assert message in refused(run(*arguments), code)
     assert not Path("clip_edited.jsonl").exists()
+
+
+def test_a_video_that_is_not_there_is_told_where_no_moment_needs_it(run: Run, tmp_path: Path) -> None:
+    write_results(tmp_path / "calm.jsonl", results({1: walk(0, 20, 100)}, 20))
+    assert run("suggest", "calm.jsonl").out == "# Nothing in calm.jsonl looks doubtful.\n"
+    assert "absent.mp4" in refused(run("suggest", "calm.jsonl", "--video", "absent.mp4", "--output", "edits.txt"))
+    assert not Path("edits.txt").exists()

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from tracker.commands.options import natural
 from tracker.commands.render import match_frames, rate_of
 from tracker.errors import UsageError
 from tracker.formats import Results
-from tracker.outputs import check_output, make_folder, writing
+from tracker.outputs import check_output, counted, make_folder, writing
 from tracker.types import DoubleArray
+
+if TYPE_CHECKING:
+    from tracker.video.source import VideoSource
 
 
 def add_parser(commands: Any) -> None:
@@ -51,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         check_output(args.output, args.overwrite)
     results = read_rated(args)
+    if args.video:
+        _open_video(args, results).close()  # also where no moment would need it
     table = PeopleTable.of(results)
     found = find_suggestions(table, results.header.skeleton, keypoint_threshold_of(results))[: args.most]
     strips = [folder / f"{number:02d}.jpg" for number in range(1, len(found) + 1)] if args.video else []
@@ -60,13 +65,13 @@ def run(args: argparse.Namespace) -> int:
         for strip in strips:
             check_output(strip, args.overwrite)
         _write_strips(args, results, table, found, strips)
-        print(f"written: {len(strips)} strips in {folder}", file=sys.stderr)
+        print(f"written: {counted(len(strips), 'strip')} in {folder}", file=sys.stderr)
     if not args.output:
         print(text, end="")
         return 0
     with writing(args.output) as partial:
         partial.write_text(text, encoding="utf-8")
-    print(f"written: {args.output}, {len(found)} moments", file=sys.stderr)
+    print(f"written: {args.output}, {counted(len(found), 'moment')}", file=sys.stderr)
     return 0
 
 
@@ -89,7 +94,6 @@ def _lines(
 def _write_strips(
     args: argparse.Namespace, results: Results, table: PeopleTable, found: Sequence[Suggestion], paths: Sequence[Path]
 ) -> None:
-    from tracker.video.source import open_source
     from tracker.video.strips import Strip, StripMaker
 
     strips = [
@@ -97,12 +101,18 @@ def _write_strips(
         for path, moment in zip(paths, found, strict=True)
     ]
     maker = StripMaker(results.header.skeleton, strips, keypoint_threshold_of(results), results.header.names)
-    with open_source(args.video, fps=rate_of(args.video, results)) as source:
+    with _open_video(args, results) as source:
         for frame, people in match_frames(args.video, args.results, results, source):
             maker.add(frame, people)
             if maker.is_done:
                 break
     maker.write()
+
+
+def _open_video(args: argparse.Namespace, results: Results) -> VideoSource:
+    from tracker.video.source import open_source
+
+    return open_source(args.video, fps=rate_of(args.video, results))
 
 
 def _part_with(table: PeopleTable, moment: Suggestion) -> DoubleArray:
