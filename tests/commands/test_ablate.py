@@ -20,7 +20,7 @@ def test_the_table_has_a_row_per_setting_and_a_column_per_scene(capsys: pytest.C
     ]  # fmt: skip
     assert [row[0] for row in rows] == [
         "bbox", "pose", "flow", "multi-flow", "no propagation", "plain merge",
-        "no memory", "no sizes", "no background", "paper",
+        "no usual", "no memory", "no newcomers", "no sizes", "no background", "confirmed at once", "paper",
     ]  # fmt: skip
     for row in rows:
         assert sum(map(int, row[1:-5])) == int(row[-5])

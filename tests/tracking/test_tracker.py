@@ -216,6 +216,15 @@ def test_of_several_who_are_near_the_one_of_like_size_comes_first(sizes: bool, e
     assert then.track_ids[np.argsort(-box_areas(then.poses.boxes))].tolist() == expected
 
 
+@pytest.mark.parametrize(("usual_share", "expected"), [(0.5, 2), (0.0, 1)])
+def test_who_comes_out_from_behind_somebody_does_not_take_their_id(usual_share: float, expected: int) -> None:
+    """Somebody smaller stands there all of a sudden, less like the first one than the first one was all the time."""
+    tracker = PoseTracker(COCO_17, TrackerConfig(usual_share=usual_share))
+    follow(tracker, [people((100, 100))] * 6, Shift())
+    tracker.predict(Shift())
+    assert tracker.update(scaled(people((100, 100)), 0.65)).track_ids.tolist() == [expected]
+
+
 @pytest.mark.parametrize(("forget_newcomer_s", "expected"), [(0.17, {1}), (0.0, {1, 2, 3, 4, 5, 6})])
 def test_who_runs_too_fast_for_the_flow_keeps_one_id_from_the_start(
     forget_newcomer_s: float, expected: set[int]

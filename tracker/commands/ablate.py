@@ -150,9 +150,12 @@ def _settings_of_scenes(config: TrackerConfig, sweeps: bool) -> dict[str, Tracke
     rows = {name: replace(config, similarity=name) for name in SIMILARITIES}
     rows["no propagation"] = replace(config, propagation=False)
     rows["plain merge"] = replace(config, merge="plain")
+    rows["no usual"] = replace(config, usual_share=0)
     rows["no memory"] = replace(config, forget_after_s=0)
+    rows["no newcomers"] = replace(config, forget_newcomer_s=0)
     rows["no sizes"] = replace(config, sizes=False)
     rows["no background"] = replace(config, background=False)
+    rows["confirmed at once"] = replace(config, confirm_detections=1, confirm_after_s=0)
     rows["paper"] = PAPER.settled(config.keypoint_threshold)
     swept = sweep(Setting(config), [name for name in SWEEPS if name != "detector_score"]) if sweeps else {}
     return rows | {label: setting.config for label, setting in swept.items()}

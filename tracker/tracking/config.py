@@ -29,6 +29,8 @@ class TrackerConfig:
     """What is compared to give ids on: IoU of boxes, OKS, OKS after flow, OKS after flow over the whole queue."""
     gate: float = 0.15
     """Least similarity that gives an id on."""
+    usual_share: float = 0.5
+    """Least share of the similarity with which somebody usually goes on that gives their id to a detection."""
     queue_length: int = 8
     """Past frames in the queue (L_Q), above 30 per second some; multi-flow compares with all, others with the last."""
     age_decay: float = 0.97
@@ -79,7 +81,7 @@ class TrackerConfig:
                 raise ValueError(f"{name} must be a number of seconds, 0 or more, not {getattr(self, name)}")
         if not 1 <= self.box_expansion < float("inf"):
             raise ValueError(f"box_expansion must be 1 or more, not {self.box_expansion}")
-        shares = ("gate", "age_decay", "score_decay", "merge_iou", "duplicate_oks", "newcomer_oks")
+        shares = ("gate", "usual_share", "age_decay", "score_decay", "merge_iou", "duplicate_oks", "newcomer_oks")
         for name in (*shares, "keypoint_threshold", "propagation_score", "min_box_score"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1, not {getattr(self, name)}")
@@ -115,6 +117,7 @@ class TrackerConfig:
 
 
 PAPER = TrackerConfig(
+    usual_share=0,
     merge="plain",
     age_decay=1,
     newcomer_oks=1,

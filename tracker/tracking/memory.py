@@ -8,7 +8,7 @@ import numpy as np
 
 from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.matching import match_greedily
-from tracker.tracking.oks import oks, size_ratios
+from tracker.tracking.oks import mean_steps, oks, size_ratios
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, RowTable
 
 # A lost person is looked for within this many box heights of where they were or would be by now; the reach
@@ -20,9 +20,11 @@ _SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 2.5
 _PACE_S = 0.6
 # How quickly the remembered pace follows the newest step, in frames of `FRAME_S`.
 _PACE_GAIN = 0.4
+# Likewise how quickly what is usual follows the newest similarity.
+_USUAL_GAIN = 0.2
 _MAX_SIZE_RATIO = 1.6
 # Deviation of the logarithm of how far somebody's keypoints are spread.
-_SIZE_DEVIATION = 0.3
+_SIZE_DEVIATION = 0.2
 _MIN_SIMILARITY = 0.1
 # What it counts to look the same as somebody who is out of reach.
 _OUT_OF_REACH = 0.2
@@ -35,7 +37,8 @@ class Tracks(RowTable):
     boxes: (T, 4) xyxy pixels and keypoints: (T, K, 2) pixels, NaN where never kept, of the times `last_s` (T,), at
     which the people were last seen, gone along with the background since. paces: (T, 2) pixels per second, before it.
     num_detections: (T,) the frames in which they were detected. seen_s: (T,) the seconds that led to frames in which
-    they were seen again, up to the last detection. carried_s: (T,) likewise since then.
+    they were seen again, up to the last detection. carried_s: (T,) likewise since then. usual: (T,) the similarity with
+    which they go on as a rule; it rises from 0.
     """
 
     ids: IntArray
@@ -46,13 +49,14 @@ class Tracks(RowTable):
     num_detections: IntArray
     seen_s: DoubleArray
     carried_s: DoubleArray
+    usual: DoubleArray
 
     @classmethod
     def begin(cls, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, now_s: float) -> Tracks:
         """People who are detected for the first time."""
         n = len(ids)
         last_s, once = np.full(n, now_s, np.float64), np.ones(n, np.int64)
-        return cls(ids, boxes, keypoints, last_s, np.zeros((n, 2)), once, np.zeros(n), np.zeros(n))
+        return cls(ids, boxes, keypoints, last_s, np.zeros((n, 2)), once, *np.zeros((3, n)))
 
     def rows(self, ids: IntArray) -> IntArray:
         """Where these ids stand; `len(self)` for one that is higher than all."""
@@ -69,28 +73,44 @@ class Tracks(RowTable):
         return replace(self, boxes=self.boxes + np.tile(step, 2), keypoints=self.keypoints + step)
 
     def see(
-        self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, detected: BoolArray, now_s: float, step_s: float
+        self,
+        ids: IntArray,
+        boxes: FloatArray,
+        keypoints: FloatArray,
+        detected: BoolArray,
+        similarities: FloatArray,
+        now_s: float,
+        step_s: float,
     ) -> Tracks:
         """The tracks once these people are there; ids higher than all remembered are new. step_s: since the last frame.
 
         detected: (N,) who was, and not carried there. Keypoints that are missing there are remembered where they were
-        last, moved along with the box.
+        last, moved along with the others. similarities: (N,) with which they went on, NaN of those who did not.
         """
         is_new = self.rows(ids) == len(self)
         known = ~is_new
-        tracks = self._update(ids[known], boxes[known], keypoints[known], detected[known], now_s, step_s)
+        tracks = self._update(
+            ids[known], boxes[known], keypoints[known], detected[known], similarities[known], now_s, step_s
+        )
         if not is_new.any():
             return tracks
         return Tracks.join([tracks, Tracks.begin(ids[is_new], boxes[is_new], keypoints[is_new], now_s)])
 
     def _update(
-        self, ids: IntArray, boxes: FloatArray, keypoints: FloatArray, detected: BoolArray, now_s: float, step_s: float
+        self,
+        ids: IntArray,
+        boxes: FloatArray,
+        keypoints: FloatArray,
+        detected: BoolArray,
+        similarities: FloatArray,
+        now_s: float,
+        step_s: float,
     ) -> Tracks:
         rows = self.rows(ids)
         seen = Tracks(*(values.copy() for values in vars(self).values()))
-        step = _centres(boxes) - _centres(self.boxes[rows])
+        step = mean_steps(keypoints, self.keypoints[rows], _centres(boxes) - _centres(self.boxes[rows]))
         is_first = self.seen_s[rows] + self.carried_s[rows] == 0
-        gain = np.where(is_first, 1, 1 - (1 - _PACE_GAIN) ** (step_s / FRAME_S))[:, None]
+        gain = np.where(is_first, 1, _gain(_PACE_GAIN, step_s))[:, None]
         seen.paces[rows] = (1 - gain) * self.paces[rows] + gain * step / (now_s - self.last_s[rows])[:, None]
         remembered = self.keypoints[rows] + step.astype(np.float32)[:, None]
         seen.keypoints[rows] = np.where(np.isnan(keypoints), remembered, keypoints)
@@ -100,6 +120,8 @@ class Tracks(RowTable):
         seen.num_detections[rows] += detected
         seen.seen_s[rows] += detected * since_s
         seen.carried_s[rows] = ~detected * since_s
+        rise = _gain(_USUAL_GAIN, step_s) * (similarities - self.usual[rows])
+        seen.usual[rows] += np.where(np.isnan(rise), 0, rise)
         return seen
 
 
@@ -125,7 +147,9 @@ def find_again(
     if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
     age_s = now_s - tracks.last_s
-    nearness = _nearness(boxes, tracks.boxes, tracks.paces, age_s)
+    offsets = _centres(boxes)[:, None] - _centres(tracks.boxes)
+    offsets = mean_steps(keypoints[:, None], tracks.keypoints, offsets)
+    nearness = _nearness(offsets, tracks, age_s)
     shape = oks(
         _shapes(keypoints, boxes),
         np.zeros(len(boxes)),
@@ -141,16 +165,17 @@ def find_again(
     return match_greedily(similarity, tracks.ids, _MIN_SIMILARITY)
 
 
-def _nearness(boxes: FloatArray, lost_boxes: FloatArray, pace: DoubleArray, age_s: DoubleArray) -> DoubleArray:
-    """(N, M): 1 at the expected place, falling linearly to 0 at the end of the reach."""
-    centres, last = _centres(boxes), _centres(lost_boxes)
-    expected = last + pace * np.minimum(age_s, _PACE_S)[:, None]
-    distance = np.minimum(
-        np.linalg.norm(centres[:, None] - last[None], axis=2),
-        np.linalg.norm(centres[:, None] - expected[None], axis=2),
-    )
-    reach = np.minimum(_REACH + _REACH_GROWTH * age_s, _MAX_REACH) * _sizes(lost_boxes)
+def _nearness(offsets: DoubleArray, tracks: Tracks, age_s: DoubleArray) -> DoubleArray:
+    """(N, T): 1 at the expected place, falling linearly to 0 at the end of the reach; offsets: (N, T, 2) pixels."""
+    expected = tracks.paces * np.minimum(age_s, _PACE_S)[:, None]
+    distance = np.minimum(np.linalg.norm(offsets, axis=2), np.linalg.norm(offsets - expected, axis=2))
+    reach = np.minimum(_REACH + _REACH_GROWTH * age_s, _MAX_REACH) * _sizes(tracks.boxes)
     return np.maximum(1 - distance / np.maximum(reach, 1e-6), 0)
+
+
+def _gain(gain: float, step_s: float) -> float:
+    """What a gain by frames of `FRAME_S` is in a step of another length."""
+    return float(1 - (1 - gain) ** (step_s / FRAME_S))
 
 
 def _of_like_size(boxes: FloatArray, lost_boxes: FloatArray) -> BoolArray:

@@ -13,7 +13,7 @@ from tracker.types import IntArray
 # arises from a difference. The two sides get opposite signs.
 _FAR = 1e15
 
-# Of fewer keypoints the spread says little of the size.
+# Of fewer keypoints the spread says little of the size, and their mean little of the place.
 _FEWEST = 4
 
 
@@ -75,6 +75,18 @@ def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.ND
         spreads.append(np.einsum("pkc,pkc->p", shown, shown) - count[:, 0] * np.einsum("pc,pc->p", mean, mean))
     larger, smaller = np.maximum(spreads, 1)
     return np.where(count[:, 0] >= _FEWEST, np.log(larger / smaller) / 2, 0)
+
+
+def mean_steps(keypoints: npt.NDArray[Any], others: npt.NDArray[Any], otherwise: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """How far (..., 2) poses (..., K, 2) are from others: the mean over the keypoints in both.
+
+    It is `otherwise` (..., 2) where fewer than four are in both. NaN is a missing keypoint.
+    """
+    steps = keypoints - others
+    known = np.isfinite(steps[..., :1])
+    count = known.sum(axis=-2)
+    mean = np.where(known, steps, 0).sum(axis=-2) / np.maximum(count, 1)
+    return np.where(count >= _FEWEST, mean, otherwise)
 
 
 def _scaled(

@@ -15,7 +15,7 @@ from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray
 
 # Deviations of the logarithm of somebody's size from frame to frame: of the spread of their keypoints, and of their
 # box, which the detector sees otherwise than the flow carries it.
-_SPREAD, _BOX = 0.4, 0.7
+_SPREAD, _BOX = 0.25, 0.5
 # Larger than any id.
 _NOBODY = np.iinfo(np.int64).max
 

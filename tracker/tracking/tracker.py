@@ -110,17 +110,20 @@ class PoseTracker:
         poses, entry = self._without_duplicates(poses, self._entry(poses))
         similarity, past_ids = self._similarity(entry)
         poses, similarity = self._tell_apart(poses, similarity, past_ids, look)
+        similarity = self._without_unusual(similarity, past_ids, poses)
         track_ids, similarities = match_greedily(similarity, past_ids, self.config.gate)
         kept = (track_ids >= 0) | self._may_be_new(entry, track_ids, poses)
         if not kept.all():
             poses, entry, track_ids, similarities = poses[kept], entry[kept], track_ids[kept], similarities[kept]
+        went_on = similarities
         poses, track_ids, similarities = self._recover(entry, poses, track_ids, similarities, look)
         fresh = np.flatnonzero(track_ids < 0)
         track_ids[fresh] = self._last_id + 1 + np.arange(len(fresh))
         self._last_id += len(fresh)
         poses = self._note_looks(entry, poses, track_ids, look)
         before = self._queue.newest
-        tracked = self._remember(replace(entry, track_ids=track_ids), poses, similarities)
+        confirmed = self._remember(replace(entry, track_ids=track_ids), poses, went_on)
+        tracked = TrackedPoses(poses, track_ids, similarities, confirmed)
         self._ease.see(before, tracked, has_looked=self._has_looked)
         self._is_begun = False
         return tracked
@@ -197,6 +200,12 @@ class PoseTracker:
             similarity[rows] *= self._looks.compare(poses.features[rows], ids)[0][:, of_id]
         return poses, similarity
 
+    def _without_unusual(self, similarity: FloatArray, past_ids: IntArray, poses: Poses) -> FloatArray:
+        """The similarities (N, M), 0 where a detection is far less like somebody than they usually are."""
+        usual = self._tracks.usual[self._tracks.rows(past_ids)]
+        detected = (poses.origin == Origin.DETECTED)[:, None]
+        return np.where(detected & (similarity < self.config.usual_share * usual), 0, similarity)
+
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""
         detected = poses.origin == Origin.DETECTED
@@ -242,10 +251,11 @@ class PoseTracker:
             self._looks.remember(track_ids[due], poses.features[due], self._now_s)
         return poses
 
-    def _remember(self, entry: QueueEntry, poses: Poses, similarities: FloatArray) -> TrackedPoses:
+    def _remember(self, entry: QueueEntry, poses: Poses, went_on: FloatArray) -> BoolArray:
+        """Who (N,) is confirmed, once these are remembered. went_on: similarities (N,) with the queue, or NaN."""
         self._queue.push(entry, self._now_s)
-        detected = poses.origin == Origin.DETECTED
-        tracks = self._tracks.see(entry.track_ids, entry.boxes, entry.keypoints, detected, self._now_s, self._step_s)
+        people = entry.track_ids, entry.boxes, entry.keypoints, poses.origin == Origin.DETECTED, went_on
+        tracks = self._tracks.see(*people, self._now_s, self._step_s)
         confirmed = tracks.confirmed(self.config)[tracks.rows(entry.track_ids)]
         # Who can no longer come back is forgotten, so that the memory never grows without bound.
         recent = tracks.last_s >= min(self._now_s - self.config.forget_after_s, self._queue.times_s[0])
@@ -253,4 +263,4 @@ class PoseTracker:
             tracks = tracks[recent]
             self._looks.keep(tracks.ids.tolist())
         self._tracks = tracks
-        return TrackedPoses(poses, entry.track_ids, similarities, confirmed)
+        return confirmed
