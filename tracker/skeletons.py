@@ -134,13 +134,13 @@ def _sigmas(keypoint_names: tuple[str, ...], **special: float) -> npt.NDArray[np
     return np.array([table.get(name, table.get(part, _USUAL_SIGMA)) for name, part in parts.items()])
 
 
-def _sided(*parts: str, first: str = "left", second: str = "right") -> tuple[str, ...]:
+def _sided(*parts: str) -> tuple[str, ...]:
     """left_a, right_a, left_b, right_b, …
 
     >>> _sided("hip", "knee")
     ('left_hip', 'right_hip', 'left_knee', 'right_knee')
     """
-    return tuple(f"{side}_{part}" for part in parts for side in (first, second))
+    return tuple(f"{side}_{part}" for part in parts for side in ("left", "right"))
 
 
 def _pairs_by_side(keypoint_names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:

@@ -30,28 +30,26 @@ def arrange_for_export(model: nn.Module) -> nn.Module:
             _fold_batch_norms(module)
         for name, child in list(module.named_children()):
             if isinstance(child, SameConv) and child.stride[0] == 2:
-                setattr(module, name, _PaddedConv(child, (0, 1, 0, 1)))
+                setattr(module, name, _PaddedConv(child))
     if isinstance(model, LitePose):
         _fold_fused_batch_norms(model)
-        return _SplitMaps(model, model).eval()
-    if isinstance(model, BottomUpMobileNet):
-        return _SplitMaps(model, model).eval()
+    if isinstance(model, LitePose | BottomUpMobileNet):
+        return _SplitMaps(model).eval()
     if isinstance(model, PoseLiteHRNet):
         return _PoseLiteHRNetGraph(model).eval()
     return model.eval()
 
 
 class _PaddedConv(nn.Module):
-    """A convolution that pads left, right, top and bottom by different numbers of zeros."""
+    """A convolution that pads by a row of zeros at the bottom and a column at the right."""
 
-    def __init__(self, conv: nn.Conv2d, padding: tuple[int, int, int, int]) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = conv
-        self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
-        arguments = x, conv.weight, conv.bias, conv.stride, conv.groups, self.padding
+        arguments = x, conv.weight, conv.bias, conv.stride, conv.groups
         return _ConvFunction.apply(*arguments)  # type: ignore[no-untyped-call]
 
 
@@ -59,12 +57,11 @@ class _ConvFunction(torch.autograd.Function):
     """One node of an ONNX graph; a padding before it is another that ONNX Runtime does not join to it."""
 
     @staticmethod
-    def forward(_context: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: Any, groups: int, padding: Any) -> Any:
-        return F.conv2d(F.pad(x, padding), weight, bias, stride, groups=groups)
+    def forward(_context: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: Any, groups: int) -> Any:
+        return F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, bias, stride, groups=groups)
 
     @staticmethod
-    def symbolic(graph: Any, x: Any, weight: Any, bias: Any, stride: Any, groups: int, padding: Any) -> Any:
-        left, right, top, bottom = padding
+    def symbolic(graph: Any, x: Any, weight: Any, bias: Any, stride: Any, groups: int) -> Any:
         return graph.op(
             "Conv",
             x,
@@ -72,7 +69,7 @@ class _ConvFunction(torch.autograd.Function):
             bias,
             kernel_shape_i=weight.type().sizes()[2:],
             strides_i=stride,
-            pads_i=[top, left, bottom, right],
+            pads_i=[0, 0, 1, 1],
             group_i=groups,
         )
 
@@ -105,13 +102,13 @@ class _PoseLiteHRNetGraph(nn.Module):
 
 
 class _SplitMaps(nn.Module):
-    """A bottom-up network, its heatmaps and tags apart; like: the network whose outputs they are."""
+    """A bottom-up network, its heatmaps and tags apart."""
 
-    def __init__(self, model: nn.Module, like: LitePose | BottomUpMobileNet) -> None:
+    def __init__(self, model: LitePose | BottomUpMobileNet) -> None:
         super().__init__()
         self.model = model
-        self._split = like.num_keypoints
-        self._tag_outputs = like.tag_outputs
+        self._split = model.num_keypoints
+        self._tag_outputs = model.tag_outputs
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Heatmaps and tags of images, coarse to fine."""
