@@ -39,7 +39,10 @@ def test_each_picture_has_an_overlay_and_people_of_its_own(track: Run, photos: P
     folder = tmp_path / "photos_tracked"
     written = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
     assert written == ["a.jpg", "b.png", "sub/c.bmp.png"]
-    _, *frames = read_lines(tmp_path / "photos_tracked.jsonl")
+    header, *frames = read_lines(tmp_path / "photos_tracked.jsonl")
+    assert header["settings"]["photos"]
+    assert header["settings"]["keypoint_threshold"] == 0.4
+    assert header["settings"].keys() & {"flow", "speed", "gate", "forget_after_s", "propagation"} == set()
     assert [frame["file"] for frame in frames] == list(NAMES)
     assert [[person["track_id"] for person in frame["people"]] for frame in frames] == [[1, 2]] * 3
     people = [person for frame in frames for person in frame["people"]]

@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,7 @@ UPLOAD = (
     b"POST /v1/pose HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n"
     b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
 )
+PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -252,6 +254,31 @@ def test_slow_senders_keep_no_places(port: int, service: Service, monkeypatch: p
     assert service.pictures._taken == 0
 
 
+def test_senders_yield_to_others_who_come(port: int, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_GRACE_S", 0.2)
+    monkeypatch.setattr(guard, "_DRAINED_S", 0.1)
+    upload = UPLOAD.replace(b"9999", b"999999") + PART
+    senders = [connect(port, upload) for _ in range(LIMITS.waiting_pictures + 1)]
+
+    def trickle(*others: socket.socket) -> None:
+        """30 kB/s of each for a second."""
+        for _ in range(10):
+            for each in (*senders, *others):
+                each.sendall(b"-" * 3000)
+            time.sleep(0.1)
+
+    trickle()
+    assert service.pictures._taken == len(senders)
+    with connect(port, upload) as refused:
+        assert answer_on(refused)[0] == 503
+    with suppress(OSError):  # some have been answered
+        trickle()
+    for each in senders:
+        assert answer_on(each)[0] == 408
+        each.close()
+    assert service.pictures._taken == 0
+
+
 def test_a_body_that_breaks_off(service: Service) -> None:
     answers: list[dict[str, Any]] = []
     parts = iter([{"type": "http.request", "body": b"--x", "more_body": True}, {"type": "http.disconnect"}])
@@ -270,7 +297,7 @@ def test_a_body_that_breaks_off(service: Service) -> None:
 
 
 def test_a_body_that_does_not_say_how_long_it_is(client: TestClient) -> None:
-    parts = [b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n', *[bytes(100_000)] * 25]
+    parts = [PART, *[bytes(100_000)] * 25]
     answer = client.post("/v1/pose", content=iter(parts), headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert (answer.status_code, "larger than 2 MB" in answer.text) == (413, True)
 
@@ -461,7 +488,6 @@ def test_the_names_that_lead_to_it(listening: str, host: str, is_refused: bool) 
     assert (address.refuses(host), address.is_open) == (is_refused, listening == "0.0.0.0")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell of processes")
 def test_what_a_killed_server_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:

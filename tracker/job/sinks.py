@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 
 # So many cores have nothing to spare beside the networks.
 _FEW_CORES = 2
+# What is stated of pictures that do not follow one another: nobody is carried or remembered between them.
+_PHOTO_SETTINGS = (
+    *("keypoint_threshold", "merge", "merge_iou", "duplicate_oks", "newcomer_oks"),
+    *("detector", "pose_model", "flip_test"),
+)
 # Frames that are not drawn but followed, so that trails and the like are those of all: a second or two.
 _MOST_PASSED = 64
 # The formats that have the images of a ground truth, and the versions they are; others have frames alone.
@@ -327,6 +332,8 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         "detect_every": job.settings.detect_every,
         "flip_test": job.settings.flip_test,
     }
+    if job.photos:
+        settings = {name: settings[name] for name in _PHOTO_SETTINGS} | {"photos": True}
     if pipeline.appearance:
         settings["appearance"] = pipeline.appearance.name
     selection = pipeline.selection
@@ -335,8 +342,6 @@ def _header(job: Job, source: VideoSource, pipeline: Pipeline) -> Header:
         settings["fps"] = job.span.fps
     if job.outputs.person_height_m:
         settings[HEIGHT] = job.outputs.person_height_m
-    if job.photos:
-        settings["photos"] = True
     if source.pixel_aspect != 1:
         aspect = source.pixel_aspect
         settings |= {"pixel_aspect": f"{aspect.numerator}:{aspect.denominator}", "coordinates": "stored pixels"}

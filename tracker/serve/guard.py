@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -18,8 +19,9 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Of a form, beside the file in it.
 _FORM_BYTES = 16_384
-# Who sends less in the long run, but for the first seconds, keeps a place from others.
-_LEAST_BYTES_PER_S, _GRACE_S = 10_000, 5.0
+# Who sends less in the long run, but for the first seconds, keeps a place from others; the second rate holds while some
+# are refused for want of one, and for so long after.
+_LEAST_BYTES_PER_S, _LEAST_WHEN_FULL, _GRACE_S, _FULL_S = 10_000, 100_000, 5.0, 10.0
 # What a refused sender may still send, and for how long, to be sure to get the answer.
 _DRAINED_BYTES, _DRAINED_S = 256_000_000, 10.0
 
@@ -40,18 +42,27 @@ class Guard:
         self._application = application
         self._limits = limits
         self._address = address
+        self._full_until_s = -math.inf
+
+    @property
+    def least_bytes_per_s(self) -> int:
+        """How fast files must come."""
+        is_full = asyncio.get_running_loop().time() < self._full_until_s
+        return _LEAST_WHEN_FULL if is_full else _LEAST_BYTES_PER_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        body = _Body(receive, self._limits)
+        body = _Body(receive, self._limits, self)
         has_begun = False
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
             nonlocal has_begun
             if message["type"] == "http.response.start":
+                if message["status"] == 503:
+                    self._full_until_s = asyncio.get_running_loop().time() + _FULL_S
                 if not has_begun and message["status"] >= 400:
                     await body.drain()
                 has_begun = True
@@ -112,9 +123,10 @@ async def refuse(refused: RefusedError, send: Send) -> None:
 class _Body:
     """What a request sends, counted and timed."""
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
+    def __init__(self, receive: Receive, limits: Limits, guard: Guard) -> None:
         self._receive = receive
         self._limits = limits
+        self._guard = guard
         self._num_bytes = 0
         self._is_over = False
         self._begin_s = asyncio.get_running_loop().time()
@@ -123,7 +135,7 @@ class _Body:
         """The next message; RefusedError where the body is too large or too slow."""
         if self._is_over:
             return await self._receive()  # the client goes
-        slow_s, most_s = _GRACE_S + self._num_bytes / _LEAST_BYTES_PER_S, self._limits.upload_s
+        slow_s, most_s = _GRACE_S + self._num_bytes / self._guard.least_bytes_per_s, self._limits.upload_s
         try:
             async with asyncio.timeout_at(self._begin_s + min(slow_s, most_s)):
                 message = await self._take()

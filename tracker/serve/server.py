@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -118,16 +119,23 @@ def open_service(settings: Settings, engine: Engine, limits: Limits) -> Iterator
 
 
 def _sweep() -> None:
-    """Remove what servers of this user left that were killed; on Windows, which does not tell of processes, nothing."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*") if os.name == "posix" else ():
+    """Remove what servers of this user left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         with suppress(OSError):
             number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-            is_mine = folder.lstat().st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink()
-            if is_mine and number.isdecimal() and not _runs(int(number)):
+            is_folder = folder.is_dir() and not folder.is_symlink()
+            is_mine = (
+                sys.platform == "win32" or folder.lstat().st_uid == os.getuid()
+            )  # Windows has a folder for each user
+            if is_folder and is_mine and number.isdecimal() and not _runs(int(number)):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _runs(process: int) -> bool:
+    if sys.platform == "win32":  # whose os.kill would end it
+        listed = ["tasklist", "/nh", "/fo", "csv", "/fi", f"PID eq {process}"]
+        said = subprocess.run(listed, capture_output=True, text=True, errors="replace", check=False).stdout
+        return f'"{process}"' in said
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -4,6 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const SIDES = { left: "#56b4e9", right: "#ffa01e", "": "#f0f0f0" };
 const CAMERA_WIDTH = 640, TOUCH = 14;
+const POINT = matchMedia("(hover: none)").matches ? "Tap" : "Point at";
 let limits = null;
 // What is shown: {kind, file, header, people, frames, threshold, heatmaps, stop}; its `stop` ends what it is at.
 let shown = { kind: "nothing", people: [], stop: () => {} };
@@ -60,6 +61,9 @@ function begin(kind, more) {
   $("picture").hidden = false;
   $("frame").hidden = kind === "nothing" || kind === "clip";
   $("drop").hidden = !$("frame").hidden;
+  $("invite").hidden = kind === "clip";
+  $("at-work").hidden = !$("invite").hidden;
+  $("at-work").textContent = shown.file?.name;
   $("overlay").width = 0;
   $("frame").classList.toggle("clip", kind === "clip");
   $("video").removeAttribute("src");
@@ -84,7 +88,7 @@ async function showPicture(file, self) {
   if (!bitmap) throw new Error("The server can read this picture, but your browser cannot; convert it to JPEG.");
   take(found);
   $("work").hidden = true;
-  tell(`${count(found.people.length)} in ${Math.round(found.took_ms)} ms. Point at a keypoint for its score.`);
+  tell(`${count(found.people.length)} in ${Math.round(found.took_ms)} ms. ${POINT} a keypoint for its score.`);
   offer([
     ["Overlay (PNG)", () => save(file, "overlay", "overlay.png")],
     ["JSON", () => saveBlob(new Blob([JSON.stringify(found, null, 1)], { type: "application/json" }), "poses.json")],
@@ -121,6 +125,7 @@ function take(found) {
 }
 
 const count = (n) => (n === 1 ? "1 person" : `${n} people`);
+const frames = (n) => (n === 1 ? "1 frame" : `${n} frames`);
 
 async function save(file, output, name) {
   try {
@@ -226,9 +231,10 @@ async function showTracked(job, self, signal) {
   video.src = at("overlay.mp4");
   video.play().catch(() => {});
   video.onloadedmetadata = () => fit(video.videoWidth, video.videoHeight);
-  const { frames, people, note } = job.result;
-  tell(`${count(people)} in ${frames} frames.${note ? ` ${note}.` : ""} Point at a keypoint for its score.`);
+  const { people, note } = job.result;
+  tell(`${count(people)} in ${frames(job.result.frames)}.${note ? ` ${note}.` : ""} ${POINT} a keypoint for its score.`);
   offer([["Overlay (MP4)", at("overlay.mp4")], ["JSON lines", at("poses.jsonl")], ["CSV", at("poses.csv")]]);
+  listTracked();
 }
 
 // The people of the frame that the video shows.
@@ -293,7 +299,11 @@ async function showCamera() {
 
 // --- drawing
 
-function colour(id) { return `oklch(0.78 0.13 ${(20 + id * 137.508) % 360})`; }
+// As in the overlays of the server.
+function colour(id) {
+  const hue = 0.35 + id * Math.PI * (3 - Math.sqrt(5));
+  return `lab(70 ${55 * Math.cos(hue)} ${55 * Math.sin(hue)})`;
+}
 
 // Brings the overlay to the pixels of the screen; gives what maps points of the picture to it.
 function place() {
@@ -416,9 +426,7 @@ function listPeople() {
   $("people").hidden = shown.people.length === 0;
   $("list").replaceChildren(...shown.people.map((person) => {
     const details = document.createElement("details"), summary = document.createElement("summary");
-    const chip = Object.assign(document.createElement("span"), { className: "chip", textContent: person.track_id });
-    chip.style.background = colour(person.track_id);
-    summary.append(chip, ` score ${person.score.toFixed(2)}`);
+    summary.append(chip(person.track_id), ` score ${person.score.toFixed(2)}`);
     const table = document.createElement("table");
     person.keypoints.forEach(([x, y, score], i) => {
       const name = shown.header.keypoint_names[i], row = table.insertRow();
@@ -430,6 +438,31 @@ function listPeople() {
     });
     details.append(summary, table);
     return details;
+  }));
+}
+
+function chip(id) {
+  const chip = Object.assign(document.createElement("span"), { className: "chip", textContent: id });
+  chip.style.background = colour(id);
+  return chip;
+}
+
+// Of a clip: when each person is there; the video goes to where they come.
+function listTracked() {
+  const times = new Map(), start = shown.frames[0]?.time_s ?? 0;
+  for (const { time_s, people } of shown.frames) {
+    for (const { track_id } of people.filter((person) => person.confirmed)) {
+      if (!times.has(track_id)) times.set(track_id, []);
+      times.get(track_id).push(time_s - start);
+    }
+  }
+  $("people").hidden = times.size === 0;
+  $("list").replaceChildren(...[...times].sort(([a], [b]) => a - b).map(([id, seen]) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "person" });
+    button.append(chip(id), ` ${seen[0].toFixed(1)}–${seen.at(-1).toFixed(1)} s, ${frames(seen.length)}`);
+    button.title = `Show where person ${id} comes`;
+    button.onclick = () => { $("video").currentTime = seen[0]; point(null); };
+    return button;
   }));
 }
 
@@ -462,7 +495,7 @@ async function open(file) {
   }
 }
 
-$("choose").onclick = () => $("file").click();
+$("choose").onclick = $("drop").onclick = () => $("file").click();
 $("file").onchange = () => { if ($("file").files[0]) open($("file").files[0]); $("file").value = ""; };
 $("camera").onclick = () => {
   if (shown.kind === "camera") { begin("nothing"); tell("The webcam is closed."); } else showCamera();
