@@ -58,10 +58,10 @@ def get(view: LiveView, path: str, **headers: str) -> Any:
 
 
 def next_picture(stream: Any) -> Any:
-    (length,) = (int(line.split()[1]) for line in iter(stream.readline, b"\r\n") if line.startswith(b"Content-Length"))
-    picture = cv2.imdecode(np.frombuffer(stream.read(length), np.uint8), cv2.IMREAD_COLOR)
-    stream.readline()
-    return picture
+    """The next one, of which browsers wait for the head of the one after."""
+    jpeg = b"".join(iter(stream.readline, b"--picture\r\n"))
+    assert [stream.readline(), stream.readline()] == [b"Content-Type: image/jpeg\r\n", b"\r\n"]
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else next_picture(stream)
 
 
 def next_event(stream: Any) -> Any:
@@ -197,6 +197,12 @@ def test_what_is_asked_otherwise(view: LiveView) -> None:
         urllib.request.urlopen(view.url, data=b"x", timeout=20)
     with refused.value as answer:
         assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_picture_is_whole_before_the_next_is_made(view: LiveView) -> None:
+    show(view, 0)
+    with get(view, "stream.mjpg") as pictures:
+        assert next_picture(pictures).shape == NOISE.shape
 
 
 def test_a_new_viewer_sees_what_is_new(view: LiveView) -> None:

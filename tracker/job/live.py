@@ -43,6 +43,8 @@ _PATIENCE_S, _SEND_BUFFER = 10.0, 1 << 17
 # How often the server looks whether the run is over.
 _TURN_S = 0.05
 _BOUNDARY = "picture"
+# Ahead of each picture, and sent with the one before, which browsers show once the next has begun. So it has no length.
+_PICTURE_HEAD = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
 _PAGE = Path(__file__).with_name("page")
 
 
@@ -92,7 +94,8 @@ class _Shown:
 class _Stream:
     """What all viewers of one kind are sent, made of the newest frame when one of them asks.
 
-    share: of the run's CPU time that making may take. make: what is sent of a frame. end: what is sent at the end.
+    share: of the run's CPU time that making may take. make: what is sent of a frame. begin, end: what is sent at the
+    beginning and the end.
     """
 
     def __init__(
@@ -101,9 +104,11 @@ class _Stream:
         media_type: str,
         share: float,
         make: Callable[[_Shown], bytes],
+        *,
+        begin: bytes = b"",
         end: bytes = b"",
     ) -> None:
-        self.media_type, self.end = media_type, end
+        self.media_type, self.begin, self.end = media_type, begin, end
         self._frames, self._share, self._make = frames, share, make
         self._made = Newest[bytes]()
         self._wanted, self._closed = threading.Event(), threading.Event()
@@ -197,8 +202,8 @@ class LiveView:
         of_pictures = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
         end_of_people = b"event: end\ndata: {}\n\n"
         self.streams = {
-            "/stream.mjpg": _Stream(self._frames, of_pictures, _PICTURES_SHARE, _picture_of),
-            "/people": _Stream(self._frames, "text/event-stream", _PEOPLE_SHARE, self._people_of, end_of_people),
+            "/stream.mjpg": _Stream(self._frames, of_pictures, _PICTURES_SHARE, _picture_of, begin=_PICTURE_HEAD),
+            "/people": _Stream(self._frames, "text/event-stream", _PEOPLE_SHARE, self._people_of, end=end_of_people),
         }
         serving = threading.Thread(target=self._server.serve_forever, args=(_TURN_S,), daemon=True)
         self._threads = [serving, *(stream.thread for stream in self.streams.values())]
@@ -242,11 +247,10 @@ class LiveView:
 
 
 def _picture_of(shown: _Shown) -> bytes:
-    """The picture of a frame, as a part of MJPEG."""
+    """The picture of a frame, as a part of MJPEG, and the head of the next."""
     image = shrunk(shown.draw(), LiveView.longest)
     jpeg = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1].tobytes()
-    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-    return head.encode() + jpeg + b"\r\n"
+    return jpeg + b"\r\n" + _PICTURE_HEAD
 
 
 class _Server(ThreadingHTTPServer):
@@ -325,6 +329,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self._begin(HTTPStatus.OK, stream.media_type)
             if self.command != "HEAD":
+                self.wfile.write(stream.begin)
                 for part in stream.parts():
                     self.wfile.write(part)
                 self.wfile.write(stream.end)
