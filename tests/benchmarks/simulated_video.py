@@ -4,6 +4,11 @@
 
 prints the sweep of `ablate` for the sequences of FILE to choose values by, then for those that are held out, by name.
 All settings meet the same errors; another seed draws others.
+
+    python -m tests.benchmarks.simulated_video FILE --people
+
+prints how often a person's id changes, by whom each pose truly is of, with the defaults and without each part. The
+sweep's switches are keypoints', and many remain with perfect ids: who is not seen is matched with those of a neighbour.
 """
 
 from __future__ import annotations
@@ -25,8 +30,9 @@ from scipy.special import ndtr
 
 from tracker.boxes import boxes_around, clip_boxes, iou
 from tracker.commands.ablate import SWEEPS, compare_settings, sweep
-from tracker.evaluation.ablation import Ablation, Setting
+from tracker.evaluation.ablation import Ablation, Setting, track_sequence
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence, read_posetrack
+from tracker.pipeline import StageTimes
 from tracker.skeletons import POSETRACK_17
 from tracker.tracking.config import TrackerConfig
 from tracker.types import (
@@ -40,6 +46,15 @@ from tracker.types import (
     Poses,
 )
 
+# Pixels by which predictions, which are rounded, may differ from what was given.
+_ROUNDING = 0.02
+_WITHOUT: Mapping[str, Mapping[str, Any]] = {
+    "defaults": {},
+    "no usual": {"usual_share": 0},
+    "newcomers for 0.17 s": {"forget_newcomer_s": 0.17},
+    "no sizes": {"sizes": False},
+    "no memory": {"forget_after_s": 0},
+}
 # That of all sequences of the Multi-Person PoseTrack data.
 SIZE_WH = (960, 540)
 # Hidden keypoints (N, 17) of the people of each image, in the order of the annotations.
@@ -138,6 +153,7 @@ class SimulatedVideo:
         seen &= ~covered[..., np.newaxis]
         self._motions = list(self._flow(keypoints, seen))
         phantoms = self._phantoms(keypoints, size_wh)
+        self._num_true = keypoints.shape[1]
         is_true = np.arange(keypoints.shape[1] + phantoms.shape[1]) < keypoints.shape[1]
         self._observe(np.concatenate([keypoints, phantoms], axis=1), seen, covered, is_true)
         self._detect(seen, is_true, size_wh)
@@ -168,6 +184,14 @@ class SimulatedVideo:
         keypoints, scores = self._keypoints[number, owners], self._scores[number, owners]
         keypoints[nobody], scores[nobody] = np.nan, 0
         return Poses.in_boxes(candidates, keypoints, scores)
+
+    def owner(self, number: int, keypoints: DoubleArray) -> int | None:
+        """The true person whose keypoints (17, 2) were given in a frame; none for a phantom, or without keypoints."""
+        distances = np.abs(self._keypoints[number] - keypoints).max(axis=2)
+        known = np.isfinite(distances).any(axis=1)
+        farthest = np.where(known, np.nan_to_num(distances).max(axis=1), np.inf)
+        person = int(farthest.argmin())
+        return person if farthest[person] < _ROUNDING and person < self._num_true else None
 
     def forget_pictures(self) -> None:
         """There are none."""
@@ -276,6 +300,29 @@ def compare(sequences: list[Tracks], seed: int, errors: Errors) -> None:
     compare_settings(Ablation(sequences, record), {"defaults": base}, sweep(base, SWEEPS), base)
 
 
+def compare_people(sequences: list[Tracks], seed: int, errors: Errors) -> None:
+    """Print how often the id of a person changes, with the defaults and without each part."""
+    config = TrackerConfig().settled()
+    videos = [SimulatedVideo(some.truth, some.hidden, SIZE_WH, seed, errors) for some in sequences]
+    for label, without in _WITHOUT.items():
+        changes = sum(count_changes(video, replace(config, **without)) for video in videos)
+        print(f"{label}: {changes} changes")
+
+
+def count_changes(video: SimulatedVideo, config: TrackerConfig) -> int:
+    """How often a true person's id is another than their last one, however long ago."""
+    predicted = track_sequence(video.truth, video, Setting(config), StageTimes())  # type: ignore[arg-type]
+    last: dict[int, int] = {}
+    changes = 0
+    for number, frame in enumerate(predicted.frames):
+        for keypoints, track_id in zip(frame.keypoints, frame.track_ids.tolist(), strict=True):
+            person = video.owner(number, keypoints)
+            if person is not None:
+                changes += last.get(person, track_id) != track_id
+                last[person] = track_id
+    return changes
+
+
 def read_tracks(path: Path) -> Iterator[tuple[PoseTrackSequence, Hidden]]:
     """The sequences of a JSON of `categories` and `sequences`, each with `images` and `annotations`; it may be gzipped.
 
@@ -344,6 +391,7 @@ def main() -> None:
     parser.add_argument("tracks", type=Path, metavar="FILE")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--least-frames", type=int, default=0, metavar="N", help="leave out shorter sequences")
+    parser.add_argument("--people", action="store_true", help="how often a person's id changes, instead of the sweep")
     parser.add_argument("--cover-frames", type=float, default=12, metavar="N", help="how long people stay hidden")
     args = parser.parse_args()
 
@@ -353,7 +401,7 @@ def main() -> None:
         half = [sequence for sequence in sequences if sequence.is_held_out == is_held_out]
         for seed in range(args.seeds if half else 0):
             print(f"\n{len(half)} sequences {'held out' if is_held_out else 'to choose by'}, seed {seed}")
-            compare(half, seed, errors)
+            (compare_people if args.people else compare)(half, seed, errors)
 
 
 if __name__ == "__main__":

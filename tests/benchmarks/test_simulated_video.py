@@ -2,17 +2,20 @@ import gzip
 import json
 
 import numpy as np
+import pytest
 
 from tests.benchmarks.simulated_video import (
     Errors,
     SimulatedVideo,
     Tracks,
     compare,
+    count_changes,
     read_tracks,
 )
 from tests.evaluation.staged import true_sequence
 from tracker.boxes import boxes_around
 from tracker.skeletons import POSETRACK_17
+from tracker.tracking.config import TrackerConfig
 from tracker.types import Candidates
 
 NEVER = (0.0, 1.0)
@@ -61,6 +64,13 @@ def test_without_errors_ids_stay_whatever_the_threshold(capsys):
     rows = [line.split(" | ")[2:4] for line in capsys.readouterr().out.splitlines()[2:-2]]
     assert len(rows) > 20
     assert [row for row in rows if row != ["100.0", "       0"]] == []
+
+
+@pytest.mark.parametrize(("forget_after_s", "num_changes"), [(6.0, 0), (0.0, 1)])
+def test_the_id_changes_of_who_was_hidden_for_longer_than_they_are_remembered(forget_after_s, num_changes):
+    story = [{1: 100} if 5 <= number < 16 else {1: 100, 2: 500} for number in range(20)]
+    config = TrackerConfig(forget_after_s=forget_after_s).settled()
+    assert count_changes(video(story=story), config) == num_changes
 
 
 def test_tracks_are_read_with_what_is_occluded_and_a_head_box(tmp_path):
