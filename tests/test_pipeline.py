@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker.pace import SPEEDS
+from tracker.flow import DenseFlow, SparseFlow
+from tracker.pace import SPEEDS, Speed
 from tracker.pipeline import Pipeline, StageTimes, build_pipeline, run_ahead, run_just_ahead
 from tracker.scenes.playback import SceneNetworks
 from tracker.scenes.rendering import render_scene
@@ -334,7 +335,7 @@ def test_one_by_one_gives_the_same_as_threads(speed: str) -> None:
     assert one_by_one == walk(speed)
     assert {track_id for ids, _, _ in one_by_one for track_id in ids} == {1, 2}
     origins = {origin for _, of_frame, _ in one_by_one for origin in of_frame}
-    assert (Origin.CARRIED in origins) == (speed == "fast")
+    assert (Origin.CARRIED in origins) == (speed != "exact")
 
 
 @pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])
@@ -347,6 +348,12 @@ def test_what_is_no_number_from_one_on_is_refused(setting: str, value: Any) -> N
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown engine 'openVINO'; known: auto, "):
         build_pipeline(engine="openVINO")
+
+
+@pytest.mark.parametrize(("speed", "side"), [("exact", 384), ("balanced", 320), ("fast", 320)])
+def test_the_quicker_speeds_see_the_flow_smaller(speed: Speed, side: int) -> None:
+    assert build_pipeline(speed=speed, device="cpu").flow == DenseFlow(side)
+    assert build_pipeline(speed=speed, device="cpu", flow="lk").flow == SparseFlow()
 
 
 def test_an_estimator_in_boxes_needs_a_detector() -> None:

@@ -31,13 +31,16 @@ class Pace:
     calm_s: longest time between looks of the detector while the flow carries everybody well, 0 for a look at every
     frame. busy_s: likewise while it does not. pose_s: longest time between looks of the pose network at somebody who
     is followed surely, and carried between, keypoints and all; of a network that needs no boxes, while all are carried
-    well.
+    well. still_s: likewise at somebody who, beside that, hardly moves but as a whole. flow_side: longest side in pixels
+    of the pictures that dense flow sees, None for its own.
     """
 
     name: Speed
     calm_s: float = 0.0
     busy_s: float = 0.0
     pose_s: float = 0.0
+    still_s: float = 0.0
+    flow_side: int | None = None
 
     def describe(self, *, has_boxes: bool = True, detect_every: int = 1) -> str:
         """What it means, in words; has_boxes: a detector gives them to the pose network."""
@@ -49,6 +52,7 @@ class Pace:
         if not has_boxes:
             return f"the network looks {pose}" + " where everybody is carried well" * bool(self.pose_s)
         pose += " at people who are followed surely" * bool(self.pose_s)
+        pose += f", {_every(self.still_s)} at those who hardly move" * bool(self.still_s)
         busy = f", {_every(self.busy_s)} where people come, go, meet or are hard to follow" * bool(self.calm_s)
         return f"the pose network looks {pose}, the detector {_every(self.calm_s)}{busy}"
 
@@ -58,12 +62,15 @@ def _every(time_s: float) -> str:
 
 
 EXACT = Pace("exact")
-_FAST = Pace("fast", calm_s=0.4, busy_s=0.14, pose_s=0.11)
+_FAST = Pace("fast", calm_s=0.4, busy_s=0.14, pose_s=0.11, still_s=0.25, flow_side=320)
 SPEEDS: Mapping[str, Pace] = MappingProxyType(
-    {pace.name: pace for pace in (EXACT, Pace("balanced", calm_s=0.13, busy_s=0.07), _FAST)}
+    {
+        pace.name: pace
+        for pace in (EXACT, Pace("balanced", calm_s=0.13, busy_s=0.07, still_s=0.14, flow_side=320), _FAST)
+    }
 )
 # What a live source that is still too fast is met with, one after the other.
-_SPARING = (_FAST, Pace("fast", 0.5, busy_s=0.25, pose_s=0.2), Pace("fast", 0.5, busy_s=0.5, pose_s=0.3))
+_SPARING = (_FAST, Pace("fast", 0.5, 0.25, 0.2, still_s=0.3), Pace("fast", 0.5, 0.5, 0.3, still_s=0.4))
 
 
 class Schedule:

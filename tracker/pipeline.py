@@ -387,7 +387,7 @@ class Pipeline:
                 if isinstance(estimator, PoseFinder | KnownPeople):
                     poses = self._merge(tracker, item, choice)
                 else:
-                    poses = self._estimate(estimator, tracker, item, schedule.pace.pose_s, choice)
+                    poses = self._estimate(estimator, tracker, item, schedule.pace, choice)
                 is_cut = item.motion is not None and item.motion.is_cut
                 with self.times.measure("track"):
                     tracked = tracker.update(poses, self._look_at(item.frame))
@@ -399,13 +399,13 @@ class Pipeline:
         return partial(self.appearance.features, frame.image) if self.appearance else None
 
     def _estimate(
-        self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, pose_s: float, choice: Choice
+        self, estimator: PoseEstimator, tracker: PoseTracker, item: _Prepared, pace: Pace, choice: Choice
     ) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together, and of those who rest from the network."""
         with self.times.measure("track"):
             has_looked = item.found is not None
-            pose_s = 0.0 if has_looked else pose_s
-            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, pose_s=pose_s)
+            rests = {} if has_looked else {"pose_s": pace.pose_s, "still_s": pace.still_s}
+            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, **rests)
             detections = item.found if isinstance(item.found, Detections) else Detections.empty()
             candidates = merge_candidates(detections, propagated, self.config)
             candidates = candidates[choice.to_look_at(candidates.boxes, item.frame.size_wh)]
@@ -463,8 +463,9 @@ def build_pipeline(
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
-    config, motion, selection = config or TrackerConfig(), create_flow(flow), read_selection(people, only, region)
+    config, selection = config or TrackerConfig(), read_selection(people, only, region)
     pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
+    motion = create_flow(flow, pace.flow_side)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
     if engine not in ENGINES:

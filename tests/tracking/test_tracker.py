@@ -178,6 +178,37 @@ def test_nobody_rests_where_the_flow_lost_somebody(other: float, has_looked: boo
     assert len(tracker.resting) == rests
 
 
+class Bend(Shift):
+    """A flow that moves everybody by a step, and the first of the keypoints farther."""
+
+    def __init__(self, step: tuple[float, float], farther: float) -> None:
+        super().__init__(step)
+        self.farther = farther
+
+    def move(self, points: FloatArray) -> MovedPoints:
+        moved = super().move(points)
+        moved.points[::17, 1] += self.farther
+        return moved
+
+
+@pytest.mark.parametrize(("step", "farther", "num_frames"), [(0, 0, 5), (9, 0, 5), (9, 0.5, 2), (0, 2, 0)])
+def test_who_hardly_moves_but_as_a_whole_rests_for_longer(step: float, farther: float, num_frames: int) -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 4, Shift())
+    rested = []
+    for _ in range(8):
+        looked_at = tracker.predict(Bend((step, 0), farther), decay=False, still_s=0.25)
+        rested.append(len(tracker.resting) == 1)
+        tracker.update(tracker.resting if rested[-1] else Poses.in_boxes(looked_at, *seen_in(looked_at)))
+    assert rested.index(False) == num_frames
+
+
+def seen_in(boxes: Candidates) -> tuple[FloatArray, FloatArray]:
+    """Keypoints and scores of people who stand in the middle of boxes."""
+    middles = boxes.boxes.reshape(-1, 2, 2).mean(axis=1)
+    return STANDING + middles[:, None], np.full((len(boxes), 17), 0.9, np.float32)
+
+
 def test_who_is_carried_is_confirmed_no_sooner() -> None:
     origins = [Origin.DETECTED, *[Origin.PROPAGATED] * 5, Origin.DETECTED, *[Origin.CARRIED] * 3, Origin.DETECTED]
     frames = [people((100, 100), origin=origin) for origin in origins]

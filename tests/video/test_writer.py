@@ -14,7 +14,7 @@ import pytest
 from tests.video.clips import corner_image, noise_images, number_of, numbered_image
 from tracker.errors import OutputError
 from tracker.outputs import partial_path
-from tracker.types import Frame
+from tracker.types import FloatArray, Frame, Image
 from tracker.video.source import open_source
 from tracker.video.writer import PictureWriter, VideoWriter, check_container, is_picture
 
@@ -97,6 +97,26 @@ def test_colours_survive(out: Path) -> None:
     for frame in read(out):
         for at in ((8, 8), (8, -8), (-8, 8), (-8, -8)):
             np.testing.assert_allclose(frame.image[at], corner_image()[at], atol=6)
+
+
+@pytest.mark.parametrize("preset", ["superfast", "ultrafast"])
+def test_quality_falls_from_lossless(out: Path, preset: str) -> None:
+    sizes, errors = [], []
+    for crf in (0, 18, 23, 40, 51):
+        write(out, noise_images(3), [0, 0.04, 0.08], crf=crf, preset=preset)
+        sizes.append(out.stat().st_size)
+        with av.open(str(out)) as container:
+            lumas = [frame.to_ndarray()[: frame.height] for frame in container.decode(video=0)]
+        errors.append(
+            np.mean([abs(luma - luma_of(image)).mean() for luma, image in zip(lumas, noise_images(3), strict=True)])
+        )
+    assert errors[0] < 0.5  # of rounding alone
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+
+
+def luma_of(image: Image) -> FloatArray:
+    return np.asarray(image @ np.float32([0.0620, 0.6142, 0.1826]) + 16, np.float32)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from tracker.flow.dense import DenseFlow
 from tracker.flow.sparse import SparseFlow
@@ -16,8 +17,12 @@ _FLOWS: Mapping[str, Callable[[], FlowEstimator]] = {"dis": DenseFlow, "lk": Spa
 FLOW_NAMES = tuple(_FLOWS)
 
 
-def create_flow(name: str) -> FlowEstimator:
-    """The flow of that name, with its usual settings; ValueError for one that is not in FLOW_NAMES."""
+def create_flow(name: str, dense_side: int | None = None) -> FlowEstimator:
+    """The flow of that name, with its usual settings; ValueError for one that is not in FLOW_NAMES.
+
+    dense_side: `max_side` of dense flow, if not its own.
+    """
     if name not in _FLOWS:
         raise ValueError(f"unknown flow {name!r}; known: {', '.join(_FLOWS)}")
-    return _FLOWS[name]()
+    flow = _FLOWS[name]()
+    return replace(flow, max_side=dense_side) if dense_side and isinstance(flow, DenseFlow) else flow

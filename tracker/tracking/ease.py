@@ -15,6 +15,8 @@ from tracker.types import BoolArray, FloatArray, IntArray, Origin, TrackedPoses
 
 # Share of a person's kept keypoints that the flow has to follow with certainty.
 _SURE = 0.8
+# How far keypoints may have moved apart since the network looked, by the person's size, for somebody to be still.
+_STILL = 0.02
 # IoU of boxes from which two people meet: the flow may take one's keypoints along with the other.
 _MEETING = 0.3
 
@@ -24,7 +26,7 @@ class Ease:
 
     def __init__(self) -> None:
         self._surely = np.zeros(0, np.bool_)
-        self._rests_s: dict[int, float] = {}
+        self._rests: dict[int, tuple[float, float]] = {}  # since the network looked: seconds, and how far they bent
         self._seen: _Seen | None = None
 
     @property
@@ -37,24 +39,28 @@ class Ease:
         followed, kept = (reliable & newest.kept).sum(axis=1), newest.kept.sum(axis=1)
         self._surely = followed >= np.maximum(_SURE * kept, 1)
 
-    def rest(self, newest: QueueEntry, pose_s: float, step_s: float, config: TrackerConfig) -> BoolArray:
+    def rest(
+        self, newest: QueueEntry, pose_s: float, still_s: float, step_s: float, config: TrackerConfig
+    ) -> BoolArray:
         """Who (N,) of the newest entry needs no network in the new frame, which is a step after the last one.
 
         Those are whole, confirmed, apart from others and surely followed, and have the next frame within `pose_s` of
-        the last one in which the network looked at them.
+        the last one in which the network looked at them, or `still_s` while their keypoints hardly move apart.
         """
         ids, settled = newest.track_ids.tolist(), self._seen.settled if self._seen else frozenset()
         may = self._surely & (newest.kept.mean(axis=1) >= WHOLE)
         may &= config.score_decay * newest.mean_scores >= config.propagation_score
-        since_s = {i: self._rests_s.get(i, 0.0) + step_s for i in ids}
-        may &= np.array([i in settled and since_s[i] + step_s <= pose_s for i in ids], np.bool_)
-        self._rests_s = {i: since_s[i] for i, rests in zip(ids, may.tolist(), strict=True) if rests}
+        since_s, bent = np.array([self._rests.get(i, (0.0, 0.0)) for i in ids]).reshape(-1, 2).T
+        since_s, bent = since_s + step_s, bent + newest.bends
+        may &= np.array([i in settled for i in ids], np.bool_)
+        may &= since_s + step_s <= np.where(bent <= _STILL, max(pose_s, still_s), pose_s)
+        self._rests = {ids[row]: (since_s[row], bent[row]) for row in np.flatnonzero(may).tolist()}
         return may
 
     def see(self, before: QueueEntry, people: TrackedPoses, *, has_looked: bool) -> None:
         """Take the people of a new frame; before: those of the last one, carried here. has_looked: the detector did."""
         if has_looked:
-            self._rests_s = {}  # nobody rests while the detector looks
+            self._rests = {}  # nobody rests while the detector looks
         last = None if has_looked else self._seen
         all_found = last.all_found if last else bool((people.poses.origin == Origin.DETECTED).all())
         missing = before.moved_boxes[~np.isin(before.track_ids, people.track_ids)]

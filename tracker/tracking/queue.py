@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tracker.boxes import box_areas
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, Motion, Poses, RowTable
 
 # With less than this share of the kept keypoints reliable, or none, the flow says nothing about a person.
@@ -46,6 +47,17 @@ class QueueEntry(RowTable):
         """Mean score (N,) of each person's kept keypoints, 0 without any."""
         total = np.where(self.kept, self.scores, 0).sum(axis=1)
         return total / np.maximum(self.kept.sum(axis=1), 1)
+
+    @property
+    def bends(self) -> FloatArray:
+        """How far (N,) a keypoint of each person was carried apart from the others' median, at most, by their size.
+
+        A size is the root of the box's area; who has no kept keypoints has 0.
+        """
+        steps = self.moved - self.keypoints
+        apart = np.hypot(*(steps - _median_steps(steps)[:, None]).transpose(2, 0, 1))
+        sizes = np.sqrt(np.maximum(box_areas(self.boxes), 1))
+        return np.asarray(np.where(np.isnan(apart), 0, apart).max(axis=1) / sizes, np.float32)
 
     def covered_by(self, newest: QueueEntry) -> BoolArray:
         """Which moved keypoints (N, K) lie in the box of somebody else in the newest entry.

@@ -64,7 +64,13 @@ class PoseTracker:
         return self._ease.is_calm
 
     def predict(
-        self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True, pose_s: float = 0
+        self,
+        motion: Motion | None,
+        *,
+        time_s: float | None = None,
+        decay: bool = True,
+        pose_s: float = 0,
+        still_s: float = 0,
     ) -> Candidates:
         """Carry the queue to the new frame; the boxes (N, 4) in which known people are to be looked for.
 
@@ -73,14 +79,15 @@ class PoseTracker:
         decay: lower the carried scores; false in a frame in which the detector does not run. pose_s: if not
         0, people whom the flow follows surely are left out for so long at most, and have their carried poses in
         `resting`, for `update`; nobody with face, fingers or toes beside the body, of which nothing is carried.
+        still_s: likewise, people who hardly move but as a whole.
         """
         newest = self._newest_carried(motion, time_s)
         self._has_looked = decay
         self.resting = Poses.empty(self._num_keypoints)
         if newest is None:
             return Candidates.from_detections(Detections.empty())
-        if pose_s and len(self._body) == self._num_keypoints:
-            rests = self._ease.rest(newest, pose_s, self._step_s, self.config)
+        if (pose_s or still_s) and len(self._body) == self._num_keypoints:
+            rests = self._ease.rest(newest, pose_s, still_s, self._step_s, self.config)
             self.resting, newest = carried_poses(newest[rests], self.config), newest[~rests]
         return propagated_candidates(newest, self.config, factor=self._score_factor(decay=decay))
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from av.filter import Graph
 from av.sidedata.sidedata import Type
+from av.video.reformatter import VideoReformatter
 
 from tracker.types import Image
 
@@ -37,6 +38,7 @@ class Pictures:
         self.pixel_aspect = self._stored_aspect = _aspect_of(stream)
         self.num_corrupt = 0
         self._deinterlaces = deinterlace
+        self._reformatter = VideoReformatter()
         self._is_interlaced = self._is_hdr = False
 
     def deinterlace(self, timed: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
@@ -58,7 +60,7 @@ class Pictures:
     def convert(self, frame: Any) -> Image:
         """Picture (H, W, 3) uint8 BGR of a frame of any pixel format; transparency is dropped, HDR tone-mapped."""
         self.num_corrupt += bool(frame.is_corrupt)
-        image = _to_bgr(frame)
+        image = self._to_bgr(frame)
         if frame.color_trc in _TONES:
             self._is_hdr = True
             image = cv2.transform(cv2.LUT(image, _TONES[frame.color_trc]), _BT2020_TO_BT709)  # type: ignore[assignment]
@@ -76,6 +78,17 @@ class Pictures:
         if self._is_hdr:
             notes.append("pictures of high dynamic range were tone-mapped")
         return "; ".join(notes) or None
+
+    def _to_bgr(self, frame: Any) -> Image:
+        colorspace = frame.colorspace
+        if colorspace not in _CONVERTIBLE:
+            # Players' convention for untagged files: high definition is BT.709.
+            colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
+        # Both ends are named because swscale converts between them only where they differ.
+        spaces = {"src_colorspace": colorspace, "dst_colorspace": _BT601, "src_color_range": frame.color_range}
+        converted: Any = self._reformatter.reformat(frame, format="bgr24", threads=1, **spaces)
+        image: Image = converted.to_ndarray()
+        return image
 
     def _is_due(self, frame: Any) -> bool:
         is_due = self._deinterlaces and frame.interlaced_frame and min(frame.width, frame.height) >= _LEAST_SIDE
@@ -139,17 +152,6 @@ def _aspect_of(stream: Any) -> Fraction:
     """Width of a stream's stored pixels by their height; 1 where it is unknown or senseless."""
     aspect = stream.sample_aspect_ratio
     return aspect if aspect and Fraction(1, 4) <= aspect <= 4 else Fraction(1)
-
-
-def _to_bgr(frame: Any) -> Image:
-    colorspace = frame.colorspace
-    if colorspace not in _CONVERTIBLE:
-        # Players' convention for untagged files: high definition is BT.709.
-        colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
-    # Both ends are named because swscale converts between them only where they differ.
-    spaces = {"src_colorspace": colorspace, "dst_colorspace": _BT601}
-    image: Image = frame.reformat(format="bgr24", src_color_range=frame.color_range, **spaces).to_ndarray()
-    return image
 
 
 def _tones(transfer: int) -> Image:
