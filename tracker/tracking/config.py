@@ -104,7 +104,7 @@ class TrackerConfig:
         """
         changes, of_paper = (
             [f"{name} {value}" for name, value in vars(self).items() if value != getattr(base, name)]
-            for base in (base.settled(self.keypoint_threshold) for base in (TrackerConfig(), PAPER))
+            for base in (replace(base, keypoint_threshold=self.keypoint_threshold) for base in (TrackerConfig(), PAPER))
         )
         if len(changes) <= len(of_paper):
             return ", ".join(changes)
