@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from tests.video.clips import flashes_and_tones, write_clip, write_sounding_clip
@@ -128,6 +130,27 @@ def test_what_is_interrupted_has_its_sound(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         dub(source, out, stop_at=40)
     check_together(partial_path(out), [1.0])
+
+
+def test_pictures_do_not_wait_for_sound_that_comes_late(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as target:
+        pictures, sound = target.add_stream("libx264", rate=25), target.add_stream("aac", rate=8000, layout="mono")
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for index in range(100):
+            frame = av.VideoFrame.from_ndarray(numbered(index % 30), format="bgr24")
+            target.mux(pictures.encode(frame))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.sample_rate, silence.pts, silence.time_base = 8000, 3 * 8000, Fraction(1, 8000)
+        for packet in [*pictures.encode(None), *sound.encode(silence), *sound.encode(None)]:
+            target.mux(packet)
+    out = tmp_path / "out.mp4"
+    with open_source(tmp_path / "a.mp4") as frames, VideoWriter(out, fps=frames.fps, sound=frames.sound) as video:
+        for frame in frames:
+            video.write(frame.image, frame.time_s)
+            if frame.index == 60:
+                with av.open(str(partial_path(out))) as container:
+                    assert sum(1 for _ in container.decode(video=0)) >= 25
+    assert packets_of(out)[1] == pytest.approx(3, abs=0.01)  # after that of silence, with which encoders begin
 
 
 def test_other_times_have_no_sound(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Sound:
         self._origin_s = origin_s
         self._shifts_s = shifts_s
         self._source: Any = None
+        self._stream: Any = None
         self._items: Iterator[Any] = iter(())
         self._next: Any = _LATER
         self._track: _Copied | _Encoded | None = None
@@ -63,22 +64,31 @@ class Sound:
         """One line on what became of it, None where there is nothing to say."""
         return "; ".join(self._notes) or None
 
-    def begin(self, target: Any, from_s: float) -> None:
-        """Add a stream for it to a container that is not begun yet; from_s: time of the first picture."""
+    def seek(self, from_s: float) -> float:
+        """Go to the time of the first picture; when the first packet begins, infinite where there is none."""
         if self._connect is None:
-            return
+            return math.inf
         try:
             self._source = self._connect()
         except InputError as error:
             self._notes.append(f"no sound: {error}")
-            return
-        if (stream := self._choose()) is None:
+            return math.inf
+        self._stream = self._choose()
+        if self._stream is None:
             self._notes.append("the sound is of a kind that cannot be read, and left out")
-            return
-        self._items = self._timed(stream, from_s)
+            return math.inf
+        self._items = self._timed(self._stream, from_s)
         self._next = next(self._items, _END)
-        if self._next is not _END and self._next is not _LATER:
-            self._track = self._open_track(target, stream, self._next[1])
+        return self._next[0] if self._has_packet else math.inf
+
+    def begin(self, target: Any) -> None:
+        """Add a stream for it to a container that is not begun yet, once it was brought to where it begins."""
+        if self._has_packet:
+            self._track = self._open_track(target, self._stream, self._next[1])
+
+    @property
+    def _has_packet(self) -> bool:
+        return self._next is not _END and self._next is not _LATER
 
     def _choose(self) -> Any:
         """The stream to take, None where none can be read."""
@@ -105,7 +115,7 @@ class Sound:
         while True:
             if self._next is _LATER:
                 self._next = next(self._items, _END)
-            if self._next is _LATER or self._next is _END or self._next[0] >= time_s:
+            if not self._has_packet or self._next[0] >= time_s:
                 return
             at_s, packet = self._next
             self._next = _LATER

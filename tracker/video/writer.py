@@ -34,6 +34,9 @@ _KEY_STEP, _MOST_BETWEEN_KEYS = 2 * 90_000, 1_000_000
 # Three hours: mp4 counts the ticks between two pictures with 31 bits, and clocks of cameras jump by years.
 _MAX_STEP = 3 * 3600 * 90_000
 
+# As long as a fragment.
+_MOST_WAIT_S = 1.0
+
 # What x264 encodes.
 _MAX_SIDE = 16384
 
@@ -155,14 +158,16 @@ class VideoWriter:
         if max(self._size_wh) > _MAX_SIDE:
             raise OutputError(f"pictures of {width}x{height} exceed H.264's {_MAX_SIDE} a side; scale the input down")
         self._first_s = time_s
+        # When sound begins is stated once it has come, which pictures would wait for in memory: of later sound it is
+        # not, so that the first packet alone stands at 0.
+        waits = self._sound is not None and self._sound.seek(time_s) < time_s + _MOST_WAIT_S
         self._container = av.open(
             str(partial_path(self._path).absolute()),
             "w",
             format=_FORMATS[self._path.suffix.lower()],
             # A fragment per second, on disk at once, is what an interrupted run keeps; large pictures fill more.
             options={
-                # Sound begins before the pictures, which is stated once it has come.
-                "movflags": f"empty_moov+default_base_moof{'+delay_moov' if self._sound else ''}",
+                "movflags": f"empty_moov+default_base_moof{'+delay_moov' * waits}",
                 "frag_duration": "1000000",
                 "frag_size": "16000000",
                 "flush_packets": "1",
@@ -171,7 +176,7 @@ class VideoWriter:
         )
         stream = self._add_stream()
         if self._sound:
-            self._sound.begin(self._container, time_s)
+            self._sound.begin(self._container)
         self._container.start_encoding()
         self._stream = stream  # only now: FFmpeg crashes when packets follow a header that failed
 
