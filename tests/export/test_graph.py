@@ -22,7 +22,7 @@ from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, BUILDERS, DETECTOR, PO
 from tracker.detection import load_detector
 from tracker.errors import DependencyError, InputError, ModelError, OutputError, UsageError
 from tracker.export import graph
-from tracker.export.comparison import Difference
+from tracker.export.comparison import Difference, compare
 from tracker.export.graph import TOLERANCE, Export, export_graph
 from tracker.export.tracing import trace
 from tracker.nets.pose_resnet import PoseResNet
@@ -210,3 +210,29 @@ def _trace_other_weights(source: Any) -> Any:
     other = copy.deepcopy(source.model)
     next(other.parameters()).data[0] += 0.1
     return trace(replace(source, model=other))
+
+
+class _Tags:
+    """A network whose tags are these (1, 1, 1, n), whatever it sees."""
+
+    def __init__(self, *tags: float) -> None:
+        self._tags = np.array(tags, np.float32).reshape(1, 1, 1, -1)
+
+    def run(self, images: Any) -> Any:
+        return {"tags_0": self._tags}
+
+
+def test_a_tag_of_another_person_be_they_near_is_no_fault_of_the_graph() -> None:
+    tags = np.linspace(-1, 1, 100)
+    near = tags.copy()
+    near[50] += 0.005
+    images = [np.zeros(1)]
+    told, loose = (compare(_Tags(*tags), _Tags(*near), images, step) for step in (1e-4, 0.01))
+    everywhere = compare(_Tags(*tags), _Tags(*(tags + 0.005)), images, step=1e-4)
+    assert told is not None
+    assert loose is not None
+    assert everywhere is not None
+    assert [told.is_within(1e-4), told.jumps] == [True, 0.01]
+    # Where values may be off by more, it is one of them.
+    assert [loose.is_within(1e-4), loose.jumps] == [False, 0]
+    assert not everywhere.is_within(1e-4)

@@ -30,8 +30,8 @@ Input: TypeAlias = npt.NDArray[Any]
 T = TypeVar("T")
 
 _ROUNDS = 10
-# What a tag is off by, as a share of the largest, at least, where it is another person's.
-_STEP = 0.01
+# What a tag is off by, as a share of the largest, where it is another person's, unless told otherwise.
+STEP = 0.01
 # Shapes (N, H, W) of noise for networks of any size.
 _NOISE = ((2, 64, 128), (1, 256, 448))
 
@@ -61,8 +61,11 @@ def with_progress(work: Iterable[T], description: str) -> Iterator[T]:
     yield from tqdm(work, description, disable=None, leave=False)
 
 
-def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Difference | None:
-    """The difference of two networks, NaN if one gives such; None if they find different numbers of people."""
+def compare(before: Runnable, after: Runnable, inputs: Sequence[Input], step: float = STEP) -> Difference | None:
+    """The difference of two networks, NaN if one gives such; None if they find different numbers of people.
+
+    step: what a tag is off by, more than, as a share of the largest, where it is another person's.
+    """
     shown = with_progress(inputs, "comparing")
     pairs = [(outputs_of(before, images), outputs_of(after, images)) for images in shown]
     parts = []
@@ -75,7 +78,7 @@ def compare(before: Runnable, after: Runnable, inputs: Sequence[Input]) -> Diffe
         scale = np.abs(expected).max(axis=1, keepdims=True)
         # A channel without anything must stay so.
         shares = differences / np.where(scale > 0, scale, 1)
-        typical, jumped = np.sqrt(np.square(shares).mean()), name.startswith("tags") & (shares > _STEP)
+        typical, jumped = np.sqrt(np.square(shares).mean()), name.startswith("tags") & (shares > step)
         largest, share = (np.where(jumped, 0, values).max() for values in (differences, shares))
         parts.append((largest, share, typical, jumped.mean()))
     # NumPy's maximum is NaN if one of them is.
