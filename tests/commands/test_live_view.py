@@ -23,6 +23,7 @@ import pytest
 from tests.commands.conftest import Run, refused
 from tests.commands.runs import MODULE, write_endless_clip
 from tests.video.test_overlay import person
+from tests.video.test_window import NO_KEY, FakeBackend
 from tracker.after.filters import OneEuro
 from tracker.job import live
 from tracker.job.live import MOST_VIEWERS, LiveView
@@ -32,6 +33,7 @@ from tracker.pipeline import StageTimes
 from tracker.skeletons import COCO_17
 from tracker.types import Frame, Origin, TrackedPoses
 from tracker.video.overlay import OverlayRenderer
+from tracker.video.window import LiveWindow
 
 SIZE_WH = 640, 360
 NOISE = np.random.default_rng(0).integers(0, 256, (*SIZE_WH[::-1], 3), dtype=np.uint8)
@@ -119,6 +121,15 @@ def test_one_drawing_for_file_and_browsers(view: LiveView) -> None:
             assert np.abs(seen.astype(int) - drawn[index]).mean() < 2
     assert overlay.num_drawn == 3
     assert not np.array_equal(drawn[0], PLAIN)
+
+
+def test_how_fast_the_run_is_stands_in_the_window_alone(view: LiveView) -> None:
+    backend = FakeBackend(NO_KEY)
+    sink = OverlaySink(Renderer(COCO_17), None, StageTimes(), LiveWindow("x", backend=backend), view=view)
+    sink.write(Frame(0, 0.0, PLAIN), TrackedPoses.empty(17))
+    assert np.abs(backend.shown[0].astype(int) - PLAIN).max() > 50
+    with get(view, "stream.mjpg") as pictures:
+        assert np.abs(next_picture(pictures).astype(int) - PLAIN).max() < 5
 
 
 def test_in_browsers_alone_it_is_drawn_small_when_somebody_asks(view: LiveView) -> None:
