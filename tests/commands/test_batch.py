@@ -307,6 +307,7 @@ def test_a_failure_that_does_not_name_its_sequence_is_told_with_it(
         pytest.param(["data", "--output", "o", "--split", "test"], "data has no split 'test'; it has val", id="split"),
         pytest.param(["data", "--output", "o", "--poses", "p"], "--poses has no meaning with the data set", id="poses"),
         pytest.param(["data", "--output", "o", "--start", "1"], "--start has no meaning with the data set", id="start"),
+        pytest.param(["data", "--output", "o", "--crf", "9"], "leave it out, or add --overlays", id="no overlays"),
         pytest.param(["clip.mp4", "--split", "val"], "--split is for data sets, and clip.mp4 is no", id="split alone"),
         pytest.param(["clip.mp4", "--workers", "2"], "--workers is for data sets and several inputs", id="one input"),
         pytest.param(["data", "--output", "o", "--workers", "0"], "--workers: '0' must be 1 or more", id="no workers"),

@@ -63,7 +63,7 @@ def plan_jobs(
             raise UsageError("--poses - is for one input, but of several each has its own poses; name a folder")
         names = _names_of(specs)
         jobs = [_plan_one(wanted, spec, names[spec], is_batch) for spec in specs]
-    _refuse_unused(wanted.outputs, [job.outputs for job in jobs])
+    _refuse_unused(wanted.outputs, [job.outputs for job in jobs], "add --overlays" if dataset else "name --output")
     _refuse_collisions(jobs)
     if is_batch:
         _make_folders(wanted.outputs.files, jobs)
@@ -184,17 +184,17 @@ def _place_of(spec: str) -> tuple[str, ...]:
     return tuple(re.sub(r'[<>:"|?*]', "_", part) for part in parts if part != "..")
 
 
-def _refuse_unused(wanted: Outputs, planned: Sequence[Outputs]) -> None:
+def _refuse_unused(wanted: Outputs, planned: Sequence[Outputs], remedy_of_overlays: str) -> None:
     """Raise UsageError for an option of what is not made of any input."""
     usual = Outputs()
     for options, is_made, what, remedy in (
-        (_OF_PICTURES, any(one.overlay or one.show or one.serve for one in planned), "overlays", "--output"),
-        (_OF_OVERLAYS, any(one.overlay for one in planned), "overlay videos", "--output"),
-        (_OF_POSES, any(one.poses for one in planned), "poses", "--poses"),
+        (_OF_PICTURES, any(one.overlay or one.show or one.serve for one in planned), "overlays", remedy_of_overlays),
+        (_OF_OVERLAYS, any(one.overlay for one in planned), "overlay videos", remedy_of_overlays),
+        (_OF_POSES, any(one.poses for one in planned), "poses", "name --poses"),
     ):
         given = [option for name, option in options.items() if getattr(wanted, name) != getattr(usual, name)]
         if given and not is_made:
-            raise UsageError(f"{given[0]} is for {what}, and none are written; leave it out, or name {remedy}")
+            raise UsageError(f"{given[0]} is for {what}, and none are written; leave it out, or {remedy}")
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
