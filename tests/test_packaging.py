@@ -30,9 +30,13 @@ def test_the_container_is_built_of_what_is_there():
     assert all((ROOT / name).exists() and f"!{name}" in ignored for name in names)
 
 
+def names_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="setuptools is not installed")
-def test_a_wheel_carries_the_weights(tmp_path):
+def test_a_wheel_carries_every_file_and_the_weights(tmp_path):
     for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("tracker", "weights"):
@@ -44,8 +48,9 @@ def test_a_wheel_carries_the_weights(tmp_path):
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
-    shipped = {path.name for path in (tmp_path / "weights").iterdir()}
-    assert {path.name for path in (installed / "tracker" / "default_weights").iterdir()} == shipped
+    assert names_below(installed / "tracker") == names_below(tmp_path / "tracker") | {
+        f"default_weights/{name}" for name in names_below(tmp_path / "weights")
+    }
     code = "from tracker import weights; print(weights.MANIFEST, len(weights.read_manifest()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=installed, check=True, capture_output=True, text=True)
     assert done.stdout.split()[0] == str(installed / "tracker" / "default_weights" / "manifest.toml")
