@@ -9,7 +9,7 @@ import pytest
 
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import FRAME_S
-from tracker.tracking.memory import Tracks, find_again
+from tracker.tracking.memory import Sightings, Tracks, find_again
 
 POSE = np.random.default_rng(5).uniform(10, 90, (17, 2)).astype(np.float32)
 BOX = np.array([0, 0, 100, 100], np.float32)
@@ -71,17 +71,19 @@ def test_of_two_who_were_lost_at_a_place_the_one_of_like_size_comes_back() -> No
 
 def test_pace_follows_the_steps_and_missing_keypoints_go_along() -> None:
     ids, boxes, poses, detected, alike = np.array([4]), BOX[None], POSE[None], np.ones(1, np.bool_), np.full(1, 0.8)
-    tracks = Tracks.begin(ids, boxes, poses, 0).see(ids, boxes + 8, poses + 8, detected, alike, 2 * FRAME_S, FRAME_S)
+    tracks = Tracks.begin(ids, boxes, poses, 0).see(
+        Sightings(ids, boxes + 8, poses + 8, detected, alike), 2 * FRAME_S, FRAME_S
+    )
     np.testing.assert_allclose(tracks.paces * FRAME_S, [[4, 4]])
     partial = poses + 10
     partial[0, 3] = np.nan
-    tracks = tracks.see(ids, boxes + 10, partial, ~detected, np.full(1, np.nan), 3 * FRAME_S, FRAME_S)
+    tracks = tracks.see(Sightings(ids, boxes + 10, partial, ~detected, np.full(1, np.nan)), 3 * FRAME_S, FRAME_S)
     assert tracks.usual == pytest.approx(0.16)  # 0.2 × 0.8; who did not go on, leaves it
     np.testing.assert_allclose(tracks.paces * FRAME_S, [[3.2, 3.2]])  # 0.6 × 4 + 0.4 × 2
     np.testing.assert_allclose(tracks.keypoints[0, 3], POSE[3] + 10, rtol=1e-6)
     # what was carried counts once it was detected again
     assert (tracks.seen_s[0], tracks.last_s[0], tracks.num_detections[0]) == pytest.approx((FRAME_S, 3 * FRAME_S, 2))
-    tracks = tracks.see(ids, boxes, poses, detected, alike, 4 * FRAME_S, FRAME_S)
+    tracks = tracks.see(Sightings(ids, boxes, poses, detected, alike), 4 * FRAME_S, FRAME_S)
     assert (tracks.seen_s[0], tracks.carried_s[0], tracks.num_detections[0]) == pytest.approx((3 * FRAME_S, 0, 3))
 
 
@@ -89,7 +91,7 @@ def test_a_box_that_is_cut_moves_nobody() -> None:
     ids, cut, detected = np.array([7]), BOX + np.array([0, 0, -50, 0], np.float32), np.ones(1, np.bool_)
     partial = np.where(POSE[:, :1] <= 50, POSE, np.float32(np.nan))[None]
     assert np.isfinite(partial[0, :, 0]).sum() >= 4
-    tracks = lost().see(ids, cut[None], partial, detected, np.full(1, 0.8), 11 * FRAME_S, FRAME_S)
+    tracks = lost().see(Sightings(ids, cut[None], partial, detected, np.full(1, 0.8)), 11 * FRAME_S, FRAME_S)
     assert tracks.paces.tolist() == [[0, 0]]
     np.testing.assert_allclose(tracks.keypoints[0], POSE)
 
@@ -98,8 +100,8 @@ def test_people_are_seen_in_any_order_beside_new_ones() -> None:
     offsets, detected = np.array([30, 0, 60], np.float32), np.ones(3, np.bool_)
     boxes, poses = BOX + offsets[:, None], POSE + offsets[:, None, None]
     alike = np.full(3, 0.8)
-    tracks = NOBODY.see(np.array([1, 2, 3]), boxes, poses, detected, alike, 0, 1)
-    tracks = tracks.see(np.array([3, 4, 1]), boxes, poses, detected, alike, 1, 1)
+    tracks = NOBODY.see(Sightings(np.array([1, 2, 3]), boxes, poses, detected, alike), 0, 1)
+    tracks = tracks.see(Sightings(np.array([3, 4, 1]), boxes, poses, detected, alike), 1, 1)
     assert tracks.ids.tolist() == [1, 2, 3, 4]
     assert tracks.seen_s.tolist() == [1, 0, 1, 0]
     assert tracks.boxes[:, 0].tolist() == [60, 0, 30, 0]

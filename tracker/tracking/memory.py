@@ -31,6 +31,20 @@ _OUT_OF_REACH = 0.2
 
 
 @dataclass(frozen=True)
+class Sightings(RowTable):
+    """The people of a frame: boxes (N, 4) xyxy and keypoints (N, K, 2) pixels, NaN where dropped.
+
+    detected: (N,) who was, and not carried there. similarities: (N,) with which they went on, NaN of those who did not.
+    """
+
+    ids: IntArray
+    boxes: FloatArray
+    keypoints: FloatArray
+    detected: BoolArray
+    similarities: FloatArray
+
+
+@dataclass(frozen=True)
 class Tracks(RowTable):
     """What is remembered of T ids, which rise.
 
@@ -72,55 +86,34 @@ class Tracks(RowTable):
         """The tracks after a motion of the background by (2,) pixels."""
         return replace(self, boxes=self.boxes + np.tile(step, 2), keypoints=self.keypoints + step)
 
-    def see(
-        self,
-        ids: IntArray,
-        boxes: FloatArray,
-        keypoints: FloatArray,
-        detected: BoolArray,
-        similarities: FloatArray,
-        now_s: float,
-        step_s: float,
-    ) -> Tracks:
+    def see(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
         """The tracks once these people are there; ids higher than all remembered are new. step_s: since the last frame.
 
-        detected: (N,) who was, and not carried there. Keypoints that are missing there are remembered where they were
-        last, moved along with the others. similarities: (N,) with which they went on, NaN of those who did not.
+        Keypoints that are missing there are remembered where they were last, moved along with the others.
         """
-        is_new = self.rows(ids) == len(self)
-        known = ~is_new
-        tracks = self._update(
-            ids[known], boxes[known], keypoints[known], detected[known], similarities[known], now_s, step_s
-        )
+        is_new = self.rows(people.ids) == len(self)
+        tracks = self._update(people[~is_new], now_s, step_s)
         if not is_new.any():
             return tracks
-        return Tracks.join([tracks, Tracks.begin(ids[is_new], boxes[is_new], keypoints[is_new], now_s)])
+        new = people[is_new]
+        return Tracks.join([tracks, Tracks.begin(new.ids, new.boxes, new.keypoints, now_s)])
 
-    def _update(
-        self,
-        ids: IntArray,
-        boxes: FloatArray,
-        keypoints: FloatArray,
-        detected: BoolArray,
-        similarities: FloatArray,
-        now_s: float,
-        step_s: float,
-    ) -> Tracks:
-        rows = self.rows(ids)
+    def _update(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
+        rows = self.rows(people.ids)
         seen = Tracks(*(values.copy() for values in vars(self).values()))
-        step = mean_steps(keypoints, self.keypoints[rows], _centres(boxes) - _centres(self.boxes[rows]))
+        step = mean_steps(people.keypoints, self.keypoints[rows], _centres(people.boxes) - _centres(self.boxes[rows]))
         is_first = self.seen_s[rows] + self.carried_s[rows] == 0
         gain = np.where(is_first, 1, _gain(_PACE_GAIN, step_s))[:, None]
         seen.paces[rows] = (1 - gain) * self.paces[rows] + gain * step / (now_s - self.last_s[rows])[:, None]
         remembered = self.keypoints[rows] + step.astype(np.float32)[:, None]
-        seen.keypoints[rows] = np.where(np.isnan(keypoints), remembered, keypoints)
-        seen.boxes[rows] = boxes
+        seen.keypoints[rows] = np.where(np.isnan(people.keypoints), remembered, people.keypoints)
+        seen.boxes[rows] = people.boxes
         seen.last_s[rows] = now_s
         since_s = self.carried_s[rows] + step_s
-        seen.num_detections[rows] += detected
-        seen.seen_s[rows] += detected * since_s
-        seen.carried_s[rows] = ~detected * since_s
-        rise = _gain(_USUAL_GAIN, step_s) * (similarities - self.usual[rows])
+        seen.num_detections[rows] += people.detected
+        seen.seen_s[rows] += people.detected * since_s
+        seen.carried_s[rows] = ~people.detected * since_s
+        rise = _gain(_USUAL_GAIN, step_s) * (people.similarities - self.usual[rows])
         seen.usual[rows] += np.where(np.isnan(rise), 0, rise)
         return seen
 

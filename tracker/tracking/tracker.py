@@ -12,7 +12,7 @@ from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.ease import Ease
 from tracker.tracking.looks import Look, Looks, unsure_rows
 from tracker.tracking.matching import match_greedily
-from tracker.tracking.memory import Tracks, find_again
+from tracker.tracking.memory import Sightings, Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
 from tracker.tracking.propagation import carried_poses, propagated_candidates, propagated_poses
 from tracker.tracking.queue import PoseQueue, QueueEntry
@@ -261,8 +261,9 @@ class PoseTracker:
     def _remember(self, entry: QueueEntry, poses: Poses, went_on: FloatArray) -> BoolArray:
         """Who (N,) is confirmed, once these are remembered. went_on: similarities (N,) with the queue, or NaN."""
         self._queue.push(entry, self._now_s)
-        people = entry.track_ids, entry.boxes, entry.keypoints, poses.origin == Origin.DETECTED, went_on
-        tracks = self._tracks.see(*people, self._now_s, self._step_s)
+        detected = poses.origin == Origin.DETECTED
+        people = Sightings(entry.track_ids, entry.boxes, entry.keypoints, detected, went_on)
+        tracks = self._tracks.see(people, self._now_s, self._step_s)
         confirmed = tracks.confirmed(self.config)[tracks.rows(entry.track_ids)]
         # Who can no longer come back is forgotten, so that the memory never grows without bound.
         recent = tracks.last_s >= min(self._now_s - self.config.forget_after_s, self._queue.times_s[0])
