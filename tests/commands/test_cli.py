@@ -72,6 +72,8 @@ def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         pytest.param([], "required: COMMAND; see pose-tracker --help", id="no command"),
         pytest.param(["dance"], "invalid choice: 'dance'", id="unknown command"),
         pytest.param(["track"], "required: --input; see pose-tracker track --help", id="no input"),
+        pytest.param(["track", "--inptu", "a.mp4"], "no option --inptu; the nearest is --input; see", id="misspelt"),
+        pytest.param(["convert", "a.csv", "--smoth=off"], "no option --smoth; the nearest is --smooth", id="no OUT"),
     ],
 )
 def test_wrong_usage_is_one_line(run: Run, arguments: list[str], message: str) -> None:

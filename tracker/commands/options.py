@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -122,10 +122,21 @@ class Parser(argparse.ArgumentParser):
         needed = [action.option_strings[0] for action in self._get_optional_actions() if action.required]
         if args and needed and not (args[0].startswith("-") or self._get_positional_actions()):
             self.error(f"{args[0]} stands alone; name what it is: {needed[0]} {args[0]}")
-        found, rest = super().parse_known_args(args, namespace)
+        try:
+            found, rest = super().parse_known_args(args, namespace)
+        except UsageError:  # a misspelt --input is missing, too, which says less
+            rest = self._find_unknown(args or ())
+            if not rest:
+                raise
         if rest:
             self.error(self._explain_unknown(rest))
         return found, []
+
+    def _find_unknown(self, args: Sequence[str]) -> list[str]:
+        if self._subparsers:  # whose options these are
+            return []
+        options = [text for text in takewhile("--".__ne__, args) if text.startswith("--")]
+        return [text for text in options if text.partition("=")[0] not in self._option_string_actions]
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """As argparse has it, but where names are asked for -5 is no negative number."""
