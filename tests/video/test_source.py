@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import math
 import os
 import shutil
@@ -161,6 +162,19 @@ def test_turns_and_mirrors_are_honoured_once(
     found = [image[8, 8], image[8, -8], image[-8, 8], image[-8, -8]]
     np.testing.assert_allclose(found, corners, atol=8)
     assert image.flags.c_contiguous
+
+
+def test_decoded_frames_do_not_wait_for_a_search_for_garbage(tmp_path: Path) -> None:
+    """A server's memory grew by them: there are many bytes in few objects."""
+    path = write_clip(tmp_path / "turned.mp4", [corner_image()] * 3)
+    patch_matrix(path, 0, 1, -1, 0)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(read_all(path)) == 3
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

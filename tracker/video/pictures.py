@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 from av.filter import Graph
-from av.sidedata.sidedata import Type
+from av.sidedata import sidedata
 from av.video.reformatter import VideoReformatter
 
 from tracker.types import Image
@@ -23,6 +23,8 @@ _CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
 
 # FFmpeg's AVColorTransferCharacteristic numbers of high dynamic range.
 _PQ, _HLG = 16, 18
+
+_side_data_of: Any = sidedata.SideDataContainer  # whose stub knows no argument
 
 # What the deinterlacer takes.
 _LEAST_SIDE = 4
@@ -101,7 +103,8 @@ def _orientation(frame: Any) -> tuple[bool, int | None]:
 
     By the display matrix, of which whole quarter turns and mirrors count: phones turn, their front cameras mirror.
     """
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    # `frame.side_data` would be kept by the frame it keeps: each would stay in memory until Python looks for garbage.
+    matrix = _side_data_of(frame).get(sidedata.Type.DISPLAYMATRIX)
     if matrix is None:
         return False, None
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
