@@ -12,7 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import OutputError, UsageError
+from tracker.errors import OutputError, TrackerError, UsageError
 
 # What stands for stdin as an input, for stdout as an output.
 PIPE = Path("-")
@@ -46,10 +46,10 @@ def partials_of(path: Path) -> list[Path]:
 
 @contextmanager
 def told_what_is_left(path: Path) -> Iterator[None]:
-    """A full disk or an interruption here says on stderr what is left of the file, unless the error does."""
+    """An error or an interruption here says on stderr what is left of the file, unless the error does."""
     try:
         yield
-    except (KeyboardInterrupt, OutputError) as error:
+    except (KeyboardInterrupt, TrackerError) as error:
         left = [str(found) for found in partials_of(path) if str(found) not in str(error)]
         if left:
             print(f"what was done is in {' and '.join(left)}", file=sys.stderr)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.commands.conftest import BOXES, TIMES_S, Run, refused, texture
+from tests.commands.conftest import BOXES, TIMES_S, Run, texture
 from tests.formats.examples import READABLE
 from tests.video.clips import flashes_and_tones, write_clip, write_sounding_clip
 from tracker.commands import render as render_command
@@ -147,14 +147,17 @@ def test_keypoints_fade_at_the_score_at_which_they_were_dropped(
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("tracked")
-def test_what_does_not_fit_is_told_in_one_line(
+def test_what_does_not_fit_is_told_with_what_it_leaves(
     run: Run, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     write_clip(tmp_path / "small.mp4", [np.zeros((48, 64, 3), np.uint8)] * 10, times_s=TIMES_S)
     write_clip(tmp_path / "slow.mp4", [texture()] * 10, times_s=[number / 2 for number in range(10)])
     write_clip(tmp_path / "short.mp4", [texture()] * 3, times_s=TIMES_S[:3])
     run("convert", "out.jsonl", "out.txt")
-    assert message in refused(run("render", *arguments), code)
+    done = run("render", *arguments)
+    *told, error = done.err.splitlines()
+    assert (done.code, told) == (code, [f"what was done is in {left}" for left in Path().glob("*.partial.mp4")])
+    assert message in error
     assert not list(tmp_path.glob("*_rendered.mp4"))
 
 
