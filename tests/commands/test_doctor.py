@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tracker.doctor.checks import CHECKS
+from tracker.doctor.look import look_here
 
 ROOT = Path(__file__).resolve().parents[2]
 AGAIN = "install the program again, or run in a checkout: git checkout weights"
@@ -99,6 +100,13 @@ def test_the_cause_alone_has_a_remedy(tmp_path: Path, code: str, remedy: str) ->
     opencv, video = (found["checks"][name] for name in ("opencv", "video"))
     assert [one["remedy"] for one in (*opencv, *video)] == [remedy, "mend opencv first"]
     assert str(tmp_path / "cv2") in opencv[0]["text"]
+
+
+def test_torch_is_no_problem_where_it_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the container: checkpoints and training need it, tracking does not."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (finding,) = look_here("torch")
+    assert (finding.state, finding.remedy) == ("note", "pip install torch")
 
 
 def test_networks_that_are_missing_or_damaged(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -79,6 +80,9 @@ def _check_opencv() -> Iterator[Finding]:
 
 
 def _check_torch() -> Iterator[Finding]:
+    if importlib.util.find_spec("torch") is None:
+        yield Finding("note", "no torch, which checkpoints and training alone need", "pip install torch")
+        return
     import torch
 
     from tracker.runtime import describe_torch_device, has_nvidia_driver, resolve_torch_device
