@@ -124,9 +124,8 @@ def _sweep() -> None:
         with suppress(OSError):
             number = folder.name.removeprefix(_PREFIX).partition("-")[0]
             is_folder = folder.is_dir() and not folder.is_symlink()
-            is_mine = (
-                sys.platform == "win32" or folder.lstat().st_uid == os.getuid()
-            )  # Windows has a folder for each user
+            # On Windows each user has a temporary folder.
+            is_mine = sys.platform == "win32" or folder.lstat().st_uid == os.getuid()
             if is_folder and is_mine and number.isdecimal() and not _runs(int(number)):
                 shutil.rmtree(folder, ignore_errors=True)
 
