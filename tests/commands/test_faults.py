@@ -192,7 +192,7 @@ OUTPUT_FAULTS = {
         left=frozenset({"disk/out.partial.mp4"}),
     ),
     "disk too small for the last step": Fault(
-        small_disk("400k"), "--input long.mp4 --output disk/out.mp4",
+        small_disk("700k"), "--input long.mp4 --output disk/out.mp4",
         f"error: cannot write disk/out.mp4: {FULL}; the video so far is in disk/out.partial.mp4; {REMEDY}",
         left=frozenset({"disk/out.partial.mp4"}),
     ),
