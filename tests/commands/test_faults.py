@@ -31,8 +31,8 @@ OUTPUTS = ["--output", "out.mp4", "--poses", "out.jsonl", "--overwrite"]
 WRITTEN = frozenset({"out.mp4", "out.jsonl"})
 # How all begins that a run prints.
 LINES = re.compile(
-    r"(error|warning|note|detector|pose|written|ms per frame|speed|tracker|looks for people|live): |\d+ (frames|poses) "
-    r"|stopped after \d+ frames; what was"
+    r"(error|warning|note|detector|pose|written|ms per frame|speed|tracker|looks for people|live): "
+    r"|\d+ (frames?|poses?) |stopped after \d+ frames?; what was"
 )
 
 
@@ -175,8 +175,14 @@ def small_disk(size: str) -> Make:
 
 def pulled_stick(scene: Scene) -> None:
     """A folder that is gone once the camera has given its pictures."""
-    (scene.folder / "stick").mkdir()
-    camera(9, lambda: shutil.rmtree(scene.folder / "stick"))(scene)
+    stick = scene.folder / "stick"
+    stick.mkdir()
+
+    def pull() -> None:
+        while stick.exists():  # files may be made there meanwhile
+            shutil.rmtree(stick, ignore_errors=True)
+
+    camera(9, pull)(scene)
 
 
 FULL = "No space left on device"
