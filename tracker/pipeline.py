@@ -473,12 +473,7 @@ def build_pipeline(
     if pose_model is None or isinstance(pose_model, str | Path):
         network = (_path(pose_model), device, num_threads)
         settings = FinderSettings(grouping, flip_test, detector_score)
-        if pose != "top-down":
-            pose_model = load_finder(*network, settings, engine)
-        elif detector is None:
-            pose_model = load_poses(*network, settings=settings, engine=engine)
-        else:
-            pose_model = load_estimator(*network, flip_test=flip_test, engine=engine)
+        pose_model = _load_pose_model(pose, network, settings, engine, has_detector=detector is not None)
     if isinstance(pose_model, PoseFinder):
         detector = None
     elif detector is None or isinstance(detector, str | Path):
@@ -488,6 +483,22 @@ def build_pipeline(
         appearance = load_appearance(appearance, pose_model.skeleton, device, num_threads)
     parts = (detector, pose_model, motion, config, detect_every, detector_batch)
     return Pipeline(*parts, pace=pace, selection=selection, appearance=appearance)
+
+
+def _load_pose_model(
+    pose: PoseMethod,
+    network: tuple[Path | None, str, int],
+    settings: FinderSettings,
+    engine: str,
+    *,
+    has_detector: bool,
+) -> PoseEstimator | PoseFinder:
+    """network: its file, None for the shipped one, the device and the number of threads."""
+    if pose != "top-down":
+        return load_finder(*network, settings, engine)
+    if not has_detector:
+        return load_poses(*network, settings=settings, engine=engine)
+    return load_estimator(*network, flip_test=settings.flip_test, engine=engine)
 
 
 def choose_pace(speed: Speed | None, config: TrackerConfig, flow: str, *, is_live: bool = False) -> Pace:
