@@ -12,6 +12,7 @@ import pytest
 from tracker.cli import main
 from tracker.detection.detector import load_detector, open_network
 from tracker.export.pair import MAX_BYTES, TOLERANCE, pair_difference
+from tracker.nets.build import NETWORKS as NETWORKS_BY_NAME
 from tracker.pose import load_finder, load_pose_network
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING
@@ -51,13 +52,24 @@ def test_files_are_those_of_the_manifest(network):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_files_state_what_the_manifest_states(network):
-    on_onnx, on_torch = paths_of(network)
+    stated, (on_onnx, on_torch) = network.stated, paths_of(network)
+    assert NETWORKS_BY_NAME[stated["network"]] == network.kind
     for metadata in (OnnxNetwork(on_onnx, "cpu").metadata, read_metadata(on_torch)):
-        assert metadata["network"] == network.network
-        assert metadata.get("skeleton") == network.skeleton
-        assert metadata["color"] == network.color
+        for name in ("network", "color", "skeleton"):
+            assert metadata.get(name) == stated.get(name)
         for name in ("arguments", "mean", "std", "input_size"):
-            assert json.loads(metadata[name]) == getattr(network, name)
+            assert json.loads(metadata[name]) == stated[name]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_manifest_tells_where_networks_come_from_and_how_good_they_are(network):
+    rest = {name: network.stated[name] for name in ("start", "data", "accuracy")}
+    assert set(network.stated) - set(rest) <= {"network", "arguments", "skeleton", "color", "mean", "std", "input_size"}
+    assert network.licence
+    assert rest["start"]
+    assert {frozenset(table) for table in rest["data"]} == {frozenset(("name", "licence"))}
+    assert {frozenset(table) for table in rest["accuracy"]} == {frozenset(("measure", "value", "command"))}
+    assert all(value != "" for table in (*rest["data"], *rest["accuracy"]) for value in table.values())
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -71,11 +83,11 @@ def test_they_are_found_and_load(network):
     assert path.suffix == ".onnx"
     if network.kind == "pose":
         loaded = load_pose_network(path, "cpu")
-        assert loaded.skeleton.name == network.skeleton
-        assert loaded.input_size_hw == tuple(network.input_size)
+        assert loaded.skeleton.name == network.stated["skeleton"]
+        assert loaded.input_size_hw == tuple(network.stated["input_size"])
     elif network.kind == "bottom-up":
         finder = load_finder(None, "cpu", settings=FinderSettings(TRACKED_GROUPING))
-        assert (finder.name, finder.skeleton.name) == (path.name, network.skeleton)
+        assert (finder.name, finder.skeleton.name) == (path.name, network.stated["skeleton"])
         assert len(finder.find([np.zeros((64, 96, 3), np.uint8)])[0]) == 0
     else:
         assert open_network(path, "cpu").inputs[0].shape == (None, 3, None, None)

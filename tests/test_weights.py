@@ -326,32 +326,16 @@ def test_shipped_files_are_verified(tmp_path):
     assert "a.onnx, which is included, is missing; install" in refusal(find_default, "pose", "cpu", manifest)
 
 
-def test_what_the_manifest_says_can_be_read(tmp_path):
-    (network,) = read_manifest(manifest_of(tmp_path, entry(tmp_path)))
-    assert (network.network, network.arguments, network.skeleton) == ("PoseLiteHRNet", {"num_keypoints": 19}, "body19")
-    assert (network.onnx.file, network.onnx.bytes) == ("a.onnx", 3)
-    assert network.data == [{"name": "pictures", "licence": "CC BY 4.0"}]
-    assert network.accuracy[0]["value"] == 0.5
-
-
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         pytest.param("[[network]]", "[network]", id="a table for a list"),
         pytest.param('licence = "for research"', "", id="no licence"),
-        pytest.param("color =", "colour =", id="unknown key"),
-        pytest.param('color = "rgb"', 'color = "grey"', id="unknown colour"),
+        pytest.param('licence = "for research"', "licence = 1", id="a licence without words"),
         pytest.param('kind = "pose"', 'kind = "flow"', id="unknown kind"),
-        pytest.param('kind = "pose"', 'kind = "detector"', id="a network of another kind"),
-        pytest.param('network = "PoseLiteHRNet"', 'network = "Other"', id="unknown network"),
-        pytest.param("{ num_keypoints = 19 }", "19", id="arguments that are no table"),
-        pytest.param("body19", "body20", id="unknown skeleton"),
         pytest.param("mean = [127.5,", "mean = " + "[" * 9999, id="too deep"),
-        pytest.param("std = [127.5,", "std = [0,", id="a std of 0"),
-        pytest.param('[{ name = "pictures", licence = "CC BY 4.0" }]', "[]", id="no data"),
-        pytest.param('command = "evaluate"', 'command = ""', id="accuracy without a command"),
-        pytest.param('file = "a.onnx"', 'file = "../a.onnx"', id="a file elsewhere"),
-        pytest.param('sha256 = "', 'sha256 = "g', id="a hash of other letters"),
+        pytest.param("bytes = 3", 'bytes = "3"', id="a size in words"),
+        pytest.param("sha256 = ", "sha = ", id="no hash"),
     ],
 )
 def test_a_malformed_manifest_is_one_line(tmp_path, old, new):

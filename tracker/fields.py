@@ -1,4 +1,4 @@
-"""Fields of tables that describe networks, checked by name: of a .toml, a file's metadata or the manifest."""
+"""Fields of tables that describe networks, checked by name: of a .toml, or of a file's metadata."""
 
 from __future__ import annotations
 

@@ -10,16 +10,14 @@ import tomllib
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DependencyError, ModelError
 from tracker.nets.build import NETWORKS, Kind, build_network
 from tracker.runtime import torch_runs_on_cuda
-from tracker.skeletons import SKELETONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,39 +57,26 @@ class ShippedFile:
     sha256: str
 
     def __post_init__(self) -> None:
-        _check_fields(self)
+        if [type(value) for value in vars(self).values()] != [str, int, str]:
+            raise ValueError(f"file = {self.file!r}, bytes = {self.bytes!r}, sha256 = {self.sha256!r}")
 
 
 @dataclass(frozen=True)
 class ShippedNetwork:
-    """A network that comes with the program, as two files with the same weights, and what they state of themselves.
+    """A network that comes with the program, as two files with the same weights.
 
-    network, arguments: the module and what it is built with. color, mean, std: of the input, 0–255 values.
-    input_size: height and width in pixels; a detector's input has any shape within it, and that of a bottom-up network
-    any shape. skeleton: of all but detectors. start: whose weights it began with, under which licence, and what
-    was changed. data: names and licences of what it was trained on. accuracy: what was measured, its value, and the
-    command that measured it.
+    licence: of the weights. stated: what else the manifest says, for people; tests hold it to what the files state.
     """
 
     kind: Kind
-    network: str
-    arguments: Mapping[str, Any]
-    color: str
-    mean: list[float]
-    std: list[float]
-    input_size: list[int]
+    licence: str
     onnx: ShippedFile
     safetensors: ShippedFile
-    start: str
-    licence: str
-    data: list[dict[str, str]]
-    accuracy: list[dict[str, Any]]
-    skeleton: str | None = None
+    stated: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        _check_fields(self)
-        if NETWORKS[self.network] != self.kind or (self.skeleton is None) != (self.kind == "detector"):
-            raise ValueError(f"{self.network} with skeleton {self.skeleton} is no {self.kind} network")
+        if self.kind not in NETWORKS.values() or not isinstance(self.licence, str):
+            raise ValueError(f"kind = {self.kind!r}, licence = {self.licence!r}")
 
 
 def read_manifest(manifest: Path = MANIFEST) -> tuple[ShippedNetwork, ...]:
@@ -236,52 +221,8 @@ def _build(name: str, arguments: Any) -> nn.Module:
     return build_network(name, arguments)
 
 
-def _shipped_network(*, onnx: Any, safetensors: Any, **facts: Any) -> ShippedNetwork:
-    return ShippedNetwork(onnx=ShippedFile(**onnx), safetensors=ShippedFile(**safetensors), **facts)
-
-
-def _check_fields(entry: ShippedFile | ShippedNetwork) -> None:
-    for name, fits in _FITS.items():
-        if hasattr(entry, name) and not fits(getattr(entry, name)):
-            raise ValueError(f"{name} = {getattr(entry, name)!r}")
-
-
-def _are_numbers(count: int, least: float) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, list)
-        and len(value) == count
-        and all(isinstance(number, int | float) and number >= least for number in value)
-    )
-
-
-def _are_tables(*keys: str) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(isinstance(table, dict) and table.keys() == set(keys) and "" not in table.values() for table in value)
-    )
-
-
-# Whether a value of the manifest makes sense, by its name.
-_FITS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
-    {
-        "file": lambda value: isinstance(value, str) and Path(value).name == value,
-        "bytes": lambda value: isinstance(value, int) and value > 0,
-        "sha256": lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
-        "kind": lambda value: value in NETWORKS.values(),
-        "network": lambda value: value in NETWORKS,
-        "arguments": lambda value: isinstance(value, dict),
-        "color": lambda value: value in ("rgb", "bgr"),
-        "mean": _are_numbers(3, least=0),
-        "std": _are_numbers(3, least=1),
-        "input_size": _are_numbers(2, least=32),
-        "start": lambda value: isinstance(value, str) and value != "",
-        "licence": lambda value: isinstance(value, str) and value != "",
-        "data": _are_tables("name", "licence"),
-        "accuracy": _are_tables("measure", "value", "command"),
-        "skeleton": lambda value: value is None or value in SKELETONS,
-    }
-)
+def _shipped_network(*, kind: Any, licence: Any, onnx: Any, safetensors: Any, **stated: Any) -> ShippedNetwork:
+    return ShippedNetwork(kind, licence, ShippedFile(**onnx), ShippedFile(**safetensors), stated)
 
 
 def _check_file(path: Path) -> None:
