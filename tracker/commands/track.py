@@ -6,7 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,24 +196,9 @@ def read_jobs(args: argparse.Namespace) -> tuple[list[Job], bool]:
     from tracker.job.job import Job, Outputs, Span
     from tracker.job.plan import plan_jobs
 
-    outputs = Outputs(
-        overlay=args.output,
-        poses=args.poses,
-        format=args.format,
-        confirmed_only=args.confirmed_only,
-        show_unconfirmed=args.show_unconfirmed,
-        show=args.show,
-        serve=args.serve,
-        draw=args.draw,
-        line_width=args.line_width,
-        blur_faces=args.blur_faces,
-        audio=args.audio,
-        crf=args.crf,
-        person_height_m=args.person_height,
-        smooth_overlay=args.smooth != "off",
-        second_pass=_second_pass(args),
-        overwrite=args.overwrite,
-    )
+    same = {field.name: getattr(args, field.name) for field in fields(Outputs) if field.name in vars(args)}
+    smoothing = {"smooth_overlay": args.smooth != "off", "second_pass": _second_pass(args)}
+    outputs = Outputs(**(same | smoothing), overlay=args.output, person_height_m=args.person_height)
     span = Span(args.fps, args.start, args.end, args.max_frames, args.deinterlace, args.reconnect)
     settings, known = _read_people(args)
     wanted = Job("", settings, span, outputs, known=known, photos=args.photos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -110,7 +111,10 @@ def _turning(width: float, rng: Rng) -> Stage:
 
 
 def _behind_pillars(width: float, rng: Rng, looks: tuple[int, int, int, int]) -> Stage:
-    """Two pairs, each of one size, meet behind a pillar each and stay for a while: one goes on, the other back."""
+    """Two pairs, each of one size, meet behind a pillar each and stay for a while: one goes on, the other back.
+
+    looks: numbers of their clothes, pair by pair.
+    """
     actors, goes_on = [], _either(rng)
     for pair, place in ((1, 0.27 * width), (-1, 0.73 * width)):
         pause, first = rng.uniform(0, 20), _either(rng)
@@ -120,16 +124,6 @@ def _behind_pillars(width: float, rng: Rng, looks: tuple[int, int, int, int]) ->
             route = ((0.0, place - side * 260), arrives, leaves, (54 + pause, end))
             actors.append(Actor(0, ground, turn=0.6, look=look, route=route))
     return Stage(tuple(actors), DRIFT, (Pillar(0.27 * width, 640, 260), Pillar(0.73 * width, 640, 260)))
-
-
-def _unlike(width: float, rng: Rng) -> Stage:
-    """In unlike clothes."""
-    return _behind_pillars(width, rng, (0, 1, 2, 3))
-
-
-def _alike(width: float, rng: Rng) -> Stage:
-    """In the same clothes."""
-    return _behind_pillars(width, rng, (0, 0, 3, 3))
 
 
 def _ten(width: float, rng: Rng) -> Stage:
@@ -192,8 +186,8 @@ HARD: Mapping[str, Scenario] = MappingProxyType(
         "lost-pan": Scenario(_lost_pan, 100),
         "lost-shake": Scenario(_lost_shake, 90, noise=Noise(miss_rate=0.12)),
         "turning": Scenario(_turning, 90, noise=Noise(exchange_rate=0.5)),
-        "unlike": Scenario(_unlike, 80),
-        "alike": Scenario(_alike, 80),
+        "unlike": Scenario(partial(_behind_pillars, looks=(0, 1, 2, 3)), 80),
+        "alike": Scenario(partial(_behind_pillars, looks=(0, 0, 3, 3)), 80),
         "ten": Scenario(_ten, 200),
         "5-fps": Scenario(_few_frames, 300, fps=5),
         "120-fps": Scenario(_many_frames, 50, fps=120),
