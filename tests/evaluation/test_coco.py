@@ -22,8 +22,6 @@ from tracker.errors import InputError
 from tracker.evaluation.coco import (
     box_recalls,
     box_results,
-    evaluate_detections,
-    evaluate_poses,
     evaluate_results,
     false_people,
     keypoint_results,
@@ -89,26 +87,10 @@ def true_points() -> np.ndarray[Any, Any]:
     return np.reshape(KEYPOINTS, (17, 3))[:, :2].astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("detections", "ap", "ap50", "ap75", "ar"),
-    [
-        pytest.param(found(BOX, scores=[0.9]), 1, 1, 1, 1, id="found"),
-        pytest.param(found(scores=[]), 0, 0, 0, 0, id="missed"),
-        pytest.param(found([150, 10, 20, 50], BOX, scores=[0.9, 0.8]), 0.5, 0.5, 0.5, 1, id="a better score beside it"),
-        pytest.param(found([20, 10, 100, 39], scores=[0.9]), 0.6, 1, 1, 0.6, id="IoU 0.78: thresholds 0.5 to 0.75"),
-    ],
-)
-def test_box_ap_of_one_person(
-    truth: Truth, detections: Detections, ap: float, ap50: float, ap75: float, ar: float
-) -> None:
-    figures = evaluate_detections(truth(person()), {1: detections})
-    assert [figures[name] for name in ("ap", "ap50", "ap75", "ar")] == pytest.approx([ap, ap50, ap75, ar])
-
-
 def test_sizes_without_anybody_are_undefined(truth: Truth) -> None:
-    medium = evaluate_detections(truth(person()), {1: found(BOX, scores=[0.9])})
+    medium = evaluate_results(truth(person()), box_results({1: found(BOX, scores=[0.9])}), "boxes")
     assert (medium["ap_small"], medium["ap_medium"], medium["ap_large"]) == (None, ONE, None)
-    assert set(evaluate_detections(truth(), {}).values()) == {None}
+    assert set(evaluate_results(truth(), [], "boxes").values()) == {None}
 
 
 @pytest.mark.parametrize(("area", "oks_area"), [(None, 0.53 * 100 * 50), (3000, 3000)], ids=["0.53 of the box", "own"])
@@ -117,14 +99,16 @@ def test_oks_is_scaled_by_the_area(truth: Truth, area: float | None, oks_area: f
     given = true_points()
     # at OKS 0.72, found at the thresholds 0.5 to 0.7
     given[0, 0] += math.sqrt(-math.log(0.72) * oks_area * 8 * COCO_17.sigmas[0] ** 2)
-    figures = evaluate_poses(truth(person(keypoints=nose_only, area=area)), {1: poses(given)}, COCO_17)
+    results = keypoint_results({1: poses(given)}, COCO_17)
+    figures = evaluate_results(truth(person(keypoints=nose_only, area=area)), results, "keypoints")
     assert figures["ap"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("keypoints", [None, [], [0] * 51], ids=["absent", "empty", "zeros"])
 def test_people_without_keypoints_are_neither_found_nor_false(truth: Truth, keypoints: Any) -> None:
     gt = truth(person(1), person(2, keypoints=keypoints))
-    assert evaluate_poses(gt, {1: poses(true_points()), 2: poses(true_points())}, COCO_17)["ap"] == ONE
+    results = keypoint_results({1: poses(true_points()), 2: poses(true_points())}, COCO_17)
+    assert evaluate_results(gt, results, "keypoints")["ap"] == ONE
     assert len(gt.pictures[1].true_boxes()) == 0
 
 
@@ -317,9 +301,9 @@ def test_poses_are_brought_to_crowdpose_by_name(truth: Truth) -> None:
     given[17:] = (1, 2), (3, 4)
     (result,) = keypoint_results({1: poses(given)}, BODY_19, CROWDPOSE_14)
     assert result["keypoints"][36:] == [3, 4, 1, 1, 2, 1]  # head, neck
-    (result,) = keypoint_results({1: poses(given[:17])}, COCO_17, CROWDPOSE_14)
-    assert result["keypoints"][36:] == [0] * 6
-    assert evaluate_poses(gt, {1: poses(given[:17])}, COCO_17)["ap"] == ONE
+    results = keypoint_results({1: poses(given[:17])}, COCO_17, CROWDPOSE_14)
+    assert results[0]["keypoints"][36:] == [0] * 6
+    assert evaluate_results(gt, results, "keypoints")["ap"] == ONE
 
 
 @pytest.mark.parametrize(

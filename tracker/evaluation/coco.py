@@ -60,16 +60,6 @@ def box_results(detections: Mapping[int, Detections]) -> list[Annotation]:
     return results
 
 
-def evaluate_poses(truth: GroundTruth, poses: Mapping[int, Poses], skeleton: Skeleton) -> Figures:
-    """OKS AP of the poses by image id, as `evaluate_results` gives it."""
-    return evaluate_results(truth, keypoint_results(poses, skeleton, truth.skeleton), "keypoints")
-
-
-def evaluate_detections(truth: GroundTruth, detections: Mapping[int, Detections]) -> Figures:
-    """Box AP of the detections by image id, as `evaluate_results` gives it."""
-    return evaluate_results(truth, box_results(detections), "boxes")
-
-
 def evaluate_results(truth: GroundTruth, results: Sequence[Annotation], kind: Kind) -> Figures:
     """OKS or box AP: `ap`, `ap50`, `ap75`, `ap_medium`, `ap_large`, `ar` within 0–1; of boxes `ap_small` too.
 

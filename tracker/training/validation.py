@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tracker.datasets.coco import Picture, read_picture
 from tracker.detection.detector import NetworkDetector
 from tracker.detection.person_detector import PERSON_DETECTOR, TorchDetectionNetwork
-from tracker.evaluation.coco import (
-    Figures,
-    box_recalls,
-    box_results,
-    evaluate_detections,
-    evaluate_poses,
-    evaluate_results,
-    false_people,
-    keypoint_results,
-)
+from tracker.evaluation.coco import Figures, box_recalls, box_results, evaluate_results, false_people, keypoint_results
 from tracker.evaluation.mean_oks import mean_oks
 from tracker.evaluation.pck import evaluate_pck
 from tracker.pose.bottom_up import BottomUpEstimator
@@ -48,7 +39,8 @@ def measure_pose(model: nn.Module, sets: Sequence[ValidationSet], recipe: PoseRe
 
     def measure(part: ValidationSet) -> Figures:
         poses = _on_pictures(part, lambda picture, image: estimator.estimate(image, picture.true_boxes()))
-        return evaluate_poses(part.truth, poses, skeleton) | evaluate_pck(part.truth, poses, skeleton)[0]
+        results = keypoint_results(poses, skeleton, part.truth.skeleton)
+        return evaluate_results(part.truth, results, "keypoints") | evaluate_pck(part.truth, poses, skeleton)[0]
 
     return _measured(sets, measure)
 
@@ -83,11 +75,11 @@ def measure_detector(
     detector = NetworkDetector(network, PERSON_DETECTOR, _LEAST_SCORE, None)
 
     def measure(part: ValidationSet) -> Figures:
-        found = _on_pictures(part, lambda _, image: detector.detect([image])[0])
+        results = box_results(_on_pictures(part, lambda _, image: detector.detect([image])[0]))
         if part is negatives:
-            return _by_score("false", false_people(part.truth, box_results(found), _SCORES))
-        recalls = _by_score("recall", box_recalls(part.truth, box_results(found), _SCORES))
-        return evaluate_detections(part.truth, found) | recalls
+            return _by_score("false", false_people(part.truth, results, _SCORES))
+        recalls = _by_score("recall", box_recalls(part.truth, results, _SCORES))
+        return evaluate_results(part.truth, results, "boxes") | recalls
 
     return _defined(measure(negatives)) | _measured(sets, measure)
 
