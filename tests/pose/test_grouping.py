@@ -211,21 +211,6 @@ def test_skeleton_gives_nobody_two_of_a_keypoint():
     assert members(groups) == [[0, 0, None], [1, None, 0]]
 
 
-@pytest.mark.parametrize("method", ["assignment", "skeleton"])
-def test_every_peak_is_in_one_person(method):
-    rng = np.random.default_rng(3)
-    found = [[(score, tag) for score, tag in zip(*rng.random((2, 4)), strict=True)] for _ in range(14)]
-    peaks = peaks_of(*found)
-    config = GroupingConfig(detection_threshold=0.0, tag_threshold=0.2)
-    groups = (
-        group_by_assignment(peaks, config)
-        if method == "assignment"
-        else group_along_skeleton(peaks, CROWDPOSE_14.edges, config)
-    )
-    assert sorted(groups.scores[groups.scores > 0]) == sorted(peaks.scores[peaks.scores > 0])
-    assert len(groups) > 4
-
-
 def refine_plainly(groups, heatmaps, tags):
     """Every cell for every missing keypoint of every person."""
     positions, scores = groups.positions.copy(), groups.scores.copy()

@@ -98,28 +98,6 @@ def test_targets_are_the_official_ones(case):
     assert targets.dtype == weights.dtype == np.float32
 
 
-def test_a_sampled_gaussian_is_decoded_to_a_quarter_cell():
-    rng = np.random.default_rng(2)
-    centres = rng.uniform(5, 40, (40, 3, 2))
-    x = np.exp(-((np.arange(48) - centres[..., 0, None]) ** 2) / 8)
-    y = np.exp(-((np.arange(64) - centres[..., 1, None]) ** 2) / 8)
-    positions, _ = decode_heatmaps((y[..., None] * x[..., None, :]).astype(np.float32))
-    assert np.abs(positions - centres).max() <= 0.25 + 1e-6
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0])
-def test_without_a_peak_above_zero_the_cell_is_the_origin(value):
-    positions, peaks = decode_heatmaps(np.full((1, 2, 8, 6), value, np.float32))
-    assert positions.tolist() == [[[0, 0], [0, 0]]]
-    assert peaks.tolist() == [[value, value]]
-
-
-def test_of_equal_peaks_the_first_in_raster_order_wins():
-    heatmaps = np.zeros((1, 1, 8, 6), np.float32)
-    heatmaps[0, 0, [3, 3, 2], [1, 4, 5]] = 1
-    assert find_peaks(heatmaps)[0].tolist() == [[[5, 2]]]
-
-
 def test_nobody():
     positions, peaks = decode_heatmaps(np.zeros((0, 17, 64, 48), np.float32))
     assert positions.shape == (0, 17, 2)
@@ -152,16 +130,6 @@ def test_targets_with_a_sigma_for_each_keypoint_are_the_official_ones(case):
     joints, heatmaps = case["_joints"], case.sparse("_heat")
     found = encode_people(labelled(joints), (heatmaps.shape[2], heatmaps.shape[1]), joints[..., 3])
     np.testing.assert_allclose(found, heatmaps, rtol=0, atol=1e-6)
-
-
-def test_the_nearer_of_two_people_wins_each_cell():
-    keypoints = np.array([[[10.0, 8.0]], [[13.9, 8.9]], [[np.nan, np.nan]]])
-    alone = [encode_people(person[None], (20, 16)) for person in keypoints]
-    together = encode_people(keypoints, (20, 16))
-    np.testing.assert_array_equal(together, np.maximum(alone[0], alone[1]))
-    assert together[0, 8].argmax() == 10
-    assert together[0, 8, 13] == 1
-    assert not alone[2].any()
 
 
 @pytest.mark.parametrize(
