@@ -85,7 +85,8 @@ def export_graph(
         folder = Path(name)
         files = [folder / "fp32.onnx"]
         with tqdm(desc="writing the graph", bar_format="{desc}", disable=None, leave=False):
-            onnx.save(with_metadata(_plain_graph(source, folder), metadata), files[0])
+            plain = trace(source) if source.model else fold(source.path, folder / "folded.onnx")
+            onnx.save(with_metadata(plain, metadata), files[0])
         seen = inputs_on(open_graph(files[0]), pictures, detector)
         if not seen:
             raise InputError("nobody is found in the pictures; name pictures of people, or another --detector")
@@ -104,10 +105,6 @@ def _source(weights: Sequence[Path], size_hw: tuple[int, int] | None) -> Source:
     is_graph = len(weights) == 1 and weights[0].suffix == ".onnx"
     source = load_graph(weights[0]) if is_graph else load_modules(weights)
     return source.resized(size_hw) if size_hw else source
-
-
-def _plain_graph(source: Source, folder: Path) -> Any:
-    return trace(source) if source.model else fold(source.path, folder / "folded.onnx")
 
 
 def _in_precision(precision: Precision, files: Sequence[Path], seen: Sequence[Any]) -> Any:

@@ -35,10 +35,6 @@ class PoseNetwork(RunningNetwork, Protocol):
         """The outputs for images (N, H, W, 3) uint8 BGR, N at least 1."""
 
 
-def _second_sizes(shapes: Shapes, _metadata: Mapping[str, str]) -> set[int | None]:
-    return {shape[1] for shape in shapes.values()}
-
-
 @dataclass(frozen=True, kw_only=True)
 class PoseFamily:
     """A family of pose networks; each has one file, and a line in FAMILIES in networks.py.
@@ -57,7 +53,7 @@ class PoseFamily:
     pick: Callable[[Shapes, int | None], Sequence[str]]
     usual: Mapping[str, Any] = field(default_factory=dict)
     told: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda _metadata: {}
-    counts: Callable[[Shapes, Mapping[str, str]], set[int | None]] = _second_sizes
+    counts: Callable[[Shapes, Mapping[str, str]], set[int | None]] = lambda shapes, _: {s[1] for s in shapes.values()}
     numbers: Collection[int] | None = None
 
 

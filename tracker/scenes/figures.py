@@ -165,12 +165,7 @@ def _joints(stance: Stance) -> DoubleArray:
     return joints
 
 
-def _frontal(joints: DoubleArray) -> DoubleArray:
-    """Keypoints (17, 2) of a body that faces the camera."""
-    return joints[:_NUM_KEYPOINTS, [2, 1]] * [1, -1]
-
-
-STANDING = _frontal(_joints(STAND.stance(0)))
+STANDING: DoubleArray = _joints(STAND.stance(0))[:_NUM_KEYPOINTS, [2, 1]] * [1, -1]
 """Keypoints (17, 2) of somebody who faces the camera: body lengths, from the point of the ground below the hips."""
 
 # --- looks ---

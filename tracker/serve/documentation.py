@@ -30,7 +30,7 @@ def _parts(openapi: Mapping[str, Any], url: str) -> Iterator[str]:
             yield f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['summary'])}. "
             yield f"{escape(operation.get('description', ''))}</p>"
             yield from _rows("parameter", _parameters(operation))
-            yield from _rows("answer", _answers(operation))
+            yield from _rows("answer", {status: _answer(one) for status, one in operation["responses"].items()})
     for name, schema in openapi.get("components", {}).get("schemas", {}).items():
         yield f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{escape(schema.get("description", ""))}</p>'
         yield from _rows("field", {key: _field(value) for key, value in schema.get("properties", {}).items()})
@@ -44,10 +44,6 @@ def _parameters(operation: Mapping[str, Any]) -> dict[str, str]:
         for kind, form in forms.items()
         for key, value in form["schema"]["properties"].items()
     }
-
-
-def _answers(operation: Mapping[str, Any]) -> dict[str, str]:
-    return {status: _answer(answer) for status, answer in operation["responses"].items()}
 
 
 def _answer(answer: Mapping[str, Any]) -> str:
