@@ -138,15 +138,19 @@ def _visit_convolutions(model: nn.Module, visit: Callable[[str, nn.Conv2d, froze
             handle.remove()
 
 
-def _convolutions(path: Path) -> list[_Convolution]:
-    """Those of a graph, in its order."""
+def import_onnx() -> Any:
+    """The package onnx; DependencyError, which says what to install, where it is absent."""
     try:
         import onnx
-        from onnx.numpy_helper import to_array
     except ImportError as error:
-        raise DependencyError(
-            "reading a graph needs the package onnx; run: pip install 'pose-tracker[train]'"
-        ) from error
+        raise DependencyError(f"no graph without onnx ({error}); run: pip install 'pose-tracker[train]'") from error
+    return onnx
+
+
+def _convolutions(path: Path) -> list[_Convolution]:
+    """Those of a graph, in its order."""
+    onnx = import_onnx()
+    to_array = onnx.numpy_helper.to_array
     try:
         graph = onnx.load(path).graph
     except Exception as error:  # what damaged files raise is of several libraries

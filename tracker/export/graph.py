@@ -15,9 +15,10 @@ from tracker.errors import InputError, ModelError
 from tracker.export.comparison import STEP, Difference, Picture, compare, cpu_times_ms, inputs_on, noise_for
 from tracker.export.precision import fold, halve, quantise
 from tracker.export.sources import Source, load_graph, load_modules, open_graph
-from tracker.export.tracing import import_onnx, trace, with_metadata
+from tracker.export.tracing import trace, with_metadata
 from tracker.outputs import check_apart, check_output, writing
 from tracker.pose.networks import OnnxPoseNetwork
+from tracker.published import import_onnx
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker.export.tracing import import_onnx
+from tracker.published import import_onnx
 from tracker.types import FloatArray
 
 # What ONNX Runtime computes in integers on CPUs; a layer between that is not named would be reached by two conversions.

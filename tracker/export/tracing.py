@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.detection.maps import STRIDES
-from tracker.errors import DependencyError
 from tracker.export.sources import Source
 from tracker.pose.networks import names_of_outputs
+from tracker.published import import_onnx
 
 _OPSET = 17
 # A size that every network with an open one takes.
@@ -55,12 +55,3 @@ def with_metadata(model: Any, metadata: Mapping[str, str]) -> Any:
     """The ONNX model itself, which states this and nothing else; the same gives the same bytes."""
     import_onnx().helper.set_model_props(model, dict(sorted(metadata.items())))
     return model
-
-
-def import_onnx() -> Any:
-    """The package onnx; DependencyError, which says what to install, where it is absent."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise DependencyError("export needs the package onnx; run: pip install 'pose-tracker[train]'") from error
-    return onnx
