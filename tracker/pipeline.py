@@ -403,11 +403,17 @@ class Pipeline:
     ) -> Poses:
         """Top-down: poses in the boxes of detector and propagation together, and of those who rest from the network."""
         with self.times.measure("track"):
-            has_looked = item.found is not None
-            rests = {} if has_looked else {"pose_s": pace.pose_s, "still_s": pace.still_s}
-            propagated = tracker.predict(item.motion, time_s=item.frame.time_s, decay=has_looked, **rests)
-            detections = item.found if isinstance(item.found, Detections) else Detections.empty()
-            candidates = merge_candidates(detections, propagated, self.config)
+            found = item.found if isinstance(item.found, Detections) else None
+            propagated = tracker.predict(
+                item.motion,
+                time_s=item.frame.time_s,
+                decay=found is not None,
+                pose_s=pace.pose_s,
+                still_s=pace.still_s,
+                detections=found,
+            )
+            unknown = Detections.empty() if found is None else found[~tracker.recognised]
+            candidates = merge_candidates(unknown, propagated, self.config)
             candidates = candidates[choice.to_look_at(candidates.boxes, item.frame.size_wh)]
         self.times.counts.update(estimated=len(candidates), carried=len(tracker.resting))
         with self.times.measure("pose"):

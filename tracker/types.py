@@ -27,7 +27,7 @@ Rows: TypeAlias = npt.NDArray[Any] | Sequence[int] | slice
 
 
 class Origin(IntEnum):
-    """Where a person's box came from, and whether any network looked into it."""
+    """Where a person's box came from, and of one that the flow moved whether any network looked into it."""
 
     DETECTED = 0
     PROPAGATED = 1

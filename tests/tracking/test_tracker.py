@@ -14,7 +14,7 @@ from tracker.tracking.config import SIMILARITIES, TrackerConfig
 from tracker.tracking.oks import oks
 from tracker.tracking.propagation import QueueEntry
 from tracker.tracking.tracker import PoseTracker
-from tracker.types import Candidates, FloatArray, MovedPoints, Origin, Poses, TrackedPoses
+from tracker.types import Candidates, Detections, FloatArray, MovedPoints, Origin, Poses, TrackedPoses
 
 # A standing person, 100 px tall, centred on (0, 0).
 STANDING = np.array(
@@ -201,6 +201,63 @@ def test_who_hardly_moves_but_as_a_whole_rests_for_longer(step: float, farther: 
         rested.append(len(tracker.resting) == 1)
         tracker.update(tracker.resting if rested[-1] else Poses.in_boxes(looked_at, *seen_in(looked_at)))
     assert rested.index(False) == num_frames
+
+
+@pytest.mark.parametrize(
+    ("other", "farther", "rests"),
+    [
+        pytest.param(112, 0, True, id="together, still"),
+        pytest.param(112, 0.8, False, id="together, moving"),
+        pytest.param(200, 0.8, True, id="apart, moving as much"),
+    ],
+)
+def test_people_who_meet_rest_only_while_they_move_less_than_others(other: float, farther: float, rests: bool) -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100), (other, 100))] * 4, Shift())
+    tracker.predict(Bend((0, 0), farther), decay=False, still_s=1)
+    assert len(tracker.resting) == 2 * rests
+
+
+def test_newcomers_rest_as_others_do_and_the_detector_goes_on_looking() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 2, Shift())
+    tracker.predict(Shift(), decay=False, pose_s=1)
+    tracked = tracker.update(tracker.resting)
+    assert (tracked.track_ids.tolist(), tracked.confirmed.tolist()) == ([1], [False])
+    assert not tracker.is_calm
+
+
+@pytest.mark.parametrize(("aside", "rests"), [pytest.param(5, True, id="there"), pytest.param(9, False, id="beside")])
+def test_who_is_detected_where_the_flow_carried_them_rests_in_the_new_box(aside: float, rests: bool) -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100), (200, 100))] * 2, Shift())
+    seen = people((400, 100), (100 + aside, 100), box_score=0.7)
+    detections = Detections(seen.boxes, seen.box_scores)
+    to_look_at = tracker.predict(Shift(), pose_s=1, detections=detections)
+    assert tracker.recognised.tolist() == [False, rests]
+    assert len(to_look_at) == 2 - rests  # who is not detected is looked for, always
+    tracked = tracker.update(Poses.join([seen[[0]], tracker.resting]))
+    resting = tracked[tracked.track_ids == 1]
+    assert len(resting) == rests
+    if rests:
+        np.testing.assert_array_equal(resting.poses.boxes, detections.boxes[1:])
+        assert resting.poses.origin == Origin.DETECTED
+        assert resting.poses.box_scores == np.float32(0.7)
+        assert resting.confirmed  # by the third detection
+        np.testing.assert_allclose(resting.poses.keypoints[0], STANDING + 100)
+
+
+def test_resting_goes_on_while_the_detector_looks_but_no_longer_than_it_may() -> None:
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100))] * 4, Shift())
+    seen = people((100, 100))
+    rested = []
+    for frame in range(5):
+        detections = Detections(seen.boxes, seen.box_scores) if frame % 2 else None
+        tracker.predict(Shift(), decay=frame % 2 == 1, pose_s=0.17, detections=detections)
+        rested.append(len(tracker.resting))
+        tracker.update(tracker.resting if rested[-1] else seen)
+    assert rested == [1, 1, 1, 0, 1]
 
 
 def seen_in(boxes: Candidates) -> tuple[FloatArray, FloatArray]:

@@ -15,8 +15,9 @@ from tracker.types import BoolArray, FloatArray, IntArray, Origin, TrackedPoses
 
 # Share of a person's kept keypoints that the flow has to follow with certainty.
 _SURE = 0.8
-# How far keypoints may have moved apart since the network looked, by the person's size, for somebody to be still.
-_STILL = 0.02
+# How far keypoints may have moved apart since the network looked, by the person's size, for somebody to be still, and
+# for one of those who meet to be left to the flow.
+_STILL, _STILL_TOGETHER = 0.02, 0.01
 # IoU of boxes from which two people meet: the flow may take one's keypoints along with the other.
 _MEETING = 0.3
 
@@ -27,6 +28,7 @@ class Ease:
     def __init__(self) -> None:
         self._surely = np.zeros(0, np.bool_)
         self._rests: dict[int, tuple[float, float]] = {}  # since the network looked: seconds, and how far they bent
+        self._since_s = self._bent = np.zeros(0)  # likewise, of those in the new frame
         self._seen: _Seen | None = None
 
     @property
@@ -42,25 +44,31 @@ class Ease:
     def rest(
         self, newest: QueueEntry, pose_s: float, still_s: float, step_s: float, config: TrackerConfig
     ) -> BoolArray:
-        """Who (N,) of the newest entry needs no network in the new frame, which is a step after the last one.
+        """Who (N,) of the newest entry may do without the network in the new frame, which is a step after the last one.
 
-        Those are whole, confirmed, apart from others and surely followed, and have the next frame within `pose_s` of
-        the last one in which the network looked at them, or `still_s` while their keypoints hardly move apart.
+        Those are whole, surely followed, and have the next frame within `pose_s` of the last one in which the network
+        looked at them, or `still_s` while their keypoints hardly move apart; of those who meet, who moves even less.
+        Once it is known who of them does without, `note_rests` takes them.
         """
-        ids, settled = newest.track_ids.tolist(), self._seen.settled if self._seen else frozenset()
+        ids, seen = newest.track_ids, self._seen
+        since_s, bent = np.array([self._rests.get(i, (0.0, 0.0)) for i in ids.tolist()]).reshape(-1, 2).T
+        self._since_s, self._bent = since_s + step_s, bent + newest.bends
+        is_still = self._bent <= _STILL
         may = self._surely & (newest.kept.mean(axis=1) >= WHOLE)
         may &= config.score_decay * newest.mean_scores >= config.propagation_score
-        since_s, bent = np.array([self._rests.get(i, (0.0, 0.0)) for i in ids]).reshape(-1, 2).T
-        since_s, bent = since_s + step_s, bent + newest.bends
-        may &= np.array([i in settled for i in ids], np.bool_)
-        may &= since_s + step_s <= np.where(bent <= _STILL, max(pose_s, still_s), pose_s)
-        self._rests = {ids[row]: (since_s[row], bent[row]) for row in np.flatnonzero(may).tolist()}
+        may &= self._since_s + step_s <= np.where(is_still, max(pose_s, still_s), pose_s)
+        if seen:
+            may &= ~np.isin(ids, seen.near_lost) & ((self._bent <= _STILL_TOGETHER) | ~np.isin(ids, seen.meeting))
         return may
+
+    def note_rests(self, newest: QueueEntry, rests: BoolArray) -> None:
+        """Say who (N,) of the newest entry does without the network in the new frame."""
+        rows = np.flatnonzero(rests)
+        spans = zip(self._since_s[rows].tolist(), self._bent[rows].tolist(), strict=True)
+        self._rests = dict(zip(newest.track_ids[rows].tolist(), spans, strict=True))
 
     def see(self, before: QueueEntry, people: TrackedPoses, *, has_looked: bool) -> None:
         """Take the people of a new frame; before: those of the last one, carried here. has_looked: the detector did."""
-        if has_looked:
-            self._rests = {}  # nobody rests while the detector looks
         last = None if has_looked else self._seen
         all_found = last.all_found if last else bool((people.poses.origin == Origin.DETECTED).all())
         missing = before.moved_boxes[~np.isin(before.track_ids, people.track_ids)]
@@ -83,15 +91,20 @@ class _Seen:
     missing: FloatArray
 
     @cached_property
-    def settled(self) -> frozenset[int]:
-        """Ids of those who are confirmed and apart from one another and from where others were lost."""
-        boxes = self.people.poses.boxes
-        meeting = iou(boxes, np.concatenate([boxes, self.missing])) > _MEETING
-        np.fill_diagonal(meeting, val=False)
-        return frozenset(self.people.track_ids[self.people.confirmed & ~meeting.any(axis=1)].tolist())
+    def meeting(self) -> IntArray:
+        """Ids of those who are not apart from one another."""
+        overlaps = iou(self.people.poses.boxes, self.people.poses.boxes) > _MEETING
+        np.fill_diagonal(overlaps, val=False)
+        return self.people.track_ids[overlaps.any(axis=1)]
+
+    @cached_property
+    def near_lost(self) -> IntArray:
+        """Ids of those who are where others were lost."""
+        return self.people.track_ids[(iou(self.people.poses.boxes, self.missing) > _MEETING).any(axis=1)]
 
     @cached_property
     def is_calm(self) -> bool:
-        """Whether these are the people of the frame before, all of them settled, found and surely followed."""
-        is_same = set(self.before.tolist()) == set(self.people.track_ids.tolist()) == self.settled
-        return is_same and self.all_found and bool(self.surely.all())
+        """Whether these are the people of the frame before, all of them confirmed, apart, found and surely followed."""
+        is_same = set(self.before.tolist()) == set(self.people.track_ids.tolist())
+        is_settled = bool(self.people.confirmed.all()) and not len(self.meeting) and not len(self.near_lost)
+        return is_same and is_settled and self.all_found and bool(self.surely.all())

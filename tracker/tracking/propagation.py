@@ -10,7 +10,7 @@ from tracker.tracking.config import TrackerConfig
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.oks import oks
 from tracker.tracking.queue import QueueEntry
-from tracker.types import BoolArray, Candidates, Detections, FloatArray, Origin, Poses
+from tracker.types import Candidates, Detections, FloatArray, IntArray, Origin, Poses
 
 # Fewer kept keypoints than this give no box worth looking into.
 _MIN_KEYPOINTS = 3
@@ -89,14 +89,17 @@ def merge_candidates(detections: Detections, propagated: Candidates, config: Tra
     """
     detected = Candidates.from_detections(detections)
     if config.merge == "prefer-detections":
-        propagated = propagated[~_found_again(propagated.boxes, detected.boxes, config.merge_iou)]
+        propagated = propagated[detected_again(propagated.boxes, detected.boxes, config.merge_iou) < 0]
         return Candidates.join([detected, propagated])
     union = Candidates.join([detected, propagated])
     return union[nms(union.boxes, union.scores, config.merge_iou)]
 
 
-def _found_again(propagated: FloatArray, detected: FloatArray, merge_iou: float) -> BoolArray:
-    """Which propagated boxes (N, 4) have a detection (M, 4) of their own."""
+def detected_again(carried: FloatArray, detected: FloatArray, merge_iou: float) -> IntArray:
+    """Rows (N,) of the detections (M, 4), each for one, that overlap carried boxes (N, 4) by more than merge_iou.
+
+    −1 is none.
+    """
     gate = np.nextafter(np.float32(merge_iou), np.float32(2))
-    owners, _ = match_greedily(iou(propagated, detected), np.arange(len(detected)), float(gate))
-    return owners >= 0
+    owners, _ = match_greedily(iou(carried, detected), np.arange(len(detected)), float(gate))
+    return owners

@@ -14,7 +14,7 @@ from tracker.tracking.looks import Look, Looks, unsure_rows
 from tracker.tracking.matching import match_greedily
 from tracker.tracking.memory import Sightings, Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
-from tracker.tracking.propagation import carried_poses, propagated_candidates, propagated_poses
+from tracker.tracking.propagation import carried_poses, detected_again, propagated_candidates, propagated_poses
 from tracker.tracking.queue import PoseQueue, QueueEntry
 from tracker.tracking.similarities import SIMILARITIES, with_sizes
 from tracker.types import (
@@ -33,6 +33,8 @@ from tracker.types import (
 # Whatever clocks say, frames are so far apart, and so far at most: in a longer pause, as where a stream was opened
 # again, nobody was looked for. After a very long one everybody is forgotten.
 _SHORTEST_STEP_S, _LONGEST_STEP_S, _LONGEST_PAUSE_S = 1e-3, 1.0, 30.0
+# IoU from which a detection finds somebody where the flow carried them.
+_AGREEING_IOU = 0.7
 
 
 class PoseTracker:
@@ -56,7 +58,7 @@ class PoseTracker:
         self._now_s = self._step_s = 0.0
         self._ease, self._looks = Ease(), Looks()
         self._has_looked = True
-        self.resting = Poses.empty(skeleton.num_keypoints)
+        self.resting, self.recognised = Poses.empty(skeleton.num_keypoints), np.zeros(0, np.bool_)
 
     @property
     def is_calm(self) -> bool:
@@ -71,6 +73,7 @@ class PoseTracker:
         decay: bool = True,
         pose_s: float = 0,
         still_s: float = 0,
+        detections: Detections | None = None,
     ) -> Candidates:
         """Carry the queue to the new frame; the boxes (N, 4) in which known people are to be looked for.
 
@@ -79,17 +82,35 @@ class PoseTracker:
         decay: lower the carried scores; false in a frame in which the detector does not run. pose_s: if not
         0, people whom the flow follows surely are left out for so long at most, and have their carried poses in
         `resting`, for `update`; nobody with face, fingers or toes beside the body, of which nothing is carried.
-        still_s: likewise, people who hardly move but as a whole.
+        still_s: likewise, people who hardly move but as a whole. detections: where the detector looked, those of them
+        alone are left out whom it found where the flow carried them; they have its boxes, and these of the detections
+        are `recognised` (M,), and need no look.
         """
         newest = self._newest_carried(motion, time_s)
         self._has_looked = decay
         self.resting = Poses.empty(self._num_keypoints)
+        self.recognised = np.zeros(0 if detections is None else len(detections), np.bool_)
         if newest is None:
             return Candidates.from_detections(Detections.empty())
         if (pose_s or still_s) and len(self._body) == self._num_keypoints:
-            rests = self._ease.rest(newest, pose_s, still_s, self._step_s, self.config)
-            self.resting, newest = carried_poses(newest[rests], self.config), newest[~rests]
+            newest = self._without_resting(newest, pose_s, still_s, detections)
         return propagated_candidates(newest, self.config, factor=self._score_factor(decay=decay))
+
+    def _without_resting(
+        self, newest: QueueEntry, pose_s: float, still_s: float, detections: Detections | None
+    ) -> QueueEntry:
+        """Who of the newest entry is to be looked for; the others rest."""
+        rests = self._ease.rest(newest, pose_s, still_s, self._step_s, self.config)
+        if detections is not None:
+            owners = detected_again(newest.moved_boxes, detections.boxes, _AGREEING_IOU)
+            rests &= owners >= 0
+            self.recognised[owners[rests]] = True
+        self._ease.note_rests(newest, rests)
+        self.resting = carried_poses(newest[rests], self.config)
+        if detections is not None:
+            found = Candidates.from_detections(detections[owners[rests]])
+            self.resting = Poses.in_boxes(found, self.resting.keypoints, self.resting.scores)
+        return newest[~rests]
 
     def predict_poses(self, motion: Motion | None, *, time_s: float | None = None, decay: bool = True) -> Poses:
         """`predict` for networks that need no boxes: known people's poses themselves, where the flow carried them.
