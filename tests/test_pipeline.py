@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from tracker.scenes.playback import SceneNetworks
 from tracker.scenes.rendering import render_scene
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import TrackerConfig
-from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Origin, Poses
+from tracker.types import Candidates, Detections, Frame, Image, MovedPoints, Origin, Planes, Poses
 
 
 def count(limit: int, closed: list[str] | None = None) -> Generator[int]:
@@ -171,8 +172,10 @@ class StandingStill:
 
     def __init__(self, cut_at: int | None = None) -> None:
         self.cut_at = cut_at
+        self.planes: list[Planes | None] = []
 
-    def prepare(self, image: Image) -> int:
+    def prepare(self, image: Image, planes: Planes | None = None) -> int:
+        self.planes.append(planes)
         return int(image[0, 0, 0])
 
     def between(self, previous: int, current: int) -> StandingStill:
@@ -198,6 +201,17 @@ def test_frames_come_in_order_with_one_id() -> None:
     assert {tuple(tracked.track_ids) for _, tracked in results} == {(1,)}
     assert set(pipeline.times.busy_s) == {"decode", "detect", "flow", "track", "pose"}
     assert pipeline.detector.batches == [4, 4, 2]
+
+
+def test_the_flow_sees_the_planes_of_frames_in_true_proportions() -> None:
+    plane, halves = np.zeros((100, 100), np.uint8), np.zeros((50, 50), np.uint8)
+    planes = Planes(plane, halves, halves, 1, 2, 2, lambda _: plane)
+    given = [frame.with_planes(planes) for frame in frames(2)]
+    given[1] = replace(given[1], pixel_aspect=1.5).with_planes(planes)
+    pipeline = Pipeline(OnePerson(), BoxPoses(), flow := StandingStill())
+    for (frame, _), expected in zip(pipeline.run(given), given, strict=True):
+        assert frame is expected
+    assert flow.planes == [planes, None]
 
 
 def test_an_estimator_that_finds_people_needs_no_detector() -> None:

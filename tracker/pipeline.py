@@ -349,7 +349,7 @@ class Pipeline:
         with closing(frames):
             for frame in frames:
                 with self.times.measure("flow"):
-                    current = flow.prepare(frame.image)
+                    current = flow.prepare(frame.image, frame.planes)
                     motion = None if previous is _NOTHING else flow.between(previous, current)
                     previous = current
                 yield _Prepared(frame, motion)
@@ -560,7 +560,7 @@ def track_source(
     """`track_video` by a pipeline that is built for the open source; span: other arguments of `open_source`."""
 
     def start() -> Generator[Any]:
-        with open_source(source, **span) as frames:
+        with open_source(source, **span, keeps_planes=True) as frames:
             pipeline = build(frames)
             yield None  # what can go wrong until here is raised at the call
             with closing(pipeline.run(frames, is_live=frames.is_live)) as tracked:

@@ -8,6 +8,7 @@ the first pixel is (0, 0). A missing keypoint has score 0 and NaN coordinates, n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Protocol, Self, TypeAlias, overload, runtime_checkable
@@ -38,6 +39,25 @@ class Origin(IntEnum):
 
 
 @dataclass(frozen=True)
+class Planes:
+    """A picture as its decoder has it: 8 bits of limited range (luma 16–235), colours of two by two pixels together.
+
+    luma: (H, W) uint8. blue, red: ((H + 1) // 2, (W + 1) // 2) uint8. They are the decoder's own memory, kept until
+    nobody holds them; nobody can write into them. matrix, primaries, transfer: numbers of FFmpeg's (ITU-T H.273), the
+    first always BT.709 (1) or BT.601 (5 or 6), the others 2 where they are unknown. grey: makes the picture in grey,
+    0–255, of a width and height; from any thread.
+    """
+
+    luma: Image
+    blue: Image
+    red: Image
+    matrix: int
+    primaries: int
+    transfer: int
+    grey: Callable[[tuple[int, int]], Image]
+
+
+@dataclass(frozen=True)
 class Frame:
     """One picture of a video.
 
@@ -45,7 +65,8 @@ class Frame:
     cannot be read, of a live source among the frames delivered. time_s: the source's own clock, 0 at its beginning.
     image: (H, W, 3) uint8, BGR. file: name of an image, from the folder that holds all of them; None for a video.
     pixel_aspect: width of its pixels by their height; where not 1, `tracker.square_pixels` gives true proportions.
-    arrived_s: when it came from a live source, by `time.monotonic`; None elsewhere.
+    arrived_s: when it came from a live source, by `time.monotonic`; None elsewhere. planes: what the image was made of,
+    where its source was asked to keep them and nothing else was done to it; `dataclasses.replace` leaves them out.
     """
 
     index: int
@@ -54,14 +75,24 @@ class Frame:
     file: str | None = field(default=None, kw_only=True)
     pixel_aspect: float = field(default=1.0, kw_only=True)
     arrived_s: float | None = field(default=None, kw_only=True)
+    planes: Planes | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check("image", self.image, ("H", "W", 3), np.uint8)
 
+    def with_planes(self, planes: Planes | None) -> Self:
+        """The same frame with what its image was made of; ValueError if that is of another size."""
+        if planes and planes.luma.shape != self.image.shape[:2]:
+            raise ValueError(f"planes of {planes.luma.shape} are not those of an image {self.image.shape}")
+        frame = copy(self)
+        object.__setattr__(frame, "planes", planes)
+        return frame
+
     @property
     def most_waiting(self) -> int:
         """How many frames of this size may wait for what follows them: 60, and no more than 512 MiB."""
-        return min(60, 2**29 // self.image.nbytes)
+        of_planes = self.planes.luma.size * 3 // 2 if self.planes else 0
+        return min(60, 2**29 // (self.image.nbytes + of_planes))
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -357,8 +388,11 @@ class SeesBackground(Protocol):
 class FlowEstimator(Protocol):
     """Optical flow. `prepare` looks at one image, `between` at two prepared ones; both keep no state."""
 
-    def prepare(self, image: Image) -> Any:
-        """What the flow needs of an image (H, W, 3) uint8 BGR: a small grey picture or a pyramid."""
+    def prepare(self, image: Image, planes: Planes | None = None) -> Any:
+        """What the flow needs of an image (H, W, 3) uint8 BGR: a small grey picture or a pyramid.
+
+        planes: what the image was made of, if known, of which grey is to be had for less.
+        """
 
     def between(self, previous: Any, current: Any) -> Motion:
         """The motion from one prepared image to the next; a change of image size counts as a cut."""

@@ -72,6 +72,15 @@ def write_clip(
     return path
 
 
+def patch_matrix(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Give an mp4 the matrix that phones write: the 36 bytes before width and height in `tkhd`."""
+    matrix = struct.pack(">9i", *(value << 16 for value in (a, b, 0, c, d, 0, 0, 0, 1 << 14)))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    data[at : at + 36] = matrix
+    path.write_bytes(data)
+
+
 # A grey picture of 64 by 64 by x265: the decoder's configuration box, and the coded slice.
 _HEVC_CONFIG = (
     "00000072687663430104080000009fa8000000001ef000fcfdf8f800000f03200001001740010c01ffff0408000003009fa8"

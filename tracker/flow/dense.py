@@ -12,7 +12,7 @@ from tracker.flow.inverse_search import compare_windows, compute_flow
 from tracker.flow.pictures import Picture, PictureMotion
 from tracker.flow.regions import Region, moved_region, regions_around
 from tracker.flow.still import SceneCut
-from tracker.types import BoolArray, FloatArray, Image, Motion
+from tracker.types import BoolArray, FloatArray, Image, Motion, Planes
 
 _ROW = 256
 
@@ -37,9 +37,9 @@ class DenseFlow:
 
     max_side: int = 384
 
-    def prepare(self, image: Image) -> Picture:
+    def prepare(self, image: Image, planes: Planes | None = None) -> Picture:
         """The small grey picture of an image (H, W, 3) uint8 BGR."""
-        return Picture.of(image, self.max_side)
+        return Picture.of(image, self.max_side, planes)
 
     def between(self, previous: Picture, current: Picture) -> Motion:
         """The motion from one picture to the next, or a cut. May run in several threads at once."""

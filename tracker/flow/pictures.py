@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tracker.types import BoolArray, FloatArray, Image, MovedPoints
+from tracker.types import BoolArray, FloatArray, Image, MovedPoints, Planes
 
 # Narrower pictures leave DIS no rows on its coarsest level: it then answers with NaN, or raises.
 _MIN_SIDE = 32
@@ -34,12 +34,14 @@ class Picture:
     size_wh: tuple[int, int]
 
     @classmethod
-    def of(cls, image: Image, max_side: int) -> Picture:
-        """The picture of an image (H, W, 3) uint8 BGR, with no side above `max_side` pixels."""
+    def of(cls, image: Image, max_side: int, planes: Planes | None = None) -> Picture:
+        """The picture of an image (H, W, 3) uint8 BGR, with no side above `max_side` pixels.
+
+        planes: as for `FlowEstimator`.
+        """
         height, width = image.shape[:2]
-        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
         small_wh = _small_size((width, height), max_side)
-        small = _resize(grey, small_wh)
+        small = planes.grey(small_wh) if planes else _resize(_to_grey(image), small_wh)
         return cls(small, _resize(small, THUMB_WH), (width, height))
 
     @property
@@ -97,6 +99,10 @@ class PictureMotion:
         if not (self.glance and len(points)):
             return np.zeros(2, np.float32)
         return np.asarray(np.median(self.glance(points), axis=0) / self.previous.scale, np.float32)
+
+
+def _to_grey(image: Image) -> Image:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _resize(grey: Image, size_wh: tuple[int, int]) -> Image:

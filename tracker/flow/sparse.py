@@ -11,7 +11,7 @@ import numpy as np
 from tracker.flow.cuts import is_cut
 from tracker.flow.pictures import Picture, PictureMotion
 from tracker.flow.still import SceneCut
-from tracker.types import BoolArray, FloatArray, Image, Motion
+from tracker.types import BoolArray, FloatArray, Image, Motion, Planes
 
 # Five levels see motions of an eighth of the picture; larger windows lose limbs that move fast.
 _WINDOW_WH = (15, 15)
@@ -39,13 +39,13 @@ class SparseFlow:
 
     max_side: int = 480
 
-    def prepare(self, image: Image) -> Picture:
+    def prepare(self, image: Image, planes: Planes | None = None) -> Picture:
         """The small grey picture of an image (H, W, 3) uint8 BGR, at one brightness and contrast.
 
         Lucas-Kanade itself would take a change of exposure for motion. Its pyramid is built in `move`:
         OpenCV's Python binding takes none that is ready.
         """
-        picture = Picture.of(image, self.max_side)
+        picture = Picture.of(image, self.max_side, planes)
         return replace(picture, grey=_normalise(picture.grey))
 
     def between(self, previous: Picture, current: Picture) -> Motion:

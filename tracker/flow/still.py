@@ -8,7 +8,7 @@ import numpy as np
 
 from tracker.flow.cuts import is_cut
 from tracker.flow.pictures import Picture
-from tracker.types import FloatArray, Image, Motion, MovedPoints
+from tracker.types import FloatArray, Image, Motion, MovedPoints, Planes
 
 # Cuts are all that is looked for, and thumbs show them.
 _MAX_SIDE = 192
@@ -39,9 +39,9 @@ class Stillness:
 class NoFlow:
     """No optical flow: points stay where they are. Cuts are recognised all the same."""
 
-    def prepare(self, image: Image) -> Picture:
+    def prepare(self, image: Image, planes: Planes | None = None) -> Picture:
         """A small grey picture of an image (H, W, 3) uint8 BGR."""
-        return Picture.of(image, _MAX_SIDE)
+        return Picture.of(image, _MAX_SIDE, planes)
 
     def between(self, previous: Picture, current: Picture) -> Motion:
         """A cut, or no motion at all."""

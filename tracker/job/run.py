@@ -162,7 +162,7 @@ def open_input(job: Job) -> tuple[VideoSource, PoseTrackSequence | None]:
     """The source of a job, and the ground truth of a data set's sequence; InputError for what cannot be read."""
     span, sequence = job.span, job.sequence
     if sequence is None:
-        source = open_source(job.input, **vars(span))
+        source = open_source(job.input, **vars(span), keeps_planes=True)
         try:
             _check_second_pass(job, source)
         except TrackerError:

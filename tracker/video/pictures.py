@@ -15,11 +15,8 @@ from av.filter import Graph
 from av.sidedata import sidedata
 from av.video.reformatter import VideoReformatter
 
-from tracker.types import Image
-
-# FFmpeg's AVColorSpace numbers, and those that swscale converts: RGB, BT.709, FCC, BT.601 twice, SMPTE 240M, BT.2020.
-_BT709, _BT601 = 1, 5
-_CONVERTIBLE = frozenset({0, _BT709, 4, _BT601, 6, 7, 9})
+from tracker.types import Image, Planes
+from tracker.video.planes import BT601, PlaneReader, matrix_of
 
 # FFmpeg's AVColorTransferCharacteristic numbers of high dynamic range.
 _PQ, _HLG = 16, 18
@@ -40,7 +37,8 @@ class Pictures:
         self.pixel_aspect = self._stored_aspect = _aspect_of(stream)
         self.num_corrupt = 0
         self._deinterlaces = deinterlace
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._plane_reader = VideoReformatter(), PlaneReader()
+        self._unchanged: Any = None
         self._is_interlaced = self._is_hdr = False
 
     def deinterlace(self, timed: Iterator[tuple[float, Any]]) -> Iterator[tuple[float, Any]]:
@@ -67,9 +65,16 @@ class Pictures:
             self._is_hdr = True
             image = cv2.transform(cv2.LUT(image, _TONES[frame.color_trc]), _BT2020_TO_BT709)  # type: ignore[assignment]
         is_sideways, flip = _orientation(frame)
+        is_unchanged = not (is_sideways or flip is not None or frame.color_trc in _TONES)
+        self._unchanged = frame if is_unchanged else None
         self.pixel_aspect = 1 / self._stored_aspect if is_sideways else self._stored_aspect
         image = cv2.transpose(image) if is_sideways else image  # type: ignore[assignment]
         return image if flip is None else cv2.flip(image, flip)  # type: ignore[return-value]
+
+    @property
+    def planes(self) -> Planes | None:
+        """Of the last picture, where nothing else was done to it; None also where they are not of that form."""
+        return None if self._unchanged is None else self._plane_reader.read(self._unchanged)
 
     @property
     def note(self) -> str | None:
@@ -82,12 +87,8 @@ class Pictures:
         return "; ".join(notes) or None
 
     def _to_bgr(self, frame: Any) -> Image:
-        colorspace = frame.colorspace
-        if colorspace not in _CONVERTIBLE:
-            # Players' convention for untagged files: high definition is BT.709.
-            colorspace = _BT709 if frame.width >= 1280 or frame.height > 576 else _BT601
         # Both ends are named because swscale converts between them only where they differ.
-        spaces = {"src_colorspace": colorspace, "dst_colorspace": _BT601, "src_color_range": frame.color_range}
+        spaces = {"src_colorspace": matrix_of(frame), "dst_colorspace": BT601, "src_color_range": frame.color_range}
         converted: Any = self._reformatter.reformat(frame, format="bgr24", threads=1, **spaces)
         image: Image = converted.to_ndarray()
         return image

@@ -78,9 +78,11 @@ class VideoSource:
         start_s: float | None = None,
         end_s: float | None = None,
         max_frames: int | None = None,
+        keeps_planes: bool = False,
     ) -> None:
         """Decode the first frame, so that a bad input is refused here; InputError if there is none."""
         self._reader = reader
+        self._keeps_planes = keeps_planes
         self._start_s = start_s or 0.0
         self._end_s = math.inf if end_s is None else end_s
         self._max_frames = max_frames
@@ -177,6 +179,8 @@ class VideoSource:
                 pixel_aspect=float(self.pixel_aspect),
                 arrived_s=self.live.arrived_s if self.live else None,
             )
+            if self._keeps_planes and self._reader.pictures:
+                frame = frame.with_planes(self._reader.pictures.planes)
             if count > 0:
                 self._note_size(frame)
             yield frame
@@ -220,6 +224,7 @@ def open_source(
     max_frames: int | None = None,
     deinterlace: bool = True,
     reconnect_s: float = math.inf,
+    keeps_planes: bool = False,
 ) -> VideoSource:
     """Open a video file, an image, a folder of images, a camera or a stream.
 
@@ -227,7 +232,8 @@ def open_source(
     rtsp://host/path, or `-` for stdin. fps: rate to take instead of the source's own, and of images and raw streams,
     which have none, 25 if not given. start_s, end_s: part to deliver, in seconds by that rate; the end is exclusive.
     deinterlace: pictures that are flagged as interlaced. reconnect_s: for how long a live source that drops is tried
-    again, 0 for not at all. Raises InputError for what cannot be read, and UsageError for
+    again, 0 for not at all. keeps_planes: frames have their `planes`, which spares conversions; not for who writes into
+    their images. Raises InputError for what cannot be read, and UsageError for
     an empty name, a pattern that videos match, a range without frames or the rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
@@ -235,7 +241,7 @@ def open_source(
         raise UsageError(f"--reconnect must be 0 or more seconds, not {reconnect_s}")
     reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace, reconnect_s=reconnect_s)
     try:
-        return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames)
+        return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames, keeps_planes=keeps_planes)
     except BaseException:
         reader.close()
         raise
