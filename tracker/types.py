@@ -24,6 +24,8 @@ DoubleArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Image: TypeAlias = npt.NDArray[np.uint8]
+# Left, top, right and bottom in whole pixels; the last two lie outside.
+Rect: TypeAlias = tuple[int, int, int, int]
 Rows: TypeAlias = npt.NDArray[Any] | Sequence[int] | slice
 
 
@@ -55,6 +57,11 @@ class Planes:
     primaries: int
     transfer: int
     grey: Callable[[tuple[int, int]], Image]
+
+    @property
+    def colors(self) -> tuple[int, int, int]:
+        """Matrix, primaries and transfer."""
+        return self.matrix, self.primaries, self.transfer
 
 
 @dataclass(frozen=True)

@@ -373,3 +373,70 @@ def test_a_doubtful_keypoint_of_a_face_is_left_out() -> None:
         for scores in (doubtful, nothing)
     ]
     np.testing.assert_array_equal(*pictures)
+
+
+# --- what was touched
+
+
+def random_people(rng: np.random.Generator, skeleton: Skeleton, size_wh: tuple[int, int]) -> TrackedPoses:
+    """Up to six people of any size, in and around a picture of that size."""
+    num = int(rng.integers(1, 7))
+    corners = rng.uniform(-0.4, 1.2, (num, 2)) * size_wh
+    boxes = np.concatenate([corners, corners + rng.uniform(0.01, 0.9, (num, 2)) * size_wh], axis=1).astype(np.float32)
+    places = rng.normal(0.5, 0.5, (num, skeleton.num_keypoints, 2))
+    keypoints = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
+    scores = rng.uniform(0, 1, (num, skeleton.num_keypoints)).astype(np.float32)
+    poses = Poses(
+        keypoints=keypoints.astype(np.float32),
+        scores=scores,
+        boxes=boxes,
+        box_scores=np.ones(num, np.float32),
+        origin=rng.integers(0, 3, num).astype(np.int8),
+    )
+    ids = rng.permutation(9)[:num]
+    return TrackedPoses(poses, ids, np.full(num, np.nan, np.float32), rng.random(num) < 0.8)
+
+
+def moved(people: TrackedPoses, by: np.ndarray[Any, Any]) -> TrackedPoses:
+    poses = people.poses
+    keypoints, boxes = poses.keypoints + np.float32(by), poses.boxes + np.float32(np.tile(by, 2))
+    return replace(people, poses=replace(poses, keypoints=keypoints, boxes=boxes))
+
+
+@pytest.mark.parametrize("line_width", [None, 1, 5, 40])
+@pytest.mark.parametrize("skeleton", [COCO_17, WHOLEBODY_133], ids=["17", "133"])
+@pytest.mark.parametrize("size_wh", [(640, 360), (61, 97), (1280, 720)])
+def test_outside_of_what_is_touched_the_picture_is_as_it_was(
+    size_wh: tuple[int, int], skeleton: Skeleton, line_width: int | None
+) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (*size_wh[::-1], 3), np.uint8)
+    names = {0: "Zoë Gypsy-Jones, Queen of the Quays", 1: "jj", 2: "Q"}
+    for draw in (PARTS, ("skeleton",), ("ids",), ("trails", "boxes")):
+        overlay = OverlayRenderer(skeleton, show_unconfirmed=True, line_width=line_width, names=names, draw=draw)
+        for step in range(8):
+            if step % 4 == 0:
+                people = random_people(rng, skeleton, size_wh)
+            picture = overlay.draw(image, people := moved(people, rng.normal(0, 0.1, 2) * size_wh), time_s=step / 5)
+            differs = (picture != image).any(axis=2)
+            assert overlay.touched is not None
+            for x1, y1, x2, y2 in overlay.touched:
+                assert 0 <= x1 <= x2 <= size_wh[0]
+                assert 0 <= y1 <= y2 <= size_wh[1]
+                differs[y1:y2, x1:x2] = False
+            assert not differs.any()
+
+
+def test_what_is_touched_is_of_the_last_picture_and_not_all_of_it() -> None:
+    overlay = OverlayRenderer(COCO_17)
+    overlay.draw(plain(), person(300, 80, 200), time_s=0)
+    assert overlay.touched
+    assert max((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in overlay.touched) < 220 * 220
+    overlay.draw(plain(), TrackedPoses.empty(17), time_s=0.04)
+    assert overlay.touched == []
+
+
+def test_with_blurred_faces_anything_may_be_touched() -> None:
+    overlay = OverlayRenderer(COCO_17, blur_faces=True)
+    overlay.draw(plain(), person(), time_s=0)
+    assert overlay.touched is None

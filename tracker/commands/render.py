@@ -141,6 +141,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
 
     from tracker.video.aspect import square_pixels
     from tracker.video.writer import VideoWriter
+    from tracker.video.yuv import Drawn
 
     overlay = _overlay(args, results)
     num_frames, drawn = 0, -1
@@ -154,7 +155,8 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     ):
         for frame, tracked in bar:
             square, people = square_pixels(frame, tracked)
-            film.write(overlay.draw(square.image, people, time_s=frame.time_s), frame.time_s)
+            picture = overlay.draw(square.image, people, time_s=frame.time_s)
+            film.write(picture, frame.time_s, Drawn(square, overlay.touched))
             num_frames, drawn = num_frames + 1, frame.index
         last = results.frames[-1].index
         if args.max_frames is None and last > drawn:

@@ -31,6 +31,7 @@ from tracker.video.overlay import PARTS, PHOTO_PARTS, OverlayRenderer, draw_stat
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
 from tracker.video.writer import PictureFolder, PictureWriter, VideoWriter, is_picture
+from tracker.video.yuv import Drawn
 
 if TYPE_CHECKING:
     from tracker.job.live import LiveView
@@ -217,8 +218,10 @@ class OverlaySink(Sink):
             with self._times.measure("encode"):
                 if isinstance(self._drawing, PictureFolder):
                     self._drawing.write(picture, frame.file or f"{frame.index}.png")
-                else:
+                elif isinstance(self._drawing, PictureWriter):
                     self._drawing.write(picture, frame.time_s)
+                else:
+                    self._drawing.write(picture, frame.time_s, Drawn(square, self._overlay.touched))
         return go_on
 
     def _with_status(self, picture: Image) -> Image:

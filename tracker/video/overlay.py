@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.skeletons import Skeleton
-from tracker.types import BoolArray, FloatArray, Image, Origin, TrackedPoses
+from tracker.types import BoolArray, FloatArray, Image, Origin, Rect, TrackedPoses
 from tracker.video.faces import FaceBlur
 
 Color: TypeAlias = tuple[float, float, float]
-Rect: TypeAlias = tuple[int, int, int, int]
 
 PARTS = ("boxes", "ids", "trails", "skeleton")
 """What is drawn of people."""
@@ -43,6 +42,7 @@ _XYZ_TO_BGR = np.array(
     [[0.055648, -0.204043, 1.057311], [-0.969256, 1.875991, 0.041556], [3.240479, -1.53715, -0.498535]]
 )
 
+_NO_POINTS: FloatArray = np.zeros((0, 2), np.float32)
 _SHADE_OPACITY = 0.55
 # A box is dashed once no detector has found its person for so long; by default it does not look at every frame.
 _UNFOUND_S = 0.5
@@ -85,6 +85,11 @@ class _Style:
             text=max(15 * scale, 9),
             most=line_width or max(round(3.5 * scale), 1),
         )
+
+    @property
+    def reach(self) -> int:
+        """How far at most a line or a dot reaches beyond its points."""
+        return 4 * self.most + 2
 
     def limb_of(self, box: FloatArray) -> int:
         """Small people get thin limbs."""
@@ -141,6 +146,12 @@ class OverlayRenderer:
         keypoints = np.arange(skeleton.num_keypoints)
         self._stands_alone = ~(np.isin(keypoints, skeleton.body) & np.isin(keypoints, self._edges))
         self.num_shown = 0
+        self._touched: list[Rect] = []
+
+    @property
+    def touched(self) -> Sequence[Rect] | None:
+        """Rectangles outside of which the picture that was drawn last is as it was; None where faces were blurred."""
+        return None if self._faces else self._touched
 
     def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float) -> Image:
         """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
@@ -149,6 +160,7 @@ class OverlayRenderer:
         """
         canvas = image.copy()
         style = _Style.suiting(image, self._line_width)
+        self._touched = []
         self.follow(tracked, time_s=time_s)
         if self._faces:
             self._faces.blur(canvas)
@@ -160,7 +172,8 @@ class OverlayRenderer:
             is_found = self._found_s[int(shown.track_ids[row])] >= time_s - _UNFOUND_S
             self._draw_person(canvas, shown, row, style, is_found=is_found)
         if "ids" in self._draws:
-            _draw_tags(canvas, shown, nearest_last[::-1], style, self._names)
+            tags = _draw_tags(canvas, shown, nearest_last[::-1], style, self._names)
+            self._touched += [_rect_around(canvas, style.line + 2, np.array(tag)) for tag in tags]
         return canvas
 
     def follow(self, tracked: TrackedPoses, *, time_s: float) -> None:
@@ -187,12 +200,16 @@ class OverlayRenderer:
             stroke for part in self._parts for stroke in part.strokes(keypoints, kept, limb) if len(stroke.lines)
         ]
         strokes.sort(key=lambda stroke: stroke.rank)
-        with _translucent(canvas, _rect_around(canvas, 4 * style.most, box, keypoints[kept])):
+        around = _rect_around(canvas, style.reach, box, keypoints[kept])
+        self._touched.append(around)
+        with _translucent(canvas, around):
             _draw_lines(canvas, frame, _INK, style.line + 2, cv2.LINE_8)
             for stroke in strokes:
                 _draw_lines(canvas, stroke.lines, _INK, stroke.width + stroke.rim)
-        if "trails" in self._draws:
-            _draw_trail(canvas, self._trails.points_of(int(shown.track_ids[row])), color, limb)
+        trail = self._trails.points_of(int(shown.track_ids[row])) if "trails" in self._draws else _NO_POINTS
+        if len(trail):
+            _draw_trail(canvas, trail, color, limb)
+            self._touched.append(_rect_around(canvas, style.reach, trail))
         _draw_lines(canvas, frame, color, style.line, cv2.LINE_8)
         for stroke in strokes:
             _draw_lines(canvas, stroke.lines, stroke.color, stroke.width)
@@ -415,8 +432,8 @@ def _plain(name: str) -> str:
 
 def _draw_tags(
     canvas: Image, shown: TrackedPoses, nearest_first: Sequence[int], style: _Style, names: Mapping[int, str]
-) -> None:
-    """Ids or names on their colours, outside a corner of the box where no nearer person's is, inside the picture."""
+) -> list[Rect]:
+    """Ids or names on their colours, and where: outside a corner of the box with no nearer person's, in the picture."""
     taken: list[Rect] = []
     height, pad = round(style.text), round(style.text / 3)
     for row in nearest_first:
@@ -430,6 +447,7 @@ def _draw_tags(
         taken.append(rect)
         cv2.rectangle(canvas, rect[:2], rect[2:], id_color(track_id), cv2.FILLED)
         _draw_text(canvas, text, (rect[0] + pad, rect[1] + pad + height), _INK, style)
+    return taken
 
 
 def _shortened(name: str, style: _Style, most_px: float) -> str:

@@ -11,14 +11,15 @@ from typing import Any, Self
 
 import av
 import cv2
-import numpy as np
 from av.video.frame import PictureType
 
 from tracker.errors import OutputError
 from tracker.outputs import explain_write_error, make_folder, partial_path, publish, writing
 from tracker.types import Image
 from tracker.video.opencv_log import opencv_silenced
+from tracker.video.planes import BT709, LIMITED_RANGE
 from tracker.video.sound import Sound
+from tracker.video.yuv import Drawn, converted, redrawn
 
 # All three are the same family, whose fragmented form survives an interruption with exact timestamps.
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -45,16 +46,8 @@ _FALLBACK_FPS = Fraction(25)
 # Beyond which x264 and the container refuse what is stated; the times tell when pictures are shown.
 _MIN_FPS, _MAX_FPS = Fraction(1, 3 * 3600), Fraction(1000)
 
-# FFmpeg's numbers of BT.709 (space, primaries and transfer) and of limited range.
-_BT709, _LIMITED_RANGE = 1, 1
-# From blue, green and red in 0–255, by BT.709.
-_BGR_TO_YUV = np.array(
-    [
-        [0.0620, 0.6142, 0.1826, 16],
-        [0.4392, -0.3386, -0.1006, 128],
-        [-0.0403, -0.3989, 0.4392, 128],
-    ]
-)
+# Matrix, primaries and transfer of pictures that are converted.
+_CONVERTED = (BT709, BT709, BT709)
 
 
 def check_container(path: Path) -> None:
@@ -97,23 +90,28 @@ class VideoWriter:
         self._container: Any = None
         self._stream: Any = None
         self._size_wh = (0, 0)
+        self._colors = _CONVERTED
         self._sound = sound
         self._first_s = 0.0
         self._last_pts = -1
         self._next_key = 0
 
-    def write(self, image: Image, time_s: float) -> None:
+    def write(self, image: Image, time_s: float, drawn: Drawn | None = None) -> None:
         """Append a picture (H, W, 3) uint8 BGR, shown `time_s` - that of the first picture - into the video.
 
+        drawn: what it was drawn on, and where. Where that has planes, they are taken for the rest of the picture; the
+        video states the colours of its first one's, and of others everything is converted.
         A time that is not later than the one before is moved to just after it; all from one on that is more than
         three hours later are moved to three hours after it. An odd width or height grows by one pixel that repeats
         the edge; a picture of another size than the first is fitted into that size.
         Raises OutputError if the file cannot be written.
         """
         with _reported(self._path):
+            planes = drawn.planes if drawn else None
             if self._container is None:
+                self._colors = planes.colors if planes else _CONVERTED
                 self._open(image, time_s)
-            frame = _to_yuv(_fit(image, self._size_wh))
+            frame = self._frame_of(image, drawn)
             frame.pts = self._last_pts = self._next_pts(time_s)
             frame.time_base = _TIME_BASE
             if frame.pts >= self._next_key:
@@ -147,6 +145,13 @@ class VideoWriter:
     def note(self) -> str | None:
         """One line on what became of the sound, if anything is to be said."""
         return self._sound.note if self._sound else None
+
+    def _frame_of(self, image: Image, drawn: Drawn | None) -> Any:
+        """A frame of the size and colours that the video has."""
+        planes = drawn.planes if drawn else None
+        if drawn and planes and (planes.colors, planes.luma.shape[::-1]) == (self._colors, self._size_wh):
+            return redrawn(image, planes, drawn)
+        return converted(_fit(image, self._size_wh), self._colors[0])
 
     def _write_sound(self, until_s: float) -> None:
         if self._sound:
@@ -190,8 +195,8 @@ class VideoWriter:
         stream.time_base = _TIME_BASE
         codec = stream.codec_context
         codec.time_base = _TIME_BASE
-        codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
-        codec.color_range = _LIMITED_RANGE
+        codec.colorspace, codec.color_primaries, codec.color_trc = self._colors
+        codec.color_range = LIMITED_RANGE
         return stream
 
     def _next_pts(self, time_s: float) -> int:
@@ -326,18 +331,3 @@ def _fit(image: Image, size_wh: tuple[int, int]) -> Image:
         right, below, border = size_wh[0] - width, size_wh[1] - height, cv2.BORDER_CONSTANT
     left, top = right // 2, below // 2
     return cv2.copyMakeBorder(image, top, below - top, left, right - left, border)  # type: ignore[return-value]
-
-
-def _to_yuv(image: Image) -> Any:
-    """The frame of a picture whose sides are even; OpenCV's matrix takes half the time of FFmpeg's conversion."""
-    height, width = image.shape[:2]
-    frame = av.VideoFrame(width, height, "yuv420p")
-    planes = [
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]  # type: ignore[call-overload]
-        for plane in frame.planes
-    ]
-    yuv = cv2.transform(image, _BGR_TO_YUV)
-    small = cv2.resize(yuv, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    for channel, (source, plane) in enumerate(zip((yuv, small, small), planes, strict=True)):
-        cv2.extractChannel(source, channel, plane)
-    return frame
