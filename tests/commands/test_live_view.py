@@ -110,7 +110,7 @@ class Renderer(OverlayRenderer):
 
 def test_one_drawing_for_file_and_browsers(view: LiveView) -> None:
     drawn: list[Any] = []
-    drawing = SimpleNamespace(write=lambda picture, _: drawn.append(picture))
+    drawing = SimpleNamespace(write=lambda picture, *_: drawn.append(picture))
     overlay = Renderer(COCO_17)
     sink = OverlaySink(overlay, drawing, StageTimes(), smoother=OneEuro(0.4), view=view)  # type: ignore[arg-type]
     x, y = 100, 200
