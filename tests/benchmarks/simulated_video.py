@@ -7,8 +7,9 @@ All settings meet the same errors; another seed draws others.
 
     python -m tests.benchmarks.simulated_video FILE --people
 
-prints how often a person's id changes, by whom each pose truly is of, with the defaults and without each part. The
-sweep's switches are keypoints', and many remain with perfect ids: who is not seen is matched with those of a neighbour.
+prints how often a person's id changes, by whom each pose truly is of, with the defaults and without each part. Then the
+switches of the people that poses are matched with, and of keypoints, which are the sweep's: both with the defaults, and
+with true ids. Many remain with those, since who is not seen is matched with the keypoints of a neighbour.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from scipy.special import ndtr
 from tracker.boxes import boxes_around, clip_boxes, iou
 from tracker.commands.ablate import SWEEPS, compare_settings, sweep
 from tracker.evaluation.ablation import Ablation, Setting, track_sequence
+from tracker.evaluation.posetrack.measure import measure_sequence
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence, read_posetrack
 from tracker.pipeline import StageTimes
 from tracker.skeletons import POSETRACK_17
@@ -301,26 +303,60 @@ def compare(sequences: list[Tracks], seed: int, errors: Errors) -> None:
 
 
 def compare_people(sequences: list[Tracks], seed: int, errors: Errors) -> None:
-    """Print how often the id of a person changes, with the defaults and without each part."""
+    """Print how often the id of a person changes, and how often it would by whom poses are matched with."""
     config = TrackerConfig().settled()
     videos = [SimulatedVideo(some.truth, some.hidden, SIZE_WH, seed, errors) for some in sequences]
     for label, without in _WITHOUT.items():
-        changes = sum(count_changes(video, replace(config, **without)) for video in videos)
+        changes = sum(count_changes(video, track(video, replace(config, **without))) for video in videos)
         print(f"{label}: {changes} changes")
+    tracked = [track(video, config) for video in videos]
+    true = [with_true_ids(video, found) for video, found in zip(videos, tracked, strict=True)]
+    for label, results in (("defaults", tracked), ("true ids", true)):
+        counts = [count_matched(some.truth, found, config) for some, found in zip(sequences, results, strict=True)]
+        people, keypoints = np.sum(counts, axis=0)
+        print(f"{label}: {people} switches of matched people, {keypoints} of keypoints")
 
 
-def count_changes(video: SimulatedVideo, config: TrackerConfig) -> int:
+def track(video: SimulatedVideo, config: TrackerConfig) -> PoseTrackSequence:
+    """The people that a fresh tracker finds."""
+    return track_sequence(video.truth, video, Setting(config), StageTimes())  # type: ignore[arg-type]
+
+
+def count_changes(video: SimulatedVideo, found: PoseTrackSequence) -> int:
     """How often a true person's id is another than their last one, however long ago."""
-    predicted = track_sequence(video.truth, video, Setting(config), StageTimes())  # type: ignore[arg-type]
     last: dict[int, int] = {}
     changes = 0
-    for number, frame in enumerate(predicted.frames):
+    for number, frame in enumerate(found.frames):
         for keypoints, track_id in zip(frame.keypoints, frame.track_ids.tolist(), strict=True):
             person = video.owner(number, keypoints)
             if person is not None:
                 changes += last.get(person, track_id) != track_id
                 last[person] = track_id
     return changes
+
+
+def count_matched(truth: PoseTrackSequence, found: PoseTrackSequence, config: TrackerConfig) -> tuple[int, int]:
+    """Switches of people, who have the id that most of their keypoints are matched with, and of keypoints."""
+    measured = measure_sequence(truth, found, config.least_keypoint_score)
+    timeline = measured.timeline
+    held = np.flatnonzero(timeline.holders >= 0)
+    rows = held[np.lexsort((timeline.frames[held], timeline.track_ids[held]))]
+    same_person, other_id = np.diff(timeline.track_ids[rows]) == 0, np.diff(timeline.holders[rows]) != 0
+    return int((same_person & other_id).sum()), int(measured.mot.num_switches.sum())
+
+
+def with_true_ids(video: SimulatedVideo, found: PoseTrackSequence) -> PoseTrackSequence:
+    """The same poses with the numbers of their true people for ids; others, and second ones, have negative ids."""
+    frames = tuple(_with_true_ids(video, number, frame) for number, frame in enumerate(found.frames))
+    return replace(found, frames=frames)
+
+
+def _with_true_ids(video: SimulatedVideo, number: int, frame: PoseTrackFrame) -> PoseTrackFrame:
+    ids: list[int] = []
+    for keypoints, track_id in zip(frame.keypoints, frame.track_ids.tolist(), strict=True):
+        person = video.owner(number, keypoints)
+        ids.append(-1 - track_id if person is None or person in ids else person)
+    return replace(frame, track_ids=np.array(ids, np.int64))
 
 
 def read_tracks(path: Path) -> Iterator[tuple[PoseTrackSequence, Hidden]]:

@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from tests.benchmarks.simulated_video import (
     Tracks,
     compare,
     count_changes,
+    count_matched,
     read_tracks,
+    track,
+    with_true_ids,
 )
 from tests.evaluation.staged import true_sequence
 from tracker.boxes import boxes_around
@@ -70,7 +74,21 @@ def test_without_errors_ids_stay_whatever_the_threshold(capsys):
 def test_the_id_changes_of_who_was_hidden_for_longer_than_they_are_remembered(forget_after_s, num_changes):
     story = [{1: 100} if 5 <= number < 16 else {1: 100, 2: 500} for number in range(20)]
     config = TrackerConfig(forget_after_s=forget_after_s).settled()
-    assert count_changes(video(story=story), config) == num_changes
+    one = video(story=story)
+    found = track(one, config)
+    assert count_changes(one, found) == num_changes
+    assert count_matched(one.truth, found, config) == (num_changes, 15 * num_changes)
+    assert count_matched(one.truth, with_true_ids(one, found), config) == (0, 0)
+
+
+def test_true_ids_are_of_whom_a_pose_is_and_never_two_in_a_frame():
+    one = video()
+    found = track(one, TrackerConfig().settled())
+    keypoints = found.frames[0].keypoints
+    poses = np.stack([keypoints[1], keypoints[1], keypoints[0] + 9])
+    frame = replace(found.frames[0], keypoints=poses, track_ids=np.array([7, 8, 9]))
+    [true] = with_true_ids(one, replace(found, frames=(frame,))).frames
+    assert true.track_ids.tolist() == [one.owner(0, keypoints[1]), -9, -10]
 
 
 def test_tracks_are_read_with_what_is_occluded_and_a_head_box(tmp_path):
