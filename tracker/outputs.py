@@ -18,13 +18,13 @@ from tracker.errors import OutputError, TrackerError, UsageError
 PIPE = Path("-")
 
 
-def counted(number: int, noun: str) -> str:
-    """So many of something.
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """So many of something, of which several are called so.
 
-    >>> counted(1, "edit"), counted(2, "id")
-    ('1 edit', '2 ids')
+    >>> counted(1, "edit"), counted(2, "id"), counted(0, "person", "people")
+    ('1 edit', '2 ids', '0 people')
     """
-    return f"{number} {noun}" + "s" * (number != 1)
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def partial_path(path: Path) -> Path:

@@ -108,7 +108,7 @@ def test_another_ground_truth(ablate: Run, dataset: Path) -> None:
     gt.mkdir()
     shutil.copy(annotation_of(dataset, NAMES[1]), gt)
     done = ablate("--gt", gt, "--json", "out.json")
-    assert "note: 1 sequences without truth in gt are left out\n" in done.err
+    assert "note: left out: 1 sequence without truth in gt\n" in done.err
     assert read_json(Path("out.json"))["sequences"] == [NAMES[1]]
     assert "there is no nowhere/000001_mpii_test.json" in refused(ablate("--gt", "nowhere"))
 

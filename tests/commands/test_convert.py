@@ -210,7 +210,7 @@ def test_a_second_pass_keeps_what_was_there_and_can_be_done_anew(run: Run, tmp_p
             writer.write(frame, frame.tracked)
     done = run("convert", "in.jsonl", "out.jsonl", "--smooth", "butterworth", "--stitch", "1", "--drop-shorter", "0.2")
     counts, written = done.err.splitlines()
-    done_to_all = "second pass: 1 tracks stitched, 1 dropped, 2 people and 34 keypoints filled in"
+    done_to_all = "second pass: 1 track stitched, 1 dropped, 2 people and 34 keypoints filled in"
     assert counts == f"{done_to_all}, smoothed by butterworth at 4.17 Hz"
     assert written == "written: out.jsonl, 60 frames with 1 id"
     header, *frames = read_lines(Path("out.jsonl"))

@@ -107,7 +107,7 @@ def test_tables_and_notes(run: Run) -> None:
     pred = save("pred", a=file([7], [7]), b=file([7], [8], [8]), c=file([9]))
     done = evaluate(run, gt, pred)
     assert done.code == 0
-    assert done.err == f"note: {pred} has 1 files without ground truth, which are left out: c.json\n"
+    assert done.err == f"note: {pred} has 1 file without ground truth, left out: c.json\n"
     total, by_sequence = done.out.split("\n\n")
     assert "| AP                         | 100.0 |" in total
     # three frames count, one of them a switch

@@ -12,6 +12,7 @@ from tracker.after.stitching import stitch
 from tracker.after.table import PeopleTable
 from tracker.errors import InputError
 from tracker.formats.record import Results
+from tracker.outputs import counted
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, Origin, Poses
 
 SMOOTHERS = ("off", "one-euro", "butterworth")
@@ -106,8 +107,9 @@ def summary_of(todo: SecondPass, before: Results, after: Results) -> str:
     num_stitched = len(after.header.edits) - len(before.header.edits)
     num_dropped = len(before.track_ids) - len(after.track_ids) - num_stitched
     return (
-        f"second pass: {num_stitched} tracks stitched, {num_dropped} dropped, {num_people} people and {num_keypoints} "
-        f"keypoints filled in{_smoothing_of(todo, after)}"
+        f"second pass: {counted(num_stitched, 'track')} stitched, {num_dropped} dropped, "
+        f"{counted(num_people, 'person', 'people')} and {counted(num_keypoints, 'keypoint')} filled in"
+        f"{_smoothing_of(todo, after)}"
     )
 
 

@@ -20,7 +20,7 @@ from tracker.commands.options import (
     tracker_config,
 )
 from tracker.errors import InputError, UsageError
-from tracker.outputs import check_output, write_json
+from tracker.outputs import check_output, counted, write_json
 from tracker.tracking.similarities import SIMILARITIES
 
 if TYPE_CHECKING:
@@ -269,7 +269,8 @@ def _find_sequences(args: argparse.Namespace) -> list[DatasetSequence]:
     if not known:
         raise InputError(f"there is no {moved[0].annotation}, nor the truth of another sequence; name its folder")
     if len(known) < len(moved):
-        print(f"note: {len(moved) - len(known)} sequences without truth in {args.gt} are left out", file=sys.stderr)
+        left_out = counted(len(moved) - len(known), "sequence")
+        print(f"note: left out: {left_out} without truth in {args.gt}", file=sys.stderr)
     return known
 
 

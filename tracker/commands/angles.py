@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the table, and the pictures that are wanted."""
     from tracker.after.angles import angles_of
     from tracker.formats.trajectories import trajectories_of
-    from tracker.outputs import check_apart, check_output, writing
+    from tracker.outputs import check_apart, check_output, counted, writing
 
     if not 0 <= args.keypoint_score <= 1:
         raise UsageError(f"--keypoint-score must be within 0 and 1, not {args.keypoint_score}")
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if frontal := [str(angles.trajectory.track_id) for angles in found if not angles.is_from_side]:
         who = f"seen from the front or the back, so flexion means little: {', '.join(frontal)}"
         print(f"note: people {who}", file=sys.stderr)
-    print(f"written: {output}, {len(found)} people", file=sys.stderr)
+    print(f"written: {output}, {counted(len(found), 'person', 'people')}", file=sys.stderr)
     return 0
 
 

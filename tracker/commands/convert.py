@@ -207,6 +207,6 @@ def _convert_posetrack(args: argparse.Namespace, sources: list[Path], version: s
     num_frames = 0
     for source, target in zip(sources, targets, strict=True):
         num_frames += len(convert_posetrack(source, target, version).frames)
-    files = f"{len(sources)} files, " if args.input.is_dir() else ""
-    print(f"written: {args.output}, {files}{num_frames} frames", file=sys.stderr)
+    files = f"{counted(len(sources), 'file')}, " if args.input.is_dir() else ""
+    print(f"written: {args.output}, {files}{counted(num_frames, 'frame')}", file=sys.stderr)
     return 0

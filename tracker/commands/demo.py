@@ -18,7 +18,7 @@ from tracker.commands.options import (
     read_settings,
     refuse_networks,
 )
-from tracker.outputs import check_output, make_folder
+from tracker.outputs import check_output, counted, make_folder
 
 if TYPE_CHECKING:
     from tracker.job.job import Job
@@ -111,11 +111,9 @@ def _track(job: Job, source: VideoSource, pipeline: Pipeline, truth: list[People
     count = count_switches(zip(truth, found, strict=True))
     kept = count.switches == 0 and len(count.ids) == len({person for people in truth for person in people.track_ids})
     share = 100 * count.num_matched / max(count.num_people, 1)
-    print(
-        f"{'everybody kept one id' if kept else 'NOT everybody kept one id'}: {len(count.ids)} people, "
-        f"{count.switches} id switches, {share:.0f} % of the poses found",
-        file=sys.stderr,
-    )
+    people, switches = counted(len(count.ids), "person", "people"), counted(count.switches, "id switch", "id switches")
+    verdict = "everybody kept one id" if kept else "NOT everybody kept one id"
+    print(f"{verdict}: {people}, {switches}, {share:.0f} % of the poses found", file=sys.stderr)
 
 
 def _write_clip(path: Path, frames: Iterable[PhotoFrame]) -> list[People]:

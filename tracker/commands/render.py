@@ -15,7 +15,7 @@ from tracker.commands.convert import keypoint_threshold_of, read_frames
 from tracker.commands.options import add_overlay_options
 from tracker.errors import InputError, UsageError
 from tracker.formats import Results
-from tracker.outputs import check_apart, check_output, real_path, told_what_is_left
+from tracker.outputs import check_apart, check_output, counted, real_path, told_what_is_left
 from tracker.types import Frame, TrackedPoses
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     people = [frame.tracked for frame in results.frames if len(frame.tracked)]
     if people and not (args.show_unconfirmed or any(tracked.confirmed.any() for tracked in people)):
         print(f"note: nobody in {args.poses} is confirmed; --show-unconfirmed draws them", file=sys.stderr)
-    print(f"written: {output}, {num_frames} frames", file=sys.stderr)
+    print(f"written: {output}, {counted(num_frames, 'frame')}", file=sys.stderr)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.commands.options import natural, network_file
 from tracker.errors import UsageError
-from tracker.outputs import check_output, make_folder
+from tracker.outputs import check_output, counted, make_folder
 from tracker.training.recipes import (
     DETECTOR_PRESETS,
     LITEPOSE_PRESETS,
@@ -183,7 +183,7 @@ def _prepare(args: argparse.Namespace, recipe: Recipe) -> RunOptions:
 def _train(run: TrainingRun, args: argparse.Namespace) -> int:
     config, folder = run.config, run.checkpoint_path.parent
     goes_on = f", on from step {run.step}" if run.step else ""
-    print(f"{folder}: {config.steps} steps, {run.precision}{goes_on}", file=sys.stderr)
+    print(f"{folder}: {counted(config.steps, 'step')}, {run.precision}{goes_on}", file=sys.stderr)
     try:
         run.train(log_every=args.log_every, validate_every=args.validate_every, save_every_s=args.save_every)
     except KeyboardInterrupt:

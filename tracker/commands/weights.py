@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import TrackerError
+from tracker.outputs import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _verify(_: argparse.Namespace) -> int:
     faults = {entry.name: store.fault_of(entry) for entry in there}
     for name, fault in faults.items():
         print(f"{name}: {f'{fault}; run: {store.COMMAND} fetch {name}' if fault else 'whole'}")
-    print(f"{len(there)} networks in {store.folder()}", file=sys.stderr)
+    print(f"{counted(len(there), 'network')} in {store.folder()}", file=sys.stderr)
     return int(any(faults.values()))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from tracker.job.report import Outcome, Report, merge_reports
+from tracker.outputs import counted
 
 
 class Progress:
@@ -65,7 +66,7 @@ class Progress:
     def _add(self, name: str, report: Report) -> None:
         self._reports.append(report)
         if self._bar.disable:
-            speed = f"{report.frames} frames, {report.frames / report.wall_s:.1f} frames/s"
+            speed = f"{counted(report.frames, 'frame')}, {report.frames / report.wall_s:.1f} frames/s"
             self.say(f"[{self._num_done}/{self._num_inputs}] {name}: {speed}")
         if report.hint:
             self.say(f"note: {name}: {report.hint}")

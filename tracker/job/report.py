@@ -121,7 +121,8 @@ class Report:
         """Say on stderr what an interrupted run left behind, if it left anything."""
         kept = [str(path) for output in self.outputs for path in partials_of(output)]
         if self.frames and kept:
-            print(f"stopped after {self.frames} frames; what was done is in {' and '.join(kept)}", file=sys.stderr)
+            frames = counted(self.frames, "frame")
+            print(f"stopped after {frames}; what was done is in {' and '.join(kept)}", file=sys.stderr)
 
     def lines(self) -> list[str]:
         """The summary: frames, poses, ids, speed, milliseconds per stage, engines."""
@@ -144,7 +145,7 @@ class Report:
 
     def _people_line(self) -> str:
         if self.are_photos:
-            return f"{self.poses} {'person' if self.poses == 1 else 'people'} in {counted(self.frames, 'picture')}"
+            return f"{counted(self.poses, 'person', 'people')} in {counted(self.frames, 'picture')}"
         num_sure = len(self.confirmed_ids)
         sure = f"{num_sure} {'is a confirmed person' if num_sure == 1 else 'are confirmed people'}"
         return f"{counted(self.poses, 'pose')} with {counted(len(self.ids), 'id')}, of which {sure}"

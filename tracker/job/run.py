@@ -24,7 +24,7 @@ from tracker.given import read_given
 from tracker.job.job import Engine, Job, Settings
 from tracker.job.report import Outcome, Report
 from tracker.job.sinks import Sink, Watch, open_sinks
-from tracker.outputs import partial_path
+from tracker.outputs import counted, partial_path
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import default_threads
 from tracker.selection import Selection
@@ -151,7 +151,7 @@ def _fill_outputs(
 
 def _live_line(live: LiveReader, report: Report) -> str:
     """What the summary says of a live source."""
-    line = f"live: {report.delays.line()}; {live.num_dropped} pictures dropped that came before they were asked for"
+    line = f"live: {report.delays.line()}; {counted(live.num_dropped, 'picture')} dropped, not asked for yet"
     if not live.num_reopened:
         return line
     times = "once" if live.num_reopened == 1 else f"{live.num_reopened} times"

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tracker.outputs import counted
 from tracker.skeletons import Skeleton
 from tracker.types import BoolArray, FloatArray, Image, Origin, Rect, TrackedPoses
 from tracker.video.faces import FaceBlur
@@ -483,7 +484,7 @@ def draw_status(canvas: Image, num_people: int, frames_per_s: float, delays_ms: 
     delays_ms: median and 95th percentile of how late a live source is shown, None of a file.
     """
     delay = "{:.0f} ms (95 %: {:.0f})   ".format(*delays_ms) if delays_ms else ""
-    draw_caption(canvas, f"{frames_per_s:.1f} fps   {delay}{num_people} {'person' if num_people == 1 else 'people'}")
+    draw_caption(canvas, f"{frames_per_s:.1f} fps   {delay}{counted(num_people, 'person', 'people')}")
 
 
 def draw_caption(canvas: Image, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracker.errors import InputError, UsageError
+from tracker.outputs import counted
 
 
 def pair_files(gt: Path, pred: Path) -> tuple[list[tuple[Path, Path]], str | None]:
@@ -25,8 +26,8 @@ def pair_files(gt: Path, pred: Path) -> tuple[list[tuple[Path, Path]], str | Non
             "predictions have the file names of the ground truth"
         )
     extra = [name for name in predictions if name not in truths]
-    note = f"{pred} has {len(extra)} files without ground truth, which are left out: {_some(extra)}" if extra else None
-    return [(path, predictions[name]) for name, path in truths.items()], note
+    left_out = f"{pred} has {counted(len(extra), 'file')} without ground truth, left out: {_some(extra)}"
+    return [(path, predictions[name]) for name, path in truths.items()], left_out if extra else None
 
 
 def _listed(folder: Path, what: str) -> dict[str, Path]:
