@@ -26,7 +26,7 @@ BELOW_COMMANDS = PARTS | {"pose", "detection", "pace", "selection", "appearance"
 ALLOWED = {
     **dict.fromkeys(GROUND, GROUND),
     **dict.fromkeys(("tracking", "flow", "video", "nets", "formats"), GROUND),
-    "after": GROUND | {"formats"},
+    "after": GROUND | {"formats", "tracking"},
     "runtime": GROUND,
     "engines": GROUND | {"runtime"},
     "weights": GROUND | {"runtime", "nets"},

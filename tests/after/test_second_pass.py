@@ -51,6 +51,61 @@ def test_stitching(tracks: dict[int, dict[int, float]], edits: Sequence[str]) ->
     assert found.track_ids == tracks.keys() - {int(edit.split()[1]) for edit in edits}
 
 
+# Somebody walks past somebody who stands; both are not seen for half a second.
+WALKS, STANDS = (walk(0, 20, 0, 9), walk(33, 53, 297, 9)), (walk(0, 20, 120), walk(33, 53, 120))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "edits"),
+    [
+        pytest.param(
+            {1: WALKS[0] | STANDS[1], 2: STANDS[0] | WALKS[1]},
+            ("stitch 1 -> 2 @ 1.320", "stitch 2 -> 1 @ 1.320"),
+            id="exchanged where they crossed",
+        ),
+        pytest.param({1: WALKS[0] | WALKS[1], 2: STANDS[0] | STANDS[1]}, (), id="rightly told where they crossed"),
+        pytest.param(
+            {1: WALKS[0] | STANDS[1], 2: STANDS[0], 3: WALKS[1]},
+            ("stitch 1 -> 2 @ 1.320", "stitch 3 -> 1"),
+            id="one has the other's, who gets a new one",
+        ),
+        pytest.param(
+            {1: walk(0, 20, 0) | walk(60, 80, 200), 2: walk(0, 55, 200)}, ("stitch 1 -> 2 @ 2.400",), id="long gone"
+        ),
+        pytest.param(
+            {1: walk(0, 10, 0) | walk(30, 50, 400) | walk(55, 80, 0), 2: walk(0, 20, 400) | walk(70, 90, 400)},
+            ("stitch 1 -> 2 @ 1.200", "stitch 1 -> 1 @ 2.200"),
+            id="for a while",
+        ),
+        pytest.param(
+            {1: walk(0, 20, 0) | walk(30, 50, 12), 2: walk(0, 20, 12) | walk(30, 50, 0)}, (), id="too near to tell"
+        ),
+        pytest.param({1: walk(0, 20, 0) | walk(30, 50, 500)}, (), id="nobody else it could be"),
+    ],
+)
+def test_who_was_found_again_as_another_gets_their_own_id_back(
+    tracks: dict[int, dict[int, float]], edits: Sequence[str]
+) -> None:
+    given = results(tracks, 100)
+    found = run_second_pass(given, SecondPass(stitch_s=2), 0.4)
+    assert found.header.edits == edits
+    originals = [
+        people.track_ids if people.original_ids is None else people.original_ids
+        for people in (frame.tracked for frame in found.frames)
+    ]
+    assert [ids.tolist() for ids in originals] == ids_of(given)
+
+
+def test_a_part_that_another_takes_over_has_an_id_of_its_own() -> None:
+    """1 comes back as 2, and 3, whom the tracker took for 1 after that, is nobody who was there before."""
+    tracks = {1: walk(0, 20, 0) | walk(60, 80, 400), 2: walk(25, 50, 0)}
+    found = run_second_pass(results(tracks, 100), SecondPass(stitch_s=2), 0.4)
+    assert found.header.edits == ("stitch 1 -> 3 @ 2.400", "stitch 2 -> 1")
+    assert [sorted(ids) for ids in ids_of(found)] == [
+        [1] * (f in range(20) or f in range(25, 50)) + [3] * (f in range(60, 80)) for f in range(100)
+    ]
+
+
 def test_short_tracks_are_dropped() -> None:
     given = results({1: walk(0, 50, 0), 2: walk(10, 15, 300), 3: walk(10, 14, 500)}, 50)
     assert run_second_pass(given, SecondPass(drop_shorter_s=0.2), 0.4).track_ids == {1, 2}

@@ -74,7 +74,7 @@ def run_second_pass(results: Results, todo: SecondPass, keypoint_threshold: floa
     table, settings = PeopleTable.of(results), results.header.settings
     if len(table.times_s) >= LEAST_FRAMES:
         check_cutoff(todo, 1 / table.step_s)
-    merged = stitch(table, todo.stitch_s) if todo.stitch_s else []
+    _, lines = stitch(table, todo.stitch_s, keypoint_threshold) if todo.stitch_s else (0, [])
     if todo.drop_shorter_s:
         table = table.keep(_is_long(table, todo.drop_shorter_s))
     if todo.fill_gaps_s or todo.smooth != "off":
@@ -89,7 +89,7 @@ def run_second_pass(results: Results, todo: SecondPass, keypoint_threshold: floa
     elif todo.smooth == "one-euro":
         _follow(table, table.results(results), keypoint_threshold)
         settings |= {_SMOOTH: todo.smooth}
-    edits = (*results.header.edits, *(f"stitch {new} -> {first}" for new, first in merged))
+    edits = (*results.header.edits, *lines)
     return table.results(replace(results, header=replace(results.header, edits=edits, settings=settings)))
 
 

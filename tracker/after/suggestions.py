@@ -58,7 +58,7 @@ def find_suggestions(table: PeopleTable, skeleton: Skeleton, keypoint_threshold:
     """Every moment that deserves a look, worst first; of the same people in general the worst within half a second."""
     tracks = [_track_of(table, track_id, rows, keypoint_threshold) for track_id, rows in table.tracks()]
     found = [
-        *_births_near_deaths(table),
+        *_births_near_deaths(table, keypoint_threshold),
         *(moment for pair in _pairs(tracks) for moment in _exchanges(*pair)),
         *(moment for pair in _pairs(tracks) for moment in _meetings(*pair, skeleton)),
         *(moment for track in tracks for moment in _jumps(track, skeleton)),
@@ -95,20 +95,21 @@ def _track_of(table: PeopleTable, track_id: int, rows: IntArray, threshold: floa
     )
 
 
-def _births_near_deaths(table: PeopleTable) -> Iterator[Suggestion]:
-    breaks = find_breaks(table, _LONGEST_S)
-    one_person = {end.track_id: end.track_id for found in breaks for end in (found.lost, found.new)}
+def _births_near_deaths(table: PeopleTable, threshold: float) -> Iterator[Suggestion]:
+    breaks = find_breaks(table, _LONGEST_S, threshold)
+    one_person = {track_id: track_id for found in breaks for track_id in found.ids}
     for found, rival in zip(breaks, rival_costs(breaks), strict=True):
-        joined, gone = one_person[found.lost.track_id], one_person[found.new.track_id]
+        lost, new = found.ids
+        joined, gone = one_person[lost], one_person[new]
         if joined == gone:
             continue  # better ones say so already
         one_person = {track_id: joined if of == gone else of for track_id, of in one_person.items()}
-        gap_s = found.new.time_s - found.lost.time_s
-        new, lost = found.new.track_id, found.lost.track_id
+        gap_s = float(found.new.times_s[0] - found.lost.times_s[0])
         alone = 1.0 if found.cost < 0.5 * rival else 0.7
         score = 0.95 * (1 - found.cost / 2) * alone * (1 - gap_s / (2 * _LONGEST_S))
         why = f"{new} begins {gap_s:.2f} s after {lost} ended, near there"
-        yield Suggestion(score, f"merge {new} -> {lost}", why, (new, lost), found.lost.frame, found.new.frame)
+        before, after = int(found.lost.frames[0]), int(found.new.frames[0])
+        yield Suggestion(score, f"merge {new} -> {lost}", why, (new, lost), before, after)
 
 
 def _pairs(tracks: list[_Track]) -> Iterator[tuple[_Track, _Track, IntArray, IntArray]]:
