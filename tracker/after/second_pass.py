@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tracker.after.filters import LEAST_FRAMES, OneEuro, butterworth, hampel
 from tracker.after.stitching import stitch
 from tracker.after.table import PeopleTable
 from tracker.errors import InputError
-from tracker.formats.record import Results
+from tracker.formats.record import Header, Results
 from tracker.outputs import counted
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, Origin, Poses
 
@@ -64,33 +65,44 @@ class SecondPass:
         return self.cutoff_hz or min(max(rate_hz / 6, _LEAST_CUTOFF_HZ), _MOST_CUTOFF_HZ)
 
 
+@dataclass(frozen=True)
+class Worked:
+    """People after a second pass, the header that says what was done to them, and that in one line."""
+
+    table: PeopleTable
+    header: Header
+    summary: str
+
+
 def run_second_pass(results: Results, todo: SecondPass, keypoint_threshold: float) -> Results:
-    """The results after a second pass, which keeps what was there in `original_ids` and `raw`.
+    """The results after a second pass; see `work_over`."""
+    worked = work_over(PeopleTable.of(results), results.header, todo, keypoint_threshold)
+    return worked.table.results(replace(results, header=worked.header))
+
+
+def work_over(table: PeopleTable, header: Header, todo: SecondPass, keypoint_threshold: float) -> Worked:
+    """People after a second pass, which keeps what was there in `original_ids` and `raw`.
 
     Keypoints under the threshold count as missing, and stay as they are where no gap is filled over them. Smoothing
-    that was done before is undone first; the settings say what was done last. InputError where the cut-off is not below
-    half the rate, or where neither frames nor header tell times.
+    that was done before is undone first; the settings say what was done last. The table is changed. InputError where
+    the cut-off is not below half the rate.
     """
-    table, settings = PeopleTable.of(results), results.header.settings
+    settings = header.settings
     if len(table.times_s) >= LEAST_FRAMES:
         check_cutoff(todo, 1 / table.step_s)
-    _, lines = stitch(table, todo.stitch_s, keypoint_threshold) if todo.stitch_s else (0, [])
+    num_joined, lines = stitch(table, todo.stitch_s, keypoint_threshold) if todo.stitch_s else (0, [])
+    num_tracks = len(np.unique(table.track_ids))
     if todo.drop_shorter_s:
         table = table.keep(_is_long(table, todo.drop_shorter_s))
+    num_dropped = num_tracks - len(np.unique(table.track_ids))
     if todo.fill_gaps_s or todo.smooth != "off":
         table = _unsmoothed(table)
         settings = {name: value for name, value in settings.items() if name not in (_SMOOTH, _CUTOFF)}
     if todo.fill_gaps_s:
         table = _with_filled_gaps(table, todo.fill_gaps_s, keypoint_threshold)
-    if todo.smooth == "butterworth":
-        cutoff_hz = todo.cutoff_at(1 / table.step_s)
-        _smooth(table, cutoff_hz, keypoint_threshold)
-        settings |= {_SMOOTH: todo.smooth, _CUTOFF: round(cutoff_hz, 3)}
-    elif todo.smooth == "one-euro":
-        _follow(table, table.results(results), keypoint_threshold)
-        settings |= {_SMOOTH: todo.smooth}
-    edits = (*results.header.edits, *lines)
-    return table.results(replace(results, header=replace(results.header, edits=edits, settings=settings)))
+    settings = settings | _smoothed(table, todo, keypoint_threshold)
+    header = replace(header, edits=(*header.edits, *lines), settings=settings)
+    return Worked(table, header, _summary(table, todo, settings, num_joined, num_dropped))
 
 
 def without_smoothing(results: Results) -> Results:
@@ -99,24 +111,31 @@ def without_smoothing(results: Results) -> Results:
     return _unsmoothed(PeopleTable.of(results, timeless=True)).results(results) if is_worked else results
 
 
-def summary_of(todo: SecondPass, before: Results, after: Results) -> str:
-    """What a second pass did, in one line."""
-    filled = [frame.tracked for frame in after.frames]
-    num_people = sum(int((tracked.poses.origin == Origin.INTERPOLATED).sum()) for tracked in filled)
-    num_keypoints = sum(int(tracked.interpolated.sum()) for tracked in filled)
-    num_stitched = len(after.header.edits) - len(before.header.edits)
-    num_dropped = len(before.track_ids) - len(after.track_ids) - num_stitched
+def _smoothed(table: PeopleTable, todo: SecondPass, threshold: float) -> dict[str, Any]:
+    """Smooth the people of the table; what the settings say of it."""
+    if todo.smooth == "off":
+        return {}
+    if todo.smooth == "one-euro":
+        _follow(table, threshold)
+        return {_SMOOTH: todo.smooth}
+    cutoff_hz = todo.cutoff_at(1 / table.step_s)
+    _smooth(table, cutoff_hz, threshold)
+    return {_SMOOTH: todo.smooth, _CUTOFF: round(cutoff_hz, 3)}
+
+
+def _summary(table: PeopleTable, todo: SecondPass, settings: dict[str, Any], joined: int, dropped: int) -> str:
+    people = int((table.poses.origin == Origin.INTERPOLATED).sum())
+    keypoints = int((table.poses.scores > table.raw[..., 2]).sum())
     return (
-        f"second pass: {counted(num_stitched, 'track')} stitched, {num_dropped} dropped, "
-        f"{counted(num_people, 'person', 'people')} and {counted(num_keypoints, 'keypoint')} filled in"
-        f"{_smoothing_of(todo, after)}"
+        f"second pass: {counted(joined, 'track')} stitched, {dropped} dropped, {counted(people, 'person', 'people')} "
+        f"and {counted(keypoints, 'keypoint')} filled in{_smoothing_of(todo, settings)}"
     )
 
 
-def _smoothing_of(todo: SecondPass, after: Results) -> str:
+def _smoothing_of(todo: SecondPass, settings: dict[str, Any]) -> str:
     if todo.smooth == "off":
         return ""
-    cutoff_hz = after.header.settings.get(_CUTOFF)
+    cutoff_hz = settings.get(_CUTOFF)
     return f", smoothed by {todo.smooth}" + (f" at {cutoff_hz:.3g} Hz" if cutoff_hz else "")
 
 
@@ -154,7 +173,7 @@ def _with_filled_gaps(table: PeopleTable, longest_s: float, threshold: float) ->
         for before, after in _gaps(table.times_s, table.frames, rows, longest_s)
         if table.frames[after] - table.frames[before] > 1
     ]
-    table = table.added(added)
+    table = PeopleTable.join([table, *added], table.times_s)
     keypoints, scores = table.poses.keypoints.copy(), table.poses.scores.copy()
     for _, rows in table.tracks():
         is_good = _is_good(table.poses, threshold)[rows]
@@ -246,9 +265,9 @@ def _smooth_part(
             keypoints[index] = smoothed.reshape(stop - start, len(places), 2).astype(np.float32)
 
 
-def _follow(table: PeopleTable, results: Results, threshold: float) -> None:
-    """Let One-Euro follow the keypoints of each track; boxes stay. results: those of the table."""
+def _follow(table: PeopleTable, threshold: float) -> None:
+    """Let One-Euro follow the keypoints of each track; boxes stay."""
     follower = OneEuro(threshold)
-    pairs = zip(results.frames, table.times_s.tolist(), strict=True)
-    smoothed = [follower.smooth(frame.tracked, time_s).poses.keypoints for frame, time_s in pairs]
+    pairs = zip(table.people(), table.times_s.tolist(), strict=True)
+    smoothed = [follower.smooth(people, time_s).poses.keypoints for people, time_s in pairs]
     table.poses = replace(table.poses, keypoints=np.concatenate(smoothed))

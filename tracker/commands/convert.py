@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tracker.after.second_pass import run_second_pass, summary_of
+from tracker.after.second_pass import work_over
+from tracker.after.table import PeopleTable
 from tracker.commands.options import add_second_pass_options, height_m, read_second_pass
 from tracker.errors import InputError, UsageError
 from tracker.formats import (
@@ -90,8 +91,9 @@ def run(args: argparse.Namespace) -> int:
     todo = read_second_pass(args)
     results = with_options(read_frames(args.input), args)
     if todo.does_something:
-        before, results = results, run_second_pass(results, todo, keypoint_threshold_of(results))
-        print(summary_of(todo, before, results), file=sys.stderr)
+        worked = work_over(PeopleTable.of(results), results.header, todo, keypoint_threshold_of(results))
+        results = worked.table.results(replace(results, header=worked.header))
+        print(worked.summary, file=sys.stderr)
     skeleton, wanted = results.header.skeleton, SKELETONS.get(args.skeleton, results.header.skeleton)
     results = results.in_skeleton(wanted)
     with (

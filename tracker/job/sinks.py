@@ -16,8 +16,9 @@ import numpy as np
 
 from tracker.after.ahead import AheadSmoother
 from tracker.after.filters import OneEuro
-from tracker.after.second_pass import SecondPass, run_second_pass, summary_of
-from tracker.formats import FrameResult, Header, Results, ResultWriter, open_writer
+from tracker.after.second_pass import SecondPass, work_over
+from tracker.after.table import KeptPeople
+from tracker.formats import Header, ResultWriter, open_writer
 from tracker.formats.markers import HEIGHT
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.formats.posetrack_conversion import open_predictions
@@ -123,24 +124,23 @@ class SecondPassSink(ResultSink):
     ) -> None:
         super().__init__(open_again(), times, **kind)
         self._open_again, self._todo, self._threshold = open_again, todo, threshold
-        self._frames: list[FrameResult] = []
+        self._kept = KeptPeople(self._results.header)
 
     def _write(self, frame: Frame, people: TrackedPoses) -> None:
         super()._write(frame, people)
         people = replace(people, poses=replace(people.poses.limited(), features=np.zeros((len(people), 0), np.float32)))
-        self._frames.append(FrameResult(frame.index, frame.time_s, people, frame.file, frame.size_wh))
+        self._kept.add(frame, people)
 
     def __exit__(self, *exception: Any) -> None:
         super().__exit__(*exception)
-        if exception[0] is None and self._frames:
-            before = Results(self._results.header, tuple(self._frames))
-            worked = run_second_pass(before, self._todo, self._threshold)
+        if exception[0] is None and self._kept.frames:
+            worked = work_over(self._kept.take(), self._results.header, self._todo, self._threshold)
             again = self._open_again()
             again.header = worked.header
             with again:
-                for frame in worked.frames:
-                    again.write(frame, frame.tracked)
-            print(summary_of(self._todo, before, worked), file=sys.stderr)
+                for frame, people in zip(self._kept.frames, worked.table.people(), strict=True):
+                    again.write(frame, people)
+            print(worked.summary, file=sys.stderr)
 
 
 class OverlaySink(Sink):
