@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tracker.errors import DependencyError
 from tracker.outputs import writing
@@ -28,8 +28,11 @@ def check_can_draw() -> None:
         raise DependencyError("no plots without matplotlib; run: pip install 'matplotlib>=3.8,<4'")
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches; matplotlib is loaded without a word on a home that it cannot write to."""
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """An empty figure, in inches; matplotlib is loaded without a word on a home that it cannot write to.
+
+    layout: None for a figure whose margins are set; to find them out, everything is drawn twice.
+    """
     log = logging.getLogger("matplotlib")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -37,7 +40,7 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     finally:
         log.setLevel(before)
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Of x or the left, of y or the right, as in overlays.
 _BLUE, _ORANGE = COLORS[0], COLORS[3]
+# Of a row of panels, in inches; how much of it is between two, on either side; and what numbers take, in points.
+_ROW, _MARGIN, _NUMBERS_WIDTH = 1.4, 0.06, 44
 
 
 def draw_keypoints(trajectory: Trajectory, path: Path, skeleton: Skeleton) -> None:
@@ -26,23 +28,19 @@ def draw_keypoints(trajectory: Trajectory, path: Path, skeleton: Skeleton) -> No
 
     The top is up in the picture, and a pixel as long in all panels, so that noise looks as small as it is.
     """
-    figure, panels = _panels(
-        3 * len(skeleton.body), f"person {trajectory.track_id}: x, y (pixels) and score over time", 3
-    )
-    for row, place in enumerate(skeleton.body.tolist()):
-        for axes, values, color in zip(
-            panels[3 * row : 3 * row + 3],
-            (*trajectory.keypoints[:, place].T, trajectory.scores[:, place]),
-            (_BLUE, _ORANGE, "black"),
-            strict=True,
-        ):
-            axes.plot(trajectory.times_s, values, color=color)
-        panels[3 * row].set_ylabel(skeleton.keypoint_names[place].replace("_", "\n"))
-        panels[3 * row + 2].set_ylim(0, 1.05)
-    _share_range(panels, trajectory.keypoints[:, skeleton.body])
-    for axes, title in zip(panels, ("x", "y", "score"), strict=False):
-        axes.set_title(title)
-    _finish(figure, panels, path)
+    keypoints, scores = trajectory.keypoints[:, skeleton.body], trajectory.scores[:, skeleton.body]
+    names = [skeleton.keypoint_names[place].replace("_", "\n") for place in skeleton.body.tolist()]
+    title = f"person {trajectory.track_id}: x, y (pixels) and score over time"
+    figure, columns = _columns(title, len(names))
+    (left, right), (top, bottom) = _ranges(keypoints)
+    _draw_strips(columns[0], trajectory.times_s, keypoints[..., 0], (right, left), color=_BLUE)
+    _draw_strips(columns[1], trajectory.times_s, keypoints[..., 1], (top, bottom), color=_ORANGE)
+    _draw_strips(columns[2], trajectory.times_s, scores, (1.05, 0), color="black")
+    for axes, name in zip(columns, ("x", "y", "score"), strict=True):
+        axes.set_title(name)
+    columns[0].set_yticks(np.arange(len(names)) + 0.5, names, minor=True, ha="center", va="center", rotation=90)
+    columns[0].tick_params("y", which="minor", length=0, pad=_NUMBERS_WIDTH)
+    _finish(figure, columns, path)
 
 
 def draw_angles(angles: Angles, path: Path) -> None:
@@ -62,15 +60,38 @@ def draw_angles(angles: Angles, path: Path) -> None:
     _finish(figure, panels, path)
 
 
-def _share_range(panels: Sequence[Any], keypoints: DoubleArray) -> None:
-    """Let panels of x and of y, every third, show a span that has room for all keypoints (T, K, 2), y downwards."""
+def _ranges(keypoints: DoubleArray) -> DoubleArray:
+    """What panels of x and of y are to show, lowest and highest (2, 2): spans as long, with room for (T, K, 2)."""
     found = keypoints[np.isfinite(keypoints).all(axis=2)]
-    if len(found):
-        low, high = found.min(axis=0), found.max(axis=0)
-        half = 0.55 * max(float((high - low).max()), 1.0)
-        for place, (middle, up) in enumerate(zip(((low + high) / 2).tolist(), (1, -1), strict=True)):
-            for axes in panels[place::3]:
-                axes.set_ylim(middle - up * half, middle + up * half)
+    if not len(found):
+        return np.array([[0.0, 1.0], [0.0, 1.0]])
+    low, high = found.min(axis=0), found.max(axis=0)
+    half = 0.55 * max(float((high - low).max()), 1.0)
+    return np.stack([(low + high) / 2 - half, (low + high) / 2 + half], axis=1)
+
+
+def _draw_strips(axes: Any, times_s: DoubleArray, values: DoubleArray, ends: tuple[float, float], color: str) -> None:
+    """Draw each column of (T, K) in a strip of its own, one below the other, all in the same axes: others take longer.
+
+    ends: the values at the top and the bottom of each strip.
+    """
+    from matplotlib.patches import Rectangle
+    from matplotlib.ticker import MaxNLocator
+
+    rows, (top, bottom) = np.arange(values.shape[1]), ends
+
+    def place(value: DoubleArray) -> DoubleArray:
+        return _MARGIN + (1 - 2 * _MARGIN) * (value - top) / (bottom - top)
+
+    axes.plot(times_s, rows + place(values), color=color)
+    numbers = np.asarray(MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(min(ends), max(ends)))
+    numbers = numbers[(numbers >= min(ends)) & (numbers <= max(ends))]
+    axes.set_yticks(np.add.outer(rows, place(numbers)).ravel(), [f"{number:g}" for number in numbers] * len(rows))
+    axes.set_ylim(len(rows), 0)
+    axes.spines[:].set_visible(False)
+    for row in rows.tolist():
+        frame = Rectangle((0, row + _MARGIN), 1, 1 - 2 * _MARGIN, transform=axes.get_yaxis_transform(), fill=False)
+        axes.add_patch(frame).set_clip_on(False)
 
 
 def _unjoined(degrees: DoubleArray) -> DoubleArray:
@@ -80,11 +101,22 @@ def _unjoined(degrees: DoubleArray) -> DoubleArray:
     return found
 
 
+def _columns(title: str, num_rows: int) -> tuple[Figure, list[Any]]:
+    """A figure, and three panels side by side that have room for so many strips, with margins for names and numbers."""
+    width, height = 12.0, 1 + _ROW * num_rows
+    figure = new_figure(width, height, layout=None)
+    figure.suptitle(title, y=1 - 0.1 / height)
+    figure.supxlabel("seconds", y=0.05 / height)
+    figure.subplots_adjust(0.85 / width, 0.55 / height, 1 - 0.1 / width, 1 - 0.55 / height, wspace=0.16)
+    return figure, list(figure.subplots(1, 3, sharex=True))
+
+
 def _panels(count: int, title: str, columns: int) -> tuple[Figure, list[Any]]:
     """A figure, and its panels in rows."""
     rows = -(-count // columns)
-    figure = new_figure(4 * columns, 1 + 1.4 * rows)
+    figure = new_figure(4 * columns, 1 + _ROW * rows)
     figure.suptitle(title)
+    figure.supxlabel("seconds")
     found = list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
     for axes in found[count:]:
         axes.set_axis_off()
@@ -94,5 +126,4 @@ def _panels(count: int, title: str, columns: int) -> tuple[Figure, list[Any]]:
 def _finish(figure: Figure, panels: Sequence[Any], path: Path) -> None:
     for axes in panels:
         axes.grid(alpha=0.3)
-    figure.supxlabel("seconds")
     save_figure(figure, path)
