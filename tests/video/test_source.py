@@ -613,6 +613,13 @@ def test_a_start_after_the_end_tells_the_length(clip: Path, end_s: float | None,
         open_source(str(clip), start_s=5, end_s=end_s)
 
 
+@pytest.mark.parametrize("end_s", [None, 6.5])
+def test_a_start_after_the_end_tells_the_length_of_what_does_not_state_it(tmp_path: Path, end_s: float | None) -> None:
+    path = write_clip(tmp_path / "clip.h264", noise_images(25))
+    with pytest.raises(InputError, match=r"clip\.h264 has no frame from 5 .*; it is 1\.0 s long"):
+        open_source(str(path), start_s=5, end_s=end_s)
+
+
 @pytest.mark.parametrize("start_s", [None, 0.2])
 @pytest.mark.parametrize(
     ("name", "codec", "options"),

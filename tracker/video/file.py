@@ -158,6 +158,8 @@ class FileReader:
             return
         notes = [*self._faults(time_s, count if start_s == 0 else 0), *self._oddities(time_s)]
         self.warning = "; ".join(notes) or None
+        if self.num_frames is None:  # as of raw streams, until now
+            self.num_frames = round(time_s * self._rate) + 1
 
     def _count_before(self, time_s: float, frame: Any) -> int:
         """How many frames come before that one, by the packets alone: none is decoded."""
