@@ -70,7 +70,14 @@ def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     ("arguments", "message"),
     [
         pytest.param([], "required: COMMAND; see pose-tracker --help", id="no command"),
-        pytest.param(["dance"], "invalid choice: 'dance'", id="unknown command"),
+        pytest.param(["x.mp4"], "there is no 'x.mp4'; choose from track, render, ", id="unknown command"),
+        pytest.param(["trak"], "there is no 'trak'; the nearest is track; choose from", id="misspelt command"),
+        pytest.param(["weights", "lst"], "there is no 'lst'; the nearest is list; choose", id="misspelt verb"),
+        pytest.param(
+            ["track", "--input", "a.mp4", "--speed", "fst"],
+            "--speed: there is no 'fst'; the nearest is fast; choose from exact, balanced, fast; see",
+            id="misspelt choice",
+        ),
         pytest.param(["track"], "required: --input; see pose-tracker track --help", id="no input"),
         pytest.param(["track", "--inptu", "a.mp4"], "no option --inptu; the nearest is --input; see", id="misspelt"),
         pytest.param(["convert", "a.csv", "--smoth=off"], "no option --smoth; the nearest is --smooth", id="no OUT"),

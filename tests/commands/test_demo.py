@@ -59,7 +59,7 @@ def test_a_rendered_scene_writes_a_video_poses_and_a_picture(run: Run, tmp_path:
     ("options", "code", "message"),
     [
         pytest.param(["--frames", "0"], 2, "--frames: '0' must be 1 or more", id="no frames"),
-        pytest.param(["--scene", "dance"], 2, "--scene: invalid choice: 'dance'", id="unknown scene"),
+        pytest.param(["--scene", "dance"], 2, "--scene: there is no 'dance'", id="unknown scene"),
         pytest.param(["--output", "old"], 1, "photo.mp4 exists; move it away or pass --overwrite", id="clip exists"),
         pytest.param(["--scene", "crowd", "--gate", "2"], 2, "--gate ", id="setting of a rendered scene"),
         pytest.param(

@@ -145,6 +145,13 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{arg_string} looks like an option, and there is none; for a file write ./{arg_string}")
         return super()._get_value(action, arg_string)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse has it, but naming the nearest of the choices, too."""
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            near = nearest(str(value), {choice: choice for choice in choices})
+            raise argparse.ArgumentError(action, f"there is no {value!r}{near}; choose from {', '.join(choices)}")
+
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -160,7 +167,7 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, SettingAction):
                 moved = {f"--{name.replace('_', '-')}": f"{action.option_strings[0]} {name}=…" for name in action.names}
                 right = moved | right
-        return f"there is no option {option}{_nearest(option, right)}"
+        return f"there is no option {option}{nearest(option, right)}"
 
 
 class _HelpAll(argparse.Action):
@@ -199,7 +206,7 @@ class SettingAction(argparse.Action):
             if new := parser.moved.get(f"--{name.replace('_', '-')}"):
                 raise UsageError(f"{option} {name} is now {new}")
             if name not in self.names:
-                near = _nearest(name, {name: name for name in self.names})
+                near = nearest(name, {name: name for name in self.names})
                 raise UsageError(f"{option} knows no {name}{near}; {option} help lists all")
             if not equals:
                 raise UsageError(f"{option} {name} needs a value: {name}={getattr(defaults, name)}")
@@ -207,7 +214,7 @@ class SettingAction(argparse.Action):
         setattr(namespace, self.dest, given)
 
 
-def _nearest(wrong: str, right: Mapping[str, str]) -> str:
+def nearest(wrong: str, right: Mapping[str, str]) -> str:
     """What to say of the right name that is most like a wrong one, if any is."""
     near = [name for name in right if name.startswith(wrong)] or get_close_matches(wrong, right, 1, 0.5)
     return f"; the nearest is {right[near[0]]}" if near else ""
