@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from tracker import errors
+from tracker.doctor.checks import mend_of
 from tracker.errors import TrackerError, UsageError, explain_import_error, is_hollow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,7 +30,15 @@ def test_missing_system_libraries_name_their_packages(library: str) -> None:
 def test_a_missing_package_says_how_to_install_it() -> None:
     message = str(explain_import_error(ModuleNotFoundError("No module named 'av'", name="av")))
     assert message.startswith("av cannot be imported")
-    assert "pip install -r requirements.txt" in message
+    assert message.endswith("; run: pip install -r requirements.txt")
+
+
+def test_an_installed_copy_names_what_can_be_typed_where_no_list_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "_REQUIREMENTS", Path("site-packages/requirements.txt"))
+    message = str(explain_import_error(ModuleNotFoundError("No module named 'av'", name="av")))
+    assert message.endswith("; run: pip install pose-tracker")
+    assert mend_of("video") == "pip install --force-reinstall av"
+    assert mend_of("tracking") == "install the program again, in a new virtual environment"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 
@@ -59,6 +60,21 @@ _SYSTEM_PACKAGES = {"libGL": "libgl1", "libgthread": "libglib2.0-0", "libglib": 
 REINSTALL_ONNXRUNTIME = "pip uninstall -y onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu"
 _REINSTALL = {"cv2": "pip install --force-reinstall opencv-python", "onnxruntime": REINSTALL_ONNXRUNTIME}
 
+# Beside the package in a checkout, and nowhere where it is installed.
+_REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+
+
+def install_libraries() -> str:
+    """What installs the libraries that are missing; of an installed copy pip asks for what itself needs alone."""
+    return f"pip install {'-r requirements.txt' if _REQUIREMENTS.is_file() else 'pose-tracker'}"
+
+
+def reinstall_libraries() -> str:
+    """What mends libraries when it is not known which of them is at fault."""
+    if _REQUIREMENTS.is_file():
+        return "pip install --force-reinstall -r requirements.txt"
+    return "install the program again, in a new virtual environment"
+
 
 def is_hollow(error: AttributeError) -> bool:
     """Whether what lacks an attribute is a library of which the folder alone is left."""
@@ -93,7 +109,7 @@ def explain_import_error(error: ImportError | AttributeError) -> DependencyError
         for part, remedy in _REINSTALL.items():
             if part == name.partition(".")[0] or f'"{part}"' in reason:
                 return DependencyError(f"{part} is not whole ({reason}); run: {remedy}")
-    return DependencyError(f"{name} cannot be imported ({reason}); run: pip install -r requirements.txt")
+    return DependencyError(f"{name} cannot be imported ({reason}); run: {install_libraries()}")
 
 
 # What needs a library that not everybody installs, and what pip calls it.

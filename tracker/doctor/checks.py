@@ -14,11 +14,10 @@ from pathlib import Path
 
 from tracker.doctor.codecs import check_video
 from tracker.doctor.findings import Check, Finding, explained
-from tracker.errors import REINSTALL_ONNXRUNTIME, DeviceError
+from tracker.errors import REINSTALL_ONNXRUNTIME, DeviceError, reinstall_libraries
 
 # What mends a library that crashes or does not import, by check.
-MEND = "pip install --force-reinstall -r requirements.txt"
-MENDS = {
+_MENDS = {
     "opencv": "pip install --force-reinstall opencv-python",
     "torch": "pip install --force-reinstall torch",
     "onnx": REINSTALL_ONNXRUNTIME,
@@ -44,6 +43,11 @@ _LEAST_MEMORY_GB, _LEAST_DISK_GB = 1.0, 1.0
 _MOST_CAMERAS = 4
 # Of the benchmark: some ten seconds on two cores.
 _PEOPLE, _HEIGHT, _NUM_FRAMES = 3, 720, 100
+
+
+def mend_of(name: str) -> str:
+    """What mends the library that a check of that name is about."""
+    return _MENDS.get(name) or reinstall_libraries()
 
 
 def _check_system() -> Iterator[Finding]:
@@ -94,7 +98,7 @@ def _check_torch() -> Iterator[Finding]:
             free, total = (size / 1e9 for size in torch.cuda.mem_get_info(device))
             yield Finding("ok", f"{describe_torch_device(device)}, {free:.1f} of {total:.1f} GB free")
         except DeviceError as error:
-            yield explained(error, MENDS["torch"])
+            yield explained(error, _MENDS["torch"])
     if has_nvidia_driver() and not torch.cuda.is_available():
         remedy = "install the CUDA build of torch that fits the driver: https://pytorch.org/get-started/locally"
         yield Finding("problem", f"there is an NVIDIA driver, but torch {torch.__version__} does not use it", remedy)

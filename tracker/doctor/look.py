@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from tracker.doctor.checks import CHECKS, MEND, MENDS
+from tracker.doctor.checks import CHECKS, mend_of
 from tracker.doctor.findings import Finding, explained, is_failed
 
 # A driver that hangs must not keep the others from being looked at.
@@ -40,7 +40,7 @@ def look_here(name: str) -> list[Finding]:
     try:
         found.extend(CHECKS[name]())
     except Exception as error:  # noqa: BLE001 - a broken library may raise anything
-        found.append(explained(error, MENDS.get(name, MEND)))
+        found.append(explained(error, mend_of(name)))
     return found
 
 
@@ -65,7 +65,7 @@ def _look(name: str) -> list[Finding]:
 
 def _look_inside(name: str) -> list[Finding]:
     """What a check finds in a process of its own, since libraries that are broken may end theirs, or hang."""
-    mend, root = MENDS.get(name, MEND), Path(__file__).parents[2]
+    mend, root = mend_of(name), Path(__file__).parents[2]
     further = None if root.name.endswith("-packages") else str(root)  # of a checkout that is not installed
     paths = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), further)))
     limit_s = _PATIENCE_S.get(name, _USUAL_PATIENCE_S)
