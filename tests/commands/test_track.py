@@ -125,6 +125,11 @@ def test_without_a_named_output_both_files_are_named_after_the_input(track: Run,
     assert files(tmp_path) == {"clip_tracked.mp4", "clip_tracked.jsonl"}
 
 
+def test_poses_alone_need_no_renderer(track: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "OverlayRenderer", None)
+    assert track("--poses", "out.jsonl").code == 0
+
+
 def write_pictures(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):

@@ -286,11 +286,13 @@ def open_sinks(job: Job, source: VideoSource, pipeline: Pipeline, truth: PoseTra
 
 def _open_drawn(job: Job, source: VideoSource, pipeline: Pipeline, window: LiveWindow | None) -> Sink | None:
     """What shows or writes pictures; None where nothing does."""
-    outputs, overlay = job.outputs, _open_overlay(job, pipeline)
+    outputs, view = job.outputs, _open_view(job, source)
+    if not (outputs.overlay or window or view):
+        return None
+    overlay = _open_overlay(job, pipeline)
     is_smoothed, threshold = outputs.smooth_overlay and not job.photos, pipeline.config.least_keypoint_score
-    view = _open_view(job, source)
-    if not (outputs.overlay or window):
-        return LiveSink(view, overlay, OneEuro(threshold) if is_smoothed else None) if view else None
+    if view and not (outputs.overlay or window):
+        return LiveSink(view, overlay, OneEuro(threshold) if is_smoothed else None)
     drawing = _open_drawing(outputs.overlay, job, source, pipeline.pace.name) if outputs.overlay else None
     smoother: AheadSmoother[Frame] | OneEuro | None = None
     if is_smoothed:
