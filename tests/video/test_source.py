@@ -556,6 +556,43 @@ def test_what_can_be_read_only_once_is_read_from_its_beginning(clip: Path, tmp_p
     writer.join()
 
 
+@pytest.mark.parametrize(
+    ("name", "fps", "rate"),
+    [
+        pytest.param("clip.mkv", None, 30, id="the rate that it states"),
+        pytest.param("clip.mkv", 10, 10, id="the rate that is given"),
+        pytest.param("clip.ts", None, 25, id="the usual rate"),
+    ],
+)
+@pytest.mark.parametrize("start_s", [None, 0.5])
+def test_a_clock_that_stands_still_is_told_and_the_rate_is_gone_by(
+    tmp_path: Path, name: str, fps: int | None, rate: int, start_s: float | None
+) -> None:
+    whole = write_clip(tmp_path / "whole.avi", [numbered_image(n) for n in range(20)], codec="mpeg4")
+    path = write_still(whole, tmp_path / name)
+    with open_source(str(path), fps=fps, start_s=start_s) as source:
+        frames = list(source)
+        first = math.ceil((start_s or 0) * rate)
+        assert [frame.index for frame in frames] == list(range(first, 20))
+        assert [frame.time_s for frame in frames] == pytest.approx(np.arange(first, 20) / rate)
+        for frame, picture in zip(frames, read_all(whole)[first:], strict=True):
+            np.testing.assert_array_equal(frame.image, picture.image)
+        assert source.fps == rate
+        assert source.warning == f"{name} gives all pictures one time; they go by {rate} a second, or --fps R"
+
+
+def write_still(source: Path, path: Path) -> Path:
+    """The packets of a video without B-frames, all of one time."""
+    with av.open(str(source)) as whole, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.dts is not None:
+                packet.pts = packet.dts = 0
+                packet.stream = stream
+                container.mux(packet)
+    return path
+
+
 def read_stdin(path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Frame]:
     """The frames of a file that comes through a pipe."""
     reading, writing = os.pipe()

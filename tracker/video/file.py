@@ -8,11 +8,12 @@ import re
 import stat
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ _MAX_PIXELS = 1 << 27
 _STDIN = 0
 _PIPED = "pipe mkv, ts, webm, y4m or fragmented mp4"
 _EMPTY_PIPE = f"holds no video that FFmpeg can read; {_PIPED}"
+
+# So many pictures of one time come from a clock that stands still; some MPEG-PS files give two the same.
+_NUM_STILL = 5
 
 # By how much the sound of a whole file may outlast its pictures.
 _SOUND_TAIL_S = 0.5
@@ -139,6 +143,7 @@ class FileReader:
         self.fps: Fraction | None = fps or own or (None if self._has_timestamps else DEFAULT_FPS)
         self._rate = self.fps or DEFAULT_FPS
         self._pace = self._rate / own if own else Fraction(1)
+        self._is_still = False
         self._is_retimed = fps not in (None, own)
         self._is_avi = container.format.name == "avi"
         # AVI stores none of its own: what FFmpeg then calls presentation times is out of order with B-frames.
@@ -226,9 +231,9 @@ class FileReader:
         """Every frame from some frame before `start_s` on, or from the first, with its time."""
         if start_s > 0 and self._has_timestamps and self._connect:
             target = self._origin + round(start_s * self._pace / self._stream.time_base)
-            frames = self._timed(self._decode(self._packets_from(target)))
+            frames = self._timed(self._decode(self._packets_from(target)), is_sought=True)
             first = next(frames, None)
-            if first is not None and first[0] <= start_s:
+            if first is not None and first[0] <= start_s and self._has_timestamps:
                 self._num_before = self._count_before(*first)
                 yield first
                 yield from frames
@@ -269,10 +274,10 @@ class FileReader:
             else:
                 yield from frames
 
-    def _timed(self, frames: Iterator[Any]) -> Iterator[tuple[float, Any]]:
+    def _timed(self, frames: Iterator[Any], *, is_sought: bool = False) -> Iterator[tuple[float, Any]]:
         step_s = float(1 / self._rate)
         time_s = -step_s
-        for index, frame in enumerate(frames):
+        for index, frame in enumerate(self._check_clock(frames, is_sought=is_sought)):
             if not self._has_timestamps:
                 time_s = float(index / self._rate)
             elif (stamp := self._stamp(frame)) is None:
@@ -282,6 +287,29 @@ class FileReader:
                 # Some MPEG-PS files give two pictures one time.
                 time_s = stated_s if index == 0 or stated_s > time_s else time_s + step_s / 4
             yield time_s, frame
+
+    def _check_clock(self, frames: Iterator[Any], *, is_sought: bool) -> Iterator[Any]:
+        """All of the frames; where the first ones have one time, the rate times them from there on.
+
+        is_sought: they are those from a time on, of which the beginning alone is left where the clock stands still.
+        """
+        first = deque(islice(frames, 2))
+        while self._has_timestamps and len(first) < _NUM_STILL and self._are_of_one_time(first):
+            if (frame := next(frames, None)) is None:
+                break
+            first.append(frame)
+        if self._has_timestamps and self._are_of_one_time(first):
+            is_start = is_sought and self._stamp(first[0]) == self._origin
+            if is_start or len(first) == _NUM_STILL:
+                self._has_timestamps, self._is_still, self.fps = False, True, self._rate
+                self.num_frames = self._stream.frames or None
+        while first:
+            yield first.popleft()
+        yield from frames
+
+    def _are_of_one_time(self, frames: Collection[Any]) -> bool:
+        stamps = {self._stamp(frame) for frame in frames}
+        return len(stamps) == 1 and None not in stamps
 
     def _faults(self, last_s: float, count: int) -> Iterator[str]:
         """What is to be said of damaged packets and of what is missing at the end."""
@@ -303,6 +331,8 @@ class FileReader:
 
     def _oddities(self, last_s: float) -> Iterator[str]:
         """What is to be said of the clock; sets the length right that it made wrong."""
+        if self._is_still:
+            yield f"{self.name} gives all pictures one time; they go by {float(self._rate):g} a second, or --fps R"
         if jumps := self._clock.num_jumps:
             self.num_frames = round(last_s * self._rate) + 1
             times = "once" if jumps == 1 else f"{jumps} times"
