@@ -64,7 +64,7 @@ class StageTimes:
     """Seconds that each stage was busy; stages run side by side, so their sum may exceed the wall clock.
 
     cpu_s: of these the CPU time of the stage's own thread; libraries' threads are not in it. counts: `looks` for
-    people, poses `estimated` by the network, and those `carried` instead.
+    people, poses `estimated` by the network, and those `carried` instead; and `cuts` between scenes.
     """
 
     def __init__(self) -> None:
@@ -389,6 +389,7 @@ class Pipeline:
                 else:
                     poses = self._estimate(estimator, tracker, item, schedule.pace, choice)
                 is_cut = item.motion is not None and item.motion.is_cut
+                self.times.counts["cuts"] += is_cut
                 with self.times.measure("track"):
                     tracked = tracker.update(poses, self._look_at(item.frame))
                     choice.follow(tracked, is_cut=is_cut)

@@ -92,7 +92,7 @@ def test_predictions_have_the_form_of_the_data_set(
 
 
 def test_the_summary(track_data: Run) -> None:
-    first, second, speed, people, times, detector, pose, pace, looks, written = track_data().err.splitlines()
+    first, second, speed, people, times, detector, pose, pace, looks, *written = track_data().err.splitlines()
     assert first.startswith(f"[1/2] {FIRST}: 5 frames, ")
     assert second.startswith(f"[2/2] {SECOND}: 5 frames, ")
     assert speed.startswith("10 frames in ")
@@ -103,7 +103,15 @@ def test_the_summary(track_data: Run) -> None:
         "(--detect-every)"
     )
     assert looks == "looks for people: 6; poses estimated: 20, carried instead: 0"  # of every second frame
-    assert written == "written: out"
+    assert written == [f"written: {Path('out', f'{name}.json')}" for name in (FIRST, SECOND)]
+
+
+@pytest.mark.parametrize("folder", [".", "out"])
+def test_the_summary_counts_many_files(run: Run, clip: Path, models: list[str], folder: str) -> None:
+    for name in "abc":
+        shutil.copy(clip, f"{name}.mp4")
+    done = run("track", "--input", "*.mp4", *models, "--output", folder, "--poses", folder)
+    assert done.err.splitlines()[-1] == f"written: 6 files in {'this folder' if folder == '.' else folder}"
 
 
 def test_a_terminal_shows_a_bar_instead_of_lines(track_data: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,16 @@ def test_each_picture_has_an_overlay_and_people_of_its_own(track: Run, photos: P
     }
 
 
+def test_pictures_that_do_not_belong_together_are_told(track: Run, photos: Path) -> None:
+    cv2.imwrite(str(photos / "b.png"), texture()[::-1])
+    unlike = "2 of these 3 pictures show nothing of the one before; pass --photos if each is one by itself"
+    for name, source, options in (("two.jsonl", "photos/**/*.*", []), ("one.jsonl", "photos/**/*.*", ["--photos"])):
+        done = track("--poses", name, *options, source=source)
+        assert (f"note: {unlike}" in done.err.splitlines()) == (not options)
+    cv2.imwrite(str(photos / "a.jpg"), texture()[::-1])
+    assert "--photos" not in track("--poses", "three.jsonl", source="photos/**/*.*").err
+
+
 def test_a_single_picture_has_no_ids(track: Run, photos: Path) -> None:
     done = track("--output", "plain.png", source=photos / "b.png")
     assert "2 people in 1 picture" in done.err

@@ -16,6 +16,9 @@ from tracker.pipeline import Pipeline
 from tracker.types import KnownPeople, TrackedPoses
 from tracker.video.images import MOST_NAMED
 
+# Of a video, so many of the pictures at most begin a scene.
+_MOST_CUTS = 0.5
+
 
 class Delays:
     """How long pictures of a live source took from their coming to their outputs, to the millisecond.
@@ -97,13 +100,19 @@ class Report:
             self.counts["empty"] += 1
             self.nobody_in = [*self.nobody_in, file or f"picture {self.frames}"][:MOST_NAMED]
         self.frames += 1
+        self.counts["pictures"] += file is not None
         self.poses += len(tracked)
         self.ids.update(tracked.track_ids.tolist())
         self.confirmed_ids.update(tracked.track_ids[tracked.confirmed].tolist())
 
     @property
     def hint(self) -> str | None:
-        """What to do where nobody comes out whom the user wants, or nobody is confirmed; None elsewhere."""
+        """What to do where pictures belong not together, or nobody comes out who is wanted or confirmed; else None."""
+        if self.counts["pictures"] and not self.are_photos and self.counts["cuts"] > _MOST_CUTS * (self.frames - 1):
+            return (
+                f"{self.counts['cuts']} of these {self.frames} pictures show nothing of the one before; "
+                "pass --photos if each is one by itself"
+            )
         if self.whom and not self.ids:
             return f"nobody was chosen ({self.whom}); run without --only, --people and --region to see who is there"
         if self.confirmed_ids or not self.ids:
@@ -140,7 +149,7 @@ class Report:
             *([f"note: {self.hint}"] if self.hint else []),
             *([f"note: {self._nobody_line()}"] if self.nobody_in else []),
             *([f"warning: {self.warning}"] if self.warning else []),
-            *(f"written: {path}" for path in self.outputs if path.exists()),
+            *(f"written: {what}" for what in _named([path for path in self.outputs if path.exists()])),
         ]
 
     def _people_line(self) -> str:
@@ -153,6 +162,14 @@ class Report:
     def _nobody_line(self) -> str:
         more = self.counts["empty"] - len(self.nobody_in)
         return f"nobody was found in {', '.join(self.nobody_in)}" + (f" and {more} more" if more else "")
+
+
+def _named(paths: Sequence[Path]) -> list[str]:
+    """Files by name, or those of many inputs by number and folder."""
+    if len(paths) <= MOST_NAMED:
+        return [str(path) for path in paths]
+    counts = Counter("this folder" if path.parent == Path() else str(path.parent) for path in paths)
+    return [f"{counted(count, 'file')} in {folder}" for folder, count in counts.items()]
 
 
 @dataclass(frozen=True)
@@ -168,7 +185,7 @@ class Outcome:
 def merge_reports(reports: Sequence[Report], wall_s: float) -> Report:
     """One report on all runs, which took so long together; an id of one run is another one in the next."""
     merged = Report(
-        outputs=list(dict.fromkeys(path.parent for report in reports for path in report.outputs)),
+        outputs=[path for report in reports for path in report.outputs],
         parts=list(dict.fromkeys(part for report in reports for part in report.parts)),
         frames=sum(report.frames for report in reports),
         poses=sum(report.poses for report in reports),
