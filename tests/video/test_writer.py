@@ -273,11 +273,12 @@ import numpy as np
 from tracker.errors import OutputError
 from tracker.video.writer import VideoWriter
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+limit, num_pictures = map(int, sys.argv[2:])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 noise = np.random.default_rng(0)
 try:
     with VideoWriter(Path(sys.argv[1])) as writer:
-        for number in range(1000):
+        for number in range(num_pictures):
             writer.write(noise.integers(0, 255, (64, 128, 3), dtype=np.uint8), number / 25)
 except OutputError as error:
     print(error)
@@ -292,9 +293,17 @@ def test_a_move_that_fails_keeps_the_partial_file(out: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
-def test_a_disk_that_fills_up_leaves_what_fitted(out: Path) -> None:
-    command = [sys.executable, "-c", _LIMITED, str(out)]
+@pytest.mark.parametrize(
+    ("limit", "num_pictures", "least"),
+    [
+        pytest.param(500_000, 1000, 20, id="meanwhile"),
+        pytest.param(60_000, 20, 5, id="with what is written at the end"),
+    ],
+)
+def test_a_disk_that_fills_up_leaves_what_fitted(out: Path, limit: int, num_pictures: int, least: int) -> None:
+    command = [sys.executable, "-c", _LIMITED, str(out), str(limit), str(num_pictures)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"File too large; the video so far is in {partial_path(out)}\n")
-    assert len(read(partial_path(out))) > 20
+    assert not out.exists()
+    assert least < len(read(partial_path(out))) < num_pictures

@@ -170,9 +170,10 @@ class VideoWriter:
             str(partial_path(self._path).absolute()),
             "w",
             format=_FORMATS[self._path.suffix.lower()],
-            # A fragment per second, on disk at once, is what an interrupted run keeps; large pictures fill more.
+            # A fragment per second, on disk at once, is what an interrupted run keeps; large pictures fill more. After
+            # the trailer of fragments, which FFmpeg does without, it does not tell whether the last one was written.
             options={
-                "movflags": f"empty_moov+default_base_moof{'+delay_moov' * waits}",
+                "movflags": f"empty_moov+default_base_moof+skip_trailer{'+delay_moov' * waits}",
                 "frag_duration": "1000000",
                 "frag_size": "16000000",
                 "flush_packets": "1",
