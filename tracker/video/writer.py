@@ -164,7 +164,7 @@ class VideoWriter:
             raise OutputError(f"pictures of {width}x{height} exceed H.264's {_MAX_SIDE} a side; scale the input down")
         self._first_s = time_s
         # When sound begins is stated once it has come, which pictures would wait for in memory: of later sound it is
-        # not, so that the first packet alone stands at 0.
+        # not, so that the first packet alone stands at 0, until the end.
         waits = self._sound is not None and self._sound.seek(time_s) < time_s + _MOST_WAIT_S
         self._container = av.open(
             str(partial_path(self._path).absolute()),
@@ -313,10 +313,26 @@ def _remux(path: Path, container_format: str) -> None:
 
 def _copy_packets(source: Any, target: Any) -> None:
     streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
-    for packet in source.demux():
-        if packet.dts is not None:  # the last, empty packets only flush decoders
-            packet.stream = streams[packet.stream_index]
-            target.mux(packet)
+    packets = (packet for packet in source.demux() if packet.dts is not None)  # the last, empty ones flush decoders
+    for packet in _begun_late(packets):
+        packet.stream = streams[packet.stream_index]
+        target.mux(packet)
+
+
+def _begun_late(packets: Iterator[Any]) -> Iterator[Any]:
+    """The packets, the first of sound that begins late just before the second: a partial file has it at 0."""
+    waiting: list[Any] | None = []  # the first of sound, None once it is gone
+    for packet in packets:
+        if waiting is not None and packet.stream.type == "audio":
+            if not waiting:
+                waiting.append(packet)
+                continue
+            (first,), waiting = waiting, None
+            if (packet.pts - first.pts) * packet.time_base > _MOST_WAIT_S:
+                first.pts = first.dts = packet.pts - packet.duration
+            yield first
+        yield packet
+    yield from waiting or ()
 
 
 def _fit(image: Image, size_wh: tuple[int, int]) -> Image:
