@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any, TypeAlias
+from itertools import compress, pairwise
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,10 +19,11 @@ import numpy.typing as npt
 
 from tracker.outputs import counted
 from tracker.skeletons import Skeleton
-from tracker.types import BoolArray, FloatArray, Image, Origin, Rect, TrackedPoses
+from tracker.types import BoolArray, FloatArray, Image, IntArray, Origin, Rect, TrackedPoses
 from tracker.video.faces import FaceBlur
 
 Color: TypeAlias = tuple[float, float, float]
+FixedArray: TypeAlias = npt.NDArray[np.int32]
 
 PARTS = ("boxes", "ids", "trails", "skeleton")
 """What is drawn of people."""
@@ -142,7 +143,7 @@ class OverlayRenderer:
         self._show_unconfirmed = show_unconfirmed
         self._trails = _Trails(skeleton, keypoint_threshold, trail_s)
         self._found_s: dict[int, float] = {}
-        self._parts = _parts_of(skeleton)
+        self._figure = _Figure(skeleton)
         self._edges = np.array(skeleton.edges, np.int64).reshape(-1, 2)
         keypoints = np.arange(skeleton.num_keypoints)
         self._stands_alone = ~(np.isin(keypoints, skeleton.body) & np.isin(keypoints, self._edges))
@@ -192,22 +193,19 @@ class OverlayRenderer:
         }
 
     def _draw_person(self, canvas: Image, shown: TrackedPoses, row: int, style: _Style, *, is_found: bool) -> None:
-        poses = shown.poses
-        keypoints, scores, box = poses.keypoints[row], poses.scores[row], _clip(poses.boxes[row], canvas)
-        kept = self._drawn_keypoints(keypoints, scores)
-        color, limb = id_color(int(shown.track_ids[row])), style.limb_of(box)
-        frame = _box_lines(box, None if is_found else style.dash)[: None if "boxes" in self._draws else 0]
-        strokes = [
-            stroke for part in self._parts for stroke in part.strokes(keypoints, kept, limb) if len(stroke.lines)
-        ]
-        strokes.sort(key=lambda stroke: stroke.rank)
+        poses, track_id = shown.poses, int(shown.track_ids[row])
+        keypoints, box = poses.keypoints[row], _clip(poses.boxes[row], canvas)
+        kept = self._drawn_keypoints(keypoints, poses.scores[row])
+        color, limb = id_color(track_id), style.limb_of(box)
+        frame = _box_lines(box, None if is_found else style.dash, canvas) if "boxes" in self._draws else []
+        strokes = self._figure.strokes(keypoints, kept, limb, canvas)
         around = _rect_around(canvas, style.reach, box, keypoints[kept])
         self._touched.append(around)
         with _translucent(canvas, around):
             _draw_lines(canvas, frame, _INK, style.line + 2, cv2.LINE_8)
             for stroke in strokes:
                 _draw_lines(canvas, stroke.lines, _INK, stroke.width + stroke.rim)
-        trail = self._trails.points_of(int(shown.track_ids[row])) if "trails" in self._draws else _NO_POINTS
+        trail = self._trails.points_of(track_id) if "trails" in self._draws else _NO_POINTS
         if len(trail):
             _draw_trail(canvas, trail, color, limb)
             self._touched.append(_rect_around(canvas, style.reach, trail))
@@ -223,44 +221,76 @@ class OverlayRenderer:
         return kept & is_joined
 
 
-@dataclass(frozen=True)
-class _Stroke:
-    """Lines (M, 2, 2) to be drawn, those of a low rank first; rim: how much wider their shade is."""
+class _Stroke(NamedTuple):
+    """Lines (M, 2) in fixed point of one colour and width; rim: how much wider their shade is."""
 
-    rank: int
-    lines: FloatArray
+    lines: list[FixedArray]
     color: Color
     width: int
-    rim: int = 2
+    rim: int
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Keypoints (K,) bool and edges (M, 2) of one side: of body, head, or what is fine beside the skeleton's body."""
+    """What is painted at once: lines or dots of one side, of body, head, or what is fine beside the skeleton's body.
+
+    keypoints: the places of those of that side and kind. ends: (M, 2) places of keypoints, twice the same of a dot: a
+    line without length, of whose round ends it is made.
+    """
 
     color: Color
     kind: str
-    keypoints: BoolArray
-    edges: npt.NDArray[np.int64]
+    keypoints: IntArray
+    is_dots: bool
+    ends: IntArray
 
-    def strokes(self, keypoints: FloatArray, kept: BoolArray, limb: int) -> tuple[_Stroke, _Stroke]:
-        """Limbs and dots of the keypoints (K, 2) that are kept; limb: the width of a limb."""
+    @property
+    def rank(self) -> int:
+        """What is of a low rank is painted first."""
+        return 0 if self.kind == "fine" else 1 + self.is_dots
+
+    def stroke(self, lines: list[FixedArray], limb: int) -> _Stroke:
+        """Lines of this part; limb: the width of a limb."""
         if self.kind == "fine":
-            return self._fine_strokes(keypoints, kept, max(limb // 3, 1))
+            return _Stroke(lines, self.color, _thin(limb) + self.is_dots, int(self.is_dots))
         if self.kind == "head":
             limb = max(round(_HEAD_SHARE * limb), 1)
-        limbs, dots = _lines(keypoints, self.edges, kept), _dots(keypoints[kept & self.keypoints])
-        return _Stroke(1, limbs, self.color, limb), _Stroke(2, dots, self.color, 2 * limb + 1)
+        return _Stroke(lines, self.color, 2 * limb + 1 if self.is_dots else limb, 2)
 
-    def _fine_strokes(self, keypoints: FloatArray, kept: BoolArray, thin: int) -> tuple[_Stroke, _Stroke]:
-        """Of somebody so small that dots would run together every second or third alone, and no lines."""
-        places = np.flatnonzero(self.keypoints)
-        gaps = np.hypot(*np.diff(keypoints[places[kept[places]]], axis=0).T)
-        every = math.ceil(min((thin + 2) / max(np.median(gaps), 0.1), 9)) if len(gaps) else 1
-        seen = places[::every]
-        limbs = _lines(keypoints, self.edges[: 0 if every > 1 else None], kept)
-        dots = _dots(keypoints[seen[kept[seen]]])
-        return _Stroke(0, limbs, self.color, thin, 0), _Stroke(0, dots, self.color, thin + 1, 1)
+    def thin_out(self, is_drawn: BoolArray, keypoints: FloatArray, kept: BoolArray, limb: int) -> None:
+        """Of somebody so small that dots would run together draw every second or third alone, and no lines."""
+        gaps = np.hypot(*np.diff(keypoints[self.keypoints[kept[self.keypoints]]], axis=0).T)
+        every = math.ceil(min((_thin(limb) + 2) / max(np.median(gaps), 0.1), 9)) if len(gaps) else 1
+        if every > 1:
+            is_drawn &= self.is_dots & (np.arange(len(is_drawn)) % every == 0)
+
+
+def _thin(limb: int) -> int:
+    """The width of lines between fine keypoints of somebody whose limbs are so wide."""
+    return max(limb // 3, 1)
+
+
+class _Figure:
+    """How a skeleton is drawn."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self._parts = sorted(_parts_of(skeleton), key=lambda part: part.rank)
+        self._ends = np.concatenate([part.ends for part in self._parts])
+        stops = np.cumsum([0, *(len(part.ends) for part in self._parts)]).tolist()
+        self._rows = [slice(*ends) for ends in pairwise(stops)]
+
+    def strokes(self, keypoints: FloatArray, kept: BoolArray, limb: int, canvas: Image) -> list[_Stroke]:
+        """Lines and dots of the keypoints (K, 2) that are kept, in the order of painting."""
+        lines = list(_fixed(np.where(kept[:, np.newaxis], keypoints, 0), canvas)[self._ends])
+        is_drawn = kept[self._ends].all(axis=1)
+        for part, rows in zip(self._parts, self._rows, strict=True):
+            if part.kind == "fine":
+                part.thin_out(is_drawn[rows], keypoints, kept, limb)
+        drawn = is_drawn.tolist()
+        return [
+            part.stroke(list(compress(lines[rows], drawn[rows])), limb)
+            for part, rows in zip(self._parts, self._rows, strict=True)
+        ]
 
 
 class _Trails:
@@ -349,28 +379,21 @@ def _parts_of(skeleton: Skeleton) -> list[_Part]:
     parts = []
     for side, kind in itertools.product(_SIDE_COLORS, ("body", "head", "fine")):
         edges = [edge for edge in skeleton.edges if side_of_edge(edge) == side and kind_of_edge(edge) == kind]
-        of_part = (sides == side) & (kinds == kind)
-        if edges or of_part.any():
-            parts.append(_Part(_SIDE_COLORS[side], kind, of_part, np.array(edges, np.int64).reshape(-1, 2)))
+        keypoints = np.flatnonzero((sides == side) & (kinds == kind))
+        for is_dots, ends in ((False, edges), (True, [(place, place) for place in keypoints])):
+            if len(ends):
+                parts.append(_Part(_SIDE_COLORS[side], kind, keypoints, is_dots, np.array(ends, np.int64)))
     return parts
 
 
-def _lines(keypoints: FloatArray, edges: npt.NDArray[np.int64], kept: BoolArray) -> FloatArray:
-    """(M, 2, 2) ends of the edges whose keypoints are both kept."""
-    return keypoints[edges[kept[edges].all(axis=1)]]
-
-
-def _dots(points: FloatArray) -> FloatArray:
-    """Points (M, 2) as lines (M, 2, 2) without length: with round ends, these are discs."""
-    return np.stack([points, points], axis=1)
-
-
-def _box_lines(box: FloatArray, dash: float | None) -> FloatArray:
-    """(M, 2, 2) lines of a box's outline, whole or in dashes of about that length."""
+def _box_lines(box: FloatArray, dash: float | None, canvas: Image) -> list[FixedArray]:
+    """A box's outline, whole or in dashes of about that length."""
     x1, y1, x2, y2 = np.rint(box)
-    corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
-    sides = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
-    return sides if dash is None else np.concatenate([_dashes(side, dash) for side in sides])
+    outline = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]], np.float32)
+    if dash is None:
+        return [_fixed(outline, canvas)]
+    sides = np.stack([outline[:-1], outline[1:]], axis=1)
+    return list(_fixed(np.concatenate([_dashes(side, dash) for side in sides]), canvas))
 
 
 def _dashes(line: FloatArray, dash: float) -> FloatArray:
@@ -386,18 +409,22 @@ def _clip(coordinates: FloatArray, canvas: Image) -> FloatArray:
     return np.clip(coordinates, -limit, limit)
 
 
-def _draw_lines(canvas: Image, lines: FloatArray, color: Color, width: int, kind: int = cv2.LINE_AA) -> None:
-    # Fixed point keeps motion smooth between pixels.
-    fixed = np.rint(_clip(lines, canvas) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    if len(fixed):
-        cv2.polylines(canvas, list(fixed), False, color, width, kind, _SUBPIXEL_BITS)
+def _fixed(points: FloatArray, canvas: Image) -> FixedArray:
+    """Points in fixed point, which keeps motion smooth between pixels."""
+    return np.rint(_clip(points, canvas) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+
+
+def _draw_lines(canvas: Image, lines: Sequence[FixedArray], color: Color, width: int, kind: int = cv2.LINE_AA) -> None:
+    if lines:
+        cv2.polylines(canvas, lines, False, color, width, kind, _SUBPIXEL_BITS)
 
 
 def _draw_trail(canvas: Image, points: FloatArray, color: Color, width: int) -> None:
     """A line through points (M, 2) that grows from one pixel to `width`."""
+    fixed = _fixed(points, canvas)
     stops = np.linspace(0, len(points), width + 1).astype(int).tolist()
     for thickness, (start, stop) in enumerate(pairwise(stops), 1):
-        _draw_lines(canvas, points[np.newaxis, start : stop + 1], color, thickness)
+        _draw_lines(canvas, [fixed[start : stop + 1]], color, thickness)
 
 
 def _rect_around(canvas: Image, margin: int, box: FloatArray, *points: FloatArray) -> Rect:
