@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.flow.pictures import Picture, PictureMotion
+from tracker.flow.pictures import Picture, PictureMotion, median_step
 from tracker.types import BoolArray, FloatArray
 
 
@@ -78,3 +78,11 @@ def test_who_leaves_the_image_is_unreliable(distance: tuple[float, float], certa
 
     moved = PictureMotion(blank(100, 50), follow).move(np.float32([[10, 10]]))
     assert moved.reliable.tolist() == [reliable]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 101, 192])
+def test_the_median_of_steps_is_numpys(count: int) -> None:
+    steps = np.random.default_rng(count).normal(0, 5, (count, 2)).astype(np.float32)
+    found = median_step(steps)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.median(steps, axis=0))

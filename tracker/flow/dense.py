@@ -9,7 +9,7 @@ import numpy as np
 
 from tracker.flow.cuts import is_cut
 from tracker.flow.inverse_search import compare_windows, compute_flow
-from tracker.flow.pictures import Picture, PictureMotion
+from tracker.flow.pictures import Picture, PictureMotion, median_step
 from tracker.flow.regions import Region, moved_region, regions_around
 from tracker.flow.still import SceneCut
 from tracker.types import BoolArray, FloatArray, Image, Motion, Planes
@@ -75,7 +75,7 @@ class _FineSearch:
 
     def _follow_in(self, region: Region, points: FloatArray) -> tuple[FloatArray, BoolArray]:
         """The same of the points of a region."""
-        arrival, step = moved_region(region, np.median(_sample(self.coarse, points), axis=0), self.previous.shape)
+        arrival, step = moved_region(region, median_step(_sample(self.coarse, points)), self.previous.shape)
         previous, current = self.previous[region].copy(), self.current[arrival].copy()
         field = compute_flow(previous, current, refinements=2, start=self.coarse[region] - step)
         correlation, _ = compare_windows(previous, current, field)

@@ -98,7 +98,13 @@ class PictureMotion:
         points = (np.stack([x[columns], y[rows]], axis=1) + np.float32(0.5)) * self.previous.scale - np.float32(0.5)
         if not (self.glance and len(points)):
             return np.zeros(2, np.float32)
-        return np.asarray(np.median(self.glance(points), axis=0) / self.previous.scale, np.float32)
+        return np.asarray(median_step(self.glance(points)) / self.previous.scale, np.float32)
+
+
+def median_step(steps: FloatArray) -> FloatArray:
+    """The median (2,) of finite steps (N, 2), at least one; NumPy's own is slower, and loads `numpy.ma` for it."""
+    ordered = np.sort(steps.T)
+    return (ordered[:, (len(steps) - 1) // 2] + ordered[:, len(steps) // 2]) * np.float32(0.5)
 
 
 def _to_grey(image: Image) -> Image:
