@@ -56,6 +56,12 @@ def test_tracked_poses_index_their_poses_too() -> None:
     assert (tracked[0].origin, tracked[0].similarity, tracked[1].confirmed) == (Origin.DETECTED, 0.5, False)
 
 
+def test_rows_that_name_somebody_twice_are_refused() -> None:
+    tracked = TrackedPoses(make_poses(2), np.array([4, 7]), np.ones(2, np.float32), np.ones(2, np.bool_))
+    with pytest.raises(ValueError, match="unique"):
+        tracked[[1, 1]]
+
+
 def test_a_single_row_of_other_tables_is_told_how_to_be_written() -> None:
     with pytest.raises(TypeError, match=r"Poses has a row per person: write rows\[\[1\]\] for one"):
         make_poses(2)[1]

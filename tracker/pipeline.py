@@ -381,13 +381,11 @@ class Pipeline:
 
     def _track(self, prepared: Generator[_Prepared], schedule: Schedule, choice: Choice) -> Generator[Tracked[Frame]]:
         """Frames with their people, whether a scene begins with them, and whether people were looked for."""
-        tracker, estimator = PoseTracker(self.skeleton, self.config), self.estimator
+        tracker = PoseTracker(self.skeleton, self.config)
+        poses_in = self._poses_by(tracker, schedule.pace, choice)
         with closing(prepared), closing(schedule):
             for item in prepared:
-                if isinstance(estimator, PoseFinder | KnownPeople):
-                    poses = self._merge(tracker, item, choice)
-                else:
-                    poses = self._estimate(estimator, tracker, item, schedule.pace, choice)
+                poses = poses_in(item)
                 is_cut = item.motion is not None and item.motion.is_cut
                 self.times.counts["cuts"] += is_cut
                 with self.times.measure("track"):
@@ -395,6 +393,12 @@ class Pipeline:
                     choice.follow(tracked, is_cut=is_cut)
                 schedule.note(is_calm=tracker.is_calm)
                 yield item.frame, tracked, is_cut, item.found is not None
+
+    def _poses_by(self, tracker: PoseTracker, pace: Pace, choice: Choice) -> Callable[[_Prepared], Poses]:
+        """How the poses of a frame are made, decided once: such questions to protocols are slow."""
+        if isinstance(self.estimator, PoseFinder | KnownPeople):
+            return partial(self._merge, tracker, choice=choice)
+        return partial(self._estimate, self.estimator, tracker, pace=pace, choice=choice)
 
     def _look_at(self, frame: Frame) -> Look | None:
         return partial(self.appearance.features, frame.image) if self.appearance else None

@@ -111,7 +111,7 @@ class RowTable:
     """Length, row indexing and joining for frozen dataclasses of parallel arrays."""
 
     def __len__(self) -> int:
-        return len(getattr(self, next(iter(_names(type(self))))))
+        return len(next(iter(vars(self).values())))
 
     def __getitem__(self, rows: Rows) -> Self:
         """The people at `rows`: a boolean mask (N,), integer indices or a slice; TypeError for a single number."""
@@ -119,8 +119,19 @@ class RowTable:
             name = type(self).__name__
             raise TypeError(f"{name} has a row per person: write rows[[{rows}]] for one, or take its arrays' rows")
         index = rows if isinstance(rows, slice) else _as_index(rows)
-        columns = {name: getattr(self, name) for name in _names(type(self))}
-        return type(self)(**{name: None if column is None else column[index] for name, column in columns.items()})
+        columns = {
+            name: None if (column := getattr(self, name)) is None else column[index] for name in _names(type(self))
+        }
+        if isinstance(index, slice) or index.dtype == np.bool_:
+            return self._of_checked(columns)
+        return type(self)(**columns)  # checked, since indices may name somebody twice
+
+    @classmethod
+    def _of_checked(cls, columns: dict[str, Any]) -> Self:
+        """A table of columns in the order of the fields, which are known to fit."""
+        table = object.__new__(cls)
+        vars(table).update(columns)
+        return table
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -165,22 +176,25 @@ class Poses(RowTable):
     features: FloatArray = field(default_factory=lambda: _NO_FEATURES)
 
     def __post_init__(self) -> None:
+        count = len(self)
         if self.features.shape[1:] == (0,):  # also those of other people, whom these replace
-            object.__setattr__(self, "features", np.zeros((len(self), 0), np.float32))
-        _check("features", self.features, (len(self), "D"), np.float32)
-        _check("keypoints", self.keypoints, (len(self), "K", 2), np.float32)
+            object.__setattr__(self, "features", np.zeros((count, 0), np.float32))
+        _check("features", self.features, (count, "D"), np.float32)
+        _check("keypoints", self.keypoints, (count, "K", 2), np.float32)
         _check("scores", self.scores, self.keypoints.shape[:2], np.float32)
-        _check("boxes", self.boxes, (len(self), 4), np.float32)
-        _check("box_scores", self.box_scores, (len(self),), np.float32)
-        _check("origin", self.origin, (len(self),), np.int8)
+        _check("boxes", self.boxes, (count, 4), np.float32)
+        _check("box_scores", self.box_scores, (count,), np.float32)
+        _check("origin", self.origin, (count,), np.int8)
 
     @classmethod
     def join(cls, parts: Sequence[Poses]) -> Poses:
         """The people of several tables, at least one, in the order given; features that some lack are unknown."""
         width = max(part.features.shape[1] for part in parts)
+        if not width:
+            return super().join(parts)
         blank = np.full((1, width), np.nan, np.float32)
         seen = [part.features if part.features.shape[1] == width else blank.repeat(len(part), axis=0) for part in parts]
-        bare = [replace(part, features=_NO_FEATURES) for part in parts] if width else parts
+        bare = [replace(part, features=_NO_FEATURES) for part in parts]
         return replace(super().join(bare), features=np.concatenate(seen))
 
     @classmethod
@@ -284,17 +298,18 @@ class TrackedPoses(RowTable):
     raw: FloatArray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        count = len(self)
         if len(self.cut_off) == 0:
-            object.__setattr__(self, "cut_off", np.zeros(len(self), np.bool_))
+            object.__setattr__(self, "cut_off", np.zeros(count, np.bool_))
         if self.original_ids is not None:
-            _check("original_ids", self.original_ids, (len(self),), np.int64)
+            _check("original_ids", self.original_ids, (count,), np.int64)
         if self.raw is not None:
             _check("raw", self.raw, (*self.poses.scores.shape, 3), np.float32)
-        _check("cut_off", self.cut_off, (len(self),), np.bool_)
-        _check("track_ids", self.track_ids, (len(self),), np.int64)
-        _check("similarities", self.similarities, (len(self),), np.float32)
-        _check("confirmed", self.confirmed, (len(self),), np.bool_)
-        if len(set(self.track_ids.tolist())) != len(self):
+        _check("cut_off", self.cut_off, (count,), np.bool_)
+        _check("track_ids", self.track_ids, (count,), np.int64)
+        _check("similarities", self.similarities, (count,), np.float32)
+        _check("confirmed", self.confirmed, (count,), np.bool_)
+        if len(set(self.track_ids.tolist())) != count:
             raise ValueError(f"track ids must be unique in a frame: {self.track_ids.tolist()}")
 
     @overload
