@@ -131,13 +131,14 @@ def test_start_up_loads_neither_torch_nor_onnxruntime(arguments: list[str]) -> N
     assert not {name for name in loaded if name.split(".")[0] in ("torch", "onnxruntime", "cv2", "av", "scipy")}
 
 
-def test_a_command_loads_no_other_one_nor_what_the_web_needs() -> None:
-    code = "import sys; from tracker.cli import main; main(['track', '--input', 'nothing.mp4']); print(*sys.modules)"
+def test_a_command_loads_no_other_one_nor_what_web_and_bars_need() -> None:
+    parts = "import sys; from tracker.cli import main; import tracker.job.run"
+    code = f"{parts}; main(['track', '--input', 'nothing.mp4']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "tracker.commands.track" in loaded
     others = {f"tracker.commands.{name}" for name in COMMANDS if name != "track"}
-    assert not loaded & {*others, "http", "ssl", "numpy.ma", "scipy", "torch", "onnxruntime"}
+    assert not loaded & {*others, "http", "ssl", "tqdm", "numpy.ma", "scipy", "torch", "onnxruntime"}
 
 
 def test_what_the_package_exports_exists() -> None:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import cv2
-from tqdm import tqdm
 
 from tracker.after.second_pass import check_cutoff
 from tracker.appearance import load_appearance
@@ -60,12 +59,24 @@ def run_job(job: Job, source: VideoSource, pipeline: Pipeline, *watchers: Sink) 
     pipeline = pipeline.of_photos() if job.photos else pipeline
     report = Report.on(pipeline, job.outputs.files)
     try:
-        with _ended_by_signals(source), tqdm(total=source.num_frames, unit="frame", disable=None, leave=False) as bar:
-            _fill_outputs(job, source, None, pipeline, report, Watch(lambda *_: bar.update()), *watchers)
+        with _ended_by_signals(source), _frame_bar(source.num_frames) as bars:
+            _fill_outputs(job, source, None, pipeline, report, *bars, *watchers)
     except BaseException:
         report.print_partial()
         raise
     return report
+
+
+@contextmanager
+def _frame_bar(num_frames: int | None) -> Iterator[list[Sink]]:
+    """What moves a bar of so many frames; nothing where stderr is no terminal, which leaves tqdm unloaded."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield []
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=num_frames, unit="frame", leave=False) as bar:
+        yield [Watch(lambda *_: bar.update())]
 
 
 @contextmanager

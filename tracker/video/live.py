@@ -13,8 +13,6 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any, Protocol
 
-from tqdm import tqdm
-
 from tracker.ending import stop_at_end
 from tracker.errors import InputError, UsageError
 from tracker.types import Image
@@ -169,6 +167,8 @@ class LiveReader:
         if self._reopen is None or self._reconnect_s <= 0 or self._ended:
             return False
         last_s, last_time_s = self._last_s, self._last_time_s
+        from tqdm import tqdm  # loaded late: few sources are ever lost
+
         tqdm.write(f"{self._tell('dropped', why)}; trying to open it again", file=sys.stderr)
         self._capture.release()
         for pause_s in chain(_PAUSES_S, repeat(_PAUSES_S[-1])):
