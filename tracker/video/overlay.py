@@ -420,7 +420,9 @@ def _draw_lines(canvas: Image, lines: Sequence[FixedArray], color: Color, width:
 
 
 def _draw_trail(canvas: Image, points: FloatArray, color: Color, width: int) -> None:
-    """A line through points (M, 2) that grows from one pixel to `width`."""
+    """A line through points (M, 2) that grows from one pixel to `width`; none through a single one."""
+    if len(points) < 2:
+        return
     fixed = _fixed(points, canvas)
     stops = np.linspace(0, len(points), width + 1).astype(int).tolist()
     for thickness, (start, stop) in enumerate(pairwise(stops), 1):
