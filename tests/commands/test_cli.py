@@ -78,12 +78,20 @@ def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
             "--speed: there is no 'fst'; the nearest is fast; choose from exact, balanced, fast; see",
             id="misspelt choice",
         ),
+        pytest.param(["LICENSE"], "LICENSE stands alone; to track it: track --input LICENSE; see", id="a file alone"),
+        pytest.param(
+            ["track", "--input", "a.mp4", "--start", "1:30"], "'1:30' is no number, such as 2.5; see", id="no number"
+        ),
+        pytest.param(
+            ["track", "--input", "a.mp4", "--queue-length", "2.5"], "is no whole number, such as 3; see", id="a half"
+        ),
         pytest.param(["track"], "required: --input; see pose-tracker track --help", id="no input"),
         pytest.param(["track", "--inptu", "a.mp4"], "no option --inptu; the nearest is --input; see", id="misspelt"),
         pytest.param(["convert", "a.csv", "--smoth=off"], "no option --smoth; the nearest is --smooth", id="no OUT"),
     ],
 )
 def test_wrong_usage_is_one_line(run: Run, arguments: list[str], message: str) -> None:
+    Path("LICENSE").touch()
     assert message in refused(run(*arguments), 2)
 
 

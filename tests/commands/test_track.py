@@ -424,7 +424,7 @@ def check_refusal(done: Any, code: int, message: str) -> None:
             ["--detect-every", "3", "--no-propagation"], "--detect-every needs propagation", id="nobody carries"
         ),
         pytest.param(["--detector-score", "1.5"], "--detector-score must be within 0 and 1", id="score above 1"),
-        pytest.param(["--gate", "high"], "--gate: invalid float value: 'high'", id="gate in words"),
+        pytest.param(["--gate", "high"], "--gate: 'high' is no number, such as 2.5", id="gate in words"),
         pytest.param(["--max-frames", "0"], "--max-frames must be 1 or more, not 0", id="no frames"),
         pytest.param(["--device", "gpu"], "no device 'gpu'; use auto, cpu, cuda or cuda:N", id="unknown device"),
         pytest.param(["--detector-size", "64"], "detector size 64: det.onnx takes 96×64 only", id="fixed size"),

@@ -53,6 +53,9 @@ _OF_SECOND_PASS = {
     "--drop-shorter": "drop_shorter_s",
 }
 
+# What to say of a text that is none of these.
+_NUMBERS: Mapping[Any, str] = {int: "no whole number, such as 3", float: "no number, such as 2.5"}
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows every default that is not None; wide enough for one line per option."""
@@ -143,10 +146,18 @@ class Parser(argparse.ArgumentParser):
         is_name = action.type in (None, Path) and action.nargs != argparse.PARSER
         if is_name and self._negative_number_matcher.match(arg_string):
             self.error(f"{arg_string} looks like an option, and there is none; for a file write ./{arg_string}")
-        return super()._get_value(action, arg_string)
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            if action.type not in _NUMBERS:
+                raise
+            message = f"{arg_string!r} is {_NUMBERS[action.type]}"
+            raise argparse.ArgumentError(action, message) from error
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse has it, but naming the nearest of the choices, too."""
+        if action.nargs == argparse.PARSER and Path(value).is_file():
+            raise argparse.ArgumentError(action, f"{value} stands alone; to track it: track --input {value}")
         if action.choices is not None and value not in action.choices:
             choices = [str(choice) for choice in action.choices]
             near = nearest(str(value), {choice: choice for choice in choices})
