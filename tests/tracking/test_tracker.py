@@ -178,6 +178,16 @@ def test_nobody_rests_where_the_flow_lost_somebody(other: float, has_looked: boo
     assert len(tracker.resting) == rests
 
 
+def test_without_a_motion_nobody_rests() -> None:
+    """However many there were in the last frame whose motion was known."""
+    tracker = PoseTracker(COCO_17)
+    follow(tracker, [people((100, 100), (400, 100))] * 4, Shift())
+    for _ in range(2):
+        assert len(tracker.predict(None, pose_s=1)) >= 1
+        assert len(tracker.resting) == 0
+        tracker.update(people((100, 100)))
+
+
 class Bend(Shift):
     """A flow that moves everybody by a step, and the first of the keypoints farther."""
 

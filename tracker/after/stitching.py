@@ -209,16 +209,17 @@ def _decide(links: _Links) -> BoolArray:
     taken, changed = best.copy(), np.flatnonzero(best != links.is_own)
     for places in _rows_of(_groups(links[changed])):
         rows = changed[places]
-        rivals = links[groups == groups[rows[0]]]
-        if any(_lead(rivals, links[[row]]) < _CLEARLY for row in rows[~links.is_own[rows]].tolist()):
+        members = np.flatnonzero(groups == groups[rows[0]])
+        rivals, most = links[members], links.gains[members[best[members]]].sum()
+        if any(most - _gain_without(links[[row]], rivals) < _CLEARLY for row in rows[~links.is_own[rows]].tolist()):
             taken[rows] = links.is_own[rows]
     return taken
 
 
-def _lead(rivals: _Links, one: _Links) -> float:
-    """How much better the best choice among rivals is than the best without one of them."""
+def _gain_without(one: _Links, rivals: _Links) -> float:
+    """What the best choice among rivals gains without one of them."""
     others = rivals[(rivals.lost != one.lost) | (rivals.new != one.new)]
-    return float(rivals.gains[_best(rivals)].sum() - others.gains[_best(others)].sum())
+    return float(others.gains[_best(others)].sum())
 
 
 def _best(links: _Links) -> BoolArray:

@@ -184,6 +184,8 @@ class PoseTracker:
             self._tracks = self._tracks.carried(step)
             reliable = self._queue.carry(motion, (self._step_s * paces + step).astype(np.float32))
             self._ease.follow(self._queue.newest, reliable)
+        elif len(self._queue):
+            self._ease.follow(self._queue.newest, np.zeros_like(self._queue.newest.kept))
         return self._queue.newest if self.config.propagation and len(self._queue) else None
 
     def _background(self, motion: Motion) -> FloatArray:
