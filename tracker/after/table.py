@@ -18,9 +18,8 @@ from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, Poses, T
 class PeopleTable:
     """A row per person and frame, R of them, by rising frame; arrays as `TrackedPoses` has them.
 
-    frames: (R,) the place of
-    each row's frame among the frames. times_s: (F,) of all frames. raw: (R, K, 3) keypoints and scores as the network
-    gave them. The rest may be changed.
+    frames: (R,) the place of each row's frame among the frames. times_s: (F,) of all frames. raw: (R, K, 3) keypoints
+    and scores as the network gave them. The rest may be changed.
     """
 
     frames: IntArray
@@ -71,8 +70,7 @@ class PeopleTable:
 
     def keep(self, rows: BoolArray) -> PeopleTable:
         """The same with the rows (R,) that are marked alone."""
-        index = np.flatnonzero(rows)
-        return self._at(index)
+        return self._at(np.flatnonzero(rows))
 
     @classmethod
     def join(cls, tables: Sequence[PeopleTable], times_s: DoubleArray) -> PeopleTable:
