@@ -31,8 +31,8 @@ class Pace:
     calm_s: longest time between looks of the detector while the flow carries everybody well, 0 for a look at every
     frame. busy_s: likewise while it does not. pose_s: longest time between looks of the pose network at somebody who
     is followed surely, and carried between, keypoints and all; of a network that needs no boxes, while all are carried
-    well. still_s: likewise at somebody who, beside that, hardly moves but as a whole. flow_side: longest side in pixels
-    of the pictures that dense flow sees, None for its own.
+    well. still_s: likewise at somebody who, beside that, hardly moves but as a whole; between the two for who moves a
+    little. flow_side: longest side in pixels of the pictures that dense flow sees, None for its own.
     """
 
     name: Speed

@@ -201,8 +201,10 @@ class Bend(Shift):
         return moved
 
 
-@pytest.mark.parametrize(("step", "farther", "num_frames"), [(0, 0, 5), (9, 0, 5), (9, 0.5, 2), (0, 2, 0)])
-def test_who_hardly_moves_but_as_a_whole_rests_for_longer(step: float, farther: float, num_frames: int) -> None:
+@pytest.mark.parametrize(("step", "farther", "num_frames"), [(0, 0, 5), (9, 0, 5), (9, 0.5, 3), (0, 2, 1), (0, 3, 0)])
+def test_the_less_somebody_moves_but_as_a_whole_the_longer_they_rest(
+    step: float, farther: float, num_frames: int
+) -> None:
     tracker = PoseTracker(COCO_17)
     follow(tracker, [people((100, 100))] * 4, Shift())
     rested = []

@@ -15,9 +15,9 @@ from tracker.types import BoolArray, FloatArray, IntArray, Origin, TrackedPoses
 
 # Share of a person's kept keypoints that the flow has to follow with certainty.
 _SURE = 0.8
-# How far keypoints may have moved apart since the network looked, by the person's size, for somebody to be still, and
-# for one of those who meet to be left to the flow.
-_STILL, _STILL_TOGETHER = 0.02, 0.01
+# How far keypoints have moved apart since the network looked, by the person's size, for somebody to be still, and to
+# move like others; and up to which one of those who meet is left to the flow.
+_STILL, _LIVELY, _STILL_TOGETHER = 0.02, 0.04, 0.01
 # IoU of boxes from which two people meet: the flow may take one's keypoints along with the other.
 _MEETING = 0.3
 
@@ -47,16 +47,17 @@ class Ease:
         """Who (N,) of the newest entry may do without the network in the new frame, which is a step after the last one.
 
         Those are whole, surely followed, and have the next frame within `pose_s` of the last one in which the network
-        looked at them, or `still_s` while their keypoints hardly move apart; of those who meet, who moves even less.
+        looked at them, up to `still_s` the less their keypoints moved apart; of those who meet, who hardly moves.
         Once it is known who of them does without, `note_rests` takes them.
         """
         ids, seen = newest.track_ids, self._seen
         since_s, bent = np.array([self._rests.get(i, (0.0, 0.0)) for i in ids.tolist()]).reshape(-1, 2).T
         self._since_s, self._bent = since_s + step_s, bent + newest.bends
-        is_still = self._bent <= _STILL
+        stillness = np.clip((_LIVELY - self._bent) / (_LIVELY - _STILL), 0, 1)
+        limit_s = pose_s + max(still_s - pose_s, 0) * stillness
         may = self._surely & (newest.kept.mean(axis=1) >= WHOLE)
         may &= config.score_decay * newest.mean_scores >= config.propagation_score
-        may &= self._since_s + step_s <= np.where(is_still, max(pose_s, still_s), pose_s)
+        may &= self._since_s + step_s <= limit_s
         if seen:
             may &= ~np.isin(ids, seen.near_lost) & ((self._bent <= _STILL_TOGETHER) | ~np.isin(ids, seen.meeting))
         return may

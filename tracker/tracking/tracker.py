@@ -82,7 +82,7 @@ class PoseTracker:
         decay: lower the carried scores; false in a frame in which the detector does not run. pose_s: if not
         0, people whom the flow follows surely are left out for so long at most, and have their carried poses in
         `resting`, for `update`; nobody with face, fingers or toes beside the body, of which nothing is carried.
-        still_s: likewise, people who hardly move but as a whole. detections: where the detector looked, those of them
+        still_s: likewise, the less people move but as a whole. detections: where the detector looked, those of them
         alone are left out whom it found where the flow carried them; they have its boxes, and these of the detections
         are `recognised` (M,), and need no look.
         """
