@@ -214,6 +214,22 @@ def test_the_flow_sees_the_planes_of_frames_in_true_proportions() -> None:
     assert flow.planes == [planes, None]
 
 
+class ImagesAlone(StandingStill):
+    """A flow as somebody may write one who knows of no planes."""
+
+    def prepare(self, image: Image) -> int:
+        return super().prepare(image)
+
+
+def test_a_flow_may_take_the_image_alone() -> None:
+    plane, halves = np.zeros((100, 100), np.uint8), np.zeros((50, 50), np.uint8)
+    planes = Planes(plane, halves, halves, 1, 2, 2, lambda _: plane)
+    flow = ImagesAlone()
+    pipeline = build_pipeline(detector=OnePerson(), pose_model=BoxPoses(), flow=flow)
+    assert len(list(pipeline.run(frame.with_planes(planes) for frame in frames(3)))) == 3
+    assert flow.planes == [None] * 3
+
+
 def test_an_estimator_that_finds_people_needs_no_detector() -> None:
     finder = SeesEverybody()
     pipeline = Pipeline(None, finder, StandingStill(), detector_batch=4)

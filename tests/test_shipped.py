@@ -13,7 +13,7 @@ from tracker.cli import main
 from tracker.detection.detector import load_detector, open_network
 from tracker.export.pair import MAX_BYTES, TOLERANCE, pair_difference
 from tracker.nets.build import NETWORKS as NETWORKS_BY_NAME
-from tracker.pose import load_finder, load_pose_network
+from tracker.pose import load_pose_network, load_poses
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING
 from tracker.runtime import OnnxNetwork
@@ -86,7 +86,7 @@ def test_they_are_found_and_load(network):
         assert loaded.skeleton.name == network.stated["skeleton"]
         assert loaded.input_size_hw == tuple(network.stated["input_size"])
     elif network.kind == "bottom-up":
-        finder = load_finder(None, "cpu", settings=FinderSettings(TRACKED_GROUPING))
+        finder = load_poses(None, "cpu", bottom_up=True, settings=FinderSettings(TRACKED_GROUPING))
         assert (finder.name, finder.skeleton.name) == (path.name, network.stated["skeleton"])
         assert len(finder.find([np.zeros((64, 96, 3), np.uint8)])[0]) == 0
     else:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import queue
@@ -26,7 +27,7 @@ from tracker.engines import ENGINES
 from tracker.errors import UsageError
 from tracker.flow import NoFlow, create_flow
 from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
-from tracker.pose import load_estimator, load_finder, load_poses
+from tracker.pose import load_poses
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.selection import Choice, Only, Region, Selection, read_selection
@@ -345,11 +346,12 @@ class Pipeline:
 
     def _add_motion(self, frames: Generator[Frame]) -> Generator[_Prepared]:
         flow: FlowEstimator = self.flow if self.config.needs_motion else NoFlow()
+        prepare = _prepares(flow)
         previous: Any = _NOTHING
         with closing(frames):
             for frame in frames:
                 with self.times.measure("flow"):
-                    current = flow.prepare(frame.image, frame.planes)
+                    current = prepare(frame)
                     motion = None if previous is _NOTHING else flow.between(previous, current)
                     previous = current
                 yield _Prepared(frame, motion)
@@ -438,13 +440,19 @@ def _at_images(look: Callable[[Sequence[Image]], Sequence[Found]]) -> Callable[[
     return lambda frames: look([frame.image for frame in frames])
 
 
+def _prepares(flow: FlowEstimator) -> Callable[[Frame], Any]:
+    """How the flow prepares a frame, decided once: its own one may take the image alone."""
+    takes_planes = "planes" in inspect.signature(flow.prepare).parameters
+    return lambda frame: flow.prepare(frame.image, **({"planes": frame.planes} if takes_planes else {}))
+
+
 def build_pipeline(
     *,
     detector: PersonDetector | KnownPeople | Path | str | None = None,
     pose: PoseMethod = "top-down",
     pose_model: PoseEstimator | PoseFinder | Path | str | None = None,
     device: str = "auto",
-    flow: str = "dis",
+    flow: FlowEstimator | str = "dis",
     config: TrackerConfig | None = None,
     speed: Speed | None = None,
     is_live: bool = False,
@@ -467,24 +475,24 @@ def build_pipeline(
     detector, pose_model: a file or a name of `weights list`, an object of your own, or None for what is shipped. pose:
     top-down, or bottom-up, which needs no detector; nor does a pose_model that sees everybody at once, where no
     detector is named. speed, is_live: as for `choose_pace`. grouping: of bottom-up estimation. device: auto, cpu, cuda
-    or cuda:N. flow: dis, lk or none. detector_type, num_threads, engine: as for `load_detector`. people, only, region:
-    as for `Selection`, or as the options have them, a region also as points (M, 2). appearance: as for
-    `load_appearance`, or an object of your own. Raises ModelError, DeviceError and UsageError, ValueError for an
-    unknown pose, flow or speed, and for a selection that makes no sense.
+    or cuda:N. flow: dis, lk, none, or an object of your own. detector_type, num_threads, engine: as for
+    `load_detector`. people, only, region: as for `Selection`, or as the options have them, a region also as points
+    (M, 2). appearance: as for `load_appearance`, or an object of your own. Raises ModelError, DeviceError and
+    UsageError, ValueError for an unknown pose, flow or speed, and for a selection that makes no sense.
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, selection = config or TrackerConfig(), read_selection(people, only, region)
     pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
-    motion = create_flow(flow, pace.flow_side)
+    motion = create_flow(flow, pace.flow_side) if isinstance(flow, str) else flow
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
     if pose_model is None or isinstance(pose_model, str | Path):
-        network = (_path(pose_model), device, num_threads)
         settings = FinderSettings(grouping, flip_test, detector_score)
-        pose_model = _load_pose_model(pose, network, settings, engine, has_detector=detector is not None)
+        sees = {"bottom_up": pose != "top-down", "has_boxes": detector is not None}
+        pose_model = load_poses(_path(pose_model), device, num_threads, **sees, settings=settings, engine=engine)
     if isinstance(pose_model, PoseFinder):
         detector = None
     elif detector is None or isinstance(detector, str | Path):
@@ -496,23 +504,9 @@ def build_pipeline(
     return Pipeline(*parts, pace=pace, selection=selection, appearance=appearance)
 
 
-def _load_pose_model(
-    pose: PoseMethod,
-    network: tuple[Path | None, str, int],
-    settings: FinderSettings,
-    engine: str,
-    *,
-    has_detector: bool,
-) -> PoseEstimator | PoseFinder:
-    """network: its file, None for the shipped one, the device and the number of threads."""
-    if pose != "top-down":
-        return load_finder(*network, settings, engine)
-    if not has_detector:
-        return load_poses(*network, settings=settings, engine=engine)
-    return load_estimator(*network, flip_test=settings.flip_test, engine=engine)
-
-
-def choose_pace(speed: Speed | None, config: TrackerConfig, flow: str, *, is_live: bool = False) -> Pace:
+def choose_pace(
+    speed: Speed | None, config: TrackerConfig, flow: FlowEstimator | str, *, is_live: bool = False
+) -> Pace:
     """What a speed means; None stands for balanced, of live sources for fast; for exact where no flow carries people.
 
     Raises UsageError where such a flow is needed and missing, ValueError for an unknown speed.

@@ -410,10 +410,11 @@ class SeesBackground(Protocol):
 class FlowEstimator(Protocol):
     """Optical flow. `prepare` looks at one image, `between` at two prepared ones; both keep no state."""
 
-    def prepare(self, image: Image, planes: Planes | None = None) -> Any:
+    def prepare(self, image: Image) -> Any:
         """What the flow needs of an image (H, W, 3) uint8 BGR: a small grey picture or a pyramid.
 
-        planes: what the image was made of, if known, of which grey is to be had for less.
+        One that has a further parameter `planes` is also given what the image was made of, None where that is not
+        known: grey is to be had of it for less.
         """
 
     def between(self, previous: Any, current: Any) -> Motion:

@@ -85,11 +85,12 @@ def test_litepose(run: Run, gt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         loaded.append((arguments, options))
         return BottomUpEstimator(BluePictures())
 
-    monkeypatch.setattr("tracker.pose.load_finder", load)
+    monkeypatch.setattr("tracker.pose.load_poses", load)
     options = ["--pose", "bottom-up", "--pose-model", "xs.pth", "--device", "cpu", "--flip-test", "--gt", gt]
     done = run("inspect", "gt", *options, "--output", "out")
     assert (done.code, done.err.splitlines()[0]) == (0, "blue: numpy")
-    assert loaded == [((Path("xs.pth"), "cpu"), {"settings": FinderSettings(flip_test=True), "engine": "auto"})]
+    sees = {"bottom_up": True, "has_boxes": False}
+    assert loaded == [((Path("xs.pth"), "cpu"), sees | {"settings": FinderSettings(flip_test=True), "engine": "auto"})]
     drawn = ("heatmaps", "sum", "skeletons", "tags")
     assert written() == sorted(f"{stem}_{name}.png" for stem in (1, 2) for name in drawn)
 

@@ -15,7 +15,7 @@ from tracker.evaluation.recording import Networks, Recording
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.skeletons import COCO_17, POSETRACK_17, convert_keypoints
-from tracker.types import Candidates, Detections, FloatArray, Image, MovedPoints, Planes, Poses
+from tracker.types import Candidates, Detections, FloatArray, Image, MovedPoints, Poses
 
 # A standing person, 100 px tall, centred on (0, 0), in the order of COCO_17.
 STANDING = np.array(
@@ -116,7 +116,7 @@ class Stage:
         scores = np.where(np.isnan(keypoints[..., 0]), 0, self.score).astype(np.float32)
         return Poses.in_boxes(candidates, keypoints, scores)
 
-    def prepare(self, image: Image, planes: Planes | None = None) -> int:
+    def prepare(self, image: Image) -> int:
         return number_of(image)
 
     def between(self, previous: int, current: int) -> Walk:

@@ -26,7 +26,7 @@ from tracker.export.comparison import Difference, compare
 from tracker.export.graph import TOLERANCE, Export, export_graph
 from tracker.export.tracing import trace
 from tracker.nets.pose_resnet import PoseResNet
-from tracker.pose import load_estimator, load_finder, load_pose_network
+from tracker.pose import load_estimator, load_pose_network, load_poses
 from tracker.runtime import OnnxNetwork, TensorInfo
 from tracker.scenes.rendering import render_scene
 from tracker.types import Candidates, Detections
@@ -140,7 +140,7 @@ def test_included_networks_in_other_precisions(tmp_path: Path, name: str, precis
     kinds = Counter(values.dtype.name for values in tensors)
     if precision == "fp16":
         assert kinds == {"float16": len(tensors)}
-        assert len(load_finder(path, "cpu").find([PICTURES[0][0]])) == 1
+        assert len(load_poses(path, "cpu", bottom_up=True).find([PICTURES[0][0]])) == 1
         return
     # By channel, in 7 bits, but two deconvolutions and the last layers of both heads.
     assert (kinds["int8"], kinds["float32"]) == (len(tensors) - 4, 4)

@@ -20,7 +20,7 @@ from tracker.errors import ModelError
 from tracker.export.pair import export_network
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
 from tracker.nets.pose_resnet import PoseResNet
-from tracker.pose import TopDownEstimator, load_estimator, load_finder, load_pose_network
+from tracker.pose import TopDownEstimator, load_pose_network, load_poses
 from tracker.pose.checkpoints import load_published
 from tracker.pose.networks import Normalization, OnnxPoseNetwork, TorchPoseNetwork
 from tracker.runtime import TensorInfo
@@ -294,8 +294,8 @@ def test_our_own_weights_must_state_all(tmp_path, stated, words):
 @pytest.mark.parametrize("stated", [POSE, BOTTOM_UP], ids=["crops", "whole pictures"])
 def test_a_network_of_the_other_method_is_told_by_its_outputs(tmp_path, stated):
     path = write_weights(tmp_path / "weights.safetensors", stated)
-    load, method = (load_finder, "top-down") if stated is POSE else (load_estimator, "bottom-up")
-    assert f"take --pose {method}" in refusal(path, load)
+    sees, method = ("bottom_up", "top-down") if stated is POSE else ("has_boxes", "bottom-up")
+    assert f"take --pose {method}" in refusal(path, functools.partial(load_poses, **{sees: True}))
 
 
 @pytest.mark.parametrize(

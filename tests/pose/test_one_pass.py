@@ -11,7 +11,7 @@ from tests.onnx_graphs import write_constant_graph
 from tests.pose.people_graphs import HALF_WH, OFFSETS, SIZE_HW, STATED, VISIBLE, spotted, write_people
 from tracker.boxes import iou
 from tracker.errors import ModelError, UsageError
-from tracker.pose import load_estimator, load_finder, load_pose_network
+from tracker.pose import load_estimator, load_pose_network, load_poses
 from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import GroupingConfig
 from tracker.pose.networks import FAMILIES
@@ -28,7 +28,7 @@ IMAGE_WH, GAIN, MARGIN = (300, 180), 0.32, np.array([0, 3.2])
 @pytest.mark.parametrize("batch", [1, "batch"], ids=["batch of one", "open batch"])
 @pytest.mark.parametrize("layout", ["rtmo", "cells", "rows"])
 def test_people_are_found_where_they_are_alone_and_in_batches(tmp_path, layout, batch):
-    finder = load_finder(write_people(tmp_path / "a.onnx", layout, batch), "cpu")
+    finder = load_poses(write_people(tmp_path / "a.onnx", layout, batch), "cpu", bottom_up=True)
     spots = [{0: (80.3, 60.8), 1: (200.5, 110.2)}, {}, {1: (150.0, 90.0)}]
     pictures = [spotted(IMAGE_WH, places) for places in spots]
     together = finder.find(pictures)
@@ -268,7 +268,7 @@ def test_networks_are_recognised(tmp_path, outputs, stated, toml, *, family, ske
 def test_others_are_refused_in_one_line(tmp_path, outputs, stated, words):
     path = write_constant_graph(tmp_path / "a.onnx", [IMAGE], outputs, stated)
     with pytest.raises(ModelError) as error:
-        load_finder(path, "cpu")
+        load_poses(path, "cpu", bottom_up=True)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -276,13 +276,13 @@ def test_others_are_refused_in_one_line(tmp_path, outputs, stated, words):
 def test_what_such_networks_have_not(tmp_path):
     path = write_people(tmp_path / "a.onnx", "rows")
     with pytest.raises(UsageError, match=r"a\.onnx gives people, which a flip test cannot average; leave out --flip"):
-        load_finder(path, "cpu", settings=FinderSettings(flip_test=True))
+        load_poses(path, "cpu", bottom_up=True, settings=FinderSettings(flip_test=True))
     with pytest.raises(UsageError, match=r"a\.onnx gives people, whose keypoints are grouped already; leave"):
-        load_finder(path, "cpu", settings=FinderSettings(GroupingConfig(max_people=3)))
+        load_poses(path, "cpu", bottom_up=True, settings=FinderSettings(GroupingConfig(max_people=3)))
     with pytest.raises(ModelError, match=r"a\.onnx sees everybody in a picture; take --pose bottom-up without"):
         load_estimator(path, "cpu")
-    assert load_finder(path, "cpu").note.endswith(
+    assert load_poses(path, "cpu", bottom_up=True).note.endswith(
         "a.onnx states AGPL-3.0: a program or a service that runs it must offer its source under that licence, or have "
         "another one of its makers"
     )
-    assert load_finder(write_people(tmp_path / "rtmo.onnx", "rtmo"), "cpu").note is None
+    assert load_poses(write_people(tmp_path / "rtmo.onnx", "rtmo"), "cpu", bottom_up=True).note is None

@@ -83,14 +83,14 @@ def load_estimator_of(args: argparse.Namespace) -> TopDownEstimator:
 
 def load_poses_of(args: argparse.Namespace) -> TopDownEstimator | PoseFinder:
     """What estimates poses by the options and, where they name no boxes, by the network's file; said on stderr."""
-    from tracker.pose import load_finder, load_poses
+    from tracker.pose import load_poses
     from tracker.pose.family import FinderSettings
 
-    if args.pose == "top-down" and (args.detector or args.boxes == "ground-truth"):
-        return load_estimator_of(args)
+    is_bottom_up = args.pose != "top-down"
+    has_boxes = not is_bottom_up and bool(args.detector or args.boxes == "ground-truth")
+    sees = {"bottom_up": is_bottom_up, "has_boxes": has_boxes}
     settings = FinderSettings(flip_test=args.flip_test, least_score=args.detector_score)
-    load = load_poses if args.pose == "top-down" else load_finder
-    return _tell(load(args.pose_model, args.device, settings=settings, engine=args.engine))
+    return _tell(load_poses(args.pose_model, args.device, **sees, settings=settings, engine=args.engine))
 
 
 def _tell(network: Any) -> Any:

@@ -22,7 +22,6 @@ from tracker.types import (
     Frame,
     Image,
     Motion,
-    Planes,
     Poses,
     TrackedPoses,
 )
@@ -128,7 +127,7 @@ class RecordedFlow:
         self._motions = [flow.between(a, b) for a, b in pairwise(prepared)]
         self._next = 0
 
-    def prepare(self, image: Image, planes: Planes | None = None) -> None:
+    def prepare(self, image: Image) -> None:
         """Nothing: the motions are known."""
 
     def between(self, previous: None, current: None) -> Motion:
