@@ -14,6 +14,8 @@ Wrong arguments in code (a wrong shape, say) are plain `ValueError`s: those are 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -49,6 +51,16 @@ class DeviceError(TrackerError):
 
 class DependencyError(TrackerError, ImportError):
     """A library that is installed but does not load on this machine."""
+
+
+def nearest(wrong: str, right: Sequence[str], shown: Mapping[str, str] | None = None) -> str:
+    """What to say of the right name that is most like a wrong one, if any is; shown: what stands for some of them.
+
+    >>> nearest("larg", ["largest", "centre"]), nearest("zoom", ["largest", "centre"])
+    ('; the nearest is largest', '')
+    """
+    near = [name for name in right if name.startswith(wrong)] or get_close_matches(wrong, right, 1, 0.5)
+    return f"; the nearest is {(shown or {}).get(near[0], near[0])}" if near else ""
 
 
 # Debian and Ubuntu packages that hold the system libraries opencv-python links to.

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tracker.boxes import iou
-from tracker.errors import InputError
+from tracker.errors import InputError, nearest
 from tracker.tracking.matching import match_greedily
 from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, IntArray, TrackedPoses
 
@@ -253,7 +253,8 @@ class _Seats:
 def _check_only(only: Only | None) -> None:
     is_point = isinstance(only, tuple) and len(only) == 2 and all(0 <= number < math.inf for number in only)
     if not (only is None or only in _WORDS or is_point or (isinstance(only, int) and only > 0)):
-        raise ValueError(f"only must be {', '.join(_WORDS)}, an id, or a point X,Y, not {only!r}")
+        near = nearest(only, _WORDS) if isinstance(only, str) else ""
+        raise ValueError(f"only must be {', '.join(_WORDS)}, an id, or a point X,Y, not {only!r}{near}")
     if isinstance(only, tuple):
         _refuse_mixture("only", only)
 

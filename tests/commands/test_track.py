@@ -447,7 +447,7 @@ def check_refusal(done: Any, code: int, message: str) -> None:
             ["--forget-after", "-1"], "--forget-after must be a number of seconds, 0 or more, not -1", id="less"
         ),
         pytest.param(["--forget-after", "inf"], "must be a number of seconds, 0 or more, not inf", id="for ever"),
-        pytest.param(["--only", "tallest"], "--only: only must be largest, centre, an id, or a point X,Y", id="whom"),
+        pytest.param(["--only", "tallest"], "or a point X,Y, not 'tallest'; the nearest is largest", id="whom"),
         pytest.param(["--only", "1", "--people", "2"], "--only follows one person, so --people has", id="two of one"),
         pytest.param(["--draw", "boxes,names"], "--draw: there is no part 'names'; name some of boxes", id="parts"),
         pytest.param(["--blur-faces", "--only", "1"], "--only leaves people out, whom --blur-faces would", id="bare"),

@@ -9,7 +9,6 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tracker import __version__
 from tracker.after.second_pass import FILL_GAPS_S, SMOOTHERS, SecondPass
-from tracker.errors import ModelError, UsageError
+from tracker.errors import ModelError, UsageError, nearest
 from tracker.selection import read_only, read_region
 from tracker.tracking.config import MERGES, PAPER, TrackerConfig
 from tracker.tracking.similarities import SIMILARITIES
@@ -160,7 +159,7 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"{value} stands alone; to track it: track --input {value}")
         if action.choices is not None and value not in action.choices:
             choices = [str(choice) for choice in action.choices]
-            near = nearest(str(value), {choice: choice for choice in choices})
+            near = nearest(str(value), choices)
             raise argparse.ArgumentError(action, f"there is no {value!r}{near}; choose from {', '.join(choices)}")
 
     def error(self, message: str) -> NoReturn:
@@ -173,12 +172,13 @@ class Parser(argparse.ArgumentParser):
             return f"unrecognized arguments: {' '.join(rest)}"
         if option in self.moved:
             return f"{option} is now {self.moved[option]}"
-        right = {name: name for name in self._option_string_actions}
+        moved: dict[str, str] = {}
         for action in self._actions:
             if isinstance(action, SettingAction):
-                moved = {f"--{name.replace('_', '-')}": f"{action.option_strings[0]} {name}=…" for name in action.names}
-                right = moved | right
-        return f"there is no option {option}{nearest(option, right)}"
+                moved |= {
+                    f"--{name.replace('_', '-')}": f"{action.option_strings[0]} {name}=…" for name in action.names
+                }
+        return f"there is no option {option}{nearest(option, [*moved, *self._option_string_actions], moved)}"
 
 
 class _HelpAll(argparse.Action):
@@ -217,18 +217,11 @@ class SettingAction(argparse.Action):
             if new := parser.moved.get(f"--{name.replace('_', '-')}"):
                 raise UsageError(f"{option} {name} is now {new}")
             if name not in self.names:
-                near = nearest(name, {name: name for name in self.names})
-                raise UsageError(f"{option} knows no {name}{near}; {option} help lists all")
+                raise UsageError(f"{option} knows no {name}{nearest(name, self.names)}; {option} help lists all")
             if not equals:
                 raise UsageError(f"{option} {name} needs a value: {name}={getattr(defaults, name)}")
             given[name] = _convert(value, getattr(defaults, name), f"{option} {name}")
         setattr(namespace, self.dest, given)
-
-
-def nearest(wrong: str, right: Mapping[str, str]) -> str:
-    """What to say of the right name that is most like a wrong one, if any is."""
-    near = [name for name in right if name.startswith(wrong)] or get_close_matches(wrong, right, 1, 0.5)
-    return f"; the nearest is {right[near[0]]}" if near else ""
 
 
 def _convert(text: str, default: Any, name: str) -> Any:
