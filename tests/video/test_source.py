@@ -7,7 +7,7 @@ import shutil
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -586,13 +586,26 @@ def test_a_clock_that_stands_still_is_told_and_the_rate_is_gone_by(
         assert source.warning == f"{name} gives all pictures one time; they go by {rate} a second, or --fps R"
 
 
-def write_still(source: Path, path: Path) -> Path:
-    """The packets of a video without B-frames, all of one time."""
+@pytest.mark.parametrize("num_alike", [2, 4])
+def test_some_pictures_of_one_time_are_told(tmp_path: Path, num_alike: int) -> None:
+    whole = write_clip(tmp_path / "whole.avi", [numbered_image(n) for n in range(12)], codec="mpeg4")
+    path = write_still(whole, tmp_path / "clip.mkv", lambda number: number // num_alike * num_alike)
+    with open_source(str(path)) as source:
+        times_s = [frame.time_s for frame in source]
+    steps_s = np.array([0.25 / 30] * (num_alike - 1) + [num_alike / 30 - 0.25 / 30 * (num_alike - 1)])
+    assert np.diff(times_s) == pytest.approx(np.tile(steps_s, 12 // num_alike)[:-1], abs=0.002)
+    number = 12 - 12 // num_alike
+    told = f"clip.mkv gives {number} of its frames no later time than the one before; they go on by a quarter step"
+    assert source.warning == told
+
+
+def write_still(source: Path, path: Path, stamp: Callable[[int], int] = lambda _: 0) -> Path:
+    """The packets of a video without B-frames, all of one time, or of those that are given for their numbers."""
     with av.open(str(source)) as whole, av.open(str(path), "w") as container:
         stream = container.add_stream_from_template(whole.streams.video[0])
-        for packet in whole.demux(video=0):
+        for number, packet in enumerate(whole.demux(video=0)):
             if packet.dts is not None:
-                packet.pts = packet.dts = 0
+                packet.pts = packet.dts = stamp(number)
                 packet.stream = stream
                 container.mux(packet)
     return path
@@ -698,7 +711,7 @@ def test_a_size_that_changes_is_told_once_and_each_picture_keeps_its_own(tmp_pat
     with open_source(str(joined)) as source:
         assert [f.size_wh for f in source] == [size for size in sizes_wh for _ in range(5)]
     assert source.warning is not None
-    assert source.warning.startswith("pictures differ in size (64x48, then 96x64 at frame 5): poses are in the pixels")
+    assert "pictures differ in size (64x48, then 96x64 at frame 5): poses are in the pixels" in source.warning
 
 
 @pytest.mark.parametrize("name", ["whole.mkv", "whole.webm", "whole.avi", "whole.flv", "whole.ts"])

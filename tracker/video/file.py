@@ -208,7 +208,7 @@ class FileReader:
 
     def _prepare(self) -> None:
         """Set what belongs to reading an open container once."""
-        self._damaged_packets = 0
+        self._damaged_packets = self._num_repeated = 0
         self._stream.thread_type = "AUTO"
         self._origin = self._stream.start_time or 0
         step_s = self._pace / self._rate
@@ -284,8 +284,9 @@ class FileReader:
                 time_s += step_s
             else:
                 stated_s = float((self._clock.follow(stamp) - self._origin) * self._stream.time_base / self._pace)
-                # Some MPEG-PS files give two pictures one time.
-                time_s = stated_s if index == 0 or stated_s > time_s else time_s + step_s / 4
+                is_later = index == 0 or stated_s > time_s
+                self._num_repeated += not is_later
+                time_s = stated_s if is_later else time_s + step_s / 4
             yield time_s, frame
 
     def _check_clock(self, frames: Iterator[Any], *, is_sought: bool) -> Iterator[Any]:
@@ -333,6 +334,8 @@ class FileReader:
         """What is to be said of the clock; sets the length right that it made wrong."""
         if self._is_still:
             yield f"{self.name} gives all pictures one time; they go by {float(self._rate):g} a second, or --fps R"
+        if number := self._num_repeated:
+            yield f"{self.name} gives {number} of its frames no later time than the one before; they go on by a quarter step"
         if jumps := self._clock.num_jumps:
             self.num_frames = round(last_s * self._rate) + 1
             times = "once" if jumps == 1 else f"{jumps} times"
