@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -13,6 +15,7 @@ import pytest
 from tests.video.clips import number_of, numbered_image, write_clip
 from tracker.errors import UsageError
 from tracker.types import Frame
+from tracker.video.clock import find_rate
 from tracker.video.source import VideoSource, open_source
 
 HOUR = 3600.0
@@ -169,3 +172,13 @@ def test_another_rate_keeps_a_variable_rates_proportions(tmp_path: Path) -> None
 def test_a_camera_takes_no_rate() -> None:
     with pytest.raises(UsageError, match="camera 7777 is live, with a clock of its own; leave out --fps"):
         open_source("7777", fps=10)
+
+
+def test_the_rate_is_measured_up_to_the_first_damage() -> None:
+    def demux(_: Any) -> Iterator[Any]:
+        yield from (SimpleNamespace(dts=stamp) for stamp in (0, None, 40, 80, 120))
+        raise av.error.InvalidDataError(1, "damaged")
+
+    stream = SimpleNamespace(average_rate=None, index=0, time_base=Fraction(1, 1000))
+    container = SimpleNamespace(format=SimpleNamespace(name="nut"), streams=[stream], demux=demux)
+    assert find_rate(container, stream, lambda: nullcontext(container)) == 25

@@ -595,7 +595,7 @@ def test_some_pictures_of_one_time_are_told(tmp_path: Path, num_alike: int) -> N
     steps_s = np.array([0.25 / 30] * (num_alike - 1) + [num_alike / 30 - 0.25 / 30 * (num_alike - 1)])
     assert np.diff(times_s) == pytest.approx(np.tile(steps_s, 12 // num_alike)[:-1], abs=0.002)
     number = 12 - 12 // num_alike
-    told = f"clip.mkv gives {number} of its frames no later time than the one before; they go on by a quarter step"
+    told = f"clip.mkv gives {number} of its frames no later time than the one before; a quarter step is taken"
     assert source.warning == told
 
 

@@ -9,6 +9,8 @@ from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Any
 
+import av
+
 from tracker.errors import InputError
 
 # FFmpeg's AVFMT_NOTIMESTAMPS: raw streams, whose timestamps are missing or made up. PyAV has renamed its own
@@ -56,13 +58,12 @@ def find_rate(container: Any, stream: Any, connect: Callable[[], Any] | None) ->
     """
     if (declared := declared_rate(container, stream)) or connect is None:
         return declared
-    with suppress(InputError), connect() as again:
-        # Of decoding, which are in order.
-        packets = islice(again.demux(again.streams[stream.index]), _NUM_MEASURED)
-        stamps = sorted(packet.dts for packet in packets if packet.dts is not None)
-        steps = sorted(later - earlier for earlier, later in pairwise(stamps) if later > earlier)
-        return _mean_rate(steps, stream.time_base) if steps else None
-    return None
+    stamps = []
+    with suppress(InputError, av.FFmpegError), connect() as again:  # up to the first damage
+        for packet in islice(again.demux(again.streams[stream.index]), _NUM_MEASURED):
+            stamps += [] if packet.dts is None else [packet.dts]  # of decoding, which are in order
+    steps = sorted(later - earlier for earlier, later in pairwise(sorted(stamps)) if later > earlier)
+    return _mean_rate(steps, stream.time_base) if steps else None
 
 
 def _mean_rate(steps: Sequence[int], tick_s: Fraction) -> Fraction:

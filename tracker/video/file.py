@@ -335,7 +335,7 @@ class FileReader:
         if self._is_still:
             yield f"{self.name} gives all pictures one time; they go by {float(self._rate):g} a second, or --fps R"
         if number := self._num_repeated:
-            yield f"{self.name} gives {number} of its frames no later time than the one before; they go on by a quarter step"
+            yield f"{self.name} gives {number} of its frames no later time than the one before; a quarter step is taken"
         if jumps := self._clock.num_jumps:
             self.num_frames = round(last_s * self._rate) + 1
             times = "once" if jumps == 1 else f"{jumps} times"
