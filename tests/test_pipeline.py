@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracker.errors import UsageError
 from tracker.flow import DenseFlow, SparseFlow
 from tracker.pace import SPEEDS, Speed
 from tracker.pipeline import Pipeline, StageTimes, build_pipeline, run_ahead, run_just_ahead
@@ -369,15 +370,36 @@ def test_one_by_one_gives_the_same_as_threads(speed: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["detect_every", "detector_batch"])
-@pytest.mark.parametrize("value", [0, 2.5])
+@pytest.mark.parametrize("value", [0, 2.5, "2", None])
 def test_what_is_no_number_from_one_on_is_refused(setting: str, value: Any) -> None:
     with pytest.raises(ValueError, match="whole numbers of 1 or more"):
         Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: value})
 
 
-def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown engine 'openVINO'; known: auto, "):
-        build_pipeline(engine="openVINO")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "openVINO"}, "unknown engine 'openVINO'; known: auto, "),
+        ({"flow": None}, "unknown flow None; known: dis, lk, none"),
+        ({"people": "2"}, "people must be a whole number of 1 or more, not '2'"),
+        ({"people": 1.5}, "people must be a whole number of 1 or more, not 1.5"),
+    ],
+)
+def test_what_makes_no_pipeline_is_refused(settings: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_pipeline(**settings)
+
+
+def test_a_device_is_a_name() -> None:
+    with pytest.raises(UsageError, match="there is no device 0; use auto, cpu, cuda or cuda:N"):
+        build_pipeline(device=0)
+
+
+@pytest.mark.parametrize("given", ["clip.mp4", [np.zeros((4, 4, 3), np.uint8)]])
+def test_only_frames_are_tracked(given: Any) -> None:
+    pipeline = Pipeline(OnePerson(), BoxPoses(), StandingStill())
+    with pytest.raises(ValueError, match=r"frames must be `Frame`s, as `open_source` gives them, not (str|ndarray)"):
+        list(pipeline.run(given))
 
 
 @pytest.mark.parametrize(("speed", "side"), [("exact", 384), ("balanced", 320), ("fast", 320)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -80,8 +82,14 @@ def test_a_single_row_of_other_tables_is_told_how_to_be_written() -> None:
     ids=["wrong dtype", "wrong columns", "lengths differ", "one dimension missing"],
 )
 def test_wrong_arrays_are_refused(boxes: np.ndarray, scores: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="must be float32"):
+    with pytest.raises(ValueError, match=r"must be float32 \(.*\), got"):
         Detections(boxes, scores)
+
+
+@pytest.mark.parametrize("boxes", [[[0, 0, 1, 1]], [], ()])
+def test_lists_are_no_arrays(boxes: Any) -> None:
+    with pytest.raises(ValueError, match=r"boxes must be a NumPy array, got (list|tuple)"):
+        Detections(boxes, np.zeros(len(boxes), np.float32))
 
 
 def test_a_frame_is_bgr_bytes() -> None:

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar, get_args
 
 from tracker.appearance import load_appearance
 from tracker.catalogue import find_network
@@ -217,6 +217,8 @@ def _square_frames(frames: Generator[Frame], stored: deque[Frame]) -> Generator[
     """The frames in true proportions; as they came, they are put into `stored`."""
     with closing(frames):
         for frame in frames:
+            if not isinstance(frame, Frame):
+                raise ValueError(f"frames must be `Frame`s, as `open_source` gives them, not {type(frame).__name__}")
             stored.append(frame)
             yield square_frame(frame)
 
@@ -285,7 +287,7 @@ class Pipeline:
     appearance: Appearance | None = None
 
     def __post_init__(self) -> None:
-        if any(number < 1 or number != int(number) for number in (self.detect_every, self.detector_batch)):
+        if any(not isinstance(n, SupportsIndex) or n < 1 for n in (self.detect_every, self.detector_batch)):
             raise ValueError("detect_every and detector_batch must be whole numbers of 1 or more")
         own = getattr(self.estimator, "keypoint_threshold", None)
         object.__setattr__(self, "config", self.config.settled(own))
@@ -484,7 +486,7 @@ def build_pipeline(
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, selection = config or TrackerConfig(), read_selection(people, only, region)
     pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
-    motion = create_flow(flow, pace.flow_side) if isinstance(flow, str) else flow
+    motion = create_flow(flow, pace.flow_side)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
     if engine not in ENGINES:

@@ -230,7 +230,7 @@ def describe_torch_device(device: torch.device) -> str:
 
 def _parse_device(device: str) -> tuple[str, int]:
     """Kind (auto, cpu or cuda) and index."""
-    match = re.fullmatch(r"(auto|cpu|cuda)|(cuda):(\d+)", device)
+    match = re.fullmatch(r"(auto|cpu|cuda)|(cuda):(\d+)", str(device))
     if not match:
         raise UsageError(f"there is no device {device!r}; use auto, cpu, cuda or cuda:N")
     return match[1] or match[2], int(match[3] or 0)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -45,8 +45,10 @@ class Selection:
     region: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.people is not None and (self.people < 1 or self.only is not None):
-            raise ValueError("people must be 1 or more" if self.only is None else "only is one person; give no people")
+        if self.people is not None and self.only is not None:
+            raise ValueError("only is one person; give no people")
+        if self.people is not None and (not isinstance(self.people, SupportsIndex) or self.people < 1):
+            raise ValueError(f"people must be a whole number of 1 or more, not {self.people!r}")
         _check_only(self.only)
         if self.region is not None:
             _check_region(self.region)

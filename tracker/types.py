@@ -85,7 +85,7 @@ class Frame:
     planes: Planes | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check("image", self.image, ("H", "W", 3), np.uint8)
+        check_image(self.image)
 
     def with_planes(self, planes: Planes | None) -> Self:
         """The same frame with what its image was made of; ValueError if that is of another size."""
@@ -512,12 +512,20 @@ def _as_index(rows: npt.NDArray[Any] | Sequence[int]) -> npt.NDArray[Any]:
     return index if index.dtype == np.bool_ else index.astype(np.int64)
 
 
-def _check(name: str, array: npt.NDArray[Any], shape: tuple[Any, ...], dtype: type) -> None:
+def check_image(image: Image) -> None:
+    """Raise ValueError for what is no image (H, W, 3) uint8."""
+    _check("image", image, ("H", "W", 3), np.uint8)
+
+
+def _check(name: str, array: Any, shape: tuple[Any, ...], dtype: type) -> None:
     """Raise ValueError unless `array` has that dtype and shape; letters in `shape` stand for any size."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} must be a NumPy array, got {type(array).__name__}")
     if array.dtype == dtype and array.shape == shape:
         return
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or want == have for want, have in zip(shape, array.shape, strict=True)
     )
     if not fits or array.dtype != dtype:
-        raise ValueError(f"{name} must be {dtype.__name__} {shape}, got {array.dtype} {array.shape}")
+        wanted = str(shape).replace("'", "")
+        raise ValueError(f"{name} must be {dtype.__name__} {wanted}, got {array.dtype} {array.shape}")

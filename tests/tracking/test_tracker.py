@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -676,3 +677,9 @@ def test_a_person_with_a_box_that_is_no_number_is_left_out_alone() -> None:
     frames = [people((100, 100), (300, 100)) for _ in range(3)]
     frames[1].boxes[0] = np.nan
     assert [ids_by_x(t) for t in follow(tracker, frames, Shift())] == [[1, 2], [2], [1, 2]]
+
+
+@pytest.mark.parametrize("poses", [None, [], np.zeros((1, 17, 3)), Poses.empty(16)])
+def test_what_are_no_poses_of_the_skeleton_is_refused(poses: Any) -> None:
+    with pytest.raises(ValueError, match=r"poses must be `Poses` of 17 keypoints; for nobody: Poses.empty"):
+        PoseTracker(COCO_17).update(poses)

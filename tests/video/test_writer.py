@@ -185,6 +185,15 @@ def test_a_picture_file_holds_one_picture(tmp_path: Path) -> None:
 # --- interruptions
 
 
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), [[0]], None]
+)
+def test_what_is_no_picture_is_refused(out: Path, image: Any) -> None:
+    with pytest.raises(ValueError, match="image must be"), VideoWriter(out, fps=Fraction(25)) as writer:
+        writer.write(image, 0)
+    assert not out.exists()
+
+
 def test_without_pictures_there_is_no_file(out: Path) -> None:
     with VideoWriter(out):
         pass

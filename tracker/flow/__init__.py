@@ -17,11 +17,13 @@ _FLOWS: Mapping[str, Callable[[], FlowEstimator]] = {"dis": DenseFlow, "lk": Spa
 FLOW_NAMES = tuple(_FLOWS)
 
 
-def create_flow(name: str, dense_side: int | None = None) -> FlowEstimator:
+def create_flow(name: FlowEstimator | str, dense_side: int | None = None) -> FlowEstimator:
     """The flow of that name, with its usual settings; ValueError for one that is not in FLOW_NAMES.
 
-    dense_side: `max_side` of dense flow, if not its own.
+    One that is no name is taken as it is. dense_side: `max_side` of dense flow by name, if not its own.
     """
+    if not isinstance(name, str) and name is not None:
+        return name
     if name not in _FLOWS:
         raise ValueError(f"unknown flow {name!r}; known: {', '.join(_FLOWS)}")
     flow = _FLOWS[name]()

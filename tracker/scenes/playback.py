@@ -54,7 +54,7 @@ class SceneNetworks:
         appearance: Appearance | None = None,
     ) -> Pipeline:
         """Put together with flow, one of that name or an object, and tracker."""
-        flow = create_flow(flow) if isinstance(flow, str) else flow
+        flow = create_flow(flow)
         return Pipeline(self, self, flow, config, detect_every, detector_batch, pace=pace, appearance=appearance)
 
     def watch(self, frames: Iterable[SceneFrame]) -> Iterator[SceneFrame]:

@@ -134,6 +134,8 @@ class PoseTracker:
         """
         if not self._is_begun:
             self._begin(None)
+        if not isinstance(poses, Poses) or poses.keypoints.shape[1] != self._num_keypoints:
+            raise ValueError(f"poses must be `Poses` of {self._num_keypoints} keypoints; for nobody: Poses.empty")
         poses = poses.limited()
         poses, entry = self._without_duplicates(poses, self._entry(poses))
         similarity, past_ids = self._similarity(entry)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tracker.outputs import counted
 from tracker.skeletons import Skeleton
-from tracker.types import BoolArray, FloatArray, Image, IntArray, Origin, Rect, TrackedPoses
+from tracker.types import BoolArray, FloatArray, Image, IntArray, Origin, Rect, TrackedPoses, check_image
 from tracker.video.faces import FaceBlur
 
 Color: TypeAlias = tuple[float, float, float]
@@ -160,6 +160,7 @@ class OverlayRenderer:
 
         time_s: of the frame; trails start anew when it goes back. A person whose box is not finite is left out.
         """
+        check_image(image)
         canvas = image.copy()
         style = _Style.suiting(image, self._line_width)
         self._touched = []

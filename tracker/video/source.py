@@ -372,6 +372,9 @@ def check_range(
     fps: float | Fraction | None, start_s: float | None, end_s: float | None, max_frames: int | None
 ) -> None:
     """Refuse, as UsageError, a part of a source that makes no sense; arguments as for `open_source`."""
+    for name, number in {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames}.items():
+        if isinstance(number, str):
+            raise ValueError(f"{name} must be a number, not {number!r}")
     if fps is not None and not 1e-5 <= fps <= 1e6:
         raise UsageError(f"--fps must be within 0.00001 and 1000000, not {fps}")
     if start_s is not None and not 0 <= start_s < math.inf:

@@ -15,7 +15,7 @@ from av.video.frame import PictureType
 
 from tracker.errors import OutputError
 from tracker.outputs import explain_write_error, make_folder, partial_path, publish, writing
-from tracker.types import Image
+from tracker.types import Image, check_image
 from tracker.video.opencv_log import opencv_silenced
 from tracker.video.planes import BT709, LIMITED_RANGE
 from tracker.video.sound import Sound
@@ -104,8 +104,9 @@ class VideoWriter:
         A time that is not later than the one before is moved to just after it; all from one on that is more than
         three hours later are moved to three hours after it. An odd width or height grows by one pixel that repeats
         the edge; a picture of another size than the first is fitted into that size.
-        Raises OutputError if the file cannot be written.
+        Raises OutputError if the file cannot be written, ValueError for what is no such picture.
         """
+        check_image(image)
         with _reported(self._path):
             planes = drawn.planes if drawn else None
             if self._container is None:
