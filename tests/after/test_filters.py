@@ -11,8 +11,8 @@ from tracker.types import DoubleArray
 
 
 def times_at(rate_hz: float, how: str = "even") -> DoubleArray:
-    """Twenty seconds of them: even, in whole milliseconds, or up to 30 % off."""
-    even_s = np.arange(0, 20, 1 / rate_hz)
+    """Eight seconds of them: even, in whole milliseconds, or up to 30 % off."""
+    even_s = np.arange(0, 8, 1 / rate_hz)
     if how == "shaken":
         return even_s + np.random.default_rng(0).uniform(-0.15, 0.15, len(even_s)) / rate_hz
     return even_s.round(3) if how == "milliseconds" else even_s
@@ -22,8 +22,8 @@ def times_at(rate_hz: float, how: str = "even") -> DoubleArray:
 @pytest.mark.parametrize(
     ("rate_hz", "how"),
     [
-        *((rate_hz, "even") for rate_hz in (12.5, 24, 25, 29.97, 30, 50, 60, 120)),
-        *((rate_hz, how) for rate_hz in (25, 29.97, 60) for how in ("milliseconds", "shaken")),
+        *((rate_hz, "even") for rate_hz in (12.5, 24, 29.97, 60, 120)),
+        *((rate_hz, how) for rate_hz in (25, 60) for how in ("milliseconds", "shaken")),
     ],
 )
 def test_noise_goes_and_motion_stays(smooth: str, rate_hz: float, how: str) -> None:

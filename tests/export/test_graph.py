@@ -31,7 +31,7 @@ from tracker.runtime import OnnxNetwork, TensorInfo
 from tracker.scenes.rendering import render_scene
 from tracker.types import Candidates, Detections
 
-PICTURES = [(frame.image, frame.people.boxes) for frame in render_scene("crowd", (256, 160), num_frames=2)]
+PICTURES = [(frame.image, frame.people.boxes) for frame in render_scene("crossing", (256, 160), num_frames=1)]
 SHIPPED = Path(__file__).parents[2] / "weights"
 
 

@@ -13,7 +13,6 @@ from tracker.scenes.hard import HARD
 from tracker.scenes.oracle import OracleEstimator
 from tracker.scenes.playback import RecordedFlow, track_scene
 from tracker.scenes.rendering import SceneFrame, render_scene
-from tracker.scenes.scripts import SCENARIOS
 from tracker.skeletons import COCO_17
 from tracker.tracking.config import SIMILARITIES, TrackerConfig
 
@@ -64,8 +63,9 @@ def test_ids_stay_with_people(scene: str, flow: str) -> None:
 
 @pytest.mark.slow
 def test_the_better_the_similarity_the_fewer_the_switches() -> None:
+    scenes = ("crowd", "exercise", "shake")  # in the others all are right
     total = {
-        similarity: sum(count(scene, "dis", TrackerConfig(similarity=similarity)).switches for scene in SCENARIOS)
+        similarity: sum(count(scene, "dis", TrackerConfig(similarity=similarity)).switches for scene in scenes)
         for similarity in SIMILARITIES
     }
     assert total["multi-flow"] <= total["flow"] <= min(total["pose"], total["bbox"])
