@@ -116,8 +116,7 @@ def num_unread(pipe: IO[bytes]) -> int:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has neither such pipes nor such signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("has_begun", [False, True])
+@pytest.mark.parametrize(("number", "has_begun"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_a_silent_sender_does_not_keep_the_program_from_ending(
     tmp_path: Path, number: signal.Signals, has_begun: bool
 ) -> None:

@@ -99,15 +99,15 @@ def test_one_that_fails_keeps_no_other_from_being_fetched(run: Run, server: Serv
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_twenty_times_it_is_the_same_bytes(server: Server, folder: Path) -> None:
+def test_killed_at_random_moments_it_is_the_same_bytes(server: Server, folder: Path) -> None:
     part, moments = folder / f"{DETECTOR}.part", random.Random(2)
     padding = random.Random(3).randbytes(4_000_000)
     path = f"/{read_catalogue()[DETECTOR].file}"
     server.files[path] = zip_of(pad__bin=padding, end2end__onnx=_member(server.files[path]))
     server.pause_s = 0.004
     command = [sys.executable, "-m", "tracker", "weights", "fetch", DETECTOR, "--mirror", server.url]
-    for number in range(20):
-        wanted = min((part.stat().st_size if part.exists() else 0) + moments.randrange(1, 180_000), 3_990_000)
+    for number in range(9):
+        wanted = min((part.stat().st_size if part.exists() else 0) + moments.randrange(1, 400_000), 3_990_000)
         with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
             while not part.exists() or part.stat().st_size < wanted:
                 assert process.poll() is None
@@ -119,7 +119,7 @@ def test_killed_at_random_moments_twenty_times_it_is_the_same_bytes(server: Serv
     assert subprocess.run(command, check=True, capture_output=True).stdout.startswith(DETECTOR.encode())
     assert (folder / f"{DETECTOR}.onnx").read_bytes() == _member(server.files[path])
     starts = [int(asked.removeprefix("bytes=")[:-1]) for _, asked in server.asked if asked]
-    assert len(starts) == 20
+    assert len(starts) == 9
     assert starts == sorted(starts)
 
 
