@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import FloatArray, IntArray
+from tracker.types import BoolArray, FloatArray, IntArray
 
 
 def box_areas(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -40,12 +40,16 @@ def nms(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], iou_threshold: float)
     Source: `py_cpu_nms` of the official code, whose boxes reach a pixel farther.
     """
     order = np.argsort(-scores, kind="stable")
-    clash = iou(boxes[order], boxes[order]) > iou_threshold
-    alive = np.ones(len(order), bool)
-    for row in range(len(order)):
+    return order[are_left(iou(boxes[order], boxes[order]) > iou_threshold)]
+
+
+def are_left(clash: BoolArray) -> BoolArray:
+    """Who (N,) is left, best first, where each who is left drops those behind that clash (N, N) with them."""
+    alive = np.ones(len(clash), bool)
+    for row in range(len(clash)):
         if alive[row]:
             alive[row + 1 :] &= ~clash[row, row + 1 :]
-    return order[alive]
+    return alive
 
 
 def xyxy_to_xywh(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 
 
@@ -128,6 +129,10 @@ def explain_import_error(error: ImportError | AttributeError) -> DependencyError
 _EXTRAS = {
     **dict.fromkeys(("fastapi", "uvicorn", "python_multipart", "PIL"), ("server", "pose-tracker[serve]")),
     "pandas": ("data frame", "pandas"),
+    "onnx": ("graph", "pose-tracker[train]"),
+    "ray": ("cluster", "pose-tracker[cluster]"),
+    "skimage": ("photographs of the demo", "scikit-image"),
+    "pycocotools": ("AP", "pycocotools>=2.0.10,<3"),
     "pyarrow": ("Parquet", "pose-tracker[parquet]"),
     "ezc3d": ("C3D", "pose-tracker[c3d]"),
     "rerun": ("Rerun recording", "pose-tracker[rerun]"),
@@ -136,10 +141,10 @@ _EXTRAS = {
 
 
 def load_extra(name: str) -> ModuleType:
-    """A library of `_EXTRAS`; DependencyError with the command that installs it where it does not import."""
+    """A library of `_EXTRAS`, or a part of one; DependencyError with what installs it where it does not import."""
     try:
         return import_module(name)
     except ImportError as error:
-        what, package = _EXTRAS[name]
-        quoted = f"'{package}'" if "[" in package else package
-        raise DependencyError(f"no {what} without {name} ({error}); run: pip install {quoted}") from error
+        library = name.partition(".")[0]
+        what, package = _EXTRAS[library]
+        raise DependencyError(f"no {what} without {library} ({error}); run: pip install {quote(package)}") from error

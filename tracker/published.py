@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker.errors import DependencyError, ModelError
+from tracker.errors import ModelError, load_extra
 from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.nets.build import build_network
 from tracker.skeletons import COCO_17
@@ -138,18 +138,9 @@ def _visit_convolutions(model: nn.Module, visit: Callable[[str, nn.Conv2d, froze
             handle.remove()
 
 
-def import_onnx() -> Any:
-    """The package onnx; DependencyError, which says what to install, where it is absent."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise DependencyError(f"no graph without onnx ({error}); run: pip install 'pose-tracker[train]'") from error
-    return onnx
-
-
 def _convolutions(path: Path) -> list[_Convolution]:
     """Those of a graph, in its order."""
-    onnx = import_onnx()
+    onnx = load_extra("onnx")
     to_array = onnx.numpy_helper.to_array
     try:
         graph = onnx.load(path).graph

@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker.boxes import xyxy_to_xywh
 from tracker.datasets.coco import Annotation, GroundTruth, Kind
-from tracker.errors import DependencyError
+from tracker.errors import load_extra
 from tracker.skeletons import COCO_17, CROWDPOSE_14, Skeleton, convert_keypoints
 from tracker.types import Detections, DoubleArray, Poses
 
@@ -123,14 +123,7 @@ def false_people(truth: GroundTruth, results: Sequence[Annotation], thresholds: 
 
 def load_pycocotools() -> tuple[Any, Any]:
     """The classes COCO and COCOeval; DependencyError with the command that installs them."""
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError as error:
-        raise DependencyError(
-            f"no AP without pycocotools ({error}); run: pip install 'pycocotools>=2.0.10,<3'"
-        ) from error
-    return COCO, COCOeval
+    return load_extra("pycocotools.coco").COCO, load_extra("pycocotools.cocoeval").COCOeval
 
 
 def _scores(scores: Any) -> list[float]:

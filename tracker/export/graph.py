@@ -11,14 +11,13 @@ from typing import Any, Literal, TypeAlias
 
 from tqdm import tqdm
 
-from tracker.errors import InputError, ModelError
+from tracker.errors import InputError, ModelError, load_extra
 from tracker.export.comparison import STEP, Difference, Picture, compare, cpu_times_ms, inputs_on, noise_for
 from tracker.export.precision import fold, halve, quantise
 from tracker.export.sources import Source, load_graph, load_modules, open_graph
 from tracker.export.tracing import trace, with_metadata
 from tracker.outputs import check_apart, check_output, writing
 from tracker.pose.networks import OnnxPoseNetwork
-from tracker.published import import_onnx
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 
@@ -76,7 +75,7 @@ def export_graph(
     for weight in weights:
         check_apart(path, weight)
     check_output(path, overwrite)
-    onnx = import_onnx()
+    onnx = load_extra("onnx")
     source = _source(weights, size_hw)
     # Ultralytics' graphs state it in their own spelling.
     stated = source.metadata.get("licence") or source.metadata.get("license") or "not stated"
@@ -111,7 +110,7 @@ def _source(weights: Sequence[Path], size_hw: tuple[int, int] | None) -> Source:
 def _in_precision(precision: Precision, files: Sequence[Path], seen: Sequence[Any]) -> Any:
     plain, path = files
     if precision == "fp16":
-        return halve(import_onnx().load(plain))
+        return halve(load_extra("onnx").load(plain))
     network = open_graph(plain)
     chosen = _some(seen, _CALIBRATED)
     if isinstance(network, OnnxPoseNetwork):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker.published import import_onnx
+from tracker.errors import load_extra
 from tracker.types import FloatArray
 
 # What ONNX Runtime computes in integers on CPUs; a layer between that is not named would be reached by two conversions.
@@ -31,7 +31,7 @@ def fold(path: Path, folded: Path) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(folded)
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return import_onnx().load(folded)
+    return load_extra("onnx").load(folded)
 
 
 def halve(model: Any) -> Any:
@@ -58,7 +58,7 @@ def quantise(plain: Path, inputs: Sequence[FloatArray], path: Path) -> Any:
     """
     from onnxruntime import quantization
 
-    onnx = import_onnx()
+    onnx = load_extra("onnx")
     folded_path = path.with_name("folded.onnx")
     folded = fold(plain, folded_path)
     # Otherwise it logs that graphs had better be optimised first, as this one is.

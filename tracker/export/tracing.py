@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracker.detection.maps import STRIDES
+from tracker.errors import load_extra
 from tracker.export.sources import Source
 from tracker.pose.networks import names_of_outputs
-from tracker.published import import_onnx
 
 _OPSET = 17
 # A size that every network with an open one takes.
@@ -22,7 +22,7 @@ def trace(source: Source) -> Any:
 
     Raises DependencyError without the package onnx.
     """
-    onnx = import_onnx()
+    onnx = load_extra("onnx")
     import torch
 
     from tracker.nets.deployment import arrange_for_export
@@ -53,5 +53,5 @@ def trace(source: Source) -> Any:
 
 def with_metadata(model: Any, metadata: Mapping[str, str]) -> Any:
     """The ONNX model itself, which states this and nothing else; the same gives the same bytes."""
-    import_onnx().helper.set_model_props(model, dict(sorted(metadata.items())))
+    load_extra("onnx").helper.set_model_props(model, dict(sorted(metadata.items())))
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import re
 import socket
@@ -14,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tracker.errors import DependencyError, DeviceError, TrackerError, UsageError
+from tracker.errors import DeviceError, TrackerError, UsageError, load_extra
 from tracker.job.job import Engine, Job, Outputs, Settings
 from tracker.job.progress import Progress
 from tracker.job.report import Outcome
@@ -38,7 +37,7 @@ def track_on_cluster(jobs: Sequence[Job], engine: Engine, address: str, progress
     cluster has none. Ray begins a task anew, elsewhere, whose worker is lost. Raises DependencyError without Ray,
     DeviceError for a cluster that is not there or lacks what is asked for, and what keeps networks from being loaded.
     """
-    ray = _import_ray()
+    ray: Any = load_extra("ray")
     num_threads = engine.num_threads or 1
     with _connected(ray, address):
         num_gpus = _num_gpus(ray, engine.device)
@@ -52,13 +51,6 @@ def track_on_cluster(jobs: Sequence[Job], engine: Engine, address: str, progress
             progress.count_frames(outcome.report.frames if outcome.report else 0)
             progress.end_input(outcome)
             del reference  # Ray keeps a result as long as somebody may ask for it
-
-
-def _import_ray() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise DependencyError(f"no cluster without ray ({error}); run: pip install 'pose-tracker[cluster]'") from error
 
 
 @contextmanager

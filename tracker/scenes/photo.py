@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from tracker.boxes import clip_boxes
-from tracker.errors import DependencyError
+from tracker.errors import load_extra
 from tracker.scenes.rendering import FRAMES_PER_SECOND, People
 from tracker.skeletons import COCO_17
 from tracker.types import BoolArray, DoubleArray, FloatArray, Frame, Image
@@ -105,13 +105,7 @@ class PhotoScene:
     """The clip: the same frames each time. DependencyError where scikit-image is absent."""
 
     def __init__(self) -> None:
-        try:
-            from skimage import data
-        except ImportError as error:
-            raise DependencyError(
-                "the photographs of the demo come with scikit-image, which is not installed (the extra `demo`); "
-                "run: pip install scikit-image"
-            ) from error
+        data = load_extra("skimage.data")
         self._figure = cut_out(_as_bgr(data.astronaut()))
         larger = cv2.resize(_as_bgr(data.rocket()), None, fx=1.9, fy=1.9, interpolation=cv2.INTER_CUBIC)
         # As a lens that is focused on the people shows what is far behind them.

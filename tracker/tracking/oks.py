@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracker.boxes import are_left
 from tracker.types import IntArray
 
 # Stands in for missing keypoints: so far apart that exp(−distance²) is exactly 0, and finite, so that no NaN
@@ -118,10 +119,4 @@ def oks_nms(
     keypoints, areas = keypoints[order], areas[order]
     doubles = oks(keypoints, areas, keypoints, areas, sigmas) > threshold
     np.fill_diagonal(doubles, False)
-    if not doubles.any():
-        return order
-    alive = np.ones(len(order), bool)
-    for row in range(len(order)):
-        if alive[row]:
-            alive[row + 1 :] &= ~doubles[row, row + 1 :]
-    return order[alive]
+    return order[are_left(doubles)] if doubles.any() else order
