@@ -154,8 +154,9 @@ def test_standard_range_in_ten_bits_stays_as_it_is(tmp_path: Path) -> None:
 def test_pictures_that_show_damage_are_counted(tmp_path: Path, name: str, codec: str) -> None:
     path = write_clip(tmp_path / name, noise_images(30), codec=codec)
     data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 300] = bytes(300)
+    for sixth in range(1, 6):  # of one picture alone a decoder of several threads does not always tell
+        start = len(data) * sixth // 6
+        data[start : start + 300] = bytes(300)
     path.write_bytes(data)
     _, source = read(path)
     assert source.warning is not None
