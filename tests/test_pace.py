@@ -8,7 +8,7 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from tracker.flow.still import SceneCut
+from tracker.flow.still import NoMotion
 from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule
 from tracker.types import Frame
 
@@ -29,7 +29,7 @@ def looks(schedule: Schedule, calm: str, fps: float = 25, cut_at: int = -1) -> s
     """x where it looks; calm: c for frames that are said to be calm, . for others."""
     seen = ""
     for frame, said in zip(frames(len(calm), fps), calm, strict=True):
-        motion = None if frame.index == 0 else SceneCut() if frame.index == cut_at else Still()
+        motion = None if frame.index == 0 else NoMotion(is_cut=True) if frame.index == cut_at else Still()
         seen += "x" if schedule.is_due(frame, motion) else "-"
         schedule.note(is_calm=said == "c")
     return seen

@@ -452,7 +452,7 @@ def build_pipeline(
     *,
     detector: PersonDetector | KnownPeople | Path | str | None = None,
     pose: PoseMethod = "top-down",
-    pose_model: PoseEstimator | PoseFinder | Path | str | None = None,
+    pose_model: PoseEstimator | PoseFinder | KnownPeople | Path | str | None = None,
     device: str = "auto",
     flow: FlowEstimator | str = "dis",
     config: TrackerConfig | None = None,
@@ -485,7 +485,8 @@ def build_pipeline(
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
     config, selection = config or TrackerConfig(), read_selection(people, only, region)
-    pace = EXACT if isinstance(detector, KnownPeople) else choose_pace(speed, config, flow, is_live=is_live)
+    is_known = isinstance(detector, KnownPeople) or isinstance(pose_model, KnownPeople)
+    pace = EXACT if is_known else choose_pace(speed, config, flow, is_live=is_live)
     motion = create_flow(flow, pace.flow_side)
     if pose != "top-down" and detector is not None:
         raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
@@ -495,7 +496,7 @@ def build_pipeline(
         settings = FinderSettings(grouping, flip_test, detector_score)
         sees = {"bottom_up": pose != "top-down", "has_boxes": detector is not None}
         pose_model = load_poses(_path(pose_model), device, num_threads, **sees, settings=settings, engine=engine)
-    if isinstance(pose_model, PoseFinder):
+    if isinstance(pose_model, PoseFinder | KnownPeople):
         detector = None
     elif detector is None or isinstance(detector, str | Path):
         size = (detector_score, detector_size, num_threads, detector_type, engine)

@@ -307,8 +307,8 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in named.items()}
 
 
-def _first(what: str, names: Iterable[str], count: int = 3) -> str:
-    """The first names in alphabetical order, or nothing if there are none."""
+def _first(what: str, names: Iterable[str]) -> str:
+    """The first three names in alphabetical order, or nothing if there are none."""
     names = sorted(names)
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return f"{what} {', '.join(names[:count])}{more}" if names else ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{what} {', '.join(names[:3])}{more}" if names else ""

@@ -38,7 +38,9 @@ def is_cut(previous: Picture, current: Picture) -> bool:
     if _similarity(previous.thumb, current.thumb, _STILL) >= _FOUND:
         return False
     attempts = _attempts(previous.thumb, current.thumb)
-    return not any(_similarity(a, b, _match(a, b)) >= _FOUND for a, b in attempts)
+    return not any(
+        _similarity(a, b, compute_flow(a, b, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)) >= _FOUND for a, b in attempts
+    )
 
 
 def _attempts(previous: Image, current: Image) -> Iterator[tuple[Image, Image]]:
@@ -47,10 +49,6 @@ def _attempts(previous: Image, current: Image) -> Iterator[tuple[Image, Image]]:
     # Backwards, what is covered now was visible, and what is uncovered now has a partner.
     yield current, previous
     yield _align(previous, current)
-
-
-def _match(previous: Image, current: Image) -> FloatArray:
-    return compute_flow(previous, current, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
 def _similarity(previous: Image, current: Image, field: FloatArray) -> float:

@@ -11,7 +11,7 @@ from tracker.flow.cuts import is_cut
 from tracker.flow.inverse_search import compare_windows, compute_flow
 from tracker.flow.pictures import Picture, PictureMotion, median_step
 from tracker.flow.regions import Region, moved_region, regions_around
-from tracker.flow.still import SceneCut
+from tracker.flow.still import NoMotion
 from tracker.types import BoolArray, FloatArray, Image, Motion, Planes
 
 _ROW = 256
@@ -44,7 +44,7 @@ class DenseFlow:
     def between(self, previous: Picture, current: Picture) -> Motion:
         """The motion from one picture to the next, or a cut. May run in several threads at once."""
         if is_cut(previous, current):
-            return SceneCut()
+            return NoMotion(is_cut=True)
         coarse = compute_flow(previous.grey, current.grey, finest_scale=_COARSE)
         search = _FineSearch(previous.grey, current.grey, coarse)
         return PictureMotion(previous, search.follow, search.glance)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tracker.flow.cuts import is_cut
 from tracker.flow.pictures import Picture, PictureMotion
-from tracker.flow.still import SceneCut
+from tracker.flow.still import NoMotion
 from tracker.types import BoolArray, FloatArray, Image, Motion, Planes
 
 # Five levels see motions of an eighth of the picture; larger windows lose limbs that move fast.
@@ -51,7 +51,7 @@ class SparseFlow:
     def between(self, previous: Picture, current: Picture) -> Motion:
         """A motion that looks for points when it is asked to move them, or a cut."""
         if is_cut(previous, current):
-            return SceneCut()
+            return NoMotion(is_cut=True)
         return PictureMotion(previous, partial(_follow, previous.grey, current.grey))
 
 

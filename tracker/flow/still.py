@@ -15,25 +15,15 @@ _MAX_SIDE = 192
 
 
 @dataclass(frozen=True)
-class SceneCut:
-    """The motion across a cut: there is none."""
+class NoMotion:
+    """The motion that leaves every point where it is, or that across a cut, of which nothing is known."""
 
-    is_cut = True
-
-    def move(self, points: FloatArray) -> MovedPoints:
-        """Points (N, 2) as they are, all unreliable."""
-        return MovedPoints(points.astype(np.float32), np.zeros(len(points), np.bool_))
-
-
-@dataclass(frozen=True)
-class Stillness:
-    """The motion that leaves every point where it is."""
-
-    is_cut = False
+    is_cut: bool
 
     def move(self, points: FloatArray) -> MovedPoints:
-        """Points (N, 2) as they are; every finite one is reliable."""
-        return MovedPoints(points.astype(np.float32), np.asarray(np.isfinite(points).all(axis=1)))
+        """Points (N, 2) as they are; every finite one is reliable, but none across a cut."""
+        reliable = np.isfinite(points).all(axis=1) & (not self.is_cut)
+        return MovedPoints(points.astype(np.float32), np.asarray(reliable, np.bool_))
 
 
 class NoFlow:
@@ -45,4 +35,4 @@ class NoFlow:
 
     def between(self, previous: Picture, current: Picture) -> Motion:
         """A cut, or no motion at all."""
-        return SceneCut() if is_cut(previous, current) else Stillness()
+        return NoMotion(is_cut(previous, current))

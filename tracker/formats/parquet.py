@@ -11,7 +11,7 @@ import numpy as np
 from tracker.errors import InputError, load_extra
 from tracker.formats.csv import results_of_keypoint_rows
 from tracker.formats.fields import Fields, as_object, header_of, parse_json, readable
-from tracker.formats.record import AT_FIRST, Header, Moment, Results
+from tracker.formats.record import AT_FIRST, Header, Moment, Results, columns_of
 from tracker.formats.writer import ResultWriter
 from tracker.outputs import partial_path
 from tracker.types import Origin, Poses, TrackedPoses
@@ -81,20 +81,14 @@ class ParquetWriter(ResultWriter):
         """The columns of the frames that are kept."""
         moments, people = zip(*self._frames, strict=True)
         poses, names = Poses.join([tracked.poses for tracked in people]), self.header.skeleton.keypoint_names
-        counts = [len(tracked) for tracked in people]
-        of_people = {
-            "frame": np.repeat([moment.index for moment in moments], counts),
-            "time_s": np.repeat([moment.time_s for moment in moments], counts),
-            "track_id": np.concatenate([tracked.track_ids for tracked in people]),
-            "confirmed": np.concatenate([tracked.confirmed for tracked in people]),
-            "score": poses.pose_scores(),
+        of_people = columns_of(moments, people, poses) | {
             "box_score": poses.box_scores,
             "origin": _ORIGINS[poses.origin],
             "similarity": np.concatenate([tracked.similarities for tracked in people]),
-            **dict(zip(("x1", "y1", "x2", "y2"), poses.boxes.T, strict=True)),
         }
         if self._has_files:
-            of_people["file"] = np.repeat([_utf_8(moment.file or "") for moment in moments], counts)
+            files = [_utf_8(moment.file or "") for moment in moments]
+            of_people["file"] = np.repeat(files, [len(tracked) for tracked in people])
         return {name: np.repeat(column, len(names)) for name, column in of_people.items()} | {
             "keypoint": np.tile(names, len(poses)),
             "x": poses.keypoints[..., 0].ravel(),

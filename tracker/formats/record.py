@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tracker.boxes import boxes_around
 from tracker.errors import load_extra
@@ -117,21 +118,28 @@ class Results:
         keypoint. Numbers are float64 but for the whole ones, int64. DependencyError without pandas.
         """
         pandas = load_extra("pandas")
-        people = [TrackedPoses.empty(self.header.skeleton.num_keypoints), *(frame.tracked for frame in self.frames)]
         everybody = self._everybody()
         keypoints = np.concatenate([everybody.keypoints, everybody.scores[:, :, None]], axis=2)
         parts = [f"{name}_{part}" for name in self.header.skeleton.keypoint_names for part in ("x", "y", "score")]
-        lengths = [len(tracked) for tracked in people[1:]]
-        columns = {
-            "frame": np.repeat(np.array([frame.index for frame in self.frames], np.int64), lengths),
-            "time_s": np.repeat(np.array([frame.time_s for frame in self.frames], np.float64), lengths),
-            "track_id": np.concatenate([tracked.track_ids for tracked in people]),
-            "confirmed": np.concatenate([tracked.confirmed for tracked in people]),
-            "score": everybody.pose_scores().astype(np.float64),
-            **dict(zip(("x1", "y1", "x2", "y2"), everybody.boxes.T.astype(np.float64), strict=True)),
-            **dict(zip(parts, keypoints.reshape(len(everybody), len(parts)).T.astype(np.float64), strict=True)),
-        }
-        return pandas.DataFrame(columns)
+        columns = columns_of(self.frames, [frame.tracked for frame in self.frames], everybody)
+        columns |= dict(zip(parts, keypoints.reshape(len(everybody), len(parts)).T, strict=True))
+        single = {name: np.float64 for name, column in columns.items() if column.dtype == np.float32}
+        return pandas.DataFrame(columns).astype(single)
+
+
+def columns_of(
+    moments: Sequence[Moment], people: Sequence[TrackedPoses], everybody: Poses
+) -> dict[str, npt.NDArray[Any]]:
+    """What tables say of each person of some frames, but for keypoints; everybody: all of their poses."""
+    lengths = [len(tracked) for tracked in people]
+    return {
+        "frame": np.repeat(np.array([moment.index for moment in moments], np.int64), lengths),
+        "time_s": np.repeat(np.array([moment.time_s for moment in moments], np.float64), lengths),
+        "track_id": np.concatenate([np.zeros(0, np.int64), *(tracked.track_ids for tracked in people)]),
+        "confirmed": np.concatenate([np.zeros(0, np.bool_), *(tracked.confirmed for tracked in people)]),
+        "score": everybody.pose_scores(),
+        **dict(zip(("x1", "y1", "x2", "y2"), everybody.boxes.T, strict=True)),
+    }
 
 
 def _ids_of(people: Sequence[TrackedPoses]) -> list[int]:

@@ -15,9 +15,7 @@ from typing import Any
 import cv2
 
 from tracker.after.second_pass import check_cutoff
-from tracker.appearance import load_appearance
 from tracker.errors import OutputError, TrackerError, UsageError
-from tracker.flow import create_flow
 from tracker.formats.posetrack import PoseTrackSequence
 from tracker.given import read_given
 from tracker.job.job import Engine, Job, Settings
@@ -26,7 +24,6 @@ from tracker.job.sinks import Sink, Watch, open_sinks
 from tracker.outputs import counted, partial_path
 from tracker.pipeline import Pipeline, StageTimes
 from tracker.runtime import default_threads
-from tracker.selection import Selection
 from tracker.types import Frame, KnownPeople
 from tracker.video.faces import BLUR_NOTE
 from tracker.video.live import LiveReader
@@ -213,10 +210,7 @@ def open_pipeline(job: Job, source: VideoSource, engine: Engine) -> Pipeline:
     )
     if known.kind == "boxes":
         return load_pipeline(settings, engine, detector=people)
-    selection = Selection(settings.people, settings.only, settings.region)
-    parts = (people, create_flow(settings.flow), settings.config, settings.detect_every)
-    appearance = load_appearance(settings.appearance, people.skeleton, engine.device, engine.num_threads)
-    return Pipeline(None, *parts, selection=selection, appearance=appearance)
+    return load_pipeline(settings, engine, pose_model=people)
 
 
 def load_pipeline(settings: Settings, engine: Engine, *, is_live: bool = False, **parts: KnownPeople) -> Pipeline:

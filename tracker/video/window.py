@@ -76,7 +76,8 @@ class LiveWindow:
         paused, wait_ms = hold, 1
         while True:
             key = self._backend.waitKey(wait_ms) & 0xFF
-            if key in (ord("q"), _ESCAPE) or self._was_closed():
+            was_closed = self._backend.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+            if key in (ord("q"), _ESCAPE) or was_closed:
                 return False
             if key == ord("s"):
                 self._save(image)
@@ -106,9 +107,6 @@ class LiveWindow:
         self._backend.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._backend.resizeWindow(self._title, max(round(width * scale), 1), max(round(height * scale), 1))
         self._is_open = True
-
-    def _was_closed(self) -> bool:
-        return bool(self._backend.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1)
 
     def _save(self, image: Image) -> None:
         stem = re.sub(r"\W+", "_", Path(self._title).stem)
