@@ -31,22 +31,17 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOMES = {
-    "Header": "tracker.formats",
+    **dict.fromkeys(("Header", "open_writer", "read_results"), "tracker.formats"),
+    **dict.fromkeys(("Pipeline", "build_pipeline", "track_video"), "tracker.pipeline"),
+    **dict.fromkeys(("Person", "Poses"), "tracker.types"),
     "OverlayRenderer": "tracker.video.overlay",
-    "Person": "tracker.types",
-    "Pipeline": "tracker.pipeline",
     "PoseTracker": "tracker.tracking.tracker",
-    "Poses": "tracker.types",
     "Skeleton": "tracker.skeletons",
     "TrackerConfig": "tracker.tracking.config",
     "VideoWriter": "tracker.video.writer",
-    "build_pipeline": "tracker.pipeline",
     "open_source": "tracker.video.source",
-    "open_writer": "tracker.formats",
-    "read_results": "tracker.formats",
     "square_pixels": "tracker.video.aspect",
     "track_poses": "tracker.given",
-    "track_video": "tracker.pipeline",
 }
 
 __all__ = list(_HOMES)

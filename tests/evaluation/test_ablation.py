@@ -162,7 +162,7 @@ def test_the_figures_are_those_of_prediction_files(tmp_path: Path) -> None:
     truth, paths = true_sequence(CALM), write_images(tmp_path / "images", len(CALM))
     file = tmp_path / f"{truth.name}.json"
     frames = open_images("staged", paths, Fraction(25))
-    with open_predictions(file, Header(COCO_17, "", None, None), truth) as writer:
+    with open_predictions(file, Header(COCO_17), truth) as writer:
         for image, people in Pipeline(stage, stage, stage).run(frames):
             writer.write(image, people)
     total = summarise_all([measure_sequence(truth, read_posetrack(file), 0.4)])

@@ -155,7 +155,7 @@ def test_the_head_is_estimated_where_the_skeleton_has_none(tmp_path: Path) -> No
 
 
 def test_the_head_of_a_network_that_finds_it_is_kept(tmp_path: Path) -> None:
-    header = Header(BODY_19, "", None, None)
+    header = Header(BODY_19)
     assert head_of(write(tmp_path / "out.json", "posetrack", header, in_body_19())) == [[5, 6, 0.75], [7, 8, 0.75]]
 
 

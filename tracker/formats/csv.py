@@ -104,7 +104,7 @@ def _results_of(found: list[tuple[Fields, _Triples]], where: str, header: Header
         file = record.values.get("file")
         frames.add_frame(index, record.number("time_s", can_miss=True), None if file is None else str(file))
         frames.add_person(index, person_of(_as_record(record, triples, skeleton), skeleton.num_keypoints), record.where)
-    return frames.results(header or Header(skeleton, "", None, None))
+    return frames.results(header or Header(skeleton))
 
 
 def _as_record(record: Fields, triples: _Triples, skeleton: Skeleton) -> Fields:

@@ -44,7 +44,7 @@ def read_list(values: list[Any], where: str, skeleton: Skeleton | None = None) -
         frames.add_frame(index, file=str(record.values["image_id"]))
         person = _pose(record, skeleton, are_flags=are_flags) if has_keypoints else _box(record, skeleton)
         frames.add_person(index, person, record.where)
-    return frames.results(Header(skeleton, "", None, None))
+    return frames.results(Header(skeleton))
 
 
 def number_in(name: str) -> int | None:

@@ -58,7 +58,7 @@ def read_mot(path: Path) -> Results:
         index = record.whole("frame", least=1) - 1
         frames.add_frame(index)
         frames.add_person(index, _person(record), where)
-    return frames.results(Header(COCO_17, "", None, None), lines.warning)
+    return frames.results(Header(COCO_17), lines.warning)
 
 
 def _person(record: Fields) -> Person:

@@ -161,7 +161,7 @@ def read_openpose(path: Path) -> Results:
         frames.add_frame(index, file=None if file == _made_up_name(path, index) else file)
     for (index, record), person in zip(people, keypoints, strict=True):
         frames.add_person(index, Person(_track_id(record), person, box_around(person)), record.where)
-    return frames.results(Header(skeleton, "", None, None))
+    return frames.results(Header(skeleton))
 
 
 def _made_up_name(folder: Path, index: int) -> str:

@@ -185,7 +185,7 @@ def posetrack17_results(content: Fields) -> Results:
         frames.add_frame(index, file=file_of(frame.name, index))
         for row, track_id in enumerate(frame.track_ids.tolist()):
             frames.add_person(index, _result_of(frame, row, track_id), entry.where)
-    return frames.results(Header(POSETRACK_15, "", None, None))
+    return frames.results(Header(POSETRACK_15))
 
 
 def _result_of(frame: PoseTrackFrame, row: int, track_id: int) -> Person:

@@ -33,9 +33,9 @@ class Header:
     """
 
     skeleton: Skeleton
-    source: str
-    size_wh: tuple[int, int] | None
-    fps: float | None
+    source: str = ""
+    size_wh: tuple[int, int] | None = None
+    fps: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     edits: tuple[str, ...] = ()

@@ -58,9 +58,10 @@ def read_dataset(folder: Path, skeleton: Skeleton, boxes: str = "annotated", *, 
     a folder of another form, and for malformed files.
     """
     if (folder / _COCO.format("train")).is_file():
-        dataset = _coco(folder, skeleton, regions)
+        files = [folder / _COCO.format(split) for split in ("train", "val")]
+        dataset = _of_all("coco", files, [folder / "train2017", folder / "val2017"], skeleton, regions)
     elif files := _crowdpose_files(folder):
-        dataset = _crowdpose(folder, files, skeleton, regions)
+        dataset = _of_all("crowdpose", files, [folder / "images"] * 2, skeleton, regions)
     elif files := _posetrack_files(folder, "train"):
         dataset = _posetrack(folder, files, skeleton)
     elif (folder / _MPII.format("train")).is_file():
@@ -171,14 +172,11 @@ def _annotations(
     return annotations.people(np.argsort(picture, kind="stable"))
 
 
-def _coco(folder: Path, skeleton: Skeleton, regions: bool) -> Dataset:
-    train = read_coco(folder / _COCO.format("train"), folder / "train2017", skeleton, everybody=True, regions=regions)
-    return Dataset(train, _truths("coco", [folder / _COCO.format("val")], folder / "val2017"))
-
-
-def _truths(name: str, files: Sequence[Path], pictures: Path) -> tuple[ValidationSet, ...]:
-    """Sets of files in COCO's format, those that are there."""
-    return tuple(ValidationSet(name, read_ground_truth(path), pictures) for path in files if path.is_file())
+def _of_all(name: str, files: Sequence[Path], pictures: Sequence[Path], skeleton: Skeleton, regions: bool) -> Dataset:
+    """Files of COCO's form in which everybody is annotated, and their pictures: to train, to validate where there."""
+    train = read_coco(files[0], pictures[0], skeleton, everybody=True, regions=regions)
+    truths = [read_ground_truth(path) for path in files[1:] if path.is_file()]
+    return Dataset(train, tuple(ValidationSet(name, truth, pictures[1]) for truth in truths))
 
 
 def _crowdpose_files(folder: Path) -> list[Path]:
@@ -192,11 +190,6 @@ def _crowdpose_files(folder: Path) -> list[Path]:
             if files[0].is_file():
                 return files
     return []
-
-
-def _crowdpose(folder: Path, files: Sequence[Path], skeleton: Skeleton, regions: bool) -> Dataset:
-    train = read_coco(files[0], folder / "images", skeleton, everybody=True, regions=regions)
-    return Dataset(train, _truths("crowdpose", files[1:], folder / "images"))
 
 
 def _posetrack_files(folder: Path, split: str) -> list[Path]:
