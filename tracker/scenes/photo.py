@@ -105,7 +105,7 @@ class PhotoScene:
     """The clip: the same frames each time. DependencyError where scikit-image is absent."""
 
     def __init__(self) -> None:
-        data = load_extra("skimage.data")
+        data = load_extra("skimage").data
         self._figure = cut_out(_as_bgr(data.astronaut()))
         larger = cv2.resize(_as_bgr(data.rocket()), None, fx=1.9, fy=1.9, interpolation=cv2.INTER_CUBIC)
         # As a lens that is focused on the people shows what is far behind them.
