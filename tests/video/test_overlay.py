@@ -403,9 +403,9 @@ def moved(people: TrackedPoses, by: np.ndarray[Any, Any]) -> TrackedPoses:
     return replace(people, poses=replace(poses, keypoints=keypoints, boxes=boxes))
 
 
-@pytest.mark.parametrize("line_width", [None, 1, 5, 40])
+@pytest.mark.parametrize("line_width", [None, 1, 40])
 @pytest.mark.parametrize("skeleton", [COCO_17, WHOLEBODY_133], ids=["17", "133"])
-@pytest.mark.parametrize("size_wh", [(640, 360), (61, 97), (1280, 720)])
+@pytest.mark.parametrize("size_wh", [(640, 360), (61, 97)])
 def test_outside_of_what_is_touched_the_picture_is_as_it_was(
     size_wh: tuple[int, int], skeleton: Skeleton, line_width: int | None
 ) -> None:
