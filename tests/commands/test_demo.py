@@ -79,10 +79,10 @@ def test_without_scikit_image_one_line_names_the_remedy(
     assert "run: pip install scikit-image" in refused(run("demo", *models))
 
 
-@pytest.mark.usefixtures("photo_frames")
 def test_the_photo_scene_writes_all_and_says_that_the_people_were_not_found(
     run: Run, models: list[str], tmp_path: Path
 ) -> None:
+    pytest.importorskip("skimage", reason="the photographs come with scikit-image (the extra `demo`)")
     done = run("demo", *models, "--frames", "3", "--output", "new/folder", "--similarity", "bbox")
     assert (done.code, done.out) == (0, "")
     lines = done.err.splitlines()

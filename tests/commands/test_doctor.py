@@ -83,21 +83,13 @@ def test_libraries_that_are_broken_are_found_and_their_remedies_told(tmp_path: P
     assert not problems.keys() & {"system", "weights", "memory"}
 
 
-@pytest.mark.parametrize(
-    ("code", "remedy"),
-    [
-        (
-            "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')",
-            "on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0",
-        ),
-        ("import os; os.abort()", "pip install --force-reinstall opencv-python"),
-    ],
-)
-def test_the_cause_alone_has_a_remedy(tmp_path: Path, code: str, remedy: str) -> None:
-    package(tmp_path, "cv2", code)
+def test_the_cause_alone_has_a_remedy(tmp_path: Path) -> None:
+    fault = "libGL.so.1: cannot open shared object file: No such file or directory"
+    package(tmp_path, "cv2", f"raise ImportError('{fault}')")
     exit_code, found = doctor("--only", "opencv", "packages", "video", first=tmp_path)
     assert exit_code == 1
     opencv, video = (found["checks"][name] for name in ("opencv", "video"))
+    remedy = "on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
     assert [one["remedy"] for one in (*opencv, *video)] == [remedy, "mend opencv first"]
     assert str(tmp_path / "cv2") in opencv[0]["text"]
 

@@ -98,7 +98,7 @@ def test_the_entry_for_the_manifest_is_toml(exported):
 
 
 def test_the_same_weights_make_the_same_bytes_and_can_be_exported_again(tmp_path):
-    trained = write_weights(tmp_path / "weights.safetensors", DETECTOR)
+    trained = write_weights(tmp_path / "weights.safetensors", BOTTOM_UP)
     first, second = (export_network([trained], tmp_path / name) for name in ("first", "second"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert load_file(export_network([first[1]], tmp_path / "again")[1]).keys() == load_file(trained).keys()
@@ -115,7 +115,7 @@ def refuse(path, stem, error=ModelError):
 
 
 def test_what_exists_is_not_overwritten(tmp_path):
-    trained = write_weights(tmp_path / "weights.safetensors", DETECTOR)
+    trained = write_weights(tmp_path / "weights.safetensors", BOTTOM_UP)
     for name in ("small.onnx", "small.safetensors", "small.partial.onnx"):
         (tmp_path / name).write_text("mine")
         assert "pass --overwrite" in refuse(trained, tmp_path / "small", OutputError)
