@@ -383,6 +383,8 @@ def test_what_is_no_number_from_one_on_is_refused(setting: str, value: Any) -> N
         ({"flow": None}, "unknown flow None; known: dis, lk, none"),
         ({"people": "2"}, "people must be a whole number of 1 or more, not '2'"),
         ({"people": 1.5}, "people must be a whole number of 1 or more, not 1.5"),
+        ({"detector_size": "320"}, "detector_size must be a number, not '320'"),
+        ({"num_threads": "2"}, "num_threads must be a number, not '2'"),
     ],
 )
 def test_what_makes_no_pipeline_is_refused(settings: Mapping[str, Any], message: str) -> None:

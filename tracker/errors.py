@@ -54,6 +54,13 @@ class DependencyError(TrackerError, ImportError):
     """A library that is installed but does not load on this machine."""
 
 
+def refuse_texts(**numbers: object) -> None:
+    """Raise ValueError, with its name, for what should be a number and is a text, as of a command line."""
+    for name, number in numbers.items():
+        if isinstance(number, str):
+            raise ValueError(f"{name} must be a number, not {number!r}")
+
+
 def nearest(wrong: str, right: Sequence[str], shown: Mapping[str, str] | None = None) -> str:
     """What to say of the right name that is most like a wrong one, if any is; shown: what stands for some of them.
 

@@ -24,7 +24,7 @@ from tracker.catalogue import find_network
 from tracker.detection import load_detector
 from tracker.ending import interrupt, stop_at_end
 from tracker.engines import ENGINES
-from tracker.errors import UsageError
+from tracker.errors import UsageError, refuse_texts
 from tracker.flow import NoFlow, create_flow
 from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
 from tracker.pose import load_poses
@@ -484,6 +484,7 @@ def build_pipeline(
     """
     if pose not in get_args(PoseMethod):
         raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
+    refuse_texts(detector_score=detector_score, detector_size=detector_size, num_threads=num_threads)
     config, selection = config or TrackerConfig(), read_selection(people, only, region)
     is_known = isinstance(detector, KnownPeople) or isinstance(pose_model, KnownPeople)
     pace = EXACT if is_known else choose_pace(speed, config, flow, is_live=is_live)

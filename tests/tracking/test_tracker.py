@@ -595,7 +595,7 @@ def test_memory_does_not_grow() -> None:
         ("confirm_after_s", -1),
         ("forget_after_s", float("nan")),
         ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("box_expansion", float("nan")),
-        ("merge_iou", float("nan")),
+        ("merge_iou", float("nan")), ("forget_after_s", "2"), ("propagation", "off"),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting: str, value: object) -> None:

@@ -325,7 +325,7 @@ def test_senseless_ranges_are_refused(clip: Path, options: dict[str, Any], messa
         open_source(str(clip), **options)
 
 
-@pytest.mark.parametrize("name", ["fps", "start_s", "end_s", "max_frames"])
+@pytest.mark.parametrize("name", ["fps", "start_s", "end_s", "max_frames", "reconnect_s"])
 def test_a_text_is_no_number(clip: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a number, not '2'"):
         open_source(str(clip), **{name: "2"})

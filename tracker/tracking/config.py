@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
+from tracker.errors import refuse_texts
 from tracker.tracking.similarities import SIMILARITIES
 
 Merge: TypeAlias = Literal["prefer-detections", "plain"]
@@ -73,6 +74,7 @@ class TrackerConfig:
             raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
         if self.merge not in MERGES:
             raise ValueError(f"merge must be one of {', '.join(MERGES)}, not {self.merge!r}")
+        refuse_texts(**vars(self) | {"similarity": None, "merge": None})
         for name in ("queue_length", "confirm_detections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")

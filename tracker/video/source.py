@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tracker.errors import InputError, UsageError
+from tracker.errors import InputError, UsageError, refuse_texts
 from tracker.outputs import PIPE
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
@@ -237,6 +237,7 @@ def open_source(
     an empty name, a pattern that videos match, a range without frames or the rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
+    refuse_texts(reconnect_s=reconnect_s)
     if not reconnect_s >= 0:
         raise UsageError(f"--reconnect must be 0 or more seconds, not {reconnect_s}")
     reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace, reconnect_s=reconnect_s)
@@ -372,9 +373,7 @@ def check_range(
     fps: float | Fraction | None, start_s: float | None, end_s: float | None, max_frames: int | None
 ) -> None:
     """Refuse, as UsageError, a part of a source that makes no sense; arguments as for `open_source`."""
-    for name, number in {"fps": fps, "start_s": start_s, "end_s": end_s, "max_frames": max_frames}.items():
-        if isinstance(number, str):
-            raise ValueError(f"{name} must be a number, not {number!r}")
+    refuse_texts(fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames)
     if fps is not None and not 1e-5 <= fps <= 1e6:
         raise UsageError(f"--fps must be within 0.00001 and 1000000, not {fps}")
     if start_s is not None and not 0 <= start_s < math.inf:
