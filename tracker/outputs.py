@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
@@ -16,6 +16,8 @@ from tracker.errors import OutputError, TrackerError, UsageError
 
 # What stands for stdin as an input, for stdout as an output.
 PIPE = Path("-")
+# So many things are named in a line, the others counted.
+MOST_NAMED = 5
 
 
 def counted(number: int, noun: str, several: str | None = None) -> str:
@@ -25,6 +27,17 @@ def counted(number: int, noun: str, several: str | None = None) -> str:
     ('1 edit', '2 ids', '0 people')
     """
     return f"{number} {noun if number == 1 else several or f'{noun}s'}"
+
+
+def listed(names: Sequence[str], total: int | None = None, most: int = MOST_NAMED) -> str:
+    """The first names, and how many more there are, of so many in all.
+
+    >>> listed(["a", "b", "c"], most=2), listed(["a"], total=7)
+    ('a, b and 1 more', 'a and 6 more')
+    """
+    shown = names[:most]
+    more = (total or len(names)) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def partial_path(path: Path) -> Path:

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.errors import DependencyError, ModelError
 from tracker.nets.build import NETWORKS, Kind, build_network
+from tracker.outputs import listed
 from tracker.runtime import torch_runs_on_cuda
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor, nn
 
 # An installed wheel has the folder `weights` as a subpackage of this name.
@@ -200,15 +199,11 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         for name in wanted.keys() & found.keys()
         if found[name] != wanted[name]
     ]
-    faults = [
-        _first("missing", missing),
-        _first("unexpected", unexpected),
-        _first("of another shape", shapes),
-    ]
-    if any(faults):
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    faults = [f"{what} {listed(sorted(names), most=3)}" for what, names in kinds.items() if names]
+    if faults:
         raise ModelError(
-            f"{path} does not fit {type(model).__name__}: {'; '.join(filter(None, faults))}; "
-            "name a checkpoint of this network"
+            f"{path} does not fit {type(model).__name__}: {'; '.join(faults)}; name a checkpoint of this network"
         )
     model.load_state_dict(dict(state))
 
@@ -305,10 +300,3 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     if not named or not all(isinstance(value, torch.Tensor) for value in named.values()):
         raise ModelError(f"{path} holds no state dict, a table of named tensors; save model.state_dict()")
     return {str(name).removeprefix("module."): value for name, value in named.items()}
-
-
-def _first(what: str, names: Iterable[str]) -> str:
-    """The first three names in alphabetical order, or nothing if there are none."""
-    names = sorted(names)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{what} {', '.join(names[:3])}{more}" if names else ""

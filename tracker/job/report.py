@@ -11,10 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from tracker.outputs import counted, partials_of
+from tracker.outputs import MOST_NAMED, counted, listed, partials_of
 from tracker.pipeline import Pipeline
 from tracker.types import KnownPeople, TrackedPoses
-from tracker.video.images import MOST_NAMED
 
 # Of a video, so many of the pictures at most begin a scene.
 _MOST_CUTS = 0.5
@@ -147,7 +146,7 @@ class Report:
             *self.parts,
             f"looks for people: {self.counts['looks']}{in_boxes}",
             *([f"note: {self.hint}"] if self.hint else []),
-            *([f"note: {self._nobody_line()}"] if self.nobody_in else []),
+            *([f"note: nobody was found in {listed(self.nobody_in, self.counts['empty'])}"] if self.nobody_in else []),
             *([f"warning: {self.warning}"] if self.warning else []),
             *(f"written: {what}" for what in _named([path for path in self.outputs if path.exists()])),
         ]
@@ -158,10 +157,6 @@ class Report:
         num_sure = len(self.confirmed_ids)
         sure = f"{num_sure} {'is a confirmed person' if num_sure == 1 else 'are confirmed people'}"
         return f"{counted(self.poses, 'pose')} with {counted(len(self.ids), 'id')}, of which {sure}"
-
-    def _nobody_line(self) -> str:
-        more = self.counts["empty"] - len(self.nobody_in)
-        return f"nobody was found in {', '.join(self.nobody_in)}" + (f" and {more} more" if more else "")
 
 
 def _named(paths: Sequence[Path]) -> list[str]:

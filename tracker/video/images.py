@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from tracker.errors import InputError
+from tracker.outputs import listed
 from tracker.types import Image
 from tracker.video.opencv_log import opencv_silenced
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2"})
 # Of pictures that are not read here, which somebody may miss.
 _UNREAD = frozenset({".gif", ".heic", ".heif", ".avif", ".jxl"})
-MOST_NAMED = 5
 
 
 class ImagesReader:
@@ -40,7 +40,7 @@ class ImagesReader:
         self.name = name
         self.fps: Fraction | None = fps
         self.num_frames: int | None = len(paths)
-        self.warning = f"not read: {_named(ignored)}" if ignored else None
+        self.warning = f"not read: {listed([path.name for path in ignored])}" if ignored else None
         self.place: int | None = None
         self.file: str | None = None
         self._paths = paths
@@ -59,7 +59,8 @@ class ImagesReader:
                 if self._all_needed:
                     raise
                 left_out.append(path)
-                loss = f"{len(left_out)} of {self.num_frames} images left out ({_named(left_out)})"
+                named = listed([path.name for path in left_out])
+                loss = f"{len(left_out)} of {self.num_frames} images left out ({named})"
                 self.warning = "; ".join(filter(None, (before, f"{loss}; the last of them: {error}")))
             else:
                 self.place, self.file = position, path.relative_to(self._folder).as_posix()
@@ -84,11 +85,6 @@ def open_folder(path: Path, fps: Fraction) -> ImagesReader:
     alike = (entry for entry in entries if entry.suffix.lower() in _SUFFIXES | _UNREAD)
     ignored = [entry for entry in alike if not is_image(entry) and not entry.is_dir()]  # or links to nothing
     return ImagesReader(path.resolve().name, paths, fps, ignored=ignored)
-
-
-def _named(paths: Sequence[Path]) -> str:
-    more = len(paths) - MOST_NAMED
-    return ", ".join(path.name for path in paths[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def list_folder(path: Path) -> list[Path]:
