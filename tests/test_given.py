@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tests.video.clips import noise_images, write_clip
 from tests.video.test_pictures import write_stretched
 from tracker import Skeleton, TrackerConfig, track_poses
 from tracker.errors import InputError
 from tracker.skeletons import COCO_17
-from tracker.types import Candidates, Detections, Poses, TrackedPoses
+from tracker.types import Poses, TrackedPoses
 
 NUM_FRAMES = 6
 PLACES = np.array([[10.0, 10.0], [70.0, 20.0]])
@@ -36,14 +37,12 @@ def two_people(frame: int, count: int = 17) -> Any:
 
 
 def as_poses(triples: Any) -> Poses:
-    boxes = np.concatenate([triples[..., :2].min(axis=1), triples[..., :2].max(axis=1)], axis=1).astype(np.float32)
-    candidates = Candidates.from_detections(Detections(boxes, np.ones(len(boxes), np.float32)))
-    return Poses.in_boxes(candidates, *(part.astype(np.float32) for part in (triples[..., :2], triples[..., 2])))
+    boxes = np.concatenate([triples[..., :2].min(axis=1), triples[..., :2].max(axis=1)], axis=1)
+    return poses_of(triples[..., :2], scores=triples[..., 2], boxes=boxes)
 
 
 def as_tracked(triples: Any) -> TrackedPoses:
-    poses, count = as_poses(triples), len(triples)
-    return TrackedPoses(poses, np.arange(7, 7 + count), np.ones(count, np.float32), np.ones(count, np.bool_))
+    return with_ids(as_poses(triples), range(7, 7 + len(triples)))
 
 
 ALL = [two_people(frame) for frame in range(NUM_FRAMES)]

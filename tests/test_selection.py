@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tracker.errors import InputError
 from tracker.scenes.playback import SceneNetworks
 from tracker.scenes.rendering import render_scene
 from tracker.selection import Choice, Selection, read_only, read_region
 from tracker.tracking.config import TrackerConfig
-from tracker.types import Frame, Poses, TrackedPoses
+from tracker.types import Frame, TrackedPoses
 
 SIZE_WH = (200, 100)
 FORGET_S = 1.0
@@ -24,15 +25,8 @@ SMALL, LARGE, MIDDLE = (0, 40, 20, 80), (150, 10, 190, 95), (85, 20, 110, 80)
 
 
 def tracked(people: People) -> TrackedPoses:
-    count = len(people)
-    poses = Poses(
-        keypoints=np.zeros((count, 17, 2), np.float32),
-        scores=np.ones((count, 17), np.float32),
-        boxes=np.array(list(people.values()), np.float32).reshape(-1, 4),
-        box_scores=np.ones(count, np.float32),
-        origin=np.zeros(count, np.int8),
-    )
-    return TrackedPoses(poses, np.array(list(people), np.int64), poses.box_scores, np.ones(count, np.bool_))
+    boxes = np.reshape([*people.values()], (-1, 4))
+    return with_ids(poses_of(np.zeros((len(people), 17, 2)), boxes=boxes), [*people])
 
 
 def picked(selection: Selection, frames: Sequence[People], step_s: float = 0.1, cuts: Sequence[int] = ()) -> list[Any]:

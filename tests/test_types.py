@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of
 from tracker.types import Detections, Frame, Origin, Poses, TrackedPoses
 
 
 def make_poses(number: int, num_keypoints: int = 3) -> Poses:
     rng = np.random.default_rng(number)
-    return Poses(
-        keypoints=rng.uniform(0, 100, (number, num_keypoints, 2)).astype(np.float32),
-        scores=rng.uniform(0, 1, (number, num_keypoints)).astype(np.float32),
-        boxes=rng.uniform(0, 100, (number, 4)).astype(np.float32),
-        box_scores=rng.uniform(0, 1, number).astype(np.float32),
-        origin=np.zeros(number, np.int8),
+    return poses_of(
+        rng.uniform(0, 100, (number, num_keypoints, 2)),
+        scores=rng.uniform(0, 1, (number, num_keypoints)),
+        boxes=rng.uniform(0, 100, (number, 4)),
+        box_scores=rng.uniform(0, 1, number),
     )
 
 
@@ -104,11 +104,6 @@ def test_two_people_never_share_an_id() -> None:
 
 
 def test_pose_score_is_box_score_times_mean_of_the_scores_above_the_threshold() -> None:
-    poses = Poses(
-        keypoints=np.zeros((3, 3, 2), np.float32),
-        scores=np.array([[0.4, 0.6, 0.1], [0.2, 0.2, 0.2], [0.9, 0.9, 0.9]], np.float32),
-        boxes=np.zeros((3, 4), np.float32),
-        box_scores=np.array([0.5, 0.9, 1.0], np.float32),
-        origin=np.zeros(3, np.int8),
-    )
+    scores = [[0.4, 0.6, 0.1], [0.2, 0.2, 0.2], [0.9, 0.9, 0.9]]
+    poses = poses_of(np.zeros((3, 3, 2)), scores=scores, box_scores=[0.5, 0.9, 1.0])
     np.testing.assert_allclose(poses.pose_scores(), [0.25, 0.0, 0.9], rtol=1e-6)

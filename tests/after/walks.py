@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tests.people import poses_of, with_ids
 from tracker.formats import FrameResult, Header, Results
 from tracker.skeletons import COCO_17
-from tracker.types import Poses, TrackedPoses
 
 HEADER = Header(COCO_17, "clip.mp4", (640, 480), 25.0)
 
@@ -17,17 +17,9 @@ def results(tracks: dict[int, dict[int, float]], num_frames: int) -> Results:
     for index in range(num_frames):
         there = [(track_id, places[index]) for track_id, places in tracks.items() if index in places]
         x = np.array([place for _, place in there], np.float32).reshape(-1, 1)
-        poses = Poses(
-            keypoints=np.stack([x + np.linspace(-9, 9, 17), np.tile(np.linspace(0, 200, 17), (len(x), 1))], 2).astype(
-                np.float32
-            ),
-            scores=np.full((len(x), 17), 0.8, np.float32),
-            boxes=np.concatenate([x - 30, 0 * x, x + 30, 0 * x + 200], axis=1).astype(np.float32),
-            box_scores=np.ones(len(x), np.float32),
-            origin=np.zeros(len(x), np.int8),
-        )
-        ids = np.array([track_id for track_id, _ in there], np.int64)
-        people = TrackedPoses(poses, ids, np.ones(len(x), np.float32), np.ones(len(x), np.bool_))
+        keypoints = np.stack([x + np.linspace(-9, 9, 17), np.tile(np.linspace(0, 200, 17), (len(x), 1))], 2)
+        boxes = np.concatenate([x - 30, 0 * x, x + 30, 0 * x + 200], axis=1)
+        people = with_ids(poses_of(keypoints, scores=0.8, boxes=boxes), [track_id for track_id, _ in there])
         frames.append(FrameResult(index, index / 25, people))
     return Results(HEADER, tuple(frames))
 

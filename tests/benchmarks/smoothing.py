@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from tests.people import poses_of, with_ids
 from tracker.after.ahead import smooth_ahead
 from tracker.after.filters import OneEuro
 from tracker.after.second_pass import SecondPass, run_second_pass
 from tracker.after.table import PeopleTable
 from tracker.formats import FrameResult, Header, Results, read_results
 from tracker.skeletons import COCO_17
-from tracker.types import Frame, Poses, TrackedPoses
+from tracker.types import Frame
 
 _FILTERS = ("ahead", "one-euro", "butterworth")
 SIZE = 200.0
@@ -37,16 +38,9 @@ def results_of(offsets: Any, times_s: Sequence[float], num_people: int = 1) -> R
         offsets = offsets[:, None, None]
     frames = []
     for index, (time_s, offset) in enumerate(zip(times_s, offsets, strict=True)):
-        keypoints = np.broadcast_to(place + offset, (num_people, 17, 2)).astype(np.float32)
-        poses = Poses(
-            keypoints=keypoints,
-            scores=np.full((num_people, 17), 0.9, np.float32),
-            boxes=np.tile(np.float32([50, 0, 150, 300]), (num_people, 1)),
-            box_scores=np.ones(num_people, np.float32),
-            origin=np.zeros(num_people, np.int8),
-        )
-        ids, ones = np.arange(1, num_people + 1), np.ones(num_people)
-        people = TrackedPoses(poses, ids, ones.astype(np.float32), ones.astype(np.bool_))
+        keypoints = np.broadcast_to(place + offset, (num_people, 17, 2))
+        poses = poses_of(keypoints, scores=0.9, boxes=[50, 0, 150, 300])
+        people = with_ids(poses, range(1, num_people + 1), similarities=1)
         frames.append(FrameResult(index, float(time_s), people))
     return Results(Header(COCO_17, "", (640, 480), None), tuple(frames))
 

@@ -9,18 +9,16 @@ import pytest
 
 from tests.after.walks import results
 from tests.commands.conftest import Run, read_lines, refused
+from tests.formats.examples import write_results
 from tests.video.clips import write_clip
-from tracker.formats import open_writer, read_results
+from tracker.formats import read_results
 
 
 @pytest.fixture
 def shaky(tmp_path: Path) -> Path:
     """A clip of 40 frames, and in poses.jsonl somebody in it who shakes."""
     shaken = np.random.default_rng(0).normal(320, 3, 40).tolist()
-    given = results({1: dict(enumerate(shaken))}, 40)
-    with open_writer(tmp_path / "poses.jsonl", given.header) as writer:
-        for frame in given.frames:
-            writer.write(frame, frame.tracked)
+    write_results(tmp_path / "poses.jsonl", results({1: dict(enumerate(shaken))}, 40))
     pictures = [np.full((480, 640, 3), 90, np.uint8)] * 40
     return write_clip(tmp_path / "shaky.mp4", pictures, times_s=[frame / 25 for frame in range(40)])
 

@@ -11,20 +11,13 @@ import cv2
 import numpy as np
 
 from tests.evaluation.posetrack.people import Person, frame, sequence
+from tests.people import STANDING
 from tracker.evaluation.recording import Networks, Recording
 from tracker.formats.posetrack import PoseTrackFrame, PoseTrackSequence
 from tracker.formats.posetrack_dataset import DatasetSequence
 from tracker.skeletons import COCO_17, POSETRACK_17, convert_keypoints
 from tracker.types import Candidates, Detections, FloatArray, Image, MovedPoints, Poses
 
-# A standing person, 100 px tall, centred on (0, 0), in the order of COCO_17.
-STANDING = np.array(
-    [
-        (0, -45), (2, -47), (-2, -47), (5, -45), (-5, -45), (12, -30), (-12, -30), (15, -12), (-15, -12),
-        (16, 5), (-16, 5), (8, 5), (-8, 5), (8, 27), (-8, 27), (8, 48), (-8, 48),
-    ],
-    np.float32,
-)  # fmt: skip
 Y = 100.0
 # 0.6 of its diagonal is 24 px, and a keypoint is right within 12.
 HEAD_BOX = (0.0, 0.0, 24.0, 32.0)

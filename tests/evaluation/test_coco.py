@@ -16,6 +16,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tests.people import poses_of
 from tests.vectors import evaluations, read_json
 from tracker.datasets.coco import GroundTruth, check_pictures, read_ground_truth, read_picture, read_results
 from tracker.errors import InputError
@@ -72,15 +73,7 @@ def found(*boxes_xywh: list[float], scores: list[float]) -> Detections:
 
 def poses(*keypoints: Any, scores: float = 1.0) -> Poses:
     """Poses with box score 1 whose keypoints (K, 2) all have that score."""
-    points = np.array(keypoints, np.float32)
-    n = len(points)
-    return Poses(
-        keypoints=points,
-        scores=np.full(points.shape[:2], scores, np.float32),
-        boxes=np.zeros((n, 4), np.float32),
-        box_scores=np.ones(n, np.float32),
-        origin=np.zeros(n, np.int8),
-    )
+    return poses_of(keypoints, scores=scores)
 
 
 def true_points() -> np.ndarray[Any, Any]:

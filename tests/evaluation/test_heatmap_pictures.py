@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of
 from tracker.evaluation.heatmap_pictures import (
     Side,
     View,
@@ -18,7 +19,7 @@ from tracker.evaluation.heatmap_pictures import (
     draw_tags,
 )
 from tracker.skeletons import COCO_17
-from tracker.types import Candidates, Detections, Image, Poses
+from tracker.types import Image, Poses
 from tracker.video.overlay import id_color
 
 STRIP, GAP = 20, 4
@@ -34,9 +35,7 @@ def poses(*boxes: list[float], num_keypoints: int = 17) -> Poses:
     """People whose keypoints are all in the middle of their boxes."""
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     keypoints = np.repeat((corners[:, None, :2] + corners[:, None, 2:]) / 2, num_keypoints, axis=1)
-    ones = np.ones(len(corners), np.float32)
-    people = Candidates.from_detections(Detections(corners, ones))
-    return Poses.in_boxes(people, keypoints, np.ones(keypoints.shape[:2], np.float32))
+    return poses_of(keypoints, boxes=corners)
 
 
 def maps(*places: tuple[int, int, int], value: float = 1.0, num_keypoints: int = 17) -> np.ndarray[Any, Any]:

@@ -7,23 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tests.scenes.test_oracle import people
 from tracker.evaluation.identities import count_switches, measure_identities, sum_identities
-from tracker.types import Poses, TrackedPoses
+from tracker.types import TrackedPoses
 
 
 def tracked(*places: tuple[int, float]) -> TrackedPoses:
     """Poses of (id, x), exactly where `people` puts them."""
     truth = people(*places)
-    n = len(truth)
-    poses = Poses(
-        keypoints=truth.keypoints,
-        scores=np.ones((n, 17), np.float32),
-        boxes=truth.boxes,
-        box_scores=np.ones(n, np.float32),
-        origin=np.zeros(n, np.int8),
-    )
-    return TrackedPoses(poses, truth.track_ids, np.full(n, np.nan, np.float32), np.ones(n, np.bool_))
+    return with_ids(poses_of(truth.keypoints, boxes=truth.boxes), truth.track_ids)
 
 
 BOTH = people((1, 20), (2, 200))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of
 from tracker.datasets.coco import GroundTruth, Picture
 from tracker.evaluation.pck import evaluate_pck
 from tracker.skeletons import BODY_19, COCO_17, CROWDPOSE_14, Skeleton
-from tracker.types import Candidates, Detections, Poses
+from tracker.types import Poses
 
 LIMBS = range(5, 17)
 HIPS = (11, 12)
@@ -44,10 +45,7 @@ def truth(*hidden: tuple[int, ...]) -> GroundTruth:
 
 
 def poses(at: np.ndarray[Any, Any]) -> Poses:
-    keypoints = at[None].astype(np.float32)
-    scores = np.ones(keypoints.shape[:2], np.float32)
-    people = Candidates.from_detections(Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32)))
-    return Poses.in_boxes(people, keypoints, scores)
+    return poses_of(at[None])
 
 
 def pck(

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tests.evaluation.mpii_files import HEAD, write_predictions, write_truth
+from tests.people import poses_of
 from tracker.datasets.mpii import MpiiTruth, read_people, read_predictions, read_truth
 from tracker.errors import InputError
 from tracker.evaluation.pckh import evaluate_pckh, predictions_of
 from tracker.skeletons import COCO_17, MPII_16, Skeleton
-from tracker.types import Candidates, Detections, Poses
 
 HEAD_SIZE = 30.0
 
@@ -167,14 +167,6 @@ def test_boxes_are_by_centre_and_scale(tmp_path: Path) -> None:
     assert read.num_people == 3
 
 
-def poses(keypoints: np.ndarray[Any, Any]) -> Poses:
-    count, num_keypoints = keypoints.shape[:2]
-    scores = np.ones((count, num_keypoints), np.float32)
-    boxes, ones = np.zeros((count, 4), np.float32), np.ones(count, np.float32)
-    people = Candidates.from_detections(Detections(boxes, ones))
-    return Poses.in_boxes(people, keypoints.astype(np.float32), scores)
-
-
 @pytest.mark.parametrize(
     ("skeleton", "ankle", "lacking"),
     [
@@ -188,7 +180,7 @@ def test_poses_are_put_into_the_order_of_the_file(
     rows = [("b.jpg", 9, 9, 1), ("a.jpg", 9, 9, 1), ("b.jpg", 9, 9, 1)]
     read = read_people(write_people(tmp_path / "valid.json", *rows))
     at = np.arange(3 * skeleton.num_keypoints * 2).reshape(3, -1, 2)
-    preds = predictions_of(read, {0: poses(at[[0, 2]]), 1: poses(at[[1]])}, skeleton)
+    preds = predictions_of(read, {0: poses_of(at[[0, 2]]), 1: poses_of(at[[1]])}, skeleton)
     assert preds[:, 0].tolist() == (at[:, ankle] + 1).tolist()
     assert np.flatnonzero(np.isnan(preds).any(axis=(0, 2))).tolist() == lacking
 

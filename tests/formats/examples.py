@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tests.people import poses_of, with_ids
 from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer
 from tracker.skeletons import BODY_19, COCO_17, HALPE_26, POSETRACK_17, WHOLEBODY_133, Skeleton
 from tracker.types import Origin, Poses, TrackedPoses
@@ -25,14 +26,14 @@ def two_people() -> TrackedPoses:
     keypoints = np.arange(68, dtype=np.float32).reshape(2, 17, 2) + np.float32(0.125)
     scores = np.full((2, 17), 0.5, np.float32)
     keypoints[1, 3], scores[1, 3] = np.nan, 0
-    poses = Poses(
-        keypoints=keypoints,
+    poses = poses_of(
+        keypoints,
         scores=scores,
-        boxes=np.array([[0, 1, 20, 40], [30, 1, 50, 40.256]], np.float32),
-        box_scores=np.array([0.9, 0.8], np.float32),
-        origin=np.array([Origin.DETECTED, Origin.PROPAGATED], np.int8),
+        boxes=[[0, 1, 20, 40], [30, 1, 50, 40.256]],
+        box_scores=[0.9, 0.8],
+        origin=[Origin.DETECTED, Origin.PROPAGATED],
     )
-    return TrackedPoses(poses, np.array([3, 8]), np.array([np.nan, 0.75], np.float32), np.array([False, True]))
+    return with_ids(poses, [3, 8], similarities=[np.nan, 0.75], confirmed=[False, True])
 
 
 def example() -> Results:
@@ -51,15 +52,8 @@ def write_results(path: Path, results: Results, name: str | None = None) -> Path
 
 def people_with_ids(ids: list[int]) -> TrackedPoses:
     """People of those ids, one beside the other."""
-    rows = len(ids)
-    poses = Poses(
-        keypoints=np.tile(np.arange(1, 35, dtype=np.float32).reshape(1, 17, 2), (rows, 1, 1)),
-        scores=np.full((rows, 17), 0.5, np.float32),
-        boxes=np.tile(np.array([[1, 2, 30, 40]], np.float32), (rows, 1)),
-        box_scores=np.ones(rows, np.float32),
-        origin=np.zeros(rows, np.int8),
-    )
-    return TrackedPoses(poses, np.array(ids, np.int64), np.full(rows, np.nan, np.float32), np.ones(rows, np.bool_))
+    keypoints = np.tile(np.arange(1, 35).reshape(1, 17, 2), (len(ids), 1, 1))
+    return with_ids(poses_of(keypoints, scores=0.5, boxes=[1, 2, 30, 40]), ids)
 
 
 @st.composite

@@ -11,19 +11,15 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from tests.formats.examples import example, two_people
+from tests.formats.examples import example, two_people, write_results
 from tracker.errors import InputError
-from tracker.formats import FORMATS, open_writer, read_results
+from tracker.formats import FORMATS, read_results
 from tracker.skeletons import COCO_17, POSETRACK_15
 from tracker.types import Origin
 
 
 def written(folder: Path, name: str) -> Path:
-    path = folder / f"out{FORMATS[name].suffix}"
-    with open_writer(path, example().header, name) as writer:
-        for frame in example().frames:
-            writer.write(frame, frame.tracked)
-    return path
+    return write_results(folder / f"out{FORMATS[name].suffix}", example(), name)
 
 
 def refused(path: Path) -> str:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.formats.examples import READABLE, any_results, example
+from tests.formats.examples import READABLE, any_results, example, write_results
+from tests.people import poses_of, with_ids
 from tracker.boxes import boxes_around
-from tracker.formats import FORMATS, FrameResult, Header, Results, open_writer, read_results
+from tracker.formats import FORMATS, FrameResult, Header, Results, read_results
 from tracker.formats.record import AT_FIRST, FILES, convert_people
 from tracker.skeletons import COCO_17, HALPE_26, POSETRACK_17, WHOLEBODY_133, Skeleton
 from tracker.types import Poses, TrackedPoses
@@ -35,11 +36,7 @@ HEADLESS = Skeleton("headless", tuple({*HALPE_26.keypoint_names, *WHOLEBODY_133.
 
 def there_and_back(results: Results, name: str) -> Results:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"out{FORMATS[name].suffix}"
-        with open_writer(path, results.header, name) as writer:
-            for frame in results.frames:
-                writer.write(frame, frame.tracked)
-        return read_results(path)
+        return read_results(write_results(Path(folder) / f"out{FORMATS[name].suffix}", results, name))
 
 
 def what_is_held(results: Results, name: str) -> Results:
@@ -227,15 +224,7 @@ OWN = Skeleton(
 @pytest.mark.parametrize("name", ["jsonl", "npz", "csv", "csv-long", "coco"])
 def test_a_skeleton_of_ones_own_is_read_back_by_the_names_of_its_keypoints(name: str) -> None:
     keypoints = np.arange(8, dtype=np.float32).reshape(1, 4, 2) + 1
-    poses = replace(
-        Poses.empty(4),
-        keypoints=keypoints,
-        scores=np.full((1, 4), 0.5, np.float32),
-        boxes=np.array([[0, 0, 9, 9]], np.float32),
-        box_scores=np.ones(1, np.float32),
-        origin=np.zeros(1, np.int8),
-    )
-    tracked = TrackedPoses(poses, np.array([7]), np.full(1, np.nan, np.float32), np.ones(1, np.bool_))
+    tracked = with_ids(poses_of(keypoints, scores=0.5, boxes=[0, 0, 9, 9]), [7])
     found = there_and_back(Results(replace(example().header, skeleton=OWN), (FrameResult(0, 0.0, tracked),)), name)
     skeleton = found.header.skeleton
     assert skeleton.keypoint_names == OWN.keypoint_names

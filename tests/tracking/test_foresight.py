@@ -7,8 +7,9 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tracker.tracking.foresight import Tracked, look_ahead
-from tracker.types import Frame, Poses, TrackedPoses
+from tracker.types import Frame, TrackedPoses
 
 # What confirming takes.
 CONFIRM_AFTER_S, NUM_DETECTIONS = 0.05, 3
@@ -21,15 +22,7 @@ def frame(number: int, fps: float = 25, side: int = 1) -> Frame:
 
 
 def people(track_ids: Sequence[int], confirmed: Sequence[bool]) -> TrackedPoses:
-    count = len(track_ids)
-    poses = Poses(
-        keypoints=np.zeros((count, 17, 2), np.float32),
-        scores=np.zeros((count, 17), np.float32),
-        boxes=np.zeros((count, 4), np.float32),
-        box_scores=np.zeros(count, np.float32),
-        origin=np.zeros(count, np.int8),
-    )
-    return TrackedPoses(poses, np.array(track_ids, np.int64), np.zeros(count, np.float32), np.array(confirmed, bool))
+    return with_ids(poses_of(np.zeros((len(track_ids), 17, 2))), track_ids, confirmed=confirmed)
 
 
 def follow(

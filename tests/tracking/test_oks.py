@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from tests.people import poses_of
 from tests.vectors import cases, files, read_json
 from tracker.skeletons import COCO_17
 from tracker.tracking.oks import oks, oks_nms
-from tracker.types import Poses
 
 SIGMAS = COCO_17.sigmas
 
@@ -57,13 +57,8 @@ def test_rescoring_and_suppression_write_the_official_records(path):
     areas = (scales[:, 0] * 200) * (scales[:, 1] * 200)
     np.testing.assert_allclose(areas, boxes[:, 4], rtol=1e-6)
 
-    poses = Poses(
-        keypoints=given["preds_xyscore"][..., :2].astype(np.float32),
-        scores=given["preds_xyscore"][..., 2].astype(np.float32),
-        boxes=np.zeros((len(areas), 4), np.float32),
-        box_scores=given["box_score"].astype(np.float32),
-        origin=np.zeros(len(areas), np.int8),
-    )
+    keypoints, scores = given["preds_xyscore"][..., :2], given["preds_xyscore"][..., 2]
+    poses = poses_of(keypoints, scores=scores, box_scores=given["box_score"])
     for settings, records in content["results"].items():
         keypoint_threshold, oks_threshold = map(float, re.findall(r"=([\d.]+)", settings))
         scores = poses.pose_scores(keypoint_threshold)

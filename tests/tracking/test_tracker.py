@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import STANDING
 from tracker.boxes import box_areas
 from tracker.skeletons import COCO_17, WHOLEBODY_133
 from tracker.tracking.config import SIMILARITIES, TrackerConfig
@@ -16,15 +17,6 @@ from tracker.tracking.oks import oks
 from tracker.tracking.propagation import QueueEntry
 from tracker.tracking.tracker import PoseTracker
 from tracker.types import Candidates, Detections, FloatArray, MovedPoints, Origin, Poses, TrackedPoses
-
-# A standing person, 100 px tall, centred on (0, 0).
-STANDING = np.array(
-    [
-        (0, -45), (2, -47), (-2, -47), (5, -45), (-5, -45), (12, -30), (-12, -30), (15, -12), (-15, -12),
-        (16, 5), (-16, 5), (8, 5), (-8, 5), (8, 27), (-8, 27), (8, 48), (-8, 48),
-    ],
-    np.float32,
-)  # fmt: skip
 
 
 class Shift:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tracker.skeletons import BODY_19
-from tracker.types import Image, Origin, Poses, TrackedPoses
+from tracker.types import Image, Origin, TrackedPoses
 from tracker.video.overlay import OverlayRenderer
 
 NOISE: Image = np.random.default_rng(0).integers(0, 255, (300, 200, 3), np.uint8)
@@ -26,14 +27,9 @@ def standing(*names: str, at: float = 0, origin: Origin = Origin.DETECTED, confi
     keypoints = np.full((1, 19, 2), np.nan, np.float32)
     for name in names:
         keypoints[0, BODY_19.index(name)] = np.add(PLACES[name], (at, 0))
-    poses = Poses(
-        keypoints=keypoints,
-        scores=np.where(np.isnan(keypoints[..., 0]), 0, 0.3).astype(np.float32),
-        boxes=np.array([[75 + at, 15, 125 + at, 240]], np.float32),
-        box_scores=np.ones(1, np.float32),
-        origin=np.array([origin], np.int8),
-    )
-    return TrackedPoses(poses, np.array([1]), np.ones(1, np.float32), np.array([confirmed]))
+    scores = np.where(np.isnan(keypoints[..., 0]), 0, 0.3)
+    poses = poses_of(keypoints, scores=scores, boxes=[75 + at, 15, 125 + at, 240], origin=origin)
+    return with_ids(poses, [1], confirmed=confirmed)
 
 
 def blurred(*frames: tuple[float, TrackedPoses]) -> Image:

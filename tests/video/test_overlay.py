@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tracker.skeletons import COCO_17, HAND_21, SKELETONS, WHOLEBODY_133, Skeleton
 from tracker.types import Image, Origin, Poses, TrackedPoses
 from tracker.video.overlay import PARTS, OverlayRenderer, draw_status, id_color
@@ -31,22 +32,12 @@ def person(
     """One person in a square box, the keypoints on a circle in it: every edge has its own place."""
     angles = np.arange(skeleton.num_keypoints) / skeleton.num_keypoints * 2 * np.pi
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1) * 0.45 * size + size / 2
-    keypoints = (circle + np.array([x, y])).astype(np.float32)[np.newaxis]
+    keypoints = (circle + np.array([x, y]))[np.newaxis]
     all_scores = np.ones((1, skeleton.num_keypoints), np.float32)
     for name, score in scores.items():
         all_scores[0, skeleton.index(name)] = score
-    return TrackedPoses(
-        poses=Poses(
-            keypoints=keypoints,
-            scores=all_scores,
-            boxes=np.array([[x, y, x + size, y + size]], np.float32),
-            box_scores=np.ones(1, np.float32),
-            origin=np.array([origin], np.int8),
-        ),
-        track_ids=np.array([track_id]),
-        similarities=np.full(1, np.nan, np.float32),
-        confirmed=np.array([confirmed]),
-    )
+    poses = poses_of(keypoints, scores=all_scores, boxes=[x, y, x + size, y + size], origin=origin)
+    return with_ids(poses, [track_id], confirmed=confirmed)
 
 
 def middle(people: TrackedPoses, ends: tuple[str, str]) -> tuple[int, int]:
@@ -350,7 +341,7 @@ def test_no_dot_of_a_body_is_left_alone(names: list[str], is_drawn: bool) -> Non
 def test_tags_do_not_cover_one_another() -> None:
     pairs = [person(100, 100, 150, track_id=1), person(103, 98, 149, track_id=2)]
     poses = Poses.join([people.poses for people in pairs])
-    both = TrackedPoses(poses, np.array([1, 2]), poses.box_scores, np.ones(2, np.bool_))
+    both = with_ids(poses, [1, 2])
     picture = OverlayRenderer(COCO_17, draw=["ids"]).draw(plain(), both, time_s=0)
     alone = [OverlayRenderer(COCO_17, draw=["ids"]).draw(plain(), people, time_s=0) for people in pairs]
     assert changed(picture).sum() == sum(changed(each).sum() for each in alone)
@@ -385,16 +376,9 @@ def random_people(rng: np.random.Generator, skeleton: Skeleton, size_wh: tuple[i
     boxes = np.concatenate([corners, corners + rng.uniform(0.01, 0.9, (num, 2)) * size_wh], axis=1).astype(np.float32)
     places = rng.normal(0.5, 0.5, (num, skeleton.num_keypoints, 2))
     keypoints = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
-    scores = rng.uniform(0, 1, (num, skeleton.num_keypoints)).astype(np.float32)
-    poses = Poses(
-        keypoints=keypoints.astype(np.float32),
-        scores=scores,
-        boxes=boxes,
-        box_scores=np.ones(num, np.float32),
-        origin=rng.integers(0, 3, num).astype(np.int8),
-    )
-    ids = rng.permutation(9)[:num]
-    return TrackedPoses(poses, ids, np.full(num, np.nan, np.float32), rng.random(num) < 0.8)
+    scores = rng.uniform(0, 1, (num, skeleton.num_keypoints))
+    poses = poses_of(keypoints, scores=scores, boxes=boxes, origin=rng.integers(0, 3, num))
+    return with_ids(poses, rng.permutation(9)[:num], confirmed=rng.random(num) < 0.8)
 
 
 def moved(people: TrackedPoses, by: np.ndarray[Any, Any]) -> TrackedPoses:

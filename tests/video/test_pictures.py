@@ -12,9 +12,10 @@ import av
 import numpy as np
 import pytest
 
+from tests.people import poses_of, with_ids
 from tests.video.clips import corner_image, noise_images, number_of, numbered_image, write_clip
 from tracker.skeletons import COCO_17
-from tracker.types import Frame, Poses, TrackedPoses
+from tracker.types import Frame, TrackedPoses
 from tracker.video.aspect import fit_people, shrunk, square_frame, square_pixels
 from tracker.video.source import VideoSource, open_source
 
@@ -201,10 +202,8 @@ def one_person(box: Sequence[float]) -> TrackedPoses:
     x1, y1, x2, y2 = box
     keypoints = np.linspace((x1, y1), (x2, y2), 17, dtype=np.float32)[None]
     keypoints[0, 3] = np.nan
-    scores = np.where(np.isnan(keypoints[..., 0]), 0, 0.9).astype(np.float32)
-    boxes, ones = np.array([box], np.float32), np.ones(1, np.float32)
-    poses = Poses(keypoints=keypoints, scores=scores, boxes=boxes, box_scores=ones, origin=np.zeros(1, np.int8))
-    return TrackedPoses(poses, np.array([1]), ones, np.ones(1, bool))
+    scores = np.where(np.isnan(keypoints[..., 0]), 0, 0.9)
+    return with_ids(poses_of(keypoints, scores=scores, boxes=box), [1])
 
 
 def test_people_go_with_their_picture_and_back() -> None:

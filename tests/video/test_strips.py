@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.people import with_ids
 from tests.video.test_overlay import person, plain
 from tracker.skeletons import COCO_17
-from tracker.types import Frame, Poses, TrackedPoses
+from tracker.types import Frame, Poses
 from tracker.video.overlay import id_color
 from tracker.video.strips import Strip, StripMaker
 
@@ -28,7 +29,7 @@ def test_who_a_moment_is_about_has_a_label_and_nobody_else(
 ) -> None:
     people = [person(*place, 200, track_id=number) for number, place in enumerate((one, other, apart), 1)]
     poses = Poses.join([each.poses for each in people])
-    everybody = TrackedPoses(poses, np.array([1, 2, 3]), poses.box_scores, np.ones(3, np.bool_))
+    everybody = with_ids(poses, [1, 2, 3])
     part = np.concatenate([poses.boxes[:2, :2].min(axis=0), poses.boxes[:2, 2:].max(axis=0)]).astype(np.float64)
     strip = Strip(tmp_path / "01.png", 0.5, 0.54, part)
     maker = StripMaker(COCO_17, [strip], 0.4, {})
