@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from tracker.datasets.coco import Annotation, GroundTruth, Picture
-from tracker.errors import InputError
 from tracker.formats.fields import Fields, read_json, readable
 from tracker.skeletons import MPII_16
 from tracker.types import BoolArray, DoubleArray
@@ -95,13 +94,8 @@ def _read_mat(path: Path, *names: str) -> Fields:
     """Those of the arrays of numbers that are there."""
     from scipy.io import loadmat
 
-    with readable(path):
-        file = io.BytesIO(path.read_bytes())
-    try:
-        content = loadmat(file, variable_names=names)
-    except Exception as error:  # a damaged file can raise almost anything
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InputError(f"{path} is no .mat file that can be read ({reason}); name another file") from error
+    with readable(path, ".mat file"):
+        content = loadmat(io.BytesIO(path.read_bytes()), variable_names=names)
     arrays = {name: content[name] for name in names if isinstance(content.get(name), np.ndarray)}
     numeric = {name: array.tolist() for name, array in arrays.items() if np.issubdtype(array.dtype, np.number)}
     return Fields(numeric, str(path))

@@ -371,16 +371,21 @@ def has_all_cells(line: str, first: str) -> bool:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Errors of opening and decoding become one line."""
+def readable(path: Path, kind: str | None = None) -> Iterator[None]:
+    """Errors of opening and decoding become one line; kind: what a library reads, which may raise anything."""
     try:
         yield
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); check the name") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8 (byte {error.start}); name another file") from error
+    except Exception as error:
+        if isinstance(error, OSError) and (error.errno or not kind):
+            raise InputError(f"{path} cannot be read ({error.strerror or error}); check the name") from error
+        if kind:
+            reason = " ".join(str(error).split())[:100] or type(error).__name__
+            raise InputError(f"{path} is no {kind} that can be read ({reason}); name another file") from error
+        if isinstance(error, UnicodeDecodeError):
+            raise InputError(f"{path} is no text in UTF-8 (byte {error.start}); name another file") from error
+        raise
 
 
 def _refuse(constant: str) -> NoReturn:

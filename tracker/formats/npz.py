@@ -92,8 +92,7 @@ class NpzWriter(ResultWriter):
 
 def read_npz(path: Path) -> Results:
     """The results in a .npz file."""
-    with readable(path):
-        arrays = _load(path)
+    arrays = _load(path)
     text = arrays.get("header", np.array(""))
     if text.dtype.kind != "U" or text.shape:
         raise InputError(f"{path}: header must be a text; correct the file")
@@ -120,23 +119,17 @@ def _sizes(axes: tuple[int | str, ...], num_keypoints: int) -> tuple[int, ...]:
 
 
 def _load(path: Path) -> _Arrays:
-    try:
-        # NumPy does not close what it opened itself when the archive is damaged.
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):  # NumPy's message would recommend to run the code in it
-                raise ValueError("no zip archive")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as stored:
-                arrays = dict(stored)
+    # NumPy does not close what it opened itself when the archive is damaged.
+    with readable(path, ".npz file"), path.open("rb") as file:
+        if not zipfile.is_zipfile(file):  # NumPy's message would recommend to run the code in it
+            raise ValueError("no zip archive")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):
                 raise ValueError(f"{name} is no array")
-        return arrays
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive can raise almost anything
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InputError(f"{path} is no .npz file that can be read ({reason}); name another file") from error
+    return arrays
 
 
 def _check_arrays(arrays: _Arrays, num_keypoints: int, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from tracker.errors import InputError, load_extra
+from tracker.errors import load_extra
 from tracker.formats.csv import results_of_keypoint_rows
 from tracker.formats.fields import Fields, as_object, header_of, parse_json, readable
 from tracker.formats.record import AT_FIRST, Header, Moment, Results, columns_of
@@ -114,12 +114,8 @@ def _utf_8(text: str) -> str:
 def read_parquet(path: Path) -> Results:
     """The results in a Parquet file with the columns that `ParquetWriter` writes."""
     load_extra("pyarrow")
-    with readable(path), path.open("rb") as file:
-        try:
-            metadata, rows = _load(file)
-        except Exception as error:  # a damaged file can raise almost anything
-            reason = " ".join(str(error).split())[:100] or type(error).__name__
-            raise InputError(f"{path} is no Parquet that can be read ({reason}); name another file") from error
+    with readable(path, "Parquet"), path.open("rb") as file:
+        metadata, rows = _load(file)
     text, where = metadata.get(_HEADER), f"{path}: header"
     header = header_of(as_object(parse_json(text.decode(errors="replace"), where), where)) if text else None
     fields = (Fields(values, f"{path}: row {number}") for number, values in enumerate(rows, 1))
