@@ -16,6 +16,7 @@ from tests.benchmarks.simulated_video import (
     track,
     with_true_ids,
 )
+from tests.benchmarks.stitching import count_in_video
 from tests.evaluation.staged import true_sequence
 from tracker.boxes import boxes_around
 from tracker.skeletons import POSETRACK_17
@@ -79,6 +80,12 @@ def test_the_id_changes_of_who_was_hidden_for_longer_than_they_are_remembered(fo
     assert count_changes(one, found) == num_changes
     assert count_matched(one.truth, found, config) == (num_changes, 15 * num_changes)
     assert count_matched(one.truth, with_true_ids(one, found), config) == (0, 0)
+
+
+@pytest.mark.parametrize(("length", "changes"), [(11, [1, 0, 0]), (60, [1, 1, 0])])
+def test_stitching_mends_what_is_no_longer_ago_than_it_looks(length, changes):
+    story = [{1: 100} if 5 <= number < 5 + length else {1: 100, 2: 500} for number in range(15 + length)]
+    assert count_in_video(video(story=story), TrackerConfig(forget_after_s=0).settled()) == changes
 
 
 def test_true_ids_are_of_whom_a_pose_is_and_never_two_in_a_frame():
