@@ -29,12 +29,17 @@ _MEAN, _STD = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.flo
 
 
 def load_appearance(
-    appearance: str | Path | None, skeleton: Skeleton, device: str = "auto", num_threads: int = 0
+    appearance: Appearance | str | Path | None, skeleton: Skeleton, device: str = "auto", num_threads: int = 0
 ) -> Appearance | None:
-    """What is named: `colour`, or a network's .onnx file; None for None or `off`. Raises as `Embedder` does."""
-    if appearance in (None, "off"):
+    """What is named: `colour`, or a network's .onnx file; None for None or `off`; an object is taken as it is.
+
+    Raises as `Embedder` does.
+    """
+    if appearance is None or appearance == "off":
         return None
-    return TorsoColours(skeleton) if appearance == "colour" else Embedder(Path(str(appearance)), device, num_threads)
+    if not isinstance(appearance, str | Path):
+        return appearance
+    return TorsoColours(skeleton) if appearance == "colour" else Embedder(Path(appearance), device, num_threads)
 
 
 class TorsoColours:

@@ -482,17 +482,12 @@ def build_pipeline(
     (M, 2). appearance: as for `load_appearance`, or an object of your own. Raises ModelError, DeviceError and
     UsageError, ValueError for an unknown pose, flow or speed, and for a selection that makes no sense.
     """
-    if pose not in get_args(PoseMethod):
-        raise ValueError(f"unknown pose {pose!r}; known: {', '.join(get_args(PoseMethod))}")
+    _check_words(pose, engine, has_detector=detector is not None)
     refuse_texts(detector_score=detector_score, detector_size=detector_size, num_threads=num_threads)
     config, selection = config or TrackerConfig(), read_selection(people, only, region)
     is_known = isinstance(detector, KnownPeople) or isinstance(pose_model, KnownPeople)
     pace = EXACT if is_known else choose_pace(speed, config, flow, is_live=is_live)
     motion = create_flow(flow, pace.flow_side)
-    if pose != "top-down" and detector is not None:
-        raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
-    if engine not in ENGINES:
-        raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
     if pose_model is None or isinstance(pose_model, str | Path):
         settings = FinderSettings(grouping, flip_test, detector_score)
         sees = {"bottom_up": pose != "top-down", "has_boxes": detector is not None}
@@ -502,10 +497,18 @@ def build_pipeline(
     elif detector is None or isinstance(detector, str | Path):
         size = (detector_score, detector_size, num_threads, detector_type, engine)
         detector = load_detector(_path(detector), device, *size)
-    if appearance is None or isinstance(appearance, str | Path):
-        appearance = load_appearance(appearance, pose_model.skeleton, device, num_threads)
+    appearance = load_appearance(appearance, pose_model.skeleton, device, num_threads)
     parts = (detector, pose_model, motion, config, detect_every, detector_batch)
     return Pipeline(*parts, pace=pace, selection=selection, appearance=appearance)
+
+
+def _check_words(pose: str, engine: str, *, has_detector: bool) -> None:
+    """Refuse those that mean nothing, and a detector where people are found without."""
+    for name, word, known in (("pose", pose, get_args(PoseMethod)), ("engine", engine, ENGINES)):
+        if word not in known:
+            raise ValueError(f"unknown {name} {word!r}; known: {', '.join(known)}")
+    if pose != "top-down" and has_detector:
+        raise UsageError(f"{pose} finds people without a detector; leave the detector out, or take pose top-down")
 
 
 def choose_pace(
