@@ -77,7 +77,9 @@ class _FineSearch:
         """The same of the points of a region."""
         arrival, step = moved_region(region, median_step(_sample(self.coarse, points)), self.previous.shape)
         previous, current = self.previous[region].copy(), self.current[arrival].copy()
-        field = compute_flow(previous, current, refinements=2, start=self.coarse[region] - step)
+        # NumPy takes ten times as long on arrays whose last axis has two elements.
+        start = np.asarray(cv2.subtract(self.coarse[region], np.array([*step, 0.0, 0.0])), np.float32)
+        field = compute_flow(previous, current, refinements=2, start=start)
         correlation, _ = compare_windows(previous, current, field)
         rows, columns = region
         places = points - np.array([columns.start, rows.start], np.float32)

@@ -62,7 +62,6 @@ def compare_windows(previous: Image, current: Image, field: FloatArray) -> tuple
 
 def _warp(picture: Image, field: FloatArray) -> Image:
     """The picture (h, w) pulled back along the flow, its border repeated outside."""
-    height, width = picture.shape
-    x = field[..., 0] + np.arange(width, dtype=np.float32)
-    y = field[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    how = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP
+    warped = cv2.remap(picture, field, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(warped, np.uint8)
