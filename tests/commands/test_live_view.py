@@ -31,7 +31,7 @@ from tracker.job.sinks import LiveSink, OverlaySink
 from tracker.job.web import Address
 from tracker.pipeline import StageTimes
 from tracker.skeletons import COCO_17
-from tracker.types import Frame, Origin, TrackedPoses
+from tracker.types import Frame, Origin, Planes, TrackedPoses
 from tracker.video.overlay import OverlayRenderer
 from tracker.video.window import LiveWindow
 
@@ -102,10 +102,10 @@ class Renderer(OverlayRenderer):
 
     num_drawn = 0
 
-    def draw(self, image: Any, tracked: TrackedPoses, *, time_s: float) -> Any:
+    def draw(self, *args: Any, **options: Any) -> Any:
         """Draw it."""
         self.num_drawn += 1
-        return super().draw(image, tracked, time_s=time_s)
+        return super().draw(*args, **options)
 
 
 def test_one_drawing_for_file_and_browsers(view: LiveView) -> None:
@@ -120,6 +120,21 @@ def test_one_drawing_for_file_and_browsers(view: LiveView) -> None:
             seen = next_picture(pictures)
             assert np.abs(seen.astype(int) - drawn[index]).mean() < 2
     assert overlay.num_drawn == 3
+    assert not np.array_equal(drawn[0], PLAIN)
+
+
+@pytest.mark.parametrize("has_planes", [True, False])
+def test_only_a_picture_that_was_made_of_planes_is_drawn_on_itself(has_planes: bool) -> None:
+    """The memory of others may be a decoder's, which makes the next picture of it."""
+    height, width = PLAIN.shape[:2]
+    luma, half = np.zeros((height, width), np.uint8), np.zeros((height // 2, width // 2), np.uint8)
+    planes = Planes(luma, half, half, 1, 1, 1, lambda _: luma)
+    frame = Frame(0, 0.0, PLAIN.copy()).with_planes(planes if has_planes else None)
+    drawn: list[Any] = []
+    drawing = SimpleNamespace(write=lambda picture, *_: drawn.append(picture))
+    OverlaySink(OverlayRenderer(COCO_17), drawing, StageTimes()).write(frame, person(100, 200))  # type: ignore[arg-type]
+    assert (drawn[0] is frame.image) == has_planes
+    assert np.array_equal(frame.image, PLAIN) == (not has_planes)
     assert not np.array_equal(drawn[0], PLAIN)
 
 

@@ -60,10 +60,10 @@ def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> Non
 def test_ctrl_c_names_the_video_so_far(run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = OverlayRenderer.draw
 
-    def interrupted(*arguments: Any, time_s: float) -> Any:
+    def interrupted(*arguments: Any, time_s: float, **options: Any) -> Any:
         if time_s > TIMES_S[5]:
             raise KeyboardInterrupt
-        return draw(*arguments, time_s=time_s)
+        return draw(*arguments, time_s=time_s, **options)
 
     monkeypatch.setattr(OverlayRenderer, "draw", interrupted)
     done = run("render", "out.jsonl", clip, "--output", "again.mp4")

@@ -68,6 +68,12 @@ def test_the_picture_handed_in_stays_as_it_is() -> None:
     assert changed(picture).any()
 
 
+def test_in_place_the_same_is_drawn_on_the_picture_itself() -> None:
+    image = plain()
+    assert OverlayRenderer(COCO_17).draw(image, person(), time_s=0, in_place=True) is image
+    np.testing.assert_array_equal(image, draw(person()))
+
+
 def test_nobody_leaves_the_picture_as_it_is() -> None:
     assert not changed(draw(TrackedPoses.empty(17))).any()
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.flow.synthetic import view
 from tests.video.test_planes import write_marked
-from tracker.types import Frame, Image, Planes
+from tracker.types import Frame, Image, Planes, Rect
 from tracker.video.planes import views_of
 from tracker.video.source import open_source
 from tracker.video.writer import VideoWriter
-from tracker.video.yuv import Drawn, converted, redrawn
+from tracker.video.yuv import Ground, converted, redrawn
 
 RED = (0, 0, 255)
 
@@ -27,8 +27,9 @@ def frame(request: pytest.FixtureRequest, tmp_path: Path) -> Frame:
 
 
 def redraw(frame: Frame, image: Image, *rects: tuple[int, int, int, int]) -> list[Image]:
-    assert frame.planes
-    return views_of(redrawn(image, frame.planes, Drawn(frame, rects)))
+    ground = Ground.of(frame)
+    assert ground
+    return views_of(redrawn(image, ground, rects))
 
 
 def stored(frame: Frame) -> tuple[Image, Image, Image]:
@@ -65,10 +66,11 @@ def test_rectangles_do_not_show(frame: Frame) -> None:
         assert abs(float(found.mean()) - float(expected.mean())) < 0.3
 
 
-def encode(path: Path, frames: list[tuple[Image, Drawn | None]]) -> list[Any]:
+def encode(path: Path, *frames: tuple[Frame, list[Rect] | None]) -> list[Any]:
+    """Pictures on which nothing was drawn, and the rectangles inside which something may have been."""
     with VideoWriter(path, crf=0) as video:
-        for index, (image, drawn) in enumerate(frames):
-            video.write(image, index / 25, drawn)
+        for index, (frame, rects) in enumerate(frames):
+            video.write(frame.image, index / 25, Ground.of(frame), rects)
     with av.open(str(path)) as container:
         return list(container.decode(video=0))
 
@@ -77,8 +79,7 @@ def test_a_video_states_the_colours_of_the_planes_it_was_given(tmp_path: Path, f
     """Later pictures without them, as of another size, are converted by the same matrix."""
     assert frame.planes
     other = Frame(1, 0.04, view(1))
-    given = [(frame.image, Drawn(frame, [])), (other.image, Drawn(other, [])), (frame.image, Drawn(frame, None))]
-    first, second, third = encode(tmp_path / "out.mp4", given)
+    first, second, third = encode(tmp_path / "out.mp4", (frame, []), (other, []), (frame, None))
     assert (first.colorspace, first.color_range) == (frame.planes.matrix, 1)
     for found, expected in zip(views_of(first), stored(frame), strict=True):
         np.testing.assert_array_equal(found, expected)  # without loss at a crf of 0
@@ -88,7 +89,7 @@ def test_a_video_states_the_colours_of_the_planes_it_was_given(tmp_path: Path, f
 
 
 def test_where_anything_may_have_changed_everything_is_converted(tmp_path: Path, frame: Frame) -> None:
-    (decoded,) = encode(tmp_path / "out.mp4", [(frame.image, Drawn(frame, None))])
+    (decoded,) = encode(tmp_path / "out.mp4", (frame, None))
     assert decoded.colorspace == 1
     for found, expected in zip(views_of(decoded), views_of(converted(frame.image, 1)), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -103,5 +104,5 @@ def test_planes_of_another_size_than_the_video_has_are_left(tmp_path: Path, size
     planes = Planes(plane, halves, halves, 1, 1, 1, lambda _: plane)
     grey = Frame(0, 0.0, np.full((*size_wh[::-1], 3), 128, np.uint8)).with_planes(planes)
     first = Frame(0, 0.0, np.full((48, 64, 3), 128, np.uint8))
-    for decoded in encode(tmp_path / "out.mp4", [(first.image, Drawn(first, [])), (grey.image, Drawn(grey, []))]):
+    for decoded in encode(tmp_path / "out.mp4", (first, []), (grey, [])):
         assert views_of(decoded)[0].max() == pytest.approx(126, abs=2)

@@ -141,7 +141,7 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
 
     from tracker.video.aspect import square_pixels
     from tracker.video.writer import VideoWriter
-    from tracker.video.yuv import Drawn
+    from tracker.video.yuv import Ground
 
     overlay = _overlay(args, results)
     num_frames, drawn = 0, -1
@@ -155,8 +155,9 @@ def _draw(args: argparse.Namespace, results: Results, source: VideoSource, outpu
     ):
         for frame, tracked in bar:
             square, people = square_pixels(frame, tracked)
-            picture = overlay.draw(square.image, people, time_s=frame.time_s)
-            film.write(picture, frame.time_s, Drawn(square, overlay.touched))
+            ground = Ground.of(square)
+            picture = overlay.draw(square.image, people, time_s=frame.time_s, in_place=ground is not None)
+            film.write(picture, frame.time_s, ground, overlay.touched)
             num_frames, drawn = num_frames + 1, frame.index
         last = results.frames[-1].index
         if args.max_frames is None and last > drawn:

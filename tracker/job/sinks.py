@@ -32,7 +32,7 @@ from tracker.video.overlay import PARTS, PHOTO_PARTS, OverlayRenderer, draw_stat
 from tracker.video.source import VideoSource
 from tracker.video.window import LiveWindow, window_problem
 from tracker.video.writer import PictureFolder, PictureWriter, VideoWriter, is_picture
-from tracker.video.yuv import Drawn
+from tracker.video.yuv import Ground
 
 if TYPE_CHECKING:
     from tracker.job.live import LiveView
@@ -203,7 +203,9 @@ class OverlaySink(Sink):
         self._num_frames += 1
         with self._times.measure("draw"):
             square, shown = square_pixels(frame, people)
-            picture = self._overlay.draw(square.image, shown, time_s=frame.time_s)
+            ground = Ground.of(square)
+            # The image of a ground was made of its planes and is nobody else's; a decoder may go on from others.
+            picture = self._overlay.draw(square.image, shown, time_s=frame.time_s, in_place=ground is not None)
         if self._view:
             self._view.show(frame, people, lambda: picture)
         go_on = True
@@ -221,7 +223,7 @@ class OverlaySink(Sink):
                 elif isinstance(self._drawing, PictureWriter):
                     self._drawing.write(picture, frame.time_s)
                 else:
-                    self._drawing.write(picture, frame.time_s, Drawn(square, self._overlay.touched))
+                    self._drawing.write(picture, frame.time_s, ground, self._overlay.touched)
         return go_on
 
     def _with_status(self, picture: Image) -> Image:

@@ -1,4 +1,4 @@
-"""The overlay: skeletons, boxes with ids and trails, drawn on a copy of the picture; the status line of a window."""
+"""The overlay: skeletons, boxes with ids and trails; the status line of a window."""
 
 from __future__ import annotations
 
@@ -155,13 +155,13 @@ class OverlayRenderer:
         """Rectangles outside of which the picture that was drawn last is as it was; None where faces were blurred."""
         return None if self._faces else self._touched
 
-    def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float) -> Image:
-        """The picture with its people; `image` (H, W, 3) uint8 BGR stays as it is.
+    def draw(self, image: Image, tracked: TrackedPoses, *, time_s: float, in_place: bool = False) -> Image:
+        """The picture with its people, drawn on a copy of `image` (H, W, 3) uint8 BGR, or in place on itself.
 
         time_s: of the frame; trails start anew when it goes back. A person whose box is not finite is left out.
         """
         check_image(image)
-        canvas = image.copy()
+        canvas = image if in_place else image.copy()
         style = _Style.suiting(image, self._line_width)
         self._touched = []
         self.follow(tracked, time_s=time_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +15,11 @@ from av.video.frame import PictureType
 
 from tracker.errors import OutputError
 from tracker.outputs import explain_write_error, make_folder, partial_path, publish, writing
-from tracker.types import Image, check_image
+from tracker.types import Image, Rect, check_image
 from tracker.video.opencv_log import opencv_silenced
 from tracker.video.planes import BT709, LIMITED_RANGE
 from tracker.video.sound import Sound
-from tracker.video.yuv import Drawn, converted, redrawn
+from tracker.video.yuv import Ground, converted, redrawn
 
 # All three are the same family, whose fragmented form survives an interruption with exact timestamps.
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -96,11 +96,13 @@ class VideoWriter:
         self._last_pts = -1
         self._next_key = 0
 
-    def write(self, image: Image, time_s: float, drawn: Drawn | None = None) -> None:
+    def write(
+        self, image: Image, time_s: float, ground: Ground | None = None, rects: Sequence[Rect] | None = None
+    ) -> None:
         """Append a picture (H, W, 3) uint8 BGR, shown `time_s` - that of the first picture - into the video.
 
-        drawn: what it was drawn on, and where. Where that has planes, they are taken for the rest of the picture; the
-        video states the colours of its first one's, and of others everything is converted.
+        ground, rects: what it was drawn on, and inside which rectangles; of the rest the ground's planes are taken. The
+        video states the colours of its first one's; of others, and where either is None, everything is converted.
         A time that is not later than the one before is moved to just after it; all from one on that is more than
         three hours later are moved to three hours after it. An odd width or height grows by one pixel that repeats
         the edge; a picture of another size than the first is fitted into that size.
@@ -108,11 +110,10 @@ class VideoWriter:
         """
         check_image(image)
         with _reported(self._path):
-            planes = drawn.planes if drawn else None
             if self._container is None:
-                self._colors = planes.colors if planes else _CONVERTED
+                self._colors = ground.planes.colors if ground and rects is not None else _CONVERTED
                 self._open(image, time_s)
-            frame = self._frame_of(image, drawn)
+            frame = self._frame_of(image, ground, rects)
             frame.pts = self._last_pts = self._next_pts(time_s)
             frame.time_base = _TIME_BASE
             if frame.pts >= self._next_key:
@@ -147,11 +148,10 @@ class VideoWriter:
         """One line on what became of the sound, if anything is to be said."""
         return self._sound.note if self._sound else None
 
-    def _frame_of(self, image: Image, drawn: Drawn | None) -> Any:
+    def _frame_of(self, image: Image, ground: Ground | None, rects: Sequence[Rect] | None) -> Any:
         """A frame of the size and colours that the video has."""
-        planes = drawn.planes if drawn else None
-        if drawn and planes and (planes.colors, planes.luma.shape[::-1]) == (self._colors, self._size_wh):
-            return redrawn(image, planes, drawn)
+        if ground and rects is not None and ground.fits(self._colors, self._size_wh):
+            return redrawn(image, ground, rects)
         return converted(_fit(image, self._size_wh), self._colors[0])
 
     def _write_sound(self, until_s: float) -> None:

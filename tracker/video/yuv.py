@@ -19,17 +19,25 @@ _SAMPLES = 32
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a picture was drawn on: it is the frame's image but for what lies inside rectangles; None for anywhere."""
+class Ground:
+    """What a picture is drawn on, known before: an encoder can take its planes for the rest of the picture.
 
-    frame: Frame
-    rects: Sequence[Rect] | None
+    lost_luma: how much darker luma comes back from the image that was made of them.
+    """
 
-    @property
-    def planes(self) -> Planes | None:
-        """Those that an encoder can take for the rest of the picture, whose sides must be even."""
-        is_odd = any(side % 2 for side in self.frame.size_wh)
-        return None if is_odd or self.rects is None else self.frame.planes
+    planes: Planes
+    lost_luma: float
+
+    @classmethod
+    def of(cls, frame: Frame) -> Ground | None:
+        """That of a frame on which nothing was drawn yet; None without planes, and where a side is odd."""
+        if frame.planes is None or any(side % 2 for side in frame.size_wh):
+            return None
+        return cls(frame.planes, _lost_luma(frame.planes, frame.image))
+
+    def fits(self, colors: tuple[int, int, int], size_wh: tuple[int, int]) -> bool:
+        """Whether it has those colours, as `Planes` have them, and that width and height."""
+        return (self.planes.colors, self.planes.luma.shape[::-1]) == (colors, size_wh)
 
 
 def converted(image: Image, matrix: int) -> Any:
@@ -39,14 +47,14 @@ def converted(image: Image, matrix: int) -> Any:
     return frame
 
 
-def redrawn(image: Image, planes: Planes, drawn: Drawn) -> Any:
-    """The frame of a picture (H, W, 3) that was drawn on one of those planes: outside of the rectangles it is they."""
-    frame = _new_frame(image)
+def redrawn(image: Image, ground: Ground, rects: Iterable[Rect]) -> Any:
+    """The frame of a picture (H, W, 3) that was drawn on a ground: outside of the rectangles it is its planes."""
+    frame, planes = _new_frame(image), ground.planes
     luma, blue, red = views_of(frame)
     luma[:], blue[:], red[:] = planes.luma, planes.blue, planes.red
     matrix = _bgr_to_yuv(planes.matrix).copy()
-    matrix[0, 3] += _lost_luma(planes, drawn.frame.image)
-    for x1, y1, x2, y2 in _even(drawn.rects or (), image):
+    matrix[0, 3] += ground.lost_luma
+    for x1, y1, x2, y2 in _even(rects, image):
         part, halves = np.s_[y1:y2, x1:x2], np.s_[y1 // 2 : y2 // 2, x1 // 2 : x2 // 2]
         _convert(image[part], matrix, (luma[part], blue[halves], red[halves]))
     return frame
