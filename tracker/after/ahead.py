@@ -29,13 +29,25 @@ def smooth_ahead(
 
 @dataclass(frozen=True)
 class _Moment:
-    """People who wait or are looked back at; points (N, P, 2) and is_good (N, P) of them."""
+    """People who wait or are looked back at; points (N, P, 2) and is_good (N, P) of them.
+
+    seen: points, 0 where they are not good, weights, 1 or 0, and scores (N + 1, K); the last row is nobody's.
+    """
 
     people: TrackedPoses
     time_s: float
     points: DoubleArray
     is_good: BoolArray
     rows: dict[int, int]
+    seen: tuple[DoubleArray, ...]
+
+    @classmethod
+    def of(cls, people: TrackedPoses, time_s: float, keypoint_threshold: float) -> _Moment:
+        points, is_good = good_points(people, keypoint_threshold)
+        rows = {track_id: row for row, track_id in enumerate(people.track_ids.tolist())}
+        known = (np.where(is_good[..., None], points, 0.0), is_good, people.poses.scores)
+        seen = (np.concatenate([values, np.zeros((1, *values.shape[1:]))]) for values in known)
+        return cls(people, time_s, points, is_good, rows, tuple(seen))
 
 
 class AheadSmoother(Generic[F]):
@@ -54,9 +66,7 @@ class AheadSmoother(Generic[F]):
 
     def add(self, frame: F, people: TrackedPoses) -> Iterator[tuple[F, TrackedPoses]]:
         """Take the next frame; those that are ready come out."""
-        points, is_good = good_points(people, self._threshold)
-        rows = {track_id: row for row, track_id in enumerate(people.track_ids.tolist())}
-        self._moments.append(_Moment(people, frame.time_s, points, is_good, rows))
+        self._moments.append(_Moment.of(people, frame.time_s, self._threshold))
         self._waiting.append(frame)
         yield from self._ready(frame.time_s - _REACH_S + 1e-6, frame.most_waiting)
 
@@ -98,19 +108,12 @@ def _smoothed(now: _Moment, moments: deque[_Moment]) -> TrackedPoses:
     return replace(now.people, poses=poses)
 
 
-def _seen_in(moment: _Moment, now: _Moment) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-    """Points (N, P, 2), weights (N, P), 1 or 0, and scores (N, K) of the people of now in another moment."""
+def _seen_in(moment: _Moment, now: _Moment) -> Iterator[DoubleArray]:
+    """What is seen of the people of now in another moment."""
     if moment.rows == now.rows:
-        rows, is_there = slice(None), np.ones((len(now.rows), 1), np.bool_)
-    else:
-        found = [moment.rows.get(track_id, -1) for track_id in now.rows]
-        if not moment.rows:
-            empty = np.zeros_like(now.points)
-            return empty, empty[..., 0], empty[:, :-2, 0]
-        rows, is_there = np.array(found), np.array(found)[:, None] >= 0  # type: ignore[assignment]
-    weights = (moment.is_good[rows] & is_there).astype(np.float64)
-    points = np.where(weights[..., None] > 0, moment.points[rows], 0.0)
-    return points, weights, moment.people.poses.scores[rows].astype(np.float64)
+        return (values[:-1] for values in moment.seen)
+    rows = [moment.rows.get(track_id, -1) for track_id in now.rows]
+    return (values[rows] for values in moment.seen)
 
 
 def _parabolas(points: DoubleArray, weights: DoubleArray, times: DoubleArray) -> tuple[DoubleArray, BoolArray]:

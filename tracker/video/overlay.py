@@ -434,9 +434,9 @@ def _rect_around(canvas: Image, margin: int, box: FloatArray, *points: FloatArra
     """Smallest rectangle of whole pixels around everything, with a margin, inside the picture."""
     height, width = canvas.shape[:2]
     everything = np.concatenate([box.reshape(-1, 2), *(array.reshape(-1, 2) for array in points)])
-    low = np.floor(everything.min(axis=0)) - margin
-    high = np.ceil(everything.max(axis=0)) + margin
-    (x1, y1), (x2, y2) = np.clip([low, high], 0, (width, height)).astype(int).tolist()
+    (left, top), (right, bottom) = everything.min(axis=0).tolist(), everything.max(axis=0).tolist()
+    x1, x2 = (min(max(x, 0), width) for x in (math.floor(left) - margin, math.ceil(right) + margin))
+    y1, y2 = (min(max(y, 0), height) for y in (math.floor(top) - margin, math.ceil(bottom) + margin))
     return x1, y1, x2, y2
 
 
