@@ -9,6 +9,7 @@ import numpy as np
 
 from tracker.boxes import iou
 from tracker.tracking.config import TrackerConfig
+from tracker.tracking.matching import are_among
 from tracker.tracking.propagation import WHOLE
 from tracker.tracking.queue import QueueEntry
 from tracker.types import BoolArray, FloatArray, IntArray, Origin, TrackedPoses
@@ -59,7 +60,7 @@ class Ease:
         may &= config.score_decay * newest.mean_scores >= config.propagation_score
         may &= self._since_s + step_s <= limit_s
         if seen:
-            may &= ~np.isin(ids, seen.near_lost) & ((self._bent <= _STILL_TOGETHER) | ~np.isin(ids, seen.meeting))
+            may &= ~are_among(ids, seen.near_lost) & ((self._bent <= _STILL_TOGETHER) | ~are_among(ids, seen.meeting))
         return may
 
     def note_rests(self, newest: QueueEntry, rests: BoolArray) -> None:
@@ -72,7 +73,7 @@ class Ease:
         """Take the people of a new frame; before: those of the last one, carried here. has_looked: the detector did."""
         last = None if has_looked else self._seen
         all_found = last.all_found if last else bool((people.poses.origin == Origin.DETECTED).all())
-        missing = before.moved_boxes[~np.isin(before.track_ids, people.track_ids)]
+        missing = before.moved_boxes[~are_among(before.track_ids, people.track_ids)]
         missing = np.concatenate([last.missing, missing]) if last else missing
         self._seen = _Seen(before.track_ids, people, self._surely, all_found, missing)
 

@@ -11,7 +11,7 @@ from tracker.skeletons import Skeleton
 from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.ease import Ease
 from tracker.tracking.looks import Look, Looks, unsure_rows
-from tracker.tracking.matching import match_greedily
+from tracker.tracking.matching import are_among, match_greedily
 from tracker.tracking.memory import Sightings, Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
 from tracker.tracking.propagation import carried_poses, detected_again, propagated_candidates, propagated_poses
@@ -261,7 +261,7 @@ class PoseTracker:
         is_known = tracks.seen_s + tracks.carried_s >= self.config.confirm_after_s
         newcomer_s = min(self.config.forget_newcomer_s, self.config.forget_after_s)
         remembered = self._now_s - tracks.last_s <= np.where(is_known, self.config.forget_after_s, newcomer_s)
-        lost = tracks[remembered & ~np.isin(tracks.ids, track_ids)]
+        lost = tracks[remembered & ~are_among(tracks.ids, track_ids)]
         if not len(lost):
             return poses, track_ids, similarities
         track_ids, similarities = track_ids.copy(), similarities.copy()
