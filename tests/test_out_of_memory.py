@@ -68,7 +68,7 @@ def _load(path: Path) -> Callable[[], list[npt.NDArray[np.float32]]]:
     if path.stem == "detector":
         detector = load_detector(path, "cpu", 0.001, size=96)
         return lambda: [found.boxes for found in detector.detect(PICTURES)]
-    estimator = TopDownEstimator(load_pose_network(path, "cpu"))
+    estimator = TopDownEstimator(load_pose_network(path, "cpu", 1))  # of two batches at a time the order is open
     boxes = np.array([[8 * i, 4, 8 * i + 40, 60] for i in range(5)], np.float32)
     people = Candidates(boxes, np.ones(5, np.float32), np.zeros(5, np.int8))
     return lambda: list(estimator.estimate(PICTURES[0], people).scores)

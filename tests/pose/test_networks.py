@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from dataclasses import replace
 
 import cv2
@@ -345,6 +346,18 @@ def test_onnx_models_run_on_batches(tmp_path, batch):
     pixels = crops(3, (32, 64))
     expected = Normalization().apply(pixels)[:, np.arange(17) % 3]
     np.testing.assert_allclose(loaded.run(pixels)["heatmaps"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("cores", "num_threads", "at_once"), [(2, 0, 2), (2, 1, 1), (1, 0, 1)])
+def test_two_batches_run_at_a_time_where_there_are_cores_for_them(tmp_path, monkeypatch, cores, num_threads, at_once):
+    monkeypatch.setattr("tracker.pose.networks.num_cores", lambda: cores)
+    loaded = load_pose_network(write_scaled_channels(tmp_path / "a.onnx", 1), "cpu", num_threads)
+    barrier, run = threading.Barrier(at_once, timeout=20), loaded._network.run
+    monkeypatch.setattr(loaded._network, "run", lambda batch: barrier.wait() >= 0 and run(batch))
+    pixels = crops(2, (32, 64))
+    np.testing.assert_array_equal(
+        loaded.run(pixels)["heatmaps"], Normalization().apply(pixels)[:, np.arange(17) % 3].astype(np.float32)
+    )
 
 
 def test_the_toml_beside_an_onnx_model_comes_before_its_metadata(tmp_path):

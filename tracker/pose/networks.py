@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -29,7 +30,7 @@ from tracker.pose.settings import (
 )
 from tracker.pose.simcc_family import SIMCC
 from tracker.pose.yolo_pose import YOLO_POSE, refuse_other_tasks, stated_count
-from tracker.runtime import TensorInfo, TorchNetwork, explained_faults
+from tracker.runtime import TensorInfo, TorchNetwork, explained_faults, num_cores
 from tracker.skeletons import Skeleton
 from tracker.types import FloatArray, Image
 from tracker.weights import load_network, read_metadata
@@ -42,6 +43,8 @@ FAMILIES: tuple[TopDownFamily | WholePictureFamily, ...] = (TAGS, RTMO, YOLO_POS
 
 # Crops at once on a CPU: more of them leave its caches, and cost a sixth more each in a crowd of twelve.
 _CPU_BATCH = 4
+# Batches that are run at a time on a CPU: networks have half of its cores, unless told otherwise.
+_AT_ONCE = 2
 
 _Triple: TypeAlias = tuple[float, float, float]
 
@@ -135,7 +138,9 @@ class OnnxPoseNetwork:
         self.has_open_size = None in size_hw
         self.note = "\n".join(filter(None, [self._network.note, *_without_use(path, size_hw)])) or None
         self.input_size_hw = _input_size_hw(settings if self.has_open_size else {"input_size": size_hw}, path)
-        self._batch = 1 if batch == 1 else _CPU_BATCH if self.engine.endswith("CPU") else sys.maxsize
+        on_cpu = self.engine.endswith("CPU")
+        self._batch = 1 if batch == 1 else _CPU_BATCH if on_cpu else sys.maxsize
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "pose") if on_cpu and not num_threads and num_cores() > 1 else None
         self._normalization = normalization_of(settings)
         self.skeleton: Skeleton = settings.get("skeleton") or self._skeleton_by_number(family, path)
         settings = with_crop(settings, self.skeleton)
@@ -165,14 +170,17 @@ class OnnxPoseNetwork:
 
     def run(self, images: Image) -> Outputs:
         """As `PoseNetwork.run`."""
-        parts = zip(*(self._network.run(batch) for batch in self.prepare(images)), strict=True)
+        batches = self.prepare(images)
+        each = self._threads.map if self._threads and len(batches) > 1 else map
+        parts = zip(*each(self._network.run, batches), strict=True)
         named = zip(self._network.outputs, parts, strict=True)
         return {info.name: join_batches(part) for info, part in named}
 
     def prepare(self, images: Image) -> list[FloatArray]:
         """What the graph is fed for images (N, H, W, 3) uint8 BGR, one after the other: batches (n, 3, H, W)."""
         inputs = self._normalization.apply(images)
-        return [inputs[start : start + self._batch] for start in range(0, len(inputs), self._batch)]
+        size = min(self._batch, -(-len(inputs) // _AT_ONCE)) if self._threads else self._batch
+        return [inputs[start : start + size] for start in range(0, len(inputs), size)]
 
 
 def load_pose_network(
