@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ SCORE = 0.5
 SIZE = 416
 
 
-def ours(clip: str, detector: str, pose: str, folder: str, max_frames: int) -> Callable[[], Any]:
-    """The whole pipeline, with ids, flow, overlay and results; networks look at every frame, as the others' do."""
+def ours(clip: str, detector: str, pose: str, folder: str, max_frames: int, speed: Any = "exact") -> Callable[[], Any]:
+    """The whole pipeline, with ids, flow, overlay and results; exact looks at every frame, as the others do."""
     from tracker.job.job import Engine, Job, Outputs, Settings, Span
     from tracker.job.run import load_pipeline, open_input, run_job
 
-    settings = Settings(detector=Path(detector), pose_model=Path(pose), speed="exact")
+    settings = Settings(detector=Path(detector), pose_model=Path(pose), speed=speed)
     outputs = Outputs(overlay=Path(folder, "ours.mp4"), poses=Path(folder, "ours.jsonl"), overwrite=True)
     pipeline = load_pipeline(settings, Engine("cpu", engine="onnxruntime"))
 
@@ -230,7 +231,12 @@ TRACKERS: dict[str, Callable[[], Any]] = {
     "trackers, ByteTrack (boxes)": lambda: box_tracker("ByteTrackTracker"),
     "trackers, SORT (boxes)": lambda: box_tracker("SORTTracker"),
 }
-LOOPS = {"ours": ours, "rtmlib": rtmlib, "official layout in torch": official}
+LOOPS = {
+    "ours": ours,
+    "ours, balanced": partial(ours, speed="balanced"),
+    "rtmlib": rtmlib,
+    "official layout in torch": official,
+}
 
 
 def main(kind: str, *arguments: str) -> None:
