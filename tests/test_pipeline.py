@@ -231,6 +231,12 @@ def test_a_flow_may_take_the_image_alone() -> None:
     assert flow.planes == [None] * 3
 
 
+def test_a_flow_of_native_code_need_not_state_its_parameters() -> None:
+    flow = StandingStill()
+    flow.prepare = iter
+    assert len(list(Pipeline(OnePerson(), BoxPoses(), flow).run(frames(2)))) == 2
+
+
 def test_an_estimator_that_finds_people_needs_no_detector() -> None:
     finder = SeesEverybody()
     pipeline = Pipeline(None, finder, StandingStill(), detector_batch=4)

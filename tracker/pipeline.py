@@ -444,7 +444,9 @@ def _at_images(look: Callable[[Sequence[Image]], Sequence[Found]]) -> Callable[[
 
 def _prepares(flow: FlowEstimator) -> Callable[[Frame], Any]:
     """How the flow prepares a frame, decided once: its own one may take the image alone."""
-    takes_planes = "planes" in inspect.signature(flow.prepare).parameters
+    takes_planes = False
+    with suppress(ValueError, TypeError):  # of native code, which may state no parameters
+        takes_planes = "planes" in inspect.signature(flow.prepare).parameters
     return lambda frame: flow.prepare(frame.image, **({"planes": frame.planes} if takes_planes else {}))
 
 

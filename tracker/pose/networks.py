@@ -180,6 +180,7 @@ class OnnxPoseNetwork:
         return [inputs[start : start + size] for start in range(0, len(inputs), size)]
 
     def _run_each(self, batches: Sequence[FloatArray]) -> Sequence[Sequence[FloatArray]]:
+        """The graph's outputs for each batch (n, 3, H, W), in order; some of them are run at a time."""
         if self._at_once == 1 or len(batches) == 1:
             return [self._network.run(batch) for batch in batches]
         # Threads of this call alone take 0.1 ms, and none is left when the network goes.
