@@ -127,6 +127,18 @@ def test_what_cannot_be_tracked_is_told_at_the_call_or_at_its_frame(clip: Path) 
         track_poses(clip, [two_people(0, 5)])
     with pytest.raises(ValueError, match="unknown skeleton 'cat'"):
         track_poses(clip, ALL, skeleton="cat")
+    with pytest.raises(ValueError, match="config must be a TrackerConfig"):
+        track_poses(clip, ALL, config={})
+    with pytest.raises(ValueError, match=r"detector_score must be a number, not '0\.5'"):
+        track_poses(clip, ALL, detector_score="0.5")
+    with pytest.raises(ValueError, match=r"poses must be a file, or the people of each frame, .*, not None"):
+        track_poses(clip, None)
+    with pytest.raises(ValueError, match="frame_index must be a whole number, not '0'"):
+        track_poses(clip, {"0": ALL[0]})
+    with pytest.raises(ValueError, match=r"frame 0: poses must be \(N, 17, 3\), not \(17, 3\)"):
+        list(track_poses(clip, ALL[0]))  # the people of one frame
+    with pytest.raises(ValueError, match=r"frame 0: poses must be \(N, 17, 3\), not \(\)"):
+        list(track_poses(clip, [2]))
     with pytest.raises(ValueError, match=r"frame 1: poses must be \(N, 17, 3\), not \(2, 5, 3\)"):
         list(track_poses(clip, [ALL[0], two_people(1, 5)]))
     with pytest.raises(ValueError, match="frame 0: poses must have 17 keypoints"):

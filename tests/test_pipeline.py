@@ -382,15 +382,27 @@ def test_what_is_no_number_from_one_on_is_refused(setting: str, value: Any) -> N
         Pipeline(OnePerson(), BoxPoses(), StandingStill(), **{setting: value})
 
 
+def test_settings_in_a_table_are_no_config() -> None:
+    with pytest.raises(ValueError, match="config must be a TrackerConfig"):
+        Pipeline(OnePerson(), BoxPoses(), StandingStill(), {"gate": 0.2})
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"engine": "openVINO"}, "unknown engine 'openVINO'; known: auto, "),
-        ({"flow": None}, "unknown flow None; known: dis, lk, none"),
+        ({"flow": None}, "flow must be dis, lk, none, or an object that has `prepare` and `between`, not None"),
+        ({"flow": StandingStill().prepare}, "flow must be dis, lk, none, or an object that has"),
+        ({"detector": 3}, "detector must be a file, a name, or an object that has `detect`, not 3"),
+        ({"pose_model": [1]}, r"pose_model must be a file, a name, or an object that has `estimate`, not \[1\]"),
+        ({"config": {}}, r"config must be a TrackerConfig, such as TrackerConfig\(gate=0\.2\), not {}"),
+        ({"grouping": "skeleton"}, "grouping must be a GroupingConfig, not 'skeleton'"),
+        ({"speed": ["fast"]}, r"unknown speed \['fast'\]; known: exact, balanced, fast"),
         ({"people": "2"}, "people must be a whole number of 1 or more, not '2'"),
         ({"people": 1.5}, "people must be a whole number of 1 or more, not 1.5"),
         ({"detector_size": "320"}, "detector_size must be a number, not '320'"),
-        ({"num_threads": "2"}, "num_threads must be a number, not '2'"),
+        ({"detector_score": None}, "detector_score must be a number, not None"),
+        ({"num_threads": 2.5}, "num_threads must be a whole number, not 2.5"),
     ],
 )
 def test_what_makes_no_pipeline_is_refused(settings: Mapping[str, Any], message: str) -> None:

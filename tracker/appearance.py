@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tracker.errors import ModelError, UsageError
+from tracker.errors import ModelError, UsageError, refuse_others
 from tracker.nets import IMAGENET_MEAN, IMAGENET_STD
 from tracker.runtime import OnnxNetwork
 from tracker.skeletons import Skeleton
@@ -38,6 +38,7 @@ def load_appearance(
     if appearance is None or appearance == "off":
         return None
     if not isinstance(appearance, str | Path):
+        refuse_others("colour, a file, or an object that has `features`", "features", appearance=appearance)
         return appearance
     return TorsoColours(skeleton) if appearance == "colour" else Embedder(Path(appearance), device, num_threads)
 

@@ -18,8 +18,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from reprlib import repr as shorten
 from shlex import quote
 from types import ModuleType
+from typing import SupportsFloat, SupportsIndex
 
 
 class TrackerError(Exception):
@@ -54,11 +56,18 @@ class DependencyError(TrackerError, ImportError):
     """A library that is installed but does not load on this machine."""
 
 
-def refuse_texts(**numbers: object) -> None:
-    """Raise ValueError, with its name, for what should be a number and is a text, as of a command line."""
-    for name, number in numbers.items():
-        if isinstance(number, str):
-            raise ValueError(f"{name} must be a number, not {number!r}")
+A_NUMBER, A_WHOLE_NUMBER = ("a number", SupportsFloat), ("a whole number", SupportsIndex)
+"""For `refuse_others`: no text, as of a command line, and not None."""
+
+
+def refuse_others(what: str, *kinds: type | str, **arguments: object) -> None:
+    """Raise ValueError, with its name, for an argument that is of none of these types and has none of these methods.
+
+    >>> refuse_others("a file or an object with `detect`", str, Path, "detect", detector="people.onnx")
+    """
+    for name, argument in arguments.items():
+        if not any(hasattr(argument, kind) if isinstance(kind, str) else isinstance(argument, kind) for kind in kinds):
+            raise ValueError(f"{name} must be {what}, not {' '.join(shorten(argument).split())}")
 
 
 def nearest(wrong: str, right: Sequence[str], shown: Mapping[str, str] | None = None) -> str:

@@ -12,14 +12,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from tracker.boxes import boxes_around
-from tracker.errors import InputError, UsageError
+from tracker.errors import A_NUMBER, A_WHOLE_NUMBER, InputError, UsageError, refuse_others
 from tracker.flow import create_flow
 from tracker.formats import FrameResult, Header, read_people
 from tracker.formats.lists import number_in
 from tracker.pipeline import Pipeline, track_source
 from tracker.selection import Only, Region, read_selection
 from tracker.skeletons import COCO_17, USUAL_SKELETONS, Skeleton, skeleton_of
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import TrackerConfig, read_config
 from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
 from tracker.video.aspect import fit_poses, square_width
 from tracker.video.images import is_image
@@ -78,8 +78,10 @@ def track_poses(
     propagation carried people keep their moved keypoints. fps to deinterlace: as for `open_source`; people, only,
     region: as for `build_pipeline`. No network is loaded. Raises InputError and UsageError at the call.
     """
-    wanted = skeleton_of(skeleton) if isinstance(skeleton, str) else skeleton
-    config, selection = config or TrackerConfig(propagation=False), read_selection(people, only, region)
+    wanted = None if skeleton is None else skeleton_of(skeleton)
+    refuse_others(*A_NUMBER, detector_score=detector_score)
+    refuse_others("a file, or the people of each frame, in a row or by its index", str, Path, Iterable, poses=poses)
+    config, selection = read_config(config, TrackerConfig(propagation=False)), read_selection(people, only, region)
 
     def build(frames: VideoSource) -> Pipeline:
         is_whole = start_s is end_s is max_frames is None
@@ -89,6 +91,7 @@ def track_poses(
             known = _listed(poses, wanted, detector_score, frames)
             if isinstance(poses, Sized):
                 last = max(poses, default=0) if isinstance(poses, Mapping) else len(poses) - 1
+                refuse_others(*A_WHOLE_NUMBER, frame_index=last)
                 _check_frames(last, "poses", frames, len(_images_of(source)), is_whole=is_whole)
         return Pipeline(None, known, create_flow(flow), config, selection=selection)
 
@@ -175,11 +178,12 @@ def _num_keypoints(given: Given) -> int | None:
     poses = given.poses if isinstance(given, TrackedPoses) else given
     if isinstance(poses, Poses):
         return poses.keypoints.shape[1]
-    return None if poses is None or len(poses) == 0 else len(poses[0])
+    shape = () if poses is None else np.shape(poses)
+    return shape[1] if len(shape) == 3 else None
 
 
 def _as_poses(given: Given, skeleton: Skeleton, place: int) -> Poses:
-    if given is None or len(given) == 0:
+    if given is None or (isinstance(given, Sized) and len(given) == 0):
         return Poses.empty(skeleton.num_keypoints)
     poses = given.poses if isinstance(given, TrackedPoses) else given
     if isinstance(poses, Poses):

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar, get_args
 
 from tracker.appearance import load_appearance
@@ -24,7 +25,7 @@ from tracker.catalogue import find_network
 from tracker.detection import load_detector
 from tracker.ending import interrupt, stop_at_end
 from tracker.engines import ENGINES
-from tracker.errors import UsageError, refuse_texts
+from tracker.errors import A_NUMBER, A_WHOLE_NUMBER, UsageError, refuse_others
 from tracker.flow import NoFlow, create_flow
 from tracker.pace import EXACT, LAG, SPEEDS, Pace, Schedule, Speed
 from tracker.pose import load_poses
@@ -32,7 +33,7 @@ from tracker.pose.family import FinderSettings
 from tracker.pose.grouping import TRACKED_GROUPING, GroupingConfig
 from tracker.selection import Choice, Only, Region, Selection, read_selection
 from tracker.skeletons import Skeleton
-from tracker.tracking.config import TrackerConfig
+from tracker.tracking.config import TrackerConfig, read_config
 from tracker.tracking.foresight import Tracked, look_ahead
 from tracker.tracking.looks import Look
 from tracker.tracking.propagation import merge_candidates, merge_poses
@@ -290,7 +291,7 @@ class Pipeline:
         if any(not isinstance(n, SupportsIndex) or n < 1 for n in (self.detect_every, self.detector_batch)):
             raise ValueError("detect_every and detector_batch must be whole numbers of 1 or more")
         own = getattr(self.estimator, "keypoint_threshold", None)
-        object.__setattr__(self, "config", self.config.settled(own))
+        object.__setattr__(self, "config", read_config(self.config).settled(own))
 
     @property
     def skeleton(self) -> Skeleton:
@@ -485,8 +486,14 @@ def build_pipeline(
     UsageError, ValueError for an unknown pose, flow or speed, and for a selection that makes no sense.
     """
     _check_words(pose, engine, has_detector=detector is not None)
-    refuse_texts(detector_score=detector_score, detector_size=detector_size, num_threads=num_threads)
-    config, selection = config or TrackerConfig(), read_selection(people, only, region)
+    refuse_others(*A_NUMBER, detector_score=detector_score)
+    refuse_others(*A_WHOLE_NUMBER, num_threads=num_threads)
+    refuse_others(*A_NUMBER, NoneType, detector_size=detector_size)
+    refuse_others("a GroupingConfig", GroupingConfig, grouping=grouping)
+    named = (str, Path, NoneType, "people_in")
+    refuse_others("a file, a name, or an object that has `detect`", *named, "detect", detector=detector)
+    refuse_others("a file, a name, or an object that has `estimate`", *named, "estimate", "find", pose_model=pose_model)
+    config, selection = read_config(config), read_selection(people, only, region)
     is_known = isinstance(detector, KnownPeople) or isinstance(pose_model, KnownPeople)
     pace = EXACT if is_known else choose_pace(speed, config, flow, is_live=is_live)
     motion = create_flow(flow, pace.flow_side)
@@ -523,7 +530,7 @@ def choose_pace(
     carries = config.propagation and flow != "none"
     if speed is None:
         speed = "exact" if not carries else "fast" if is_live else "balanced"
-    if speed not in SPEEDS:
+    if speed not in tuple(SPEEDS):
         raise ValueError(f"unknown speed {speed!r}; known: {', '.join(SPEEDS)}")
     if speed != "exact" and not carries:
         raise UsageError(f"speed {speed} needs propagation and a flow, to carry people between; take speed exact")

@@ -310,11 +310,14 @@ def skeleton_of(stated: Any) -> Skeleton:
     """The skeleton that a name, a list of keypoints or a table states, which may be JSON text.
 
     A table has keypoint_names and, if wanted, name, edges, flip_pairs and sigmas, as `Skeleton` has them; ends of edges
-    may be named. Names of a known skeleton, with nothing else stated, are that one. Raises ValueError for all else.
+    may be named. Names of a known skeleton, with nothing else stated, are that one, and a `Skeleton` is itself. Raises
+    ValueError for all else.
 
     >>> skeleton_of({"keypoint_names": ["head", "tail"], "edges": [["head", "tail"]]}).edges
     ((0, 1),)
     """
+    if isinstance(stated, Skeleton):
+        return stated
     if isinstance(stated, str) and stated in SKELETONS:
         return SKELETONS[stated]
     if isinstance(stated, str) and not stated.lstrip().startswith(("[", "{")):

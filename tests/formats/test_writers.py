@@ -380,3 +380,7 @@ def test_the_format_is_told_by_name_or_suffix() -> None:
         assert format_of(Path("out.csv"), name) is FORMATS[name]
     with pytest.raises(UsageError, match=r"written as \.jsonl, .*, or as --format says: jsonl, csv, .*openpose"):
         format_of(Path("out.abc"))
+    with pytest.raises(UsageError, match="there is no format 'excel'; known: jsonl, csv, "):
+        open_writer("out.csv", Header("coco17"), "excel")
+    with pytest.raises(ValueError, match="unknown skeleton 'coco'"):
+        Header("coco")

@@ -587,12 +587,23 @@ def test_memory_does_not_grow() -> None:
         ("confirm_after_s", -1),
         ("forget_after_s", float("nan")),
         ("gate", 1.1), ("keypoint_threshold", -0.1), ("box_expansion", 0.9), ("box_expansion", float("nan")),
-        ("merge_iou", float("nan")), ("forget_after_s", "2"), ("propagation", "off"),
+        ("merge_iou", float("nan")), ("forget_after_s", "2"), ("propagation", "off"), ("similarity", ["flow"]),
+        ("gate", [0.2]), ("forget_after_s", None), ("queue_length", None), ("queue_length", 2.5),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting: str, value: object) -> None:
     with pytest.raises(ValueError, match=setting):
         TrackerConfig(**{setting: value})
+
+
+def test_a_tracker_takes_the_name_of_a_skeleton_and_a_config() -> None:
+    assert ids_by_x(PoseTracker("coco17").update(people((100, 100)))) == [1]
+    with pytest.raises(ValueError, match="unknown skeleton 'coco'; known: coco17, "):
+        PoseTracker("coco")
+    with pytest.raises(ValueError, match="a skeleton must have keypoint_names"):
+        PoseTracker(17)
+    with pytest.raises(ValueError, match=r"config must be a TrackerConfig, .*, not {'gate': 0\.2}"):
+        PoseTracker(COCO_17, {"gate": 0.2})
 
 
 def test_partly_seen_people_are_carried_with_their_whole_box() -> None:

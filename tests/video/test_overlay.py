@@ -104,6 +104,12 @@ def test_parts_are_drawn_alone_and_together() -> None:
     np.testing.assert_array_equal(np.logical_or.reduce(alone), every)
 
 
+@pytest.mark.parametrize("draw", ["boxes", ["skeletons"]])
+def test_parts_that_there_are_not_are_refused(draw: Any) -> None:
+    with pytest.raises(ValueError, match=r"draw must be a list of some of boxes, ids, trails, skeleton, not"):
+        OverlayRenderer("coco17", draw=draw)
+
+
 def test_lines_are_as_wide_as_wished() -> None:
     people = person()
     x, y = middle(people, LEFT_ARM)[::-1]

@@ -182,6 +182,21 @@ def test_a_picture_file_holds_one_picture(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("given", "rate"), [(25.0, 25), (29.97002997, Fraction(30000, 1001)), (Fraction(24), 24)])
+def test_a_rate_may_be_any_number(out: Path, given: float, rate: Fraction) -> None:
+    with VideoWriter(out, fps=given) as writer:
+        writer.write(numbered_image(1), 0)
+    with av.open(str(out)) as written:
+        assert written.streams.video[0].average_rate == rate
+
+
+@pytest.mark.parametrize("wrong", [{"fps": "25"}, {"crf": 52}, {"crf": None}, {"preset": "quick"}])
+def test_what_is_no_rate_or_quality_is_named(out: Path, wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} .*not {value!r}"):
+        VideoWriter(out, **wrong)
+
+
 # --- interruptions
 
 

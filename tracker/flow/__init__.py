@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from tracker.errors import refuse_others
 from tracker.flow.dense import DenseFlow
 from tracker.flow.sparse import SparseFlow
 from tracker.flow.still import NoFlow
@@ -22,7 +23,8 @@ def create_flow(name: FlowEstimator | str, dense_side: int | None = None) -> Flo
 
     One that is no name is taken as it is. dense_side: `max_side` of dense flow by name, if not its own.
     """
-    if not isinstance(name, str) and name is not None:
+    if not isinstance(name, str):
+        refuse_others(f"{', '.join(_FLOWS)}, or an object that has `prepare` and `between`", "between", flow=name)
         return name
     if name not in _FLOWS:
         raise ValueError(f"unknown flow {name!r}; known: {', '.join(_FLOWS)}")

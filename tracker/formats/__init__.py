@@ -114,7 +114,7 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
-    """The format of that name, else the one that the suffix of `path` tells; UsageError if it tells none.
+    """The format of that name, else the one that the suffix of `path` tells; UsageError if there is none.
 
     A .json file named as a sequence of PoseTrack, such as 000342_mpii_test.json, has PoseTrack's, any other COCO's.
     `-` is stdout, which takes jsonl alone.
@@ -129,6 +129,8 @@ def format_of(path: Path, name: str | None = None) -> Format:
             f"cannot tell the format of {path} by its suffix; poses are written as {', '.join(SUFFIXES)}, "
             f"or as --format says: {', '.join(FORMATS)}"
         )
+    if name is not None and name not in FORMATS:
+        raise UsageError(f"there is no format {name!r}; known: {', '.join(FORMATS)}")
     if name is None and suffix == ".json" and sequence_id(path.stem) is not None:
         name = "posetrack"
     return FORMATS[name or SUFFIXES[suffix]]

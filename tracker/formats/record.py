@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tracker.boxes import boxes_around
 from tracker.errors import load_extra
-from tracker.skeletons import Skeleton, convert_keypoints
+from tracker.skeletons import Skeleton, convert_keypoints, skeleton_of
 from tracker.types import Frame, Origin, Poses, TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
@@ -39,6 +39,9 @@ class Header:
     settings: dict[str, Any] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     edits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "skeleton", skeleton_of(self.skeleton))
 
     def as_json(self) -> dict[str, Any]:
         """The header as JSON values: name and table of the skeleton, the size as width and height."""

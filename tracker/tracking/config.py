@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Literal, TypeAlias, get_args
 
-from tracker.errors import refuse_texts
+from tracker.errors import A_NUMBER, A_WHOLE_NUMBER, refuse_others
 from tracker.tracking.similarities import SIMILARITIES
 
 Merge: TypeAlias = Literal["prefer-detections", "plain"]
@@ -70,11 +71,13 @@ class TrackerConfig:
     """Lost people's places go along with the background, and a pace is one before it."""
 
     def __post_init__(self) -> None:
-        if self.similarity not in SIMILARITIES:
+        if self.similarity not in tuple(SIMILARITIES):
             raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
         if self.merge not in MERGES:
             raise ValueError(f"merge must be one of {', '.join(MERGES)}, not {self.merge!r}")
-        refuse_texts(**vars(self) | {"similarity": None, "merge": None})
+        given = vars(self) | {"similarity": 0, "merge": 0, "keypoint_threshold": self.least_keypoint_score}
+        refuse_others(*A_NUMBER, **given)
+        refuse_others(*A_WHOLE_NUMBER, queue_length=self.queue_length, confirm_detections=self.confirm_detections)
         for name in ("queue_length", "confirm_detections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
@@ -116,6 +119,12 @@ class TrackerConfig:
     def needs_motion(self) -> bool:
         """Whether any setting makes use of more than the cuts that a flow recognises."""
         return self.propagation or SIMILARITIES[self.similarity].needs_motion
+
+
+def read_config(given: TrackerConfig | None, usual: TrackerConfig | None = None) -> TrackerConfig:
+    """What a caller gives, else what is usual; ValueError for what is none, such as a table of settings."""
+    refuse_others("a TrackerConfig, such as TrackerConfig(gate=0.2)", TrackerConfig, NoneType, config=given)
+    return given or usual or TrackerConfig()
 
 
 PAPER = TrackerConfig(

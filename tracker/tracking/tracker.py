@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from tracker.boxes import box_areas
-from tracker.skeletons import Skeleton
-from tracker.tracking.config import FRAME_S, TrackerConfig
+from tracker.skeletons import Skeleton, skeleton_of
+from tracker.tracking.config import FRAME_S, TrackerConfig, read_config
 from tracker.tracking.ease import Ease
 from tracker.tracking.looks import Look, Looks, unsure_rows
 from tracker.tracking.matching import are_among, match_greedily
@@ -41,12 +41,12 @@ class PoseTracker:
     """Follows the people of one video; each frame is one `predict` (or `predict_poses`) and one `update`.
 
     Two trackers share nothing: ids count from 1 in each, and an id is never given to a second person. Frames that are
-    given no time are 1/25 s apart.
+    given no time are 1/25 s apart. skeleton: of the poses, or its name. ValueError for what is none, or no config.
     Source: Xiao et al. 2018, section 3.3 and algorithm 1; the memory of lost people is an addition.
     """
 
-    def __init__(self, skeleton: Skeleton, config: TrackerConfig | None = None) -> None:
-        self.config = config or TrackerConfig()
+    def __init__(self, skeleton: Skeleton | str, config: TrackerConfig | None = None) -> None:
+        self.config, skeleton = read_config(config), skeleton_of(skeleton)
         self._num_keypoints = skeleton.num_keypoints
         # Face and fingers would outnumber the body by far, and small sigmas make much of small errors.
         self._body, self._sigmas = skeleton.body, skeleton.sigmas[skeleton.body]

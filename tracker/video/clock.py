@@ -34,6 +34,11 @@ _LEAST_FPS, _MOST_FPS = 2, 120
 _NUM_MEASURED = 100
 
 
+def exact_rate(fps: float | Fraction) -> Fraction:
+    """Frames per second as the fraction that is meant, such as 30000/1001 for 29.97002997."""
+    return Fraction(fps).limit_denominator(100_000)
+
+
 def has_timestamps(container: Any) -> bool:
     """Whether the times of an open container are its own, and not made up by FFmpeg."""
     return not int(container.format.flags) & _NO_TIMESTAMPS

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker.outputs import counted
-from tracker.skeletons import Skeleton
+from tracker.skeletons import Skeleton, skeleton_of
 from tracker.types import BoolArray, FloatArray, Image, IntArray, Origin, Rect, TrackedPoses, check_image
 from tracker.video.faces import FaceBlur
 
@@ -118,14 +118,15 @@ def _lab_to_bgr(lightness: float, a: float, b: float) -> Color:
 class OverlayRenderer:
     """Draws tracked people; keeps the trails of the last second, so use one renderer per video.
 
-    keypoint_threshold: keypoints under this score are left out. draw: some of `PARTS`. line_width: of limbs, in pixels;
-    None for what suits the picture and each person. blur_faces: everybody's, also of those who are not drawn. names: of
-    people by id, written in place of it as far as the font goes, which has no more than the letters of English.
+    skeleton: of the people, or its name. keypoint_threshold: keypoints under this score are left out. draw: some of
+    `PARTS`. line_width: of limbs, in pixels; None for what suits the picture and each person. blur_faces: everybody's,
+    also of those who are not drawn. names: of people by id, written in place of it as far as the font goes, which has
+    no more than the letters of English. Raises ValueError for a skeleton or parts that there are not.
     """
 
     def __init__(
         self,
-        skeleton: Skeleton,
+        skeleton: Skeleton | str,
         *,
         keypoint_threshold: float = 0.4,
         show_unconfirmed: bool = False,
@@ -135,6 +136,9 @@ class OverlayRenderer:
         blur_faces: bool = False,
         names: Mapping[int, str] | None = None,
     ) -> None:
+        if isinstance(draw, str) or not {*draw} <= {*PARTS}:
+            raise ValueError(f"draw must be a list of some of {', '.join(PARTS)}, not {draw!r}")
+        skeleton = skeleton_of(skeleton)
         self._names = {track_id: plain for track_id, name in (names or {}).items() if (plain := _plain(name))}
         self._faces = FaceBlur(skeleton) if blur_faces else None
         self._draws = frozenset(draw)

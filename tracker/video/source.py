@@ -12,12 +12,14 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
+from types import NoneType
 from typing import Any, Protocol, Self
 
-from tracker.errors import InputError, UsageError, refuse_texts
+from tracker.errors import A_NUMBER, InputError, UsageError, refuse_others
 from tracker.outputs import PIPE
 from tracker.types import Frame, Image
 from tracker.video.camera import open_camera
+from tracker.video.clock import exact_rate
 from tracker.video.file import DEFAULT_FPS, FileReader, open_file, open_stdin
 from tracker.video.images import ImagesReader, is_image, list_folder, natural_key, open_folder
 from tracker.video.live import LiveReader, refuse_rate
@@ -237,10 +239,10 @@ def open_source(
     an empty name, a pattern that videos match, a range without frames or the rate of a live source.
     """
     check_range(fps, start_s, end_s, max_frames)
-    refuse_texts(reconnect_s=reconnect_s)
+    refuse_others(*A_NUMBER, reconnect_s=reconnect_s)
     if not reconnect_s >= 0:
         raise UsageError(f"--reconnect must be 0 or more seconds, not {reconnect_s}")
-    reader = _reader_of(str(spec), _exact(fps) if fps else None, deinterlace=deinterlace, reconnect_s=reconnect_s)
+    reader = _reader_of(str(spec), exact_rate(fps) if fps else None, deinterlace=deinterlace, reconnect_s=reconnect_s)
     try:
         return VideoSource(reader, start_s=start_s, end_s=end_s, max_frames=max_frames, keeps_planes=keeps_planes)
     except BaseException:
@@ -257,7 +259,7 @@ def open_images(
     max_frames: int | None = None,
 ) -> VideoSource:
     """Open images that are all needed, one frame for each: InputError, once it is read, for one that is broken."""
-    reader = ImagesReader(name, paths, _exact(fps), all_needed=True)
+    reader = ImagesReader(name, paths, exact_rate(fps), all_needed=True)
     return VideoSource(reader, end_s=end_s, max_frames=max_frames)
 
 
@@ -331,10 +333,6 @@ def _is_path(spec: str) -> bool:
     return not (_is_camera(spec) or is_address(spec) or spec == str(PIPE))
 
 
-def _exact(fps: float | Fraction) -> Fraction:
-    return Fraction(fps).limit_denominator(100_000)
-
-
 def _reader_of(spec: str, fps: Fraction | None, *, deinterlace: bool, reconnect_s: float) -> Reader:
     """The kind of source that `spec` names; another kind is one more line here and a file beside this one."""
     if _is_camera(spec):
@@ -373,7 +371,7 @@ def check_range(
     fps: float | Fraction | None, start_s: float | None, end_s: float | None, max_frames: int | None
 ) -> None:
     """Refuse, as UsageError, a part of a source that makes no sense; arguments as for `open_source`."""
-    refuse_texts(fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames)
+    refuse_others(*A_NUMBER, NoneType, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames)
     if fps is not None and not 1e-5 <= fps <= 1e6:
         raise UsageError(f"--fps must be within 0.00001 and 1000000, not {fps}")
     if start_s is not None and not 0 <= start_s < math.inf:

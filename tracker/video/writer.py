@@ -7,15 +7,17 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import NoneType
 from typing import Any, Self
 
 import av
 import cv2
 from av.video.frame import PictureType
 
-from tracker.errors import OutputError
+from tracker.errors import A_NUMBER, OutputError, refuse_others
 from tracker.outputs import explain_write_error, make_folder, partial_path, publish, writing
 from tracker.types import Image, Rect, check_image
+from tracker.video.clock import exact_rate
 from tracker.video.opencv_log import opencv_silenced
 from tracker.video.planes import BT709, LIMITED_RANGE
 from tracker.video.sound import Sound
@@ -37,6 +39,9 @@ _MAX_STEP = 3 * 3600 * 90_000
 
 # As long as a fragment.
 _MOST_WAIT_S = 1.0
+
+# How much x264 tries, from the least on.
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 
 # What x264 encodes.
 _MAX_SIDE = 16384
@@ -73,7 +78,7 @@ class VideoWriter:
         self,
         path: Path | str,
         *,
-        fps: Fraction | None = None,
+        fps: float | Fraction | None = None,
         crf: int = 23,
         preset: str = "superfast",
         sound: Sound | None = None,
@@ -81,11 +86,17 @@ class VideoWriter:
         """fps: the usual frame rate, which gives the last picture its duration; 25 if unknown.
 
         crf, preset: quality of x264, 0 lossless to 51 worst, and its effort. sound: of the video that the pictures are
-        of, from the first to the last of them. OutputError if the suffix is not supported.
+        of, from the first to the last of them. OutputError if the suffix is not supported, ValueError for what is none
+        of these numbers or words.
         """
         self._path = Path(path)
         check_container(self._path)
-        self._fps = min(max(fps or _FALLBACK_FPS, _MIN_FPS), _MAX_FPS)
+        refuse_others(*A_NUMBER, NoneType, fps=fps)
+        if crf not in range(52) or preset not in _PRESETS:
+            raise ValueError(
+                f"crf must be within 0 and 51, not {crf!r}, preset one of {', '.join(_PRESETS)}, not {preset!r}"
+            )
+        self._fps = exact_rate(min(max(fps or _FALLBACK_FPS, _MIN_FPS), _MAX_FPS))
         self._options = {"preset": preset, "bf": "0", "g": str(_MOST_BETWEEN_KEYS), **_quality(crf, preset)}
         self._container: Any = None
         self._stream: Any = None
