@@ -159,17 +159,25 @@ def test_what_does_not_run_says_why() -> None:
 
 
 def test_options_that_are_told_of_exist() -> None:
-    known = {"--help-all", "--index-url", "--rm"} | set(_options(build_parser()))
+    known = {"--help-all", "--index-url", "--rm"}.union(*_options(build_parser()))
     for page in LINKED:
         text = re.sub(r"python -m tests\.benchmarks[^`\n]*", "", text_of(page))  # which have options of their own
         told = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))
         assert not told - known, page
 
 
-def _options(parser: Any) -> list[str]:
-    found = [option for action in parser._actions for option in action.option_strings]
-    below = [action.choices.values() for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return found + [option for parsers in below for each in parsers for option in _options(each)]
+def test_options_are_told_of() -> None:
+    """But for those of training, of which a page says that they are told by the help."""
+    told = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", "".join(map(text_of, LINKED)))) | {"--version", "--inside"}
+    assert [names for names in _options(build_parser(), without="train") if told.isdisjoint(names)] == []
+
+
+def _options(parser: Any, without: str = "") -> list[list[str]]:
+    """All names of each option of a command and of those below it."""
+    found = [action.option_strings for action in parser._actions if action.option_strings]
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    parsers = (each for choices in below for name, each in choices.items() if name != without)
+    return found + [names for each in parsers for names in _options(each)]
 
 
 @pytest.mark.parametrize("page", LINKED)
