@@ -64,6 +64,15 @@ def test_rows_that_name_somebody_twice_are_refused() -> None:
         tracked[[1, 1]]
 
 
+def test_rows_that_fit_no_table_are_refused() -> None:
+    with pytest.raises(IndexError, match="mask of 3 rows does not fit 2 people"):
+        make_poses(2)[np.ones(3, np.bool_)]
+    with pytest.raises(ValueError, match=r"one axis, got \(1, 2\)"):
+        make_poses(2)[np.array([[0, 1]])]
+    with pytest.raises(IndexError):
+        make_poses(2)[[2]]
+
+
 def test_a_single_row_of_other_tables_is_told_how_to_be_written() -> None:
     with pytest.raises(TypeError, match=r"Poses has a row per person: write rows\[\[1\]\] for one"):
         make_poses(2)[1]

@@ -20,7 +20,7 @@ from tracker.pipeline import Pipeline, track_source
 from tracker.selection import Only, Region, read_selection
 from tracker.skeletons import COCO_17, USUAL_SKELETONS, Skeleton, skeleton_of
 from tracker.tracking.config import TrackerConfig, read_config
-from tracker.types import Candidates, Detections, Frame, Origin, Poses, TrackedPoses
+from tracker.types import Candidates, Detections, Frame, Poses, TrackedPoses
 from tracker.video.aspect import fit_poses, square_width
 from tracker.video.images import is_image
 from tracker.video.source import VideoSource, files_of
@@ -218,14 +218,14 @@ def _normal(poses: Poses) -> Poses:
 
 def _with_box(poses: Poses) -> Poses:
     """Those whom a detector found, best first."""
-    detected = poses[np.flatnonzero((poses.origin == Origin.DETECTED) & np.isfinite(poses.boxes[:, 0]))]
+    detected = poses[np.flatnonzero(poses.detected & np.isfinite(poses.boxes[:, 0]))]
     return detected[np.argsort(-detected.box_scores, kind="stable")]
 
 
 def _of_score(poses: Poses, least: float) -> Poses:
     """Those who score enough, or were carried by the flow; scores end at 1."""
     poses = replace(poses, box_scores=np.minimum(poses.box_scores, np.float32(1)))
-    return poses[np.flatnonzero((poses.box_scores >= least) | (poses.origin != Origin.DETECTED))]
+    return poses[np.flatnonzero((poses.box_scores >= least) | ~poses.detected)]
 
 
 def _in_square_pixels(poses: Poses, source: VideoSource) -> Poses:

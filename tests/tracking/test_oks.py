@@ -10,7 +10,7 @@ import pytest
 from tests.people import poses_of
 from tests.vectors import cases, files, read_json
 from tracker.skeletons import COCO_17
-from tracker.tracking.oks import oks, oks_nms
+from tracker.tracking.oks import near_pairs, oks, oks_nms
 
 SIGMAS = COCO_17.sigmas
 
@@ -124,3 +124,31 @@ def test_nobody():
     none = np.zeros((0, 17, 2))
     assert oks(none, np.zeros(0), random_poses(3), np.ones(3), SIGMAS).shape == (0, 3)
     assert oks_nms(none, np.zeros(0), np.zeros(0), SIGMAS, 0.5).tolist() == []
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("least", [0.0, 0.15, 0.8, 1.0])
+@pytest.mark.parametrize("num_others", [5, 90])
+def test_no_pair_that_is_alike_is_left_out_for_being_far(dtype, least, num_others):
+    rng = np.random.default_rng(num_others)
+    sizes = rng.uniform(5, 300, (30 + num_others, 1, 1))
+    poses = (rng.uniform(0, 1, (len(sizes), 17, 2)) * sizes + rng.uniform(0, 800, sizes.shape)).astype(dtype)
+    poses[:30] = poses[30 + rng.integers(0, num_others, 30)] + rng.normal(0, 8, (30, 1, 2))
+    poses[rng.random(poses.shape[:2]) < 0.2] = np.nan
+    poses[0], poses[-1, 8:] = np.nan, np.nan
+    areas = sizes.ravel() ** 2
+    sides = poses[:30], areas[:30], poses[30:], areas[30:], SIGMAS
+    similarity, pairs = oks(*sides), near_pairs(*sides, least)
+    np.testing.assert_array_equal(pairs.similarities, similarity[pairs.rows, pairs.columns])
+    alike = pairs.table(similarity.shape)
+    np.testing.assert_array_equal(np.where(similarity >= least, similarity, 0), np.where(alike >= least, alike, 0))
+    assert (np.diff(pairs.rows * num_others + pairs.columns) > 0).all()
+    if num_others > 30 and least:
+        assert len(pairs) < similarity.size / 2
+
+
+def test_of_several_like_poses_each_drops_the_weaker_ones_alone():
+    pose = random_poses(1)
+    poses = np.concatenate([pose, pose + 500, pose + 1, pose + 501, pose + 2])
+    kept = oks_nms(poses, np.full(5, 1e4), np.array([0.1, 0.9, 0.8, 0.7, 0.6]), SIGMAS, 0.8)
+    assert kept.tolist() == [1, 2]

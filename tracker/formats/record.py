@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tracker.boxes import boxes_around
 from tracker.errors import load_extra
 from tracker.skeletons import Skeleton, convert_keypoints, skeleton_of
-from tracker.types import Frame, Origin, Poses, TrackedPoses
+from tracker.types import Frame, Poses, TrackedPoses
 
 # What formats may be unable to hold: facts of the run, and facts of how people were tracked.
 FILES = "names of images"
@@ -179,7 +179,7 @@ def _facts_of_poses(poses: Poses) -> dict[str, bool]:
     """Which facts of people are more than what their absence is read as."""
     around = boxes_around(poses.keypoints)
     return {
-        "who was carried by flow": bool((poses.origin != Origin.DETECTED).any()),
+        "who was carried by flow": not poses.detected.all(),
         "boxes": not np.allclose(poses.boxes, around, rtol=0, atol=0.02, equal_nan=True),
         "box scores": bool((poses.box_scores != 1).any()),
         "scores": not np.isin(poses.scores, (0, 1)).all(),

@@ -12,7 +12,7 @@ from tracker.tracking.config import TrackerConfig
 from tracker.tracking.matching import are_among
 from tracker.tracking.propagation import WHOLE
 from tracker.tracking.queue import QueueEntry
-from tracker.types import BoolArray, FloatArray, IntArray, Origin, TrackedPoses
+from tracker.types import BoolArray, FloatArray, IntArray, TrackedPoses
 
 # Share of a person's kept keypoints that the flow has to follow with certainty.
 _SURE = 0.8
@@ -72,25 +72,33 @@ class Ease:
     def see(self, before: QueueEntry, people: TrackedPoses, *, has_looked: bool) -> None:
         """Take the people of a new frame; before: those of the last one, carried here. has_looked: the detector did."""
         last = None if has_looked else self._seen
-        all_found = last.all_found if last else bool((people.poses.origin == Origin.DETECTED).all())
-        missing = before.moved_boxes[~are_among(before.track_ids, people.track_ids)]
-        missing = np.concatenate([last.missing, missing]) if last else missing
-        self._seen = _Seen(before.track_ids, people, self._surely, all_found, missing)
+        self._seen = _Seen(before, people, self._surely, *((last.all_found, last.missing) if last else (None, None)))
 
 
 @dataclass(frozen=True)
 class _Seen:
     """The people of a frame. What follows from them is worked out where it is asked for: by the quicker paces alone.
 
-    before: ids of the frame before. surely: who of them was surely followed. all_found: by the detector, when it looked
-    last. missing: (M, 4) xyxy pixels, the boxes of those whom the flow lost since then.
+    before: those of the frame before, carried here. surely: who of them was surely followed. found, lost: `all_found`
+    and `missing` of the frame before, where the detector did not look at this one.
     """
 
-    before: IntArray
+    before: QueueEntry
     people: TrackedPoses
     surely: BoolArray
-    all_found: bool
-    missing: FloatArray
+    found: bool | None
+    lost: FloatArray | None
+
+    @cached_property
+    def all_found(self) -> bool:
+        """Whether the detector found everybody when it looked last."""
+        return bool(self.people.poses.detected.all()) if self.found is None else self.found
+
+    @cached_property
+    def missing(self) -> FloatArray:
+        """Boxes (M, 4), xyxy pixels, of those whom the flow lost since the detector looked last."""
+        missing = self.before.moved_boxes[~are_among(self.before.track_ids, self.people.track_ids)]
+        return missing if self.lost is None else np.concatenate([self.lost, missing])
 
     @cached_property
     def meeting(self) -> IntArray:
@@ -107,6 +115,6 @@ class _Seen:
     @cached_property
     def is_calm(self) -> bool:
         """Whether these are the people of the frame before, all of them confirmed, apart, found and surely followed."""
-        is_same = set(self.before.tolist()) == set(self.people.track_ids.tolist())
+        is_same = set(self.before.track_ids.tolist()) == set(self.people.track_ids.tolist())
         is_settled = bool(self.people.confirmed.all()) and not len(self.meeting) and not len(self.near_lost)
         return is_same and is_settled and self.all_found and bool(self.surely.all())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import BoolArray, FloatArray, IntArray
+from tracker.types import BoolArray, FloatArray, IntArray, RowTable
 
 
 def are_among(ids: IntArray, others: IntArray) -> BoolArray:
@@ -30,18 +31,51 @@ def match_greedily(similarity: npt.NDArray[Any], column_ids: IntArray, gate: flo
     >>> match_greedily(np.array([[0.9, 0.8], [0.7, 0.1]]), np.array([5, 6]), gate=0.2)[0].tolist()
     [5, -1]
     """
-    ids = np.full(len(similarity), -1, np.int64)
-    values = np.full(len(similarity), np.nan, np.float32)
-    flat = similarity.ravel()
-    places = np.flatnonzero(flat >= gate)
-    places = places[np.argsort(-flat[places], kind="stable")]
-    rows, columns = np.divmod(places, max(len(column_ids), 1))
-    open_rows, taken = set(range(len(similarity))), set[int]()
-    for row, column, track_id in zip(rows.tolist(), columns.tolist(), column_ids[columns].tolist(), strict=True):
-        if row in open_rows and track_id not in taken:
-            ids[row], values[row] = track_id, similarity[row, column]
+    pairs = Pairs.of(similarity, gate)
+    return match_pairs(pairs, column_ids[pairs.columns], len(similarity))
+
+
+@dataclass(frozen=True)
+class Pairs(RowTable):
+    """Who may be matched with whom: (P,) rows of people and columns of others, in this order, and similarities in 0–1.
+
+    Of many people few are near one another; with pairs, no more is done than for these.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    similarities: npt.NDArray[Any]
+
+    @classmethod
+    def of(cls, similarity: npt.NDArray[Any], least: float) -> Self:
+        """Those whose similarity (N, M) is not less."""
+        flat = similarity.ravel()
+        places = np.flatnonzero(flat >= least)
+        return cls(*np.divmod(places, max(similarity.shape[1], 1)), flat[places])
+
+    def table(self, shape: tuple[int, int]) -> npt.NDArray[Any]:
+        """The similarities (N, M) of that shape, 0 where no pair is."""
+        similarity = np.zeros(shape, self.similarities.dtype)
+        similarity[self.rows, self.columns] = self.similarities
+        return similarity
+
+    def weighed(self, weights: npt.NDArray[Any] | float, least: float) -> Self:
+        """The same with their similarities times weights (P,), without those that are less than the least then."""
+        weighed = type(self)(self.rows, self.columns, (self.similarities * weights).astype(self.similarities.dtype))
+        return weighed[weighed.similarities >= least]
+
+
+def match_pairs(pairs: Pairs, ids: IntArray, num_people: int) -> tuple[IntArray, FloatArray]:
+    """`match_greedily` of pairs that have all the similarity it takes; ids: (P,), of their columns."""
+    given = np.full(num_people, -1, np.int64)
+    values = np.full(num_people, np.nan, np.float32)
+    order = np.argsort(-pairs.similarities, kind="stable")
+    left, taken = set(range(num_people)), set[int]()
+    for place, row, track_id in zip(order.tolist(), pairs.rows[order].tolist(), ids[order].tolist(), strict=True):
+        if row in left and track_id not in taken:
+            given[row], values[row] = track_id, pairs.similarities[place]
             taken.add(track_id)
-            open_rows.remove(row)
-            if not open_rows:
+            left.remove(row)
+            if not left:
                 break
-    return ids, values
+    return given, values

@@ -91,31 +91,42 @@ class Tracks(RowTable):
 
         Keypoints that are missing there are remembered where they were last, moved along with the others.
         """
-        is_new = self.rows(people.ids) == len(self)
-        tracks = self._update(people[~is_new], now_s, step_s)
+        rows = self.rows(people.ids)
+        is_new = rows == len(self)
         if not is_new.any():
-            return tracks
-        new = people[is_new]
+            return self._replaced(rows, self[rows]._seen_again(people, now_s, step_s))
+        known, new = rows[~is_new], people[is_new]
+        tracks = self._replaced(known, self[known]._seen_again(people[~is_new], now_s, step_s))
         return Tracks.join([tracks, Tracks.begin(new.ids, new.boxes, new.keypoints, now_s)])
 
-    def _update(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
-        rows = self.rows(people.ids)
-        seen = Tracks(*(values.copy() for values in vars(self).values()))
-        step = mean_steps(people.keypoints, self.keypoints[rows], _centres(people.boxes) - _centres(self.boxes[rows]))
-        is_first = self.seen_s[rows] + self.carried_s[rows] == 0
+    def _seen_again(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
+        """The same people, in this order, once they are seen."""
+        step = mean_steps(people.keypoints, self.keypoints, _centres(people.boxes) - _centres(self.boxes))
+        is_first = self.seen_s + self.carried_s == 0
         gain = np.where(is_first, 1, _gain(_PACE_GAIN, step_s))[:, None]
-        seen.paces[rows] = (1 - gain) * self.paces[rows] + gain * step / (now_s - self.last_s[rows])[:, None]
-        remembered = self.keypoints[rows] + step.astype(np.float32)[:, None]
-        seen.keypoints[rows] = np.where(np.isnan(people.keypoints), remembered, people.keypoints)
-        seen.boxes[rows] = people.boxes
-        seen.last_s[rows] = now_s
-        since_s = self.carried_s[rows] + step_s
-        seen.num_detections[rows] += people.detected
-        seen.seen_s[rows] += people.detected * since_s
-        seen.carried_s[rows] = ~people.detected * since_s
-        rise = _gain(_USUAL_GAIN, step_s) * (people.similarities - self.usual[rows])
-        seen.usual[rows] += np.where(np.isnan(rise), 0, rise)
-        return seen
+        remembered = self.keypoints + step.astype(np.float32)[:, None]
+        since_s = self.carried_s + step_s
+        rise = _gain(_USUAL_GAIN, step_s) * (people.similarities - self.usual)
+        return Tracks(
+            ids=self.ids,
+            boxes=people.boxes,
+            keypoints=np.where(np.isnan(people.keypoints), remembered, people.keypoints),
+            last_s=np.full(len(self), now_s),
+            paces=(1 - gain) * self.paces + gain * step / (now_s - self.last_s)[:, None],
+            num_detections=self.num_detections + people.detected,
+            seen_s=self.seen_s + people.detected * since_s,
+            carried_s=~people.detected * since_s,
+            usual=self.usual + np.where(np.isnan(rise), 0, rise),
+        )
+
+    def _replaced(self, rows: IntArray, others: Tracks) -> Tracks:
+        """The same with others at these rows (M,), each of which is named once."""
+        if len(rows) == len(self):
+            return others[np.argsort(rows)]
+        columns = {name: column.copy() for name, column in vars(self).items()}
+        for name, column in columns.items():
+            column[rows] = getattr(others, name)
+        return Tracks(**columns)
 
 
 def find_again(

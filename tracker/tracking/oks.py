@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tracker.boxes import are_left
+from tracker.tracking.matching import Pairs
 from tracker.types import IntArray
 
 # Stands in for missing keypoints: so far apart that exp(−distance²) is exactly 0, and finite, so that no NaN
@@ -16,6 +19,12 @@ _FAR = 1e15
 
 # Of fewer keypoints the spread says little of the size, and their mean little of the place.
 _FEWEST = 4
+
+# What is less like than by this exponent counts for nothing; processors are slow in still smaller numbers.
+_FAINT = -80
+
+# From so many pairs on it takes less time to look first which of them are near.
+_MANY = 800
 
 
 def oks(
@@ -32,30 +41,88 @@ def oks(
     Computed in the precision of `keypoints`. Source: `oks_iou` of the official code (vectors SB-7), with its
     mask of visible keypoints put right.
     """
-    return compare(keypoints, areas, others, other_areas, sigmas)[0]
+    near, far, in_both = _in_sigmas(_together(keypoints, others), len(keypoints), sigmas)
+    sums = _summed(near[:, :, :, None] - far[:, :, None], areas[:, None] + other_areas)
+    return np.where(in_both, sums / np.maximum(in_both, 1), 0)
 
 
-def compare(
+def near_pairs(
     keypoints: npt.NDArray[Any],
     areas: npt.NDArray[Any],
     others: npt.NDArray[Any],
     other_areas: npt.NDArray[Any],
     sigmas: npt.NDArray[Any],
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """`oks`, and in how many keypoints (N, M) the similarities consist: those that are in both poses."""
+    least: float,
+) -> Pairs:
+    """All pairs whose `oks` is not less, and some others; of many people it takes a fraction of the time.
+
+    Most are so far apart that no keypoint can be near enough.
+    """
+    if not least or len(keypoints) * len(others) < _MANY:
+        return Pairs.of(oks(keypoints, areas, others, other_areas, sigmas), least)
+    joined = _together(keypoints, others)
+    reach = 2 * math.sqrt(-math.log(least)) * sigmas.max() * np.sqrt(areas.max() + other_areas)
+    rows, columns = _pairs_within(reach.astype(joined.dtype), joined, len(keypoints))
+    return _compared(rows, columns, joined, areas, other_areas, sigmas)
+
+
+def _compared(
+    rows: IntArray,
+    columns: IntArray,
+    joined: npt.NDArray[Any],
+    areas: npt.NDArray[Any],
+    other_areas: npt.NDArray[Any],
+    sigmas: npt.NDArray[Any],
+) -> Pairs:
+    """The `oks` of these pairs of poses that stand in one array (2, K, N + M)."""
+    near, far, in_both = _in_sigmas(joined, len(areas), sigmas)
+    steps = near.transpose(0, 2, 1).take(rows, axis=1) - far.transpose(0, 2, 1).take(columns, axis=1)
+    sums = _summed(steps.transpose(0, 2, 1), areas[rows] + other_areas[columns])
+    return Pairs(rows, columns, sums / np.maximum(in_both[rows, columns], 1))
+
+
+def _together(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Poses (N, K, 2) and others (M, K, 2) as one array (2, K, N + M), in the precision of the first.
+
+    Keypoints come first and the people last: the innermost loops of NumPy run over the longest axis.
+    """
     dtype = np.result_type(keypoints, np.float32)
-    scale = np.asarray(1 / (np.sqrt(8) * sigmas), dtype)[:, None]
-    near, mine = _scaled(keypoints, scale, _FAR)
-    far, theirs = _scaled(others, scale, -_FAR)
-    exponent, squared_dy = near[:, :, :, None] - far[:, :, None]
-    exponent *= exponent
-    squared_dy *= squared_dy
-    exponent += squared_dy
-    exponent *= (-2 / (areas[:, None] + other_areas + 2 * np.spacing(1.0))).astype(dtype)
-    similarity = np.exp(exponent, out=exponent).sum(axis=0)
-    in_both = mine.T @ theirs
-    similarity /= np.maximum(in_both, 1)
-    return similarity, in_both
+    joined = np.empty((2, keypoints.shape[1], len(keypoints) + len(others)), dtype)
+    joined[:, :, : len(keypoints)], joined[:, :, len(keypoints) :] = (
+        keypoints.transpose(2, 1, 0),
+        others.transpose(2, 1, 0),
+    )
+    return joined
+
+
+def _in_sigmas(
+    joined: npt.NDArray[Any], count: int, sigmas: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Poses (2, K, N) and others (2, K, M), of which so many come first, and how many keypoints (N, M) are in both."""
+    scaled = joined * (1 / (math.sqrt(8) * sigmas)).astype(joined.dtype)[:, None]
+    absent = np.isnan(scaled[0])
+    near, far = scaled[:, :, :count], scaled[:, :, count:]
+    np.copyto(near, _FAR, where=absent[:, :count])
+    np.copyto(far, -_FAR, where=absent[:, count:])
+    known = (~absent).astype(scaled.dtype)
+    return near, far, known[:, :count].T @ known[:, count:]
+
+
+def _summed(steps: npt.NDArray[Any], areas: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Sums (...) of keypoints' similarities; steps: (2, K, ...) in sigmas, overwritten. areas: (...) of both poses."""
+    steps *= steps
+    steps[0] += steps[1]
+    exponent = np.multiply(steps[0], (-2 / (areas + 2 * np.spacing(1.0))).astype(steps.dtype), order="C")
+    np.maximum(exponent, _FAINT, out=exponent)
+    return np.asarray(np.exp(exponent, out=exponent).sum(axis=0))
+
+
+def _pairs_within(reach: npt.NDArray[Any], joined: npt.NDArray[Any], count: int) -> tuple[IntArray, IntArray]:
+    """Rows (P,) and columns (P,) of the pairs whose keypoints' boxes are no farther apart than the reach (M,)."""
+    low, high = np.fmin.reduce(joined, axis=1), np.fmax.reduce(joined, axis=1)
+    may = low[:, :count, None] <= (high[:, count:] + reach)[:, None]
+    may &= high[:, :count, None] >= (low[:, count:] - reach)[:, None]
+    return np.divmod(np.flatnonzero(may[0] & may[1]), len(reach))
 
 
 def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -86,21 +153,8 @@ def mean_steps(keypoints: npt.NDArray[Any], others: npt.NDArray[Any], otherwise:
     steps = keypoints - others
     known = np.isfinite(steps[..., :1])
     count = known.sum(axis=-2)
-    mean = np.where(known, steps, 0).sum(axis=-2) / np.maximum(count, 1)
+    mean = np.einsum("...kc->...c", np.where(known, steps, 0)) / np.maximum(count, 1)
     return np.where(count >= _FEWEST, mean, otherwise)
-
-
-def _scaled(
-    keypoints: npt.NDArray[Any], scale: npt.NDArray[Any], missing: float
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Keypoints (2, K, N) in sigmas, and which (K, N) are not missing, as numbers.
-
-    Keypoints come first and the people last: the innermost loops of NumPy run over the longest axis.
-    """
-    scaled = np.multiply(keypoints.transpose(2, 1, 0), scale, order="C", dtype=scale.dtype)
-    absent = np.isnan(scaled[0])
-    np.copyto(scaled, missing, where=absent)
-    return scaled, (~absent).astype(scale.dtype)
 
 
 def oks_nms(
@@ -116,7 +170,16 @@ def oks_nms(
     Source: `oks_nms` of the official code (vectors SB-7).
     """
     order = np.argsort(-scores, kind="stable")
-    keypoints, areas = keypoints[order], areas[order]
-    doubles = oks(keypoints, areas, keypoints, areas, sigmas) > threshold
-    np.fill_diagonal(doubles, False)
-    return order[are_left(doubles)] if doubles.any() else order
+    couples = _compared(*_every_two(len(order)), _together(keypoints, keypoints), areas, areas, sigmas)
+    doubles = couples[couples.similarities > threshold]
+    if not len(doubles):
+        return order
+    clash = doubles.table((len(order), len(order))) > 0
+    return order[are_left((clash | clash.T)[order][:, order])]
+
+
+@lru_cache(maxsize=64)
+def _every_two(count: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of each two of so many."""
+    rows, columns = np.triu_indices(count, 1)
+    return rows, columns

@@ -100,6 +100,7 @@ class PoseQueue:
 
     def __init__(self, length: int, nobody: QueueEntry) -> None:
         self.people = self._nobody = nobody
+        self._newest: QueueEntry | None = nobody
         self.times_s: deque[float] = deque(maxlen=length)
         self._counts: deque[int] = deque(maxlen=length)
 
@@ -109,7 +110,9 @@ class PoseQueue:
     @property
     def newest(self) -> QueueEntry:
         """The people of the last frame."""
-        return self.people[self._num_older :]
+        if self._newest is None:
+            self._newest = self.people[self._num_older :]
+        return self._newest
 
     def decays(self, factor: float, step_s: float) -> DoubleArray:
         """Of each of the people (M,): the factor, once for each step of time that the last frame is newer."""
@@ -124,13 +127,13 @@ class PoseQueue:
             self.times_s.pop()
         elif len(self) == self.times_s.maxlen:
             low = self._counts[0]
-        self.people = QueueEntry.join([self.people[low:high], entry])
+        self.people, self._newest = QueueEntry.join([self.people[low:high], entry]), entry
         self._counts.append(len(entry))
         self.times_s.append(now_s)
 
     def clear(self) -> None:
         """Forget everybody."""
-        self.people = self._nobody
+        self.people = self._newest = self._nobody
         self._counts.clear()
         self.times_s.clear()
 
@@ -143,7 +146,7 @@ class PoseQueue:
         arrived = motion.move(people.moved.reshape(-1, 2))
         reliable = arrived.reliable.reshape(people.kept.shape).copy()
         reliable[:older] &= ~people[:older].covered_by(people[older:])
-        self.people = people.carried(arrived.points.reshape(people.moved.shape), reliable, paces)
+        self.people, self._newest = people.carried(arrived.points.reshape(people.moved.shape), reliable, paces), None
         return reliable[older:]
 
     @property

@@ -9,63 +9,68 @@ from types import MappingProxyType
 import numpy as np
 
 from tracker.boxes import box_areas, iou
-from tracker.tracking.oks import compare, size_ratios
+from tracker.tracking.matching import Pairs
+from tracker.tracking.oks import near_pairs, size_ratios
 from tracker.tracking.queue import QueueEntry
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray
 
 # Deviations of the logarithm of somebody's size from frame to frame: of the spread of their keypoints, and of their
 # box, which the detector sees otherwise than the flow carries it.
 _SPREAD, _BOX = 0.25, 0.5
-# Larger than any id.
-_NOBODY = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
 class Similarity:
     """A way to compare people with remembered ones.
 
-    compare: similarities (N, M) in 0–1 of N people with M of the queue, by their skeleton's sigmas. whole_queue: with
-    all of it, otherwise with the last frame. needs_motion: makes use of where the flow has carried the queue.
+    compare: the pairs of people and those of the queue who are alike, by their skeleton's sigmas: all that are no less
+    so than the number given last. whole_queue: of all of it, otherwise of the last frame. needs_motion: makes use of
+    where the flow has carried the queue.
     """
 
-    compare: Callable[[QueueEntry, QueueEntry, DoubleArray], FloatArray]
+    compare: Callable[[QueueEntry, QueueEntry, DoubleArray, float], Pairs]
     whole_queue: bool = False
     needs_motion: bool = False
 
 
-def box_similarity(people: QueueEntry, past: QueueEntry, _: DoubleArray) -> FloatArray:
+def box_similarity(people: QueueEntry, past: QueueEntry, _: DoubleArray, least: float) -> Pairs:
     """IoU of the boxes."""
-    return iou(people.boxes, past.boxes)
+    return Pairs.of(iou(people.boxes, past.boxes), least)
 
 
-def pose_similarity(people: QueueEntry, past: QueueEntry, sigmas: DoubleArray) -> FloatArray:
+def pose_similarity(people: QueueEntry, past: QueueEntry, sigmas: DoubleArray, least: float) -> Pairs:
     """OKS, with past people where they were."""
-    return _oks_or_iou(people, past, past.keypoints, past.boxes, sigmas)
+    return _oks_or_iou(people, past, past.keypoints, past.boxes, sigmas, least)
 
 
-def flow_similarity(people: QueueEntry, past: QueueEntry, sigmas: DoubleArray) -> FloatArray:
+def flow_similarity(people: QueueEntry, past: QueueEntry, sigmas: DoubleArray, least: float) -> Pairs:
     """OKS, with past people where the flow has carried them (section 3.3)."""
-    return _oks_or_iou(people, past, past.moved, past.moved_boxes, sigmas)
+    return _oks_or_iou(people, past, past.moved, past.moved_boxes, sigmas, least)
 
 
-def with_sizes(similarity: FloatArray, people: QueueEntry, past: QueueEntry, gate: float) -> FloatArray:
-    """Similarities (N, M) that are less for people of unlike size, where several of them are at the gate or above."""
-    rows, columns = np.nonzero((similarity >= gate) & _contested(similarity >= gate, past.track_ids)[:, None])
-    if not len(rows):
-        return similarity
+def with_sizes(pairs: Pairs, ids: IntArray, people: QueueEntry, past: QueueEntry, gate: float) -> Pairs:
+    """Similarities that are less for people of unlike size, where several of them are near.
+
+    ids: (M,) small numbers of the past people's ids.
+    """
+    contested = np.flatnonzero(_contested(pairs.rows, ids[pairs.columns]))
+    if not len(contested):
+        return pairs
+    rows, columns = pairs.rows[contested], pairs.columns[contested]
     spread = size_ratios(people.keypoints[rows], past.keypoints[columns]) / _SPREAD
     box = (np.log(_sizes(people.boxes))[rows] - np.log(_sizes(past.boxes))[columns]) / _BOX
-    weighed = similarity.copy()
-    weighed[rows, columns] = similarity[rows, columns] * np.exp((spread**2 + box**2) / -2)
-    return weighed
+    weights = np.ones(len(pairs))
+    weights[contested] = np.exp((spread**2 + box**2) / -2)
+    return pairs.weighed(weights, gate)
 
 
-def _contested(may: BoolArray, ids: IntArray) -> BoolArray:
-    """Which of N people may have several of the ids (M,), or one that others may have; may: (N, M)."""
-    low, high = np.where(may, ids, _NOBODY).min(axis=1, initial=_NOBODY), np.where(may, ids, -1).max(axis=1, initial=-1)
-    several = low < high
-    theirs, counts = np.unique(low, return_counts=True)
-    return np.asarray(several | np.isin(low, [*theirs[counts > 1], *ids[may[several].any(axis=0)]]))
+def _contested(rows: IntArray, ids: IntArray) -> BoolArray:
+    """Which pairs (P,) of people and small ids are of those who may have several, or one that others may have."""
+    may = np.zeros((rows.max(initial=-1) + 1, ids.max(initial=-1) + 1), np.bool_)
+    may[rows, ids] = True
+    contested = may.sum(axis=1) > 1
+    contested |= may[:, may.sum(axis=0) > 1].any(axis=1)
+    return np.asarray(contested[rows])
 
 
 def _sizes(boxes: FloatArray) -> FloatArray:
@@ -84,11 +89,14 @@ SIMILARITIES: Mapping[str, Similarity] = MappingProxyType(
 
 
 def _oks_or_iou(
-    people: QueueEntry, past: QueueEntry, keypoints: FloatArray, boxes: FloatArray, sigmas: DoubleArray
-) -> FloatArray:
+    people: QueueEntry, past: QueueEntry, keypoints: FloatArray, boxes: FloatArray, sigmas: DoubleArray, least: float
+) -> Pairs:
     """OKS; with no keypoint in both poses it is undefined, and the overlap of the boxes stands in."""
-    similarity, in_both = compare(people.keypoints, box_areas(people.boxes), keypoints, box_areas(past.boxes), sigmas)
-    blind = in_both == 0
-    if blind.any():
-        similarity[blind] = iou(people.boxes, boxes)[blind]
-    return similarity
+    areas, past_areas = box_areas(people.boxes), box_areas(past.boxes)
+    pairs = near_pairs(people.keypoints, areas, keypoints, past_areas, sigmas, least)
+    blind = ~(people.kept @ past.kept.T)
+    if not blind.any():
+        return pairs
+    similarity = pairs.table(blind.shape)
+    similarity[blind] = iou(people.boxes, boxes)[blind]
+    return Pairs.of(similarity, least)

@@ -11,7 +11,7 @@ from tracker.skeletons import Skeleton, skeleton_of
 from tracker.tracking.config import FRAME_S, TrackerConfig, read_config
 from tracker.tracking.ease import Ease
 from tracker.tracking.looks import Look, Looks, unsure_rows
-from tracker.tracking.matching import are_among, match_greedily
+from tracker.tracking.matching import Pairs, are_among, match_pairs
 from tracker.tracking.memory import Sightings, Tracks, find_again
 from tracker.tracking.oks import oks, oks_nms
 from tracker.tracking.propagation import carried_poses, detected_again, propagated_candidates, propagated_poses
@@ -24,7 +24,6 @@ from tracker.types import (
     FloatArray,
     IntArray,
     Motion,
-    Origin,
     Poses,
     SeesBackground,
     TrackedPoses,
@@ -138,18 +137,18 @@ class PoseTracker:
             raise ValueError(f"poses must be `Poses` of {self._num_keypoints} keypoints; for nobody: Poses.empty")
         poses = poses.limited()
         poses, entry = self._without_duplicates(poses, self._entry(poses))
-        similarity, past_ids = self._similarity(entry)
-        poses, similarity = self._tell_apart(poses, similarity, past_ids, look)
-        similarity = self._without_unusual(similarity, past_ids, poses)
-        track_ids, similarities = match_greedily(similarity, past_ids, self.config.gate)
-        kept = (track_ids >= 0) | self._may_be_new(entry, track_ids, poses)
-        if not kept.all():
-            poses, entry, track_ids, similarities = poses[kept], entry[kept], track_ids[kept], similarities[kept]
+        pairs, past_ids = self._similar_pairs(entry)
+        poses, pairs = self._tell_apart(poses, pairs, past_ids, look)
+        pairs = self._without_unusual(pairs, past_ids, poses)
+        track_ids, similarities = match_pairs(pairs, past_ids[pairs.columns], len(poses))
         went_on = similarities
-        poses, track_ids, similarities = self._recover(entry, poses, track_ids, similarities, look)
-        fresh = np.flatnonzero(track_ids < 0)
-        track_ids[fresh] = self._last_id + 1 + np.arange(len(fresh))
-        self._last_id += len(fresh)
+        if (track_ids < 0).any():
+            kept = (track_ids >= 0) | self._may_be_new(entry, track_ids, poses)
+            poses, entry, track_ids, went_on = poses[kept], entry[kept], track_ids[kept], similarities[kept]
+            poses, track_ids, similarities = self._recover(entry, poses, track_ids, went_on, look)
+            fresh = np.flatnonzero(track_ids < 0)
+            track_ids[fresh] = self._last_id + 1 + np.arange(len(fresh))
+            self._last_id += len(fresh)
         poses = self._note_looks(entry, poses, track_ids, look)
         before = self._queue.newest
         confirmed = self._remember(replace(entry, track_ids=track_ids), poses, went_on)
@@ -201,49 +200,49 @@ class PoseTracker:
 
     def _without_duplicates(self, poses: Poses, entry: QueueEntry) -> tuple[Poses, QueueEntry]:
         """The poses that count, best first, and their entry."""
-        strong = (poses.origin == Origin.DETECTED) | (entry.mean_scores >= self.config.propagation_score)
+        strong = poses.detected
+        if not strong.all():
+            strong |= entry.mean_scores >= self.config.propagation_score
         strong &= np.isfinite(poses.boxes).all(axis=1)
-        rows = np.flatnonzero(strong)
-        scores, areas = poses.pose_scores()[rows], box_areas(poses.boxes[rows])
-        sigmas, threshold = self._sigmas, self.config.duplicate_oks
-        rows = rows[oks_nms(entry.keypoints[rows], areas, scores, sigmas, threshold)]
+        if not strong.all():
+            poses, entry = poses[strong], entry[strong]
+        scores, areas = poses.pose_scores(), box_areas(poses.boxes)
+        rows = oks_nms(entry.keypoints, areas, scores, self._sigmas, self.config.duplicate_oks)
         return poses[rows], entry[rows]
 
-    def _similarity(self, entry: QueueEntry) -> tuple[FloatArray, IntArray]:
-        """Similarities (N, M) of this frame's people with the remembered ones, and the ids (M,)."""
-        kind = SIMILARITIES[self.config.similarity]
+    def _similar_pairs(self, entry: QueueEntry) -> tuple[Pairs, IntArray]:
+        """Who of this frame's people may be who of the queue, and the ids (M,) of these."""
+        kind, gate = SIMILARITIES[self.config.similarity], self.config.gate
         past = self._queue.people if kind.whole_queue else self._queue.newest
-        decays = self._queue.decays(self.config.age_decay, FRAME_S) if kind.whole_queue else 1.0
-        similarity = (kind.compare(entry, past, self._sigmas) * decays).astype(np.float32)
+        pairs = kind.compare(entry, past, self._sigmas, gate)
+        decays = self._queue.decays(self.config.age_decay, FRAME_S)[pairs.columns] if kind.whole_queue else 1.0
+        pairs = pairs.weighed(decays, gate)
         if self.config.sizes:
-            similarity = with_sizes(similarity, entry, past, self.config.gate)
-        return similarity, past.track_ids
+            pairs = with_sizes(pairs, self._tracks.rows(past.track_ids), entry, past, gate)
+        return pairs, past.track_ids
 
-    def _tell_apart(
-        self, poses: Poses, similarity: FloatArray, past_ids: IntArray, look: Look | None
-    ) -> tuple[Poses, FloatArray]:
+    def _tell_apart(self, poses: Poses, pairs: Pairs, past_ids: IntArray, look: Look | None) -> tuple[Poses, Pairs]:
         """Let looks weigh the ids of those who may have either of two; the poses, with what they look like."""
         if not (look or poses.features.shape[1]):
-            return poses, similarity
+            return poses, pairs
         ids, of_id = np.unique(past_ids, return_inverse=True)
+        similarity = pairs.table((len(poses), len(past_ids)))
         rows = unsure_rows(similarity, of_id, self.config.gate)
         poses = poses.seen_by(look, rows)
         if len(rows) and poses.features.shape[1]:
             similarity[rows] *= self._looks.compare(poses.features[rows], ids)[0][:, of_id]
-        return poses, similarity
+        return poses, Pairs.of(similarity, self.config.gate)
 
-    def _without_unusual(self, similarity: FloatArray, past_ids: IntArray, poses: Poses) -> FloatArray:
-        """The similarities (N, M), 0 where a detection is far less like somebody than they usually are."""
-        usual = self._tracks.usual[self._tracks.rows(past_ids)]
-        detected = (poses.origin == Origin.DETECTED)[:, None]
-        return np.where(detected & (similarity < self.config.usual_share * usual), 0, similarity)
+    def _without_unusual(self, pairs: Pairs, past_ids: IntArray, poses: Poses) -> Pairs:
+        """The pairs but those of a detection that is far less like somebody than they usually are."""
+        usual = self._tracks.usual[self._tracks.rows(past_ids[pairs.columns])]
+        unlike = pairs.similarities < self.config.usual_share * usual
+        unlike &= poses.detected[pairs.rows]
+        return pairs[~unlike] if unlike.any() else pairs
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""
-        detected = poses.origin == Origin.DETECTED
-        if not (detected & (track_ids < 0)).any():
-            return detected
-        areas = box_areas(entry.boxes)
+        detected, areas = poses.detected, box_areas(entry.boxes)
         alike = oks(entry.keypoints, areas, entry.keypoints, areas, self._sigmas) > self.config.newcomer_oks
         order = np.arange(len(poses))
         better = (track_ids >= 0) | (detected & (order < order[:, None]))
@@ -286,8 +285,7 @@ class PoseTracker:
     def _remember(self, entry: QueueEntry, poses: Poses, went_on: FloatArray) -> BoolArray:
         """Who (N,) is confirmed, once these are remembered. went_on: similarities (N,) with the queue, or NaN."""
         self._queue.push(entry, self._now_s)
-        detected = poses.origin == Origin.DETECTED
-        people = Sightings(entry.track_ids, entry.boxes, entry.keypoints, detected, went_on)
+        people = Sightings(entry.track_ids, entry.boxes, entry.keypoints, poses.detected, went_on)
         tracks = self._tracks.see(people, self._now_s, self._step_s)
         confirmed = tracks.confirmed(self.config)[tracks.rows(entry.track_ids)]
         # Who can no longer come back is forgotten, so that the memory never grows without bound.
