@@ -624,7 +624,7 @@ def test_older_poses_count_less() -> None:
     tracker = PoseTracker(COCO_17, TrackerConfig(age_decay=0.5))
     follow(tracker, [people((100, 100))] * 3, Shift())
     tracker.predict(Shift())
-    pairs, ids = tracker._similar_pairs(QueueEntry.of(people((100, 100)), 0.4))
+    pairs, ids, _ = tracker._similar_pairs(QueueEntry.of(people((100, 100)), 0.4))
     np.testing.assert_allclose(pairs.similarities, [0.25, 0.5, 1], rtol=1e-5)
     assert ids.tolist() == [1, 1, 1]
 

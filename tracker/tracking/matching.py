@@ -61,8 +61,9 @@ class Pairs(RowTable):
 
     def weighed(self, weights: npt.NDArray[Any] | float, least: float) -> Self:
         """The same with their similarities times weights (P,), without those that are less than the least then."""
-        weighed = type(self)(self.rows, self.columns, (self.similarities * weights).astype(self.similarities.dtype))
-        return weighed[weighed.similarities >= least]
+        weighed = (self.similarities * weights).astype(self.similarities.dtype)
+        kept = np.flatnonzero(weighed >= least)
+        return type(self)(self.rows[kept], self.columns[kept], weighed[kept])
 
 
 def match_pairs(pairs: Pairs, ids: IntArray, num_people: int) -> tuple[IntArray, FloatArray]:

@@ -171,10 +171,9 @@ def oks_nms(
     """
     order = np.argsort(-scores, kind="stable")
     couples = _compared(*_every_two(len(order)), _together(keypoints, keypoints), areas, areas, sigmas)
-    doubles = couples[couples.similarities > threshold]
-    if not len(doubles):
+    if not (couples.similarities > threshold).any():
         return order
-    clash = doubles.table((len(order), len(order))) > 0
+    clash = couples.table((len(order), len(order))) > threshold
     return order[are_left((clash | clash.T)[order][:, order])]
 
 

@@ -137,9 +137,9 @@ class PoseTracker:
             raise ValueError(f"poses must be `Poses` of {self._num_keypoints} keypoints; for nobody: Poses.empty")
         poses = poses.limited()
         poses, entry = self._without_duplicates(poses, self._entry(poses))
-        pairs, past_ids = self._similar_pairs(entry)
+        pairs, past_ids, past_rows = self._similar_pairs(entry)
         poses, pairs = self._tell_apart(poses, pairs, past_ids, look)
-        pairs = self._without_unusual(pairs, past_ids, poses)
+        pairs = self._without_unusual(pairs, past_rows, poses)
         track_ids, similarities = match_pairs(pairs, past_ids[pairs.columns], len(poses))
         went_on = similarities
         if (track_ids < 0).any():
@@ -210,16 +210,17 @@ class PoseTracker:
         rows = oks_nms(entry.keypoints, areas, scores, self._sigmas, self.config.duplicate_oks)
         return poses[rows], entry[rows]
 
-    def _similar_pairs(self, entry: QueueEntry) -> tuple[Pairs, IntArray]:
-        """Who of this frame's people may be who of the queue, and the ids (M,) of these."""
+    def _similar_pairs(self, entry: QueueEntry) -> tuple[Pairs, IntArray, IntArray]:
+        """Who of this frame's people may be who of the queue; of these the ids (M,) and the rows of their tracks."""
         kind, gate = SIMILARITIES[self.config.similarity], self.config.gate
         past = self._queue.people if kind.whole_queue else self._queue.newest
         pairs = kind.compare(entry, past, self._sigmas, gate)
         decays = self._queue.decays(self.config.age_decay, FRAME_S)[pairs.columns] if kind.whole_queue else 1.0
         pairs = pairs.weighed(decays, gate)
+        rows = self._tracks.rows(past.track_ids)
         if self.config.sizes:
-            pairs = with_sizes(pairs, self._tracks.rows(past.track_ids), entry, past, gate)
-        return pairs, past.track_ids
+            pairs = with_sizes(pairs, rows, entry, past, gate)
+        return pairs, past.track_ids, rows
 
     def _tell_apart(self, poses: Poses, pairs: Pairs, past_ids: IntArray, look: Look | None) -> tuple[Poses, Pairs]:
         """Let looks weigh the ids of those who may have either of two; the poses, with what they look like."""
@@ -233,10 +234,9 @@ class PoseTracker:
             similarity[rows] *= self._looks.compare(poses.features[rows], ids)[0][:, of_id]
         return poses, Pairs.of(similarity, self.config.gate)
 
-    def _without_unusual(self, pairs: Pairs, past_ids: IntArray, poses: Poses) -> Pairs:
+    def _without_unusual(self, pairs: Pairs, rows: IntArray, poses: Poses) -> Pairs:
         """The pairs but those of a detection that is far less like somebody than they usually are."""
-        usual = self._tracks.usual[self._tracks.rows(past_ids[pairs.columns])]
-        unlike = pairs.similarities < self.config.usual_share * usual
+        unlike = pairs.similarities < self.config.usual_share * self._tracks.usual[rows[pairs.columns]]
         unlike &= poses.detected[pairs.rows]
         return pairs[~unlike] if unlike.any() else pairs
 
