@@ -101,7 +101,7 @@ class Tracks(RowTable):
 
     def _seen_again(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
         """The same people, in this order, once they are seen."""
-        step = mean_steps(people.keypoints, self.keypoints, _centres(people.boxes) - _centres(self.boxes))
+        step = mean_steps(people.keypoints, self.keypoints, lambda: _centres(people.boxes) - _centres(self.boxes))
         is_first = self.seen_s + self.carried_s == 0
         gain = np.where(is_first, 1, _gain(_PACE_GAIN, step_s))[:, None]
         remembered = self.keypoints + step.astype(np.float32)[:, None]
@@ -151,8 +151,9 @@ def find_again(
     if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
     age_s = now_s - tracks.last_s
-    offsets = _centres(boxes)[:, None] - _centres(tracks.boxes)
-    offsets = mean_steps(keypoints[:, None], tracks.keypoints, offsets)
+    offsets = mean_steps(
+        keypoints[:, None], tracks.keypoints, lambda: _centres(boxes)[:, None] - _centres(tracks.boxes)
+    )
     nearness = _nearness(offsets, tracks, age_s)
     shape = oks(
         _shapes(keypoints, boxes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -145,16 +146,19 @@ def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.ND
     return np.where(count[:, 0] >= _FEWEST, np.log(larger / smaller) / 2, 0)
 
 
-def mean_steps(keypoints: npt.NDArray[Any], others: npt.NDArray[Any], otherwise: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def mean_steps(
+    keypoints: npt.NDArray[Any], others: npt.NDArray[Any], otherwise: Callable[[], npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
     """How far (..., 2) poses (..., K, 2) are from others: the mean over the keypoints in both.
 
-    It is `otherwise` (..., 2) where fewer than four are in both. NaN is a missing keypoint.
+    It is what `otherwise` gives (..., 2) where fewer than four are in both. NaN is a missing keypoint.
     """
     steps = keypoints - others
     known = np.isfinite(steps[..., :1])
     count = known.sum(axis=-2)
     mean = np.einsum("...kc->...c", np.where(known, steps, 0)) / np.maximum(count, 1)
-    return np.where(count >= _FEWEST, mean, otherwise)
+    enough = count >= _FEWEST
+    return mean if enough.all() else np.where(enough, mean, otherwise())
 
 
 def oks_nms(
