@@ -111,3 +111,16 @@ def test_flows_look_at_planes_where_there_are_any(tmp_path: Path, name: str) -> 
     assert of_planes.size_wh == of_image.size_wh
     assert of_planes.grey.shape == of_image.grey.shape
     assert np.abs(of_planes.grey.astype(float) - of_image.grey).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["dis", "lk"])
+@pytest.mark.parametrize("size_wh", [(360, 640), (300, 200)])
+def test_upright_and_narrow_videos_are_followed(tmp_path: Path, name: str, size_wh: tuple[int, int]) -> None:
+    """Of their small pictures FFmpeg's rows have padding."""
+    before, after = read(write_clip(tmp_path / "x.mp4", [view(0, size_wh=size_wh)] * 2), keeps_planes=True)
+    flow = create_flow(name, 320)
+    motion = flow.between(*(flow.prepare(frame.image, frame.planes) for frame in (before, after)))
+    middle = np.float32(size_wh)[None] / 2
+    moved = motion.move(middle)
+    np.testing.assert_allclose(moved.points, middle, atol=0.2)
+    assert moved.reliable.all()

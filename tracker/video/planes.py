@@ -45,8 +45,7 @@ class PlaneReader:
         size = {"width": size_wh[0], "height": size_wh[1], "format": "gray8", "interpolation": "AREA", "threads": 1}
         with self._turn:
             small: Any = self._reformatter.reformat(frame, **size, **spaces, **ranges)  # type: ignore[arg-type]
-        image: Image = small.to_ndarray()
-        return image
+        return np.ascontiguousarray(small.to_ndarray())  # narrow rows have padding, which OpenCV's flow does not take
 
 
 def matrix_of(frame: Any) -> int:
