@@ -42,9 +42,9 @@ def oks(
     Computed in the precision of `keypoints`. Source: `oks_iou` of the official code (vectors SB-7), with its
     mask of visible keypoints put right.
     """
-    near, far, in_both = _in_sigmas(_together(keypoints, others), len(keypoints), sigmas)
-    sums = _summed(near[:, :, :, None] - far[:, :, None], areas[:, None] + other_areas)
-    return np.where(in_both, sums / np.maximum(in_both, 1), 0)
+    dtype = np.result_type(keypoints, np.float32)
+    first, second = _by_keypoint(keypoints, dtype), _by_keypoint(others, dtype)
+    return _of_steps(first[..., None] - second[:, :, None], areas[:, None] + other_areas, sigmas)
 
 
 def near_pairs(
@@ -61,69 +61,58 @@ def near_pairs(
     """
     if not least or len(keypoints) * len(others) < _MANY:
         return Pairs.of(oks(keypoints, areas, others, other_areas, sigmas), least)
-    joined = _together(keypoints, others)
     reach = 2 * math.sqrt(-math.log(least)) * sigmas.max() * np.sqrt(areas.max() + other_areas)
-    rows, columns = _pairs_within(reach.astype(joined.dtype), joined, len(keypoints))
-    return _compared(rows, columns, joined, areas, other_areas, sigmas)
+    rows, columns = _pairs_within(reach.astype(keypoints.dtype), keypoints, others)
+    return _of_pairs(keypoints, areas, others, other_areas, sigmas, rows, columns)
 
 
-def _compared(
-    rows: IntArray,
-    columns: IntArray,
-    joined: npt.NDArray[Any],
+def _of_pairs(
+    keypoints: npt.NDArray[Any],
     areas: npt.NDArray[Any],
+    others: npt.NDArray[Any],
     other_areas: npt.NDArray[Any],
     sigmas: npt.NDArray[Any],
+    rows: IntArray,
+    columns: IntArray,
 ) -> Pairs:
-    """The `oks` of these pairs of poses that stand in one array (2, K, N + M)."""
-    near, far, in_both = _in_sigmas(joined, len(areas), sigmas)
-    steps = near.transpose(0, 2, 1).take(rows, axis=1) - far.transpose(0, 2, 1).take(columns, axis=1)
-    sums = _summed(steps.transpose(0, 2, 1), areas[rows] + other_areas[columns])
-    return Pairs(rows, columns, sums / np.maximum(in_both[rows, columns], 1))
+    """The `oks` of these rows (P,) and columns (P,) alone."""
+    steps = keypoints.take(rows, axis=0) - others.take(columns, axis=0)
+    similarity = _of_steps(_by_keypoint(steps, steps.dtype), areas[rows] + other_areas[columns], sigmas)
+    return Pairs(rows, columns, similarity)
 
 
-def _together(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Poses (N, K, 2) and others (M, K, 2) as one array (2, K, N + M), in the precision of the first.
-
-    Keypoints come first and the people last: the innermost loops of NumPy run over the longest axis.
-    """
-    dtype = np.result_type(keypoints, np.float32)
-    joined = np.empty((2, keypoints.shape[1], len(keypoints) + len(others)), dtype)
-    joined[:, :, : len(keypoints)], joined[:, :, len(keypoints) :] = (
-        keypoints.transpose(2, 1, 0),
-        others.transpose(2, 1, 0),
-    )
-    return joined
+def _by_keypoint(keypoints: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Poses (N, K, 2) as (2, K, N): the innermost loops of NumPy run over the longest axis."""
+    return np.ascontiguousarray(keypoints.transpose(2, 1, 0), dtype)
 
 
-def _in_sigmas(
-    joined: npt.NDArray[Any], count: int, sigmas: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Poses (2, K, N) and others (2, K, M), of which so many come first, and how many keypoints (N, M) are in both."""
-    scaled = joined * (1 / (math.sqrt(8) * sigmas)).astype(joined.dtype)[:, None]
-    absent = np.isnan(scaled[0])
-    near, far = scaled[:, :, :count], scaled[:, :, count:]
-    np.copyto(near, _FAR, where=absent[:, :count])
-    np.copyto(far, -_FAR, where=absent[:, count:])
-    known = (~absent).astype(scaled.dtype)
-    return near, far, known[:, :count].T @ known[:, count:]
-
-
-def _summed(steps: npt.NDArray[Any], areas: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sums (...) of keypoints' similarities; steps: (2, K, ...) in sigmas, overwritten. areas: (...) of both poses."""
+def _of_steps(steps: npt.NDArray[Any], areas: npt.NDArray[Any], sigmas: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The `oks` (...) of poses that are so far apart, (2, K, ...) pixels, overwritten; areas: (...), of both."""
     steps *= steps
-    steps[0] += steps[1]
-    exponent = np.multiply(steps[0], (-2 / (areas + 2 * np.spacing(1.0))).astype(steps.dtype), order="C")
-    np.maximum(exponent, _FAINT, out=exponent)
-    return np.asarray(np.exp(exponent, out=exponent).sum(axis=0))
+    exponent = steps[0]
+    exponent += steps[1]
+    exponent *= (-1 / (4 * sigmas**2)).astype(steps.dtype).reshape(-1, *[1] * areas.ndim)
+    exponent /= (areas + 2 * np.spacing(1.0)).astype(steps.dtype)
+    in_both = (exponent <= 0).sum(axis=0, dtype=np.int16)
+    np.fmax(exponent, _FAINT, out=exponent)  # NaN goes there, too
+    similarity = np.exp(exponent, out=exponent).sum(axis=0)
+    return np.where(in_both, similarity / np.maximum(in_both, 1), 0).astype(steps.dtype)
 
 
-def _pairs_within(reach: npt.NDArray[Any], joined: npt.NDArray[Any], count: int) -> tuple[IntArray, IntArray]:
+def _pairs_within(
+    reach: npt.NDArray[Any], keypoints: npt.NDArray[Any], others: npt.NDArray[Any]
+) -> tuple[IntArray, IntArray]:
     """Rows (P,) and columns (P,) of the pairs whose keypoints' boxes are no farther apart than the reach (M,)."""
-    low, high = np.fmin.reduce(joined, axis=1), np.fmax.reduce(joined, axis=1)
-    may = low[:, :count, None] <= (high[:, count:] + reach)[:, None]
-    may &= high[:, :count, None] >= (low[:, count:] - reach)[:, None]
+    (low, high), (lows, highs) = _extents(keypoints), _extents(others)
+    may = low[:, :, None] <= (highs + reach)[:, None]
+    may &= high[:, :, None] >= (lows - reach)[:, None]
     return np.divmod(np.flatnonzero(may[0] & may[1]), len(reach))
+
+
+def _extents(keypoints: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Lowest and highest x and y (2, N) of poses (N, K, 2); NaN without any keypoint."""
+    first = _by_keypoint(keypoints, keypoints.dtype)
+    return np.fmin.reduce(first, axis=1), np.fmax.reduce(first, axis=1)
 
 
 def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -174,7 +163,7 @@ def oks_nms(
     Source: `oks_nms` of the official code (vectors SB-7).
     """
     order = np.argsort(-scores, kind="stable")
-    couples = _compared(*_every_two(len(order)), _together(keypoints, keypoints), areas, areas, sigmas)
+    couples = _of_pairs(keypoints, areas, keypoints, areas, sigmas, *_every_two(len(order)))
     if not (couples.similarities > threshold).any():
         return order
     clash = couples.table((len(order), len(order))) > threshold
