@@ -12,6 +12,10 @@ import pytest
 # the same on every machine, small networks are faster so, and threads that wait for work take no other test's core.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(name, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Where Python is told to keep nothing of what it compiled, each child would compile all of the program again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell that starts the tests in the background has Ctrl-C ignored, which children would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
