@@ -50,6 +50,7 @@ FURTHER = {
     "doctor": ["--only", "memory"],
     "ablate": ["--flow", "none"],
     "train": ["--steps", "2", "--batch-size", "2", "--device", "cpu"],
+    "train pose": ["--input-size", "64", "64"],
 }
 # No port that somebody else may have; quick ones.
 REPLACED = {
@@ -146,7 +147,7 @@ def test_the_examples_run(
             exec(compile(text, page, "exec"), {})
         else:
             words = words_of(text)
-            done = run(*words, *FURTHER.get(words[0], []))
+            done = run(*words, *FURTHER.get(words[0], []), *FURTHER.get(" ".join(words[:2]), []))
             assert done.code == 0, f"{text}: {done.err}"
 
 

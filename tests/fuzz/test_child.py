@@ -32,6 +32,10 @@ def refuses(path: Path) -> None:
     raise InputError(f"{path} is damaged; get it again")
 
 
+def refuses_zeros(path: Path) -> None:
+    assert 0 not in path.read_bytes()
+
+
 def fails(path: Path) -> None:
     raise KeyError("images")
 

@@ -14,6 +14,7 @@ from tests.fuzz.child import Child
 from tests.fuzz.mutations import bytes_damaged
 from tests.fuzz.runner import FUZZING, fuzz
 from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.test_child import refuses_zeros
 
 SHORT = settings(FUZZING, max_examples=5, derandomize=True)
 
@@ -34,14 +35,10 @@ def test_whole_files_are_read_and_damaged_ones_or_refused(child: Child, tmp_path
     assert counts[name] == SHORT.max_examples
 
 
-def refuse_zeros(path: Path) -> None:
-    assert 0 not in path.read_bytes()
-
-
 @pytest.fixture
 def bad_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The only target is a reader that fails for a file with a zero in it."""
-    target = Target("x.bin", lambda path: path.write_bytes(b"whole" * 9), bytes_damaged, refuse_zeros)
+    target = Target("x.bin", lambda path: path.write_bytes(b"whole" * 9), bytes_damaged, refuses_zeros)
     monkeypatch.setattr(runner, "TARGETS", {"bad": target})
     monkeypatch.setattr(runner, "FAILURES", tmp_path / "fuzz")
 
@@ -53,6 +50,6 @@ def test_a_file_that_is_read_wrongly_is_kept(tmp_path: Path, capsys: pytest.Capt
     assert 0 in kept.read_bytes()
     assert f"bad: {kept} is read wrongly: Traceback" in capsys.readouterr().out
     assert runner.main(["--replay", str(kept)]) == 1
-    assert "in refuse_zeros" in capsys.readouterr().out
+    assert "in refuses_zeros" in capsys.readouterr().out
     kept.write_bytes(b"mended")
     assert runner.main(["--replay", str(kept)]) == 0
