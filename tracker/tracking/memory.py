@@ -91,13 +91,16 @@ class Tracks(RowTable):
 
         Keypoints that are missing there are remembered where they were last, moved along with the others.
         """
+        people = people[np.argsort(people.ids)]
         rows = self.rows(people.ids)
-        is_new = rows == len(self)
-        if not is_new.any():
-            return self._replaced(rows, self[rows]._seen_again(people, now_s, step_s))
-        known, new = rows[~is_new], people[is_new]
-        tracks = self._replaced(known, self[known]._seen_again(people[~is_new], now_s, step_s))
-        return Tracks.join([tracks, Tracks.begin(new.ids, new.boxes, new.keypoints, now_s)])
+        num_known = int(np.count_nonzero(rows < len(self)))
+        known, new = people[:num_known], people[num_known:]
+        if num_known == len(self):
+            tracks = self._seen_again(known, now_s, step_s)
+        else:
+            rows = rows[:num_known]
+            tracks = self._with(rows, self[rows]._seen_again(known, now_s, step_s))
+        return Tracks.join([tracks, Tracks.begin(new.ids, new.boxes, new.keypoints, now_s)]) if len(new) else tracks
 
     def _seen_again(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
         """The same people, in this order, once they are seen."""
@@ -119,10 +122,8 @@ class Tracks(RowTable):
             usual=self.usual + np.where(np.isnan(rise), 0, rise),
         )
 
-    def _replaced(self, rows: IntArray, others: Tracks) -> Tracks:
-        """The same with others at these rows (M,), each of which is named once."""
-        if len(rows) == len(self):
-            return others[np.argsort(rows)]
+    def _with(self, rows: IntArray, others: Tracks) -> Tracks:
+        """The same with others at these rows (M,)."""
         columns = {name: column.copy() for name, column in vars(self).items()}
         for name, column in columns.items():
             column[rows] = getattr(others, name)
