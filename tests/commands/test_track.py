@@ -478,6 +478,11 @@ def test_what_exists_is_kept_without_opening_input_and_networks(
     assert {path.read_text() for path in tmp_path.iterdir()} == {"precious"}
 
 
+def test_a_pattern_that_nothing_matches_is_named_whatever_exists(run: Run, tmp_path: Path) -> None:
+    (tmp_path / f"{tmp_path.name}_tracked.mp4").write_text("precious")
+    check_refusal(run("track", "--input", "cl*.mp4"), 1, "nothing matches cl*.mp4; check the pattern")
+
+
 def test_overwrite_replaces_what_exists(track: Run, tmp_path: Path) -> None:
     for name in ("out.mp4", "out.jsonl", "out.partial.mp4"):
         (tmp_path / name).write_text("old")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath
 
-from tracker.errors import OutputError, UsageError
+from tracker.errors import InputError, OutputError, UsageError
 from tracker.formats import FORMATS, check_results_output, format_of
 from tracker.formats.posetrack_dataset import PoseTrackDataset, find_dataset
 from tracker.job.job import Job, Outputs, describe_input
@@ -73,7 +73,12 @@ def plan_jobs(
 
 
 def check_outputs(job: Job) -> None:
-    """Refuse outputs that cannot or must not be written, as `tracker.outputs.check_output` does, and taken ports."""
+    """Refuse outputs that cannot or must not be written, as `tracker.outputs.check_output` does, and taken ports.
+
+    Before that InputError for a pattern that nothing matches, whose outputs are named after its folder.
+    """
+    if is_pattern(job.input) and not files_of(job.input):
+        raise InputError(f"nothing matches {job.input}; check the pattern")
     outputs = job.outputs
     if outputs.overlay and job.has_picture_folder:
         if outputs.overlay.exists() and not outputs.overwrite:
