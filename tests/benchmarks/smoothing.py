@@ -91,9 +91,9 @@ def shaking(results: Results) -> float:
     return 100 * float(np.median(shares))
 
 
-def noise_left(smooth: str, times_s: Any, noise: float, seed: int = 0) -> float:
+def noise_left(smooth: str, times_s: Any, noise: float) -> float:
     """The share of its variance that a still pose keeps; noise: σ, in person sizes, white."""
-    offsets = np.random.default_rng(seed).normal(0, noise * SIZE, (len(times_s), 1, 17, 2))
+    offsets = np.random.default_rng(0).normal(0, noise * SIZE, (len(times_s), 1, 17, 2))
     settled = _settled(times_s)
     left = smoothed(offsets, times_s, smooth)[settled]
     return float(left.var(axis=0).sum() / offsets[settled].var(axis=0).sum())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import shutil
 import subprocess
@@ -83,16 +82,7 @@ def scene(clip: Path, models: list[str], tmp_path: Path, monkeypatch: pytest.Mon
         yield Scene(tmp_path, patch, cleanup)
 
 
-def nothing(_: Scene) -> None:
-    """All is well on disk."""
-
-
 # --- sources
-
-
-def written(name: str, content: bytes) -> Make:
-    """A file of that content."""
-    return lambda scene: (scene.folder / name).write_bytes(content)
 
 
 def cut(name: str, **options: str) -> Make:
@@ -189,9 +179,6 @@ FULL = "No space left on device"
 REMEDY = "free some or name another folder"
 
 OUTPUT_FAULTS = {
-    "unknown container": Fault(
-        nothing, "--output out.avi", "error: cannot write out.avi: name a video file that ends in .mp4, .m4v, .mov"
-    ),
     "full disk": Fault(
         small_disk("64k"), "--input long.mp4 --output disk/out.mp4",
         f"error: cannot write disk/out.mp4: {FULL}; the video so far is in disk/out.partial.mp4; {REMEDY}",
@@ -216,13 +203,6 @@ OUTPUT_FAULTS = {
 # --- networks and devices
 
 
-class _Attack:
-    """Unpickled, it writes a file."""
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
-        return Path.touch, (Path("attacked"),)  # type: ignore[return-value]
-
-
 def dark_end(scene: Scene) -> None:
     """Five bright pictures and a dark one, and a pose network that fails on it."""
     write_clip(scene.folder / "dusk.mp4", [texture()] * 5 + [np.zeros_like(texture())])
@@ -231,10 +211,6 @@ def dark_end(scene: Scene) -> None:
 
 # What else files of networks may hold is in test_runtime.py, test_weights.py and where their families are tested.
 NETWORK_FAULTS = {
-    "pickle that would run code": Fault(
-        written("x.pth", pickle.dumps({"state_dict": _Attack()}, protocol=2)), "--pose-model x.pth",
-        "error: x.pth holds getattr besides tensors, and loading that could run code, so it is refused; save the …",
-    ),
     "NaN after some pictures": Fault(
         dark_end, "--input dusk.mp4 --pose-model x.onnx", "error: x.onnx…gave values that are not finite …",
         left=frozenset({"out.partial.mp4", "out.partial.jsonl"}),

@@ -19,8 +19,9 @@ from tracker.detection.family import Outputs
 from tracker.detection.person_detector import PERSON_DETECTOR
 from tracker.detection.rtmdet import RTMDET
 from tracker.errors import ModelError, UsageError
-from tracker.runtime import OnnxNetwork, TensorInfo
+from tracker.runtime import OnnxNetwork, TensorInfo, torch_runs_on_cuda
 from tracker.types import Detections, Image
+from tracker.weights import find_default
 
 SHARED = Path(__file__).parents[3] / "shared"
 RTMDET_NANO = SHARED / "models" / "rtmdet_nano.onnx"
@@ -422,3 +423,13 @@ def test_real_networks_of_all_families_find_the_same_people(name: str) -> None:
     (found,) = load_detector(RTMDET_NANO.with_stem(name), "cpu", 0.4).detect([image])
     assert (iou(expected.boxes, found.boxes).max(axis=1) > 0.7).sum() >= len(expected) - 1
     assert len(found) <= len(expected) + 2
+
+
+def test_cuda_finds_what_the_cpu_finds() -> None:
+    if not torch_runs_on_cuda("auto"):
+        pytest.skip("there is no CUDA device")
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    path = find_default("detector", engine="torch")
+    (on_cpu,), (on_cuda,) = (load_detector(path, device, 0.001, size=96).detect([image]) for device in ("cpu", "cuda"))
+    assert abs(len(on_cpu) - len(on_cuda)) <= 0.1 * len(on_cpu)
+    np.testing.assert_allclose(on_cuda.scores[:5], on_cpu.scores[:5], atol=0.02)

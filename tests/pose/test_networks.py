@@ -15,10 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tests.onnx_graphs import Node, write_constant_graph, write_graph
-from tests.trained import BOTTOM_UP, BOTTOM_UP_MOBILENET, DETECTOR, POSE, like_trained, write_weights
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, like_trained, write_weights
 from tests.vectors import SHARED
 from tracker.errors import ModelError
-from tracker.export.pair import export_network
 from tracker.nets.litepose import LITEPOSE_SIZES, LitePose, LitePoseConfig
 from tracker.nets.pose_resnet import PoseResNet
 from tracker.pose import TopDownEstimator, load_pose_network, load_poses
@@ -297,30 +296,6 @@ def test_a_network_of_the_other_method_is_told_by_its_outputs(tmp_path, stated):
     path = write_weights(tmp_path / "weights.safetensors", stated)
     sees, method = ("bottom_up", "top-down") if stated is POSE else ("has_boxes", "bottom-up")
     assert f"take --pose {method}" in refusal(path, functools.partial(load_poses, **{sees: True}))
-
-
-@pytest.mark.parametrize(
-    ("stated", "outputs"),
-    [
-        pytest.param(BOTTOM_UP, {"heatmaps_0": (14, 32, 48), "tags_0": (14, 32, 48), "heatmaps_1": (14, 64, 96)}),
-        pytest.param(BOTTOM_UP_MOBILENET, {"heatmaps_0": (14, 32, 48), "tags_0": (28, 32, 48)}),
-    ],
-    ids=["LitePose", "BottomUpMobileNet"],
-)
-def test_bottom_up_files_agree_on_both_engines(tmp_path, stated, outputs):
-    torch.manual_seed(0)
-    files = export_network([write_weights(tmp_path / "weights.safetensors", stated)], tmp_path / "small")
-    on_onnx, on_torch = (load_pose_network(path, "cpu") for path in files)
-    assert on_onnx.engine.startswith("ONNX Runtime")
-    assert on_onnx.name == "small.onnx"
-    for network in (on_onnx, on_torch):
-        assert (network.skeleton, network.input_size_hw) == (CROWDPOSE_14, (64, 64))
-    # As large as they were not exported with.
-    given, expected = (network.run(crops(3, (192, 128))) for network in (on_onnx, on_torch))
-    assert {name: maps.shape for name, maps in given.items()} == {name: (3, *shape) for name, shape in outputs.items()}
-    for name, maps in expected.items():
-        # Between two people a cell's tag may be of either.
-        assert np.mean(np.abs(given[name] - maps) > 2e-3 * np.abs(maps).max()) <= 1e-3 * name.startswith("tags")
 
 
 def write_scaled_channels(path, batch):
