@@ -14,10 +14,6 @@ from tracker.boxes import are_left
 from tracker.tracking.matching import Pairs
 from tracker.types import IntArray
 
-# Stands in for missing keypoints: so far apart that exp(−distance²) is exactly 0, and finite, so that no NaN
-# arises from a difference. The two sides get opposite signs.
-_FAR = 1e15
-
 # Of fewer keypoints the spread says little of the size, and their mean little of the place.
 _FEWEST = 4
 
