@@ -14,8 +14,10 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPEN
     os.environ.setdefault(name, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Where Python is told to keep nothing of what it compiled, each child would compile all of the program again.
+# Where Python is told to keep nothing of what it compiled, each child would compile all of the program again, and each
+# run all of the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that starts the tests in the background has Ctrl-C ignored, which children would inherit.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
