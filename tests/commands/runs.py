@@ -52,6 +52,12 @@ def running(command: list[str], num_bytes: int, poses: Path) -> Iterator[subproc
             process.kill()
 
 
+def video_times(path: Path) -> list[float]:
+    """When the pictures of a video are shown, in seconds."""
+    with av.open(str(path)) as container:
+        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+
+
 def count_frames(path: Path) -> int:
     """How many frames an overlay or poses have; of partial files the very last one may be cut off."""
     if path.suffix == ".jsonl":

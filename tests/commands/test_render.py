@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, TIMES_S, Run, texture
+from tests.commands.runs import video_times
 from tests.formats.examples import READABLE
 from tests.video.clips import flashes_and_tones, write_clip, write_sounding_clip
 from tracker.commands import render as render_command
@@ -21,11 +22,6 @@ from tracker.video.overlay import OverlayRenderer
 def pictures(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="bgr24").astype(int) for frame in container.decode(video=0)]
-
-
-def times_of(path: Path) -> list[float]:
-    with av.open(str(path)) as container:
-        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
 
 
 def drawn(path: Path) -> list[bool]:
@@ -48,7 +44,7 @@ def test_the_overlay_is_the_same_again(run: Run, clip: Path, suffix: str) -> Non
         run("convert", "out.jsonl", f"out{suffix}")
     done = run("render", f"out{suffix}", clip, "--output", "again.mp4")
     assert (done.code, done.out, done.err) == (0, "", "written: again.mp4, 10 frames\n")
-    assert times_of(Path("again.mp4")) == pytest.approx(TIMES_S, abs=1e-4)
+    assert video_times(Path("again.mp4")) == pytest.approx(TIMES_S, abs=1e-4)
     first, again = pictures(Path("first.mp4")), pictures(Path("again.mp4"))
     # the line of text says how fast the first one was, which coding lets shine through elsewhere
     differences = [np.abs(a - b)[24:].mean() for a, b in zip(first, again, strict=True)]
@@ -95,7 +91,7 @@ def test_people_of_a_part_are_drawn_where_they_were_tracked(run: Run, track: Run
         if name not in ("mot", "openpose"):
             assert drawn(Path("again.mp4")) == [4 <= frame < 8 for frame in frames]
         times_s = [TIMES_S[frame] for frame in frames]
-        assert times_of(Path("again.mp4")) == pytest.approx(np.subtract(times_s, times_s[0]), abs=1e-4)
+        assert video_times(Path("again.mp4")) == pytest.approx(np.subtract(times_s, times_s[0]), abs=1e-4)
 
 
 def test_a_longer_video_is_told(run: Run, track: Run, clip: Path) -> None:
@@ -112,7 +108,7 @@ def test_a_folder_has_the_rate_of_the_results(run: Run, track: Run, tmp_path: Pa
         cv2.imwrite(str(folder / f"{number}.png"), texture())
     track("--poses", "out.jsonl", "--fps", "10", source=folder)
     assert run("render", "out.jsonl", folder).code == 0
-    assert times_of(Path("pictures_rendered.mp4")) == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-4)
+    assert video_times(Path("pictures_rendered.mp4")) == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-4)
 
 
 def test_a_video_has_the_rate_that_it_was_given(run: Run, track: Run, clip: Path) -> None:
@@ -120,7 +116,7 @@ def test_a_video_has_the_rate_that_it_was_given(run: Run, track: Run, clip: Path
     assert run("render", "out.jsonl", clip, "--output", "again.mp4").code == 0
     whole = track("--output", "whole.mp4", "--fps", "100")
     assert whole.code == 0
-    assert times_of(Path("again.mp4")) == times_of(Path("whole.mp4"))
+    assert video_times(Path("again.mp4")) == video_times(Path("whole.mp4"))
 
 
 def test_keypoints_fade_at_the_score_at_which_they_were_dropped(

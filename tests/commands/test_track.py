@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import BOXES, SIZE_WH, TIMES_S, Run, read_lines, refused, texture
+from tests.commands.runs import video_times
 from tests.formats.examples import READABLE
 from tests.video.test_pictures import write_fields, write_stretched
 from tracker import runtime
@@ -20,11 +21,6 @@ from tracker.job import sinks
 from tracker.tracking.config import TrackerConfig
 from tracker.types import Image
 from tracker.video.source import open_source
-
-
-def video_times(path: Path) -> list[float]:
-    with av.open(str(path)) as container:
-        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
 
 
 def files(folder: Path) -> set[str]:
