@@ -37,7 +37,7 @@ def test_it_says_what_a_frame_costs(
     assert sum(row[1] for row in table.values()) - cpu == pytest.approx(cpu, abs=0.5)
     rate = re.search(r"^([\d.]+) frames/s end to end", done.out, re.MULTILINE)
     assert rate
-    assert float(rate[1]) == pytest.approx(1000 / wall, rel=0.02)  # both are rounded
+    assert float(rate[1]) == pytest.approx(1000 / wall, rel=0.02, abs=0.06)  # both are rounded
     overlap = re.search(r"^overlap (\d+)%: ([\w +]+) take ([\d.]+) ms", done.out, re.MULTILINE)
     assert overlap
     assert 0 < int(overlap[1]) <= 101
