@@ -32,8 +32,8 @@ def looking(poses: Poses, *features: tuple[float, ...]) -> Poses:
     ],
 )
 def test_who_comes_back_is_told_by_looks_and_else_by_place(before, after, ids):
-    frames = [looking(people((100, 100), (140, 100)), *before)] * 8
-    back = [looking(people((100, 100), (140, 100)), *after)] * 2
+    frames = [looking(people((100, 100), (130, 100)), *before)] * 8
+    back = [looking(people((100, 100), (130, 100)), *after)] * 2
     assert ids_by_x(follow(PoseTracker(COCO_17), [*frames, *NOBODY, *back], Shift())[-1]) == ids
 
 

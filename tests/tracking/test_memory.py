@@ -33,10 +33,31 @@ def similarity(tracks: Tracks, offset: tuple[float, float], frame: int, pose: np
 
 def test_the_nearer_the_likelier_up_to_a_reach_that_grows() -> None:
     assert similarity(lost(), (0, 0), 11) == pytest.approx(1)
-    assert 1 > similarity(lost(), (20, 0), 11) > similarity(lost(), (40, 0), 11) > 0
-    assert similarity(lost(), (80, 0), 11) == 0
-    assert similarity(lost(), (80, 0), 40) > 0
+    assert 1 > similarity(lost(), (10, 0), 11) > similarity(lost(), (15, 0), 11) > 0
+    assert similarity(lost(), (40, 0), 11) == 0
+    assert similarity(lost(), (40, 0), 40) > 0
     assert similarity(lost(), (160, 0), 1000) == 0
+
+
+def test_who_was_fast_may_be_farther() -> None:
+    assert similarity(lost(), (0, 35), 14) == 0
+    assert similarity(lost((3, 0)), (0, 35), 14) > 0
+
+
+def test_who_was_seen_once_may_be_farther() -> None:
+    once = replace(lost(), seen_s=np.zeros(1))
+    assert similarity(once, (40, 0), 11) > 0
+    assert similarity(once, (80, 0), 11) == 0
+    assert similarity(once, (160, 0), 1000) == 0
+
+
+def test_who_is_seen_as_a_whole_is_like_their_part() -> None:
+    """Legs out of the picture: the box and its middle are others, what is in both is the same."""
+    upper = np.where(POSE[:, 1:] <= 50, POSE, np.float32(np.nan))[None]
+    tracks = replace(lost(), boxes=np.array([[0, 0, 50, 50]], np.float32), keypoints=upper)
+    assert similarity(tracks, (0, 0), 11) == pytest.approx(1)
+    few = np.where(np.arange(17)[:, None] < 3, POSE, np.float32(np.nan))[None]  # too few to tell the size
+    assert similarity(replace(tracks, keypoints=few), (0, 0), 11) == 0
 
 
 def test_the_pace_is_believed_for_a_while() -> None:

@@ -8,12 +8,14 @@ import numpy as np
 
 from tracker.tracking.config import FRAME_S, TrackerConfig
 from tracker.tracking.matching import match_greedily
-from tracker.tracking.oks import mean_steps, oks, size_ratios
+from tracker.tracking.oks import FEWEST, mean_steps, size_ratios
 from tracker.types import BoolArray, DoubleArray, FloatArray, IntArray, RowTable
 
-# A lost person is looked for within this many box heights of where they were or would be by now; the reach
-# grows by the second number each second, up to the third.
-_REACH, _REACH_GROWTH, _MAX_REACH = 0.5, 1.25, 1.5
+# A lost person is looked for within this many box heights of where they were or would be by now; the reach grows by
+# the second number each second, up to the last. Who was seen once, so that no pace is known, may be farther.
+_REACH, _REACH_ONCE, _MAX_REACH = (0.2, 0.5), (0.5, 1.25), 1.5
+# And by this share of the way that they would have gone at their pace.
+_TURN = 1.5
 # Limbs move while nobody looks: shapes are compared with sigmas this much wider, the more so the longer ago.
 _SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 2.5
 # The pace of a person is believed for so long after they were last seen.
@@ -146,24 +148,20 @@ def find_again(
     boxes: (N, 4), keypoints: (N, K, 2) pixels, NaN where dropped, of the people who are there now. Returns ids (N,),
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
     the person was last seen and from where their pace would have brought them, whichever is nearer. likeness: (N, T),
-    what their looks leave of the similarity. same: (N, T), 1 for people known by their looks alone, wherever they are.
-    sizes: how far keypoints are spread counts, too, and not only roughly how large the boxes are.
+    what is left of the similarity by looks, and as far as it is clear that somebody is there. same: (N, T), 1 for
+    people known by their looks alone, wherever they are. sizes: how far keypoints are spread counts, and how large the
+    boxes are only where too few are seen both times.
     """
     if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
     age_s = now_s - tracks.last_s
+    steps = keypoints[:, None] - tracks.keypoints
     offsets = mean_steps(
         keypoints[:, None], tracks.keypoints, lambda: _centres(boxes)[:, None] - _centres(tracks.boxes)
     )
-    nearness = _nearness(offsets, tracks, age_s)
-    shape = oks(
-        _shapes(keypoints, boxes),
-        np.zeros(len(boxes)),
-        _shapes(tracks.keypoints, tracks.boxes),
-        2 * (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age_s) ** 2,  # the mean of both areas is the slack squared
-        sigmas,
-    )
-    similarity = np.maximum(nearness * shape * likeness, _OUT_OF_REACH * same) * _of_like_size(boxes, tracks.boxes)
+    shape, is_sized = _shape(steps - offsets[:, :, None], tracks, age_s, sigmas)
+    similarity = np.maximum(_nearness(offsets, tracks, age_s) * shape * likeness, _OUT_OF_REACH * same)
+    similarity *= (is_sized & sizes) | _of_like_size(boxes, tracks.boxes)
     if sizes:
         rows, columns = np.nonzero(similarity)
         ratios = size_ratios(keypoints[rows], tracks.keypoints[columns])
@@ -171,11 +169,28 @@ def find_again(
     return match_greedily(similarity, tracks.ids, _MIN_SIMILARITY)
 
 
+def _shape(
+    apart: DoubleArray, tracks: Tracks, age_s: DoubleArray, sigmas: DoubleArray
+) -> tuple[DoubleArray, BoolArray]:
+    """How alike (N, T) people and lost ones are in shape, 0–1, and whether enough keypoints are in both to tell size.
+
+    apart: (N, T, K, 2) pixels from where keypoints would be if people had gone as a whole; NaN where not in both.
+    """
+    in_both = np.isfinite(apart[..., 0]).sum(axis=2)
+    slack = (_SHAPE_SLACK + _SHAPE_SLACK_GROWTH * age_s) * np.maximum(_sizes(tracks.boxes), 1e-6)
+    squared = (apart**2).sum(axis=3) / (8 * np.multiply.outer(slack, sigmas) ** 2)
+    return np.nan_to_num(np.exp(-squared)).sum(axis=2) / np.maximum(in_both, 1), in_both >= FEWEST
+
+
 def _nearness(offsets: DoubleArray, tracks: Tracks, age_s: DoubleArray) -> DoubleArray:
     """(N, T): 1 at the expected place, falling linearly to 0 at the end of the reach; offsets: (N, T, 2) pixels."""
     expected = tracks.paces * np.minimum(age_s, _PACE_S)[:, None]
     distance = np.minimum(np.linalg.norm(offsets, axis=2), np.linalg.norm(offsets - expected, axis=2))
-    reach = np.minimum(_REACH + _REACH_GROWTH * age_s, _MAX_REACH) * _sizes(tracks.boxes)
+    has_pace = tracks.seen_s + tracks.carried_s > 0
+    first, growth = np.where(has_pace[:, None], _REACH, _REACH_ONCE).T
+    sizes = _sizes(tracks.boxes)
+    reach = (first + growth * age_s) * sizes + _TURN * np.linalg.norm(expected, axis=1)
+    reach = np.minimum(reach, _MAX_REACH * sizes)
     return np.maximum(1 - distance / np.maximum(reach, 1e-6), 0)
 
 
@@ -187,11 +202,6 @@ def _gain(gain: float, step_s: float) -> float:
 def _of_like_size(boxes: FloatArray, lost_boxes: FloatArray) -> BoolArray:
     ratio = _sizes(boxes)[:, None] / np.maximum(_sizes(lost_boxes)[None], 1e-6)
     return (ratio <= _MAX_SIZE_RATIO) & (ratio >= 1 / _MAX_SIZE_RATIO)
-
-
-def _shapes(keypoints: FloatArray, boxes: FloatArray) -> DoubleArray:
-    """Keypoints (N, K, 2) relative to the centre of the box, in units of its size."""
-    return (keypoints - _centres(boxes)[:, None]) / np.maximum(_sizes(boxes), 1e-6)[:, None, None]
 
 
 def _centres(boxes: FloatArray) -> DoubleArray:

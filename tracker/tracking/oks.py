@@ -15,7 +15,7 @@ from tracker.tracking.matching import Pairs
 from tracker.types import IntArray
 
 # Of fewer keypoints the spread says little of the size, and their mean little of the place.
-_FEWEST = 4
+FEWEST = 4
 
 # What is less like than by this exponent counts for nothing; processors are slow in still smaller numbers.
 _FAINT = -80
@@ -128,7 +128,7 @@ def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.ND
         mean = shown.sum(axis=1) / np.maximum(count, 1)
         spreads.append(np.einsum("pkc,pkc->p", shown, shown) - count[:, 0] * np.einsum("pc,pc->p", mean, mean))
     larger, smaller = np.maximum(spreads, 1)
-    return np.where(count[:, 0] >= _FEWEST, np.log(larger / smaller) / 2, 0)
+    return np.where(count[:, 0] >= FEWEST, np.log(larger / smaller) / 2, 0)
 
 
 def mean_steps(
@@ -142,7 +142,7 @@ def mean_steps(
     known = np.isfinite(steps[..., :1])
     count = known.sum(axis=-2)
     mean = np.einsum("...kc->...c", np.where(known, steps, 0)) / np.maximum(count, 1)
-    enough = count >= _FEWEST
+    enough = count >= FEWEST
     return mean if enough.all() else np.where(enough, mean, otherwise())
 
 
