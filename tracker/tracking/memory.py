@@ -17,7 +17,7 @@ _REACH, _REACH_ONCE, _MAX_REACH = (0.2, 0.5), (0.5, 1.25), 1.5
 # And by this share of the way that they would have gone at their pace.
 _TURN = 1.5
 # Limbs move while nobody looks: shapes are compared with sigmas this much wider, the more so the longer ago.
-_SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 2.0, 2.5
+_SHAPE_SLACK, _SHAPE_SLACK_GROWTH = 1.5, 1.0
 # The pace of a person is believed for so long after they were last seen.
 _PACE_S = 0.6
 # How quickly the remembered pace follows the newest step, in frames of `FRAME_S`.
