@@ -56,8 +56,13 @@ def test_who_is_seen_as_a_whole_is_like_their_part() -> None:
     upper = np.where(POSE[:, 1:] <= 50, POSE, np.float32(np.nan))[None]
     tracks = replace(lost(), boxes=np.array([[0, 0, 50, 50]], np.float32), keypoints=upper)
     assert similarity(tracks, (0, 0), 11) == pytest.approx(1)
-    few = np.where(np.arange(17)[:, None] < 3, POSE, np.float32(np.nan))[None]  # too few to tell the size
-    assert similarity(replace(tracks, keypoints=few), (0, 0), 11) == 0
+
+
+def test_boxes_tell_the_size_where_too_few_keypoints_do() -> None:
+    few = np.where(np.arange(17)[:, None] < 3, POSE, np.float32(np.nan))[None]
+    assert similarity(replace(lost(), keypoints=few), (0, 0), 11) == pytest.approx(1)
+    half = np.array([[25, 25, 75, 75]], np.float32)
+    assert similarity(replace(lost(), boxes=half, keypoints=few), (0, 0), 11) == 0
 
 
 def test_the_pace_is_believed_for_a_while() -> None:

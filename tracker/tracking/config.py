@@ -64,7 +64,7 @@ class TrackerConfig:
     forget_after_s: float = 6.0
     """Seconds for which a lost person is remembered."""
     forget_newcomer_s: float = 3.0
-    """The same of who was seen for less than it takes to be confirmed: fast people at low frame rates."""
+    """The same of who was seen for less than it takes to be confirmed: fast at low frame rates, or hidden soon."""
     sizes: bool = True
     """Of several who are near, the one of like size comes first."""
     background: bool = True
