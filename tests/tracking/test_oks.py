@@ -144,7 +144,7 @@ def test_no_pair_that_is_alike_is_left_out_for_being_far(dtype, least, num_other
     np.testing.assert_array_equal(np.where(similarity >= least, similarity, 0), np.where(alike >= least, alike, 0))
     assert (np.diff(pairs.rows * num_others + pairs.columns) > 0).all()
     if num_others > 30 and least:
-        assert len(pairs) < similarity.size / 2
+        assert len(pairs.rows) < similarity.size / 2
 
 
 def test_of_several_like_poses_each_drops_the_weaker_ones_alone():

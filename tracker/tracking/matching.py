@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tracker.types import BoolArray, FloatArray, IntArray, RowTable
+from tracker.types import BoolArray, FloatArray, IntArray
 
 
 def are_among(ids: IntArray, others: IntArray) -> BoolArray:
@@ -36,7 +36,7 @@ def match_greedily(similarity: npt.NDArray[Any], column_ids: IntArray, gate: flo
 
 
 @dataclass(frozen=True)
-class Pairs(RowTable):
+class Pairs:
     """Who may be matched with whom: (P,) rows of people and columns of others, in this order, and similarities in 0–1.
 
     Of many people few are near one another; with pairs, no more is done than for these.
@@ -62,8 +62,12 @@ class Pairs(RowTable):
     def weighed(self, weights: npt.NDArray[Any] | float, least: float) -> Self:
         """The same with their similarities times weights (P,), without those that are less than the least then."""
         weighed = (self.similarities * weights).astype(self.similarities.dtype)
-        kept = np.flatnonzero(weighed >= least)
-        return type(self)(self.rows[kept], self.columns[kept], weighed[kept])
+        return type(self)(self.rows, self.columns, weighed).where(weighed >= least)
+
+    def where(self, kept: BoolArray) -> Self:
+        """Those of a mask (P,)."""
+        places = np.flatnonzero(kept)
+        return type(self)(self.rows[places], self.columns[places], self.similarities[places])
 
 
 def match_pairs(pairs: Pairs, ids: IntArray, num_people: int) -> tuple[IntArray, FloatArray]:

@@ -96,13 +96,13 @@ class Tracks(RowTable):
         people = people[np.argsort(people.ids)]
         rows = self.rows(people.ids)
         num_known = int(np.count_nonzero(rows < len(self)))
-        known, new = people[:num_known], people[num_known:]
+        if num_known < len(people):
+            known, new = people[:num_known], people[num_known:]
+            begun = Tracks.begin(new.ids, new.boxes, new.keypoints, now_s)
+            return Tracks.join([self.see(known, now_s, step_s), begun])
         if num_known == len(self):
-            tracks = self._seen_again(known, now_s, step_s)
-        else:
-            rows = rows[:num_known]
-            tracks = self._with(rows, self[rows]._seen_again(known, now_s, step_s))
-        return Tracks.join([tracks, Tracks.begin(new.ids, new.boxes, new.keypoints, now_s)]) if len(new) else tracks
+            return self._seen_again(people, now_s, step_s)
+        return self._with(rows, self[rows]._seen_again(people, now_s, step_s))
 
     def _seen_again(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
         """The same people, in this order, once they are seen."""

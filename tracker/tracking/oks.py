@@ -20,6 +20,9 @@ FEWEST = 4
 # What is less like than by this exponent counts for nothing; processors are slow in still smaller numbers.
 _FAINT = -80
 
+# Added to the areas of both poses, so that none is divided by 0.
+_LEAST_AREA = 2 * float(np.spacing(1.0))
+
 # From so many pairs on it takes less time to look first which of them are near.
 _MANY = 800
 
@@ -87,8 +90,8 @@ def _of_steps(steps: npt.NDArray[Any], areas: npt.NDArray[Any], sigmas: npt.NDAr
     steps *= steps
     exponent = steps[0]
     exponent += steps[1]
-    exponent *= (-1 / (4 * sigmas**2)).astype(steps.dtype).reshape(-1, *[1] * areas.ndim)
-    exponent /= (areas + 2 * np.spacing(1.0)).astype(steps.dtype)
+    exponent *= (-0.25 / sigmas**2).astype(steps.dtype).reshape(-1, *[1] * areas.ndim)
+    exponent /= areas + _LEAST_AREA
     in_both = (exponent <= 0).sum(axis=0, dtype=np.int16)
     np.fmax(exponent, _FAINT, out=exponent)  # NaN goes there, too
     similarity = np.exp(exponent, out=exponent).sum(axis=0)

@@ -59,7 +59,7 @@ def with_sizes(pairs: Pairs, ids: IntArray, people: QueueEntry, past: QueueEntry
     rows, columns = pairs.rows[contested], pairs.columns[contested]
     spread = size_ratios(people.keypoints[rows], past.keypoints[columns]) / _SPREAD
     box = (np.log(_sizes(people.boxes))[rows] - np.log(_sizes(past.boxes))[columns]) / _BOX
-    weights = np.ones(len(pairs))
+    weights = np.ones(len(pairs.rows))
     weights[contested] = np.exp((spread**2 + box**2) / -2)
     return pairs.weighed(weights, gate)
 
@@ -68,9 +68,10 @@ def _contested(rows: IntArray, ids: IntArray) -> BoolArray:
     """Which pairs (P,) of people and small ids are of those who may have several, or one that others may have."""
     may = np.zeros((rows.max(initial=-1) + 1, ids.max(initial=-1) + 1), np.bool_)
     may[rows, ids] = True
-    contested = may.sum(axis=1) > 1
-    contested |= may[:, may.sum(axis=0) > 1].any(axis=1)
-    return np.asarray(contested[rows])
+    some_rows, some_ids = np.divmod(np.flatnonzero(may), max(may.shape[1], 1))
+    contested = np.bincount(some_rows) > 1
+    contested[some_rows[(np.bincount(some_ids) > 1)[some_ids]]] = True
+    return contested[rows]
 
 
 def _sizes(boxes: FloatArray) -> FloatArray:

@@ -206,8 +206,8 @@ class PoseTracker:
         strong = poses.detected
         if not strong.all():
             strong |= entry.mean_scores >= self.config.propagation_score
-        strong &= np.isfinite(poses.boxes).all(axis=1)
-        if not strong.all():
+        if not (strong.all() and np.isfinite(poses.boxes).all()):
+            strong &= np.isfinite(poses.boxes).all(axis=1)
             poses, entry = poses[strong], entry[strong]
         scores, areas = poses.pose_scores(), box_areas(poses.boxes)
         rows = oks_nms(entry.keypoints, areas, scores, self._sigmas, self.config.duplicate_oks)
@@ -241,7 +241,7 @@ class PoseTracker:
         """The pairs but those of a detection that is far less like somebody than they usually are."""
         unlike = pairs.similarities < self.config.usual_share * self._tracks.usual[rows[pairs.columns]]
         unlike &= poses.detected[pairs.rows]
-        return pairs[~unlike] if unlike.any() else pairs
+        return pairs.where(~unlike)
 
     def _may_be_new(self, entry: QueueEntry, track_ids: IntArray, poses: Poses) -> BoolArray:
         """Which poses (N,) are detected and not a second look at somebody with an id or a better score."""
