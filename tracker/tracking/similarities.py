@@ -95,9 +95,9 @@ def _oks_or_iou(
     """OKS; with no keypoint in both poses it is undefined, and the overlap of the boxes stands in."""
     areas, past_areas = box_areas(people.boxes), box_areas(past.boxes)
     pairs = near_pairs(people.keypoints, areas, keypoints, past_areas, sigmas, least)
-    blind = ~(people.kept @ past.kept.T)
-    if not blind.any():
+    in_both = people.kept.astype(np.float32) @ past.kept.T.astype(np.float32)
+    if in_both.min(initial=1) > 0:
         return pairs
-    similarity = pairs.table(blind.shape)
-    similarity[blind] = iou(people.boxes, boxes)[blind]
+    similarity = pairs.table(in_both.shape)
+    similarity[in_both == 0] = iou(people.boxes, boxes)[in_both == 0]
     return Pairs.of(similarity, least)
