@@ -51,6 +51,15 @@ def test_every_person_has_one_id(clip: str, num_people: int) -> None:
     assert len(confirmed_ids(track(SHARED / "clips" / clip))) == num_people
 
 
+def test_who_comes_back_after_a_second_goes_on() -> None:
+    """Two play; one is not seen for 0.9 s, after a false person was, in a single frame."""
+    last = {}
+    for frame, people in track_video(SHARED / "clips/basketball.mp4", device="cpu"):
+        last |= dict.fromkeys(people.track_ids.tolist(), frame.index)
+    assert last[1] > 270
+    assert last[2] > 270
+
+
 def true_people(annotation: dict[str, Any]) -> list[list[tuple[int, np.ndarray, np.ndarray, float]]]:
     """Per image: id, limb keypoints (12, 2), whether each is annotated, and the length of the head."""
     names = annotation["categories"][0]["keypoints"]

@@ -63,7 +63,7 @@ class TrackerConfig:
     """Frames in which a person must be detected to be confirmed; those in which the flow carried them do not count."""
     forget_after_s: float = 6.0
     """Seconds for which a lost person is remembered."""
-    forget_newcomer_s: float = 3.0
+    forget_newcomer_s: float = 1.0
     """The same of who was seen for less than it takes to be confirmed: fast at low frame rates, or hidden soon."""
     sizes: bool = True
     """Of several who are near, the one of like size comes first."""

@@ -148,8 +148,8 @@ def find_again(
     boxes: (N, 4), keypoints: (N, K, 2) pixels, NaN where dropped, of the people who are there now. Returns ids (N,),
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
     the person was last seen and from where their pace would have brought them, whichever is nearer. likeness: (N, T),
-    what is left of the similarity by looks, and as far as it is clear that somebody is there. same: (N, T), 1 for
-    people known by their looks alone, wherever they are. sizes: how far keypoints are spread counts, and how large the
+    what their looks leave of the similarity. same: (N, T), 1 for people known by their looks alone, wherever they are.
+    sizes: how far keypoints are spread counts, and how large the
     boxes are only where too few are seen both times.
     """
     if not len(tracks) or not len(boxes):

@@ -34,9 +34,6 @@ from tracker.types import (
 _SHORTEST_STEP_S, _LONGEST_STEP_S, _LONGEST_PAUSE_S = 1e-3, 1.0, 30.0
 # IoU from which a detection finds somebody where the flow carried them.
 _AGREEING_IOU = 0.7
-# So far of the way from the threshold to 1 kept keypoints score, on average, of who is surely somebody. Who is fainter
-# may be nobody, who would take a lost person's id along, and is less like them, by the second number at most.
-_CLEAR, _FAINT = 0.5, 0.2
 
 
 class PoseTracker:
@@ -269,12 +266,9 @@ class PoseTracker:
         track_ids, similarities = track_ids.copy(), similarities.copy()
         poses = poses.seen_by(look, rows)
         people = entry.boxes[rows], entry.keypoints[rows]
-        likeness, same = self._looks.compare(poses.features[rows], lost.ids) if poses.features.shape[1] else (1.0, 0.0)
-        threshold = self.config.least_keypoint_score
-        clear = (entry.mean_scores[rows, None] - threshold) / max(_CLEAR * (1 - threshold), 1e-6)
-        likeness = likeness * np.clip(clear, _FAINT, 1)
+        looks = self._looks.compare(poses.features[rows], lost.ids) if poses.features.shape[1] else ()
         track_ids[rows], similarities[rows] = find_again(
-            lost, *people, self._sigmas, self._now_s, likeness, same, sizes=self.config.sizes
+            lost, *people, self._sigmas, self._now_s, *looks, sizes=self.config.sizes
         )
         return poses, track_ids, similarities
 
