@@ -70,8 +70,9 @@ class Frame:
 
     index: place in the source, from 0: of a file also where only a part is delivered, of a folder with the images that
     cannot be read, of a live source among the frames delivered. time_s: the source's own clock, 0 at its beginning.
-    image: (H, W, 3) uint8, BGR. file: name of an image, from the folder that holds all of them; None for a video.
-    pixel_aspect: width of its pixels by their height; where not 1, `tracker.square_pixels` gives true proportions.
+    image: (H, W, 3) uint8, BGR; of some widths its rows lie apart in memory, which `np.ascontiguousarray` mends. file:
+    name of an image, from the folder that holds all of them; None for a video. pixel_aspect: width of its pixels by
+    their height; where not 1, `tracker.square_pixels` gives true proportions.
     arrived_s: when it came from a live source, by `time.monotonic`; None elsewhere. planes: what the image was made of,
     where its source was asked to keep them and nothing else was done to it; `dataclasses.replace` leaves them out.
     """
