@@ -511,11 +511,9 @@ def _cut(column: Any, index: IntArray | slice) -> Any:
     """The rows of an array, a table or None; to take them is twice as quick as to index by an array."""
     if column is None:
         return None
-    return (
-        column.take(index, axis=0)
-        if isinstance(index, np.ndarray) and isinstance(column, np.ndarray)
-        else column[index]
-    )
+    if isinstance(index, slice) or isinstance(column, RowTable):
+        return column[index]
+    return column.take(index, axis=0)
 
 
 def _as_indices(rows: npt.NDArray[Any] | Sequence[int], count: int) -> IntArray:

@@ -162,7 +162,7 @@ def _costs(lost: Ends, new: Ends) -> DoubleArray:
     """(P,): how much less likely it is that these are the same people than of who is where they should be at once."""
     gap_s = new.times_s - lost.times_s
     believed_s = np.minimum(gap_s, _PACE_S)[:, None] / 2
-    way = mean_steps(new.keypoints, lost.keypoints, lambda: new.middles - lost.middles)
+    way = mean_steps(new.keypoints - lost.keypoints, lambda: new.middles - lost.middles)
     distances = np.hypot(*(way - (lost.paces + new.paces) * believed_s).T) / (lost.sizes + new.sizes) * 2
     deviations = _NEAR + np.minimum(_GROWTH * gap_s, _MOST_GROWTH)
     ratios = np.log(new.sizes / lost.sizes) ** 2 + size_ratios(new.keypoints, lost.keypoints) ** 2
@@ -176,7 +176,7 @@ def _ends(table: PeopleTable, parts: Sequence[IntArray], threshold: float, *, fi
     boxes = table.poses.boxes.astype(np.float64)
     sizes = [np.median((boxes[rows, 2:] - boxes[rows, :2]).mean(axis=1)) for rows in near]
     keypoints, middles = _sure(table, at, threshold), _middles(boxes[at])
-    way = mean_steps(keypoints, _sure(table, far, threshold), lambda: middles - _middles(boxes[far]))
+    way = mean_steps(keypoints - _sure(table, far, threshold), lambda: middles - _middles(boxes[far]))
     times_s = table.times_s[table.frames]
     span_s = times_s[at] - times_s[far]
     paces = way * (np.sign(span_s) / np.maximum(np.abs(span_s), _BRIEF_S))[:, None]

@@ -106,7 +106,7 @@ class Tracks(RowTable):
 
     def _seen_again(self, people: Sightings, now_s: float, step_s: float) -> Tracks:
         """The same people, in this order, once they are seen."""
-        step = mean_steps(people.keypoints, self.keypoints, lambda: _centres(people.boxes) - _centres(self.boxes))
+        step = mean_steps(people.keypoints - self.keypoints, lambda: _centres(people.boxes) - _centres(self.boxes))
         is_first = self.seen_s + self.carried_s == 0
         gain = np.where(is_first, 1, _gain(_PACE_GAIN, step_s))[:, None]
         remembered = self.keypoints + step.astype(np.float32)[:, None]
@@ -149,16 +149,13 @@ def find_again(
     −1 where nobody fits, and similarities (N,) in 0–1, NaN where nobody fits. Nearness is measured from where
     the person was last seen and from where their pace would have brought them, whichever is nearer. likeness: (N, T),
     what their looks leave of the similarity. same: (N, T), 1 for people known by their looks alone, wherever they are.
-    sizes: how far keypoints are spread counts, and how large the
-    boxes are only where too few are seen both times.
+    sizes: how far keypoints are spread counts, and how large the boxes are only where too few are seen both times.
     """
     if not len(tracks) or not len(boxes):
         return np.full(len(boxes), -1, np.int64), np.full(len(boxes), np.nan, np.float32)
     age_s = now_s - tracks.last_s
     steps = keypoints[:, None] - tracks.keypoints
-    offsets = mean_steps(
-        keypoints[:, None], tracks.keypoints, lambda: _centres(boxes)[:, None] - _centres(tracks.boxes)
-    )
+    offsets = mean_steps(steps, lambda: _centres(boxes)[:, None] - _centres(tracks.boxes))
     shape, is_sized = _shape(steps - offsets[:, :, None], tracks, age_s, sigmas)
     similarity = np.maximum(_nearness(offsets, tracks, age_s) * shape * likeness, _OUT_OF_REACH * same)
     similarity *= (is_sized & sizes) | _of_like_size(boxes, tracks.boxes)

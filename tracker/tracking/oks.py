@@ -60,7 +60,8 @@ def near_pairs(
     """
     if not least or len(keypoints) * len(others) < _MANY:
         return Pairs.of(oks(keypoints, areas, others, other_areas, sigmas), least)
-    reach = 2 * math.sqrt(-math.log(least)) * sigmas.max() * np.sqrt(areas.max() + other_areas)
+    # A little farther than OKS allows, so that rounding leaves nobody out.
+    reach = 2.001 * math.sqrt(-math.log(least)) * sigmas.max() * np.sqrt(areas.max() + other_areas)
     rows, columns = _pairs_within(reach.astype(keypoints.dtype), keypoints, others)
     return _of_pairs(keypoints, areas, others, other_areas, sigmas, rows, columns)
 
@@ -134,14 +135,11 @@ def size_ratios(keypoints: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.ND
     return np.where(count[:, 0] >= FEWEST, np.log(larger / smaller) / 2, 0)
 
 
-def mean_steps(
-    keypoints: npt.NDArray[Any], others: npt.NDArray[Any], otherwise: Callable[[], npt.NDArray[Any]]
-) -> npt.NDArray[Any]:
-    """How far (..., 2) poses (..., K, 2) are from others: the mean over the keypoints in both.
+def mean_steps(steps: npt.NDArray[Any], otherwise: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """How far (..., 2) poses are from others: the mean of the keypoints' steps (..., K, 2), in pixels as these.
 
-    It is what `otherwise` gives (..., 2) where fewer than four are in both. NaN is a missing keypoint.
+    It is what `otherwise` gives (..., 2) where fewer than four are in both. NaN is a keypoint that is not.
     """
-    steps = keypoints - others
     known = np.isfinite(steps[..., :1])
     count = known.sum(axis=-2)
     mean = np.einsum("...kc->...c", np.where(known, steps, 0)) / np.maximum(count, 1)

@@ -49,9 +49,9 @@ def flow_similarity(people: QueueEntry, past: QueueEntry, sigmas: DoubleArray, l
 
 
 def with_sizes(pairs: Pairs, ids: IntArray, people: QueueEntry, past: QueueEntry, gate: float) -> Pairs:
-    """Similarities that are less for people of unlike size, where several of them are near.
+    """The pairs, less similar for people of unlike size where several of them are near; those under the gate go.
 
-    ids: (M,) small numbers of the past people's ids.
+    ids: (M,) numbers of the past people's ids, no larger than need be.
     """
     contested = np.flatnonzero(_contested(pairs.rows, ids[pairs.columns]))
     if not len(contested):
