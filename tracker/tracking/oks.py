@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tracker.boxes import are_left
 from tracker.tracking.matching import Pairs
-from tracker.types import IntArray
+from tracker.types import BoolArray, IntArray
 
 # Of fewer keypoints the spread says little of the size, and their mean little of the place.
 FEWEST = 4
@@ -160,11 +160,17 @@ def oks_nms(
     Source: `oks_nms` of the official code (vectors SB-7).
     """
     order = np.argsort(-scores, kind="stable")
-    couples = _of_pairs(keypoints, areas, keypoints, areas, sigmas, *_every_two(len(order)))
+    return order[are_distinct(keypoints[order], areas[order], sigmas, threshold)]
+
+
+def are_distinct(
+    keypoints: npt.NDArray[Any], areas: npt.NDArray[Any], sigmas: npt.NDArray[Any], threshold: float
+) -> BoolArray:
+    """Which poses (N,), best first, `oks_nms` keeps."""
+    couples = _of_pairs(keypoints, areas, keypoints, areas, sigmas, *_every_two(len(keypoints)))
     if not (couples.similarities > threshold).any():
-        return order
-    clash = couples.table((len(order), len(order))) > threshold
-    return order[are_left((clash | clash.T)[order][:, order])]
+        return np.ones(len(keypoints), np.bool_)
+    return are_left(couples.table((len(keypoints), len(keypoints))) > threshold)
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from tracker.tracking.ease import Ease
 from tracker.tracking.looks import Look, Looks, unsure_rows
 from tracker.tracking.matching import Pairs, are_among, match_pairs
 from tracker.tracking.memory import Sightings, Tracks, find_again
-from tracker.tracking.oks import oks, oks_nms
+from tracker.tracking.oks import are_distinct, oks
 from tracker.tracking.propagation import carried_poses, detected_again, propagated_candidates, propagated_poses
 from tracker.tracking.queue import PoseQueue, QueueEntry
 from tracker.tracking.similarities import SIMILARITIES, with_sizes
@@ -135,8 +135,7 @@ class PoseTracker:
             self._begin(None)
         if not isinstance(poses, Poses) or poses.keypoints.shape[1] != self._num_keypoints:
             raise ValueError(f"poses must be `Poses` of {self._num_keypoints} keypoints; for nobody: Poses.empty")
-        poses = poses.limited()
-        poses, entry = self._without_duplicates(poses, self._entry(poses))
+        poses, entry = self._without_duplicates(poses.limited())
         pairs, past_ids, past_rows = self._similar_pairs(entry)
         poses, pairs = self._tell_apart(poses, pairs, past_ids, look)
         pairs = self._without_unusual(pairs, past_rows, poses)
@@ -198,17 +197,18 @@ class PoseTracker:
     def _entry(self, poses: Poses) -> QueueEntry:
         return QueueEntry.of(poses.at(self._body), self.config.least_keypoint_score)
 
-    def _without_duplicates(self, poses: Poses, entry: QueueEntry) -> tuple[Poses, QueueEntry]:
+    def _without_duplicates(self, poses: Poses) -> tuple[Poses, QueueEntry]:
         """The poses that count, best first, and their entry."""
+        poses = poses[np.argsort(-poses.pose_scores(), kind="stable")]
+        entry = self._entry(poses)
         strong = poses.detected
         if not strong.all():
             strong |= entry.mean_scores >= self.config.propagation_score
-        if not (strong.all() and np.isfinite(poses.boxes).all()):
-            strong &= np.isfinite(poses.boxes).all(axis=1)
+        strong &= np.isfinite(poses.boxes).all(axis=1)
+        if not strong.all():
             poses, entry = poses[strong], entry[strong]
-        scores, areas = poses.pose_scores(), box_areas(poses.boxes)
-        rows = oks_nms(entry.keypoints, areas, scores, self._sigmas, self.config.duplicate_oks)
-        return poses[rows], entry[rows]
+        distinct = are_distinct(entry.keypoints, box_areas(poses.boxes), self._sigmas, self.config.duplicate_oks)
+        return (poses, entry) if distinct.all() else (poses[distinct], entry[distinct])
 
     def _similar_pairs(self, entry: QueueEntry) -> tuple[Pairs, IntArray, IntArray]:
         """Who of this frame's people may be who of the queue; of these the ids (M,) and the rows of their tracks."""
