@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.video.clips import noise_images, write_clip
-from tracker import track_video
+from tracker import OverlayRenderer, PoseTracker, VideoWriter, build_pipeline, open_source, square_pixels, track_video
 from tracker.errors import InputError, ModelError, UsageError
+from tracker.types import Frame
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -58,3 +61,31 @@ def test_a_program_ends_cleanly_however_it_leaves_the_loop(clip: Path, ending: s
 def test_errors_come_at_the_call(source: str, settings: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         track_video(ROOT / ".github" / source, **settings)
+
+
+PICTURE = np.zeros((64, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda _: PoseTracker("coco17").predict(7), "motion must be a motion that a flow gives, or None, not 7"),
+        (lambda _: PoseTracker("coco17").predict_poses(PICTURE), "motion must be a motion that a flow gives"),
+        (lambda _: PoseTracker("coco17").predict(None, time_s="0.1"), "time_s must be a number, not '0.1'"),
+        (lambda _: PoseTracker("coco17").predict(None, pose_s=None), "pose_s must be a number, not None"),
+        (lambda _: PoseTracker("coco17").predict(None, detections=3), "detections must be Detections, or None, not 3"),
+        (lambda folder: VideoWriter(folder / "a.mp4", sound=7), "sound must be the sound that `open_source` gives"),
+        (lambda folder: VideoWriter(folder / "a.mp4").write(PICTURE, None), "time_s must be a number, not None"),
+        (lambda _: OverlayRenderer("coco17", draw=7), "draw must be a list of some of boxes, ids,"),
+        (lambda _: OverlayRenderer("coco17", names=["Ann"]), r"names must be names by id, or None, not \['Ann'\]"),
+        (lambda _: OverlayRenderer("coco17").draw(PICTURE, None, time_s=0), "tracked must be TrackedPoses, not None"),
+        (lambda _: square_pixels(Frame(0, 0.0, PICTURE), []), r"people must be TrackedPoses, not \[\]"),
+        (lambda _: build_pipeline(detector_type=["yolox"]), r"there is no detector type \['yolox'\]; use "),
+        (lambda _: open_source("-", deinterlace=None), "deinterlace must be True or False, not None"),
+    ],
+)
+def test_what_is_none_of_what_a_call_takes_is_refused_by_name(
+    call: Callable[[Path], Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ValueError, UsageError), match=message):
+        call(tmp_path)

@@ -62,7 +62,7 @@ def load_detector(
     suit the network, a threshold outside 0–1 or a type that does not exist, DeviceError for a CUDA device that does
     not work.
     """
-    if detector_type is not None and detector_type not in FAMILIES:
+    if detector_type is not None and detector_type not in tuple(FAMILIES):
         raise UsageError(f"there is no detector type {detector_type!r}; use {', '.join(FAMILIES)}")
     if not 0 <= score_threshold <= 1:
         raise UsageError(f"a detector's score threshold is between 0 and 1, not {score_threshold}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import NoneType
 
 import numpy as np
 
 from tracker.boxes import box_areas
+from tracker.errors import A_NUMBER, refuse_others
 from tracker.skeletons import Skeleton, skeleton_of
 from tracker.tracking.config import FRAME_S, TrackerConfig, read_config
 from tracker.tracking.ease import Ease
@@ -85,6 +87,8 @@ class PoseTracker:
         alone are left out whom it found where the flow carried them; they have its boxes, and these of the detections
         are `recognised` (M,), and need no look.
         """
+        refuse_others(*A_NUMBER, pose_s=pose_s, still_s=still_s)
+        refuse_others("Detections, or None", Detections, NoneType, detections=detections)
         newest = self._newest_carried(motion, time_s)
         self._has_looked = decay
         self.resting = Poses.empty(self._num_keypoints)
@@ -175,6 +179,8 @@ class PoseTracker:
 
     def _newest_carried(self, motion: Motion | None, time_s: float | None) -> QueueEntry | None:
         """Begin a frame and carry the queue to it; its newest entry, or None where nobody is to be propagated."""
+        refuse_others("a motion that a flow gives, or None", "move", NoneType, motion=motion)
+        refuse_others(*A_NUMBER, NoneType, time_s=time_s)
         self._begin(time_s)
         if motion is not None and motion.is_cut:
             self._forget_everybody()

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from tracker.errors import refuse_others
 from tracker.types import FloatArray, Frame, Image, Poses, TrackedPoses
 
 
@@ -30,6 +31,7 @@ def square_frame(frame: Frame) -> Frame:
 
 def square_pixels(frame: Frame, people: TrackedPoses) -> tuple[Frame, TrackedPoses]:
     """A frame and its people in true proportions, to be drawn; themselves where pixels are square."""
+    refuse_others("TrackedPoses", TrackedPoses, people=people)
     square = square_frame(frame)
     return square, fit_people(people, frame, square)
 

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, pairwise
+from types import NoneType
 from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tracker.errors import refuse_others
 from tracker.outputs import counted
 from tracker.skeletons import Skeleton, skeleton_of
 from tracker.types import BoolArray, FloatArray, Image, IntArray, Origin, Rect, TrackedPoses, check_image
@@ -136,7 +138,8 @@ class OverlayRenderer:
         blur_faces: bool = False,
         names: Mapping[int, str] | None = None,
     ) -> None:
-        if isinstance(draw, str) or not {*draw} <= {*PARTS}:
+        refuse_others("names by id, or None", Mapping, NoneType, names=names)
+        if isinstance(draw, str) or not isinstance(draw, Collection) or not {*draw} <= {*PARTS}:
             raise ValueError(f"draw must be a list of some of {', '.join(PARTS)}, not {draw!r}")
         skeleton = skeleton_of(skeleton)
         self._names = {track_id: plain for track_id, name in (names or {}).items() if (plain := _plain(name))}
@@ -165,6 +168,7 @@ class OverlayRenderer:
         time_s: of the frame; trails start anew when it goes back. A person whose box is not finite is left out.
         """
         check_image(image)
+        refuse_others("TrackedPoses", TrackedPoses, tracked=tracked)
         canvas = image if in_place else image.copy()
         style = _Style.suiting(image, self._line_width)
         self._touched = []

@@ -240,6 +240,7 @@ def open_source(
     """
     check_range(fps, start_s, end_s, max_frames)
     refuse_others(*A_NUMBER, reconnect_s=reconnect_s)
+    refuse_others("True or False", bool, deinterlace=deinterlace)
     if not reconnect_s >= 0:
         raise UsageError(f"--reconnect must be 0 or more seconds, not {reconnect_s}")
     reader = _reader_of(str(spec), exact_rate(fps) if fps else None, deinterlace=deinterlace, reconnect_s=reconnect_s)

@@ -92,6 +92,7 @@ class VideoWriter:
         self._path = Path(path)
         check_container(self._path)
         refuse_others(*A_NUMBER, NoneType, fps=fps)
+        refuse_others("the sound that `open_source` gives, or None", Sound, NoneType, sound=sound)
         if crf not in range(52) or preset not in _PRESETS:
             raise ValueError(
                 f"crf must be within 0 and 51, not {crf!r}, preset one of {', '.join(_PRESETS)}, not {preset!r}"
@@ -120,6 +121,7 @@ class VideoWriter:
         Raises OutputError if the file cannot be written, ValueError for what is no such picture.
         """
         check_image(image)
+        refuse_others(*A_NUMBER, time_s=time_s)
         with _reported(self._path):
             if self._container is None:
                 self._colors = ground.planes.colors if ground and rects is not None else _CONVERTED
