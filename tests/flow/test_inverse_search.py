@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.flow.synthetic import affine, view
-from tracker.flow.inverse_search import compare_windows
+from tracker.flow.inverse_search import compare_windows, compute_flow
 from tracker.types import FloatArray, Image
 
 SIZE_WH = (320, 180)
@@ -17,6 +17,14 @@ def grey(seed: int, shift: tuple[float, float] = (0, 0)) -> Image:
 
 def still() -> FloatArray:
     return np.zeros((*SIZE_WH[::-1], 2), np.float32)
+
+
+@pytest.mark.parametrize("size_wh", [(182, 33), (128, 47), (40, 150), (64, 64), (32, 32)])
+def test_a_coarse_search_stays_inside_pictures_of_any_shape(size_wh: tuple[int, int]) -> None:
+    before, after = (cv2.cvtColor(view(0, affine(shift=(x, 0)), size_wh), cv2.COLOR_BGR2GRAY) for x in (0, 3))
+    field = compute_flow(before, after, finest_scale=3)
+    assert np.median(field[..., 0]) == pytest.approx(3, abs=1)
+    assert np.median(field[..., 1]) == pytest.approx(0, abs=1)
 
 
 def test_equal_windows_correlate_fully_whatever_their_brightness() -> None:

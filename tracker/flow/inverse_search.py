@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -9,6 +10,9 @@ import numpy as np
 
 from tracker.types import FloatArray, Image
 
+# Side of the patches that are searched for, in pixels. With the presets' 8 and fewer steps those are lost who move by
+# half their width.
+_PATCH = 6
 # Side of the squares that are compared, in pixels.
 _WINDOW = 9
 # Variance, in squared grey levels, that sensor noise and compression alone can give a window.
@@ -26,19 +30,24 @@ def compute_flow(
 ) -> FloatArray:
     """Flow field (h, w, 2): where each pixel of the previous picture went, in pixels along x and y.
 
-    previous, current: (h, w) uint8 grey. preset: one of OpenCV's, but for what is set here. finest_scale: how often the
-    resolution is halved where the search ends. refinements: rounds of variational smoothing at each scale. start:
-    (h, w, 2), a field that is tried, too, which is written over.
+    previous, current: (h, w) uint8 grey, no side under 12. preset: one of OpenCV's, but for what is set here.
+    finest_scale: how often the resolution is halved where the search ends, if it begins there or above. refinements:
+    rounds of variational smoothing at each scale. start: (h, w, 2), a field that is tried, too, which is written over.
     """
     # One object per call: it keeps buffers, so threads cannot share it, and making it takes 10 µs.
     search: Any = cv2.DISOpticalFlow.create(preset)
     # The fast presets stop at a quarter of the resolution, where limbs melt into the background.
-    search.setFinestScale(finest_scale)
+    search.setFinestScale(min(finest_scale, _coarsest_scale(previous)))
     search.setVariationalRefinementIterations(refinements)
-    # Patches of 8 pixels and fewer steps lose people who move by half their width.
-    search.setPatchSize(6)
+    search.setPatchSize(_PATCH)
     search.setGradientDescentIterations(25)
     return np.asarray(search.calc(previous, current, start), np.float32)
+
+
+def _coarsest_scale(picture: Image) -> int:
+    """How often OpenCV halves a picture (h, w) at most; where its search is to end above that, it reads outside."""
+    short, long = sorted(picture.shape)
+    return int(min(math.log2(long / (4 * _PATCH)) + 0.5, math.log2(short / _PATCH)))
 
 
 def compare_windows(previous: Image, current: Image, field: FloatArray) -> tuple[FloatArray, FloatArray]:
