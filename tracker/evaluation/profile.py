@@ -123,6 +123,8 @@ def measure(model: nn.Module, size_hw: tuple[int, int]) -> dict[str, Cost]:
         parameters = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         if parameters:
             costs[_part(model, name)] += Cost(parameters)
+        if _macs_per_element(module):
+            module.forward = _as_it_is
         if not list(module.children()):
             module.register_forward_hook(partial(count, part=_part(model, name)))
     with torch.inference_mode():
@@ -139,8 +141,20 @@ def _cost(layer: nn.Module, given: Tensor, output: Tensor) -> Cost:
     if isinstance(layer, nn.Conv2d | nn.Linear):
         macs = layer.weight.numel() * (output.numel() // layer.weight.shape[0])
         return Cost(0, macs, macs, macs)
-    elements = 2 if isinstance(layer, nn.BatchNorm2d) else 1 if isinstance(layer, nn.ReLU | nn.ReLU6) else 0
-    return Cost(0, 0, 0, elements * output.numel() if elements else 0)
+    per_element = _macs_per_element(layer)
+    return Cost(0, 0, 0, per_element * output.numel() if per_element else 0)
+
+
+def _macs_per_element(layer: nn.Module) -> int:
+    """What a layer that works element by element does for each, by the paper of LitePose; 0 for others."""
+    from torch import nn
+
+    return 2 if isinstance(layer, nn.BatchNorm2d) else 1 if isinstance(layer, nn.ReLU | nn.ReLU6) else 0
+
+
+def _as_it_is(given: Tensor) -> Tensor:
+    """Instead of what keeps the shape, which torch works out in Python."""
+    return given
 
 
 def _part(model: nn.Module, name: str) -> str:
