@@ -6,6 +6,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,20 @@ def as_published(model: nn.Module) -> onnx.ModelProto:
     return onnx.load_from_string(buffer.getvalue())
 
 
-@pytest.fixture(scope="module", params=BUILDERS)
-def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
-    """A network of random weights, and its graph."""
+@cache
+def graph_of(name: str) -> tuple[nn.Module, bytes]:
+    """A network of random weights, and its graph; the same each time, whatever test comes in between."""
     torch.manual_seed(0)
-    model = like_trained(BUILDERS[request.param]())
-    path = tmp_path_factory.mktemp("published") / "a.onnx"
-    onnx.save(as_published(model), path)
+    model = like_trained(BUILDERS[name]())
+    return model, as_published(model).SerializeToString()
+
+
+@pytest.fixture(params=BUILDERS)
+def published(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[nn.Module, Path]:
+    """A network of random weights, and its graph."""
+    model, graph = graph_of(request.param)
+    path = tmp_path / "published.onnx"
+    path.write_bytes(graph)
     return model, path
 
 
