@@ -49,8 +49,10 @@ FURTHER = {
     "profile": ["--device", "cpu"],
     "doctor": ["--only", "memory"],
     "ablate": ["--flow", "none"],
-    "train": ["--steps", "2", "--batch-size", "2", "--device", "cpu"],
+    "train": ["--steps", "1", "--batch-size", "2", "--device", "cpu"],
     "train pose": ["--input-size", "64", "64"],
+    "train detector": ["--size", "64"],
+    "train litepose": ["--input-size", "64"],
 }
 # No port that somebody else may have; quick ones.
 REPLACED = {
