@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Run, refused
-from tests.trained import DETECTOR, POSE, write_weights
-from tracker.detection import load_detector
+from tests.trained import BOTTOM_UP, DETECTOR, POSE, write_weights
+from tracker.pose import load_poses
 
 INT8 = ["--output", "a", "--precision", "int8", "--pictures"]
 
@@ -30,21 +30,21 @@ def test_it_writes_a_graph_in_8_bits_and_prints_what_it_costs(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    write_weights(tmp_path / "det.safetensors", DETECTOR)
+    write_weights(tmp_path / "small.safetensors", BOTTOM_UP)
     picture = np.random.default_rng(0).integers(0, 256, (80, 60, 3), np.uint8)
     (tmp_path / "pictures").mkdir()
     cv2.imwrite(str(tmp_path / "pictures" / "a.png"), picture)
-    done = run("export", "det.safetensors", *INT8, "pictures", "--licence", "mine")
+    done = run("export", "small.safetensors", *INT8, "pictures", "--licence", "mine")
     assert (done.code, done.err.splitlines()[-1]) == (0, "written: a.onnx")
     assert "licence: mine" in done.err
     for step in ("writing the graph", "looking at pictures: ", "timing: ", "comparing: "):
         assert step in done.err
     header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()]
     assert header[6] == "1 seen"
-    assert [row[0] for row in rows] == ["det.safetensors", "fp32", "int8"]
+    assert [row[0] for row in rows] == ["small.safetensors", "fp32", "int8"]
     assert int(rows[2][2]) == (tmp_path / "a.onnx").stat().st_size
     assert float(rows[1][5]) < 1e-4 < float(rows[2][5])
-    load_detector(tmp_path / "a.onnx", "cpu").detect([picture])
+    load_poses(tmp_path / "a.onnx", "cpu", bottom_up=True).find([picture])
 
 
 def test_without_pictures_it_is_compared_on_rendered_people(run: Run, tmp_path: Path) -> None:
