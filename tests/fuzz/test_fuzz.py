@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,12 @@ def test_whole_files_are_read_and_damaged_ones_or_refused(child: Child, tmp_path
 
 
 @pytest.fixture
-def bad_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only target is a reader that fails for a file with a zero in it."""
+def bad_target(child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only target is a reader that fails for a file with a zero in it; the process goes on from run to run."""
     target = Target("x.bin", lambda path: path.write_bytes(b"whole" * 9), bytes_damaged, refuses_zeros)
     monkeypatch.setattr(runner, "TARGETS", {"bad": target})
     monkeypatch.setattr(runner, "FAILURES", tmp_path / "fuzz")
+    monkeypatch.setattr(runner, "Child", lambda: nullcontext(child))
 
 
 @pytest.mark.usefixtures("bad_target")
